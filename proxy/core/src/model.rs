@@ -1,0 +1,317 @@
+//! What a tenant is made of, as plain values: the desired state that files describe, the store keeps and `control` turns
+//! into a snapshot. No wire format and no database row lives here.
+//!
+//! Every value of a header or an environment variable counts as a secret: it lives in [`Secrets`], beside the
+//! [`ServerSpec`], so that a spec can be printed, compared and exported without care.
+
+use std::collections::BTreeMap;
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+
+use crate::{Generation, KeyId, ServerId, Slug, TenantId};
+
+/// The toolset that every tenant has; its URL is `/t/{tenant}/mcp`.
+pub const DEFAULT_TOOLSET: &str = "default";
+
+/// The desired state of one tenant, as a tenant file gives it.
+#[derive(Debug, Clone)]
+pub struct TenantDoc {
+    /// The tenant's name in URLs.
+    pub slug: Slug,
+    /// A title for people.
+    pub title: Option<String>,
+    /// A tenant that is switched off answers nobody.
+    pub enabled: bool,
+    /// The servers, by their names.
+    pub servers: BTreeMap<Slug, ServerDoc>,
+    /// The toolsets, by their names; `default` is added when it is absent.
+    pub toolsets: BTreeMap<Slug, ToolsetSpec>,
+    /// How many requests a principal may make.
+    pub limits: TenantLimits,
+}
+
+/// One server as a tenant file gives it: the spec, and the secrets that the file sets.
+#[derive(Debug, Clone)]
+pub struct ServerDoc {
+    /// What may be shown.
+    pub spec: ServerSpec,
+    /// The secrets that the file names; a value of `None` says "keep what the store has".
+    pub secrets: BTreeMap<String, Option<SecretString>>,
+}
+
+/// What may be shown of a server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ServerSpec {
+    /// How it is reached.
+    pub transport: Transport,
+    /// A server that is switched off is in no list.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    /// The word before its exposed names; the server's own name when absent. `[A-Za-z0-9-]`, at most 12 characters.
+    #[serde(default)]
+    pub prefix: Option<String>,
+    /// Which of its native tool names are offered, renamed or described otherwise, in every toolset.
+    #[serde(default)]
+    pub tools: ToolRules,
+    /// Seconds that one call may take.
+    #[serde(default)]
+    pub call_timeout_s: Option<u32>,
+    /// Calls that may run at once; more wait in a bounded queue.
+    #[serde(default)]
+    pub concurrency_max: Option<u32>,
+    /// Native names of tools that may run twice without harm: only these are ever sent again when a server broke off.
+    #[serde(default)]
+    pub idempotent_tools: Vec<String>,
+    /// Whether its `instructions` may reach clients.
+    #[serde(default)]
+    pub instructions: bool,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+/// How a server is reached.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Transport {
+    /// A tool server that is part of the program, by the name of its kind.
+    Builtin {
+        /// `db`, and others as they come.
+        name: String,
+        /// Its options, as the built-in defines them.
+        #[serde(default)]
+        options: serde_json::Value,
+    },
+    /// A local child process that speaks newline-delimited JSON. Environment values are secrets named `env:NAME`.
+    Stdio {
+        /// The command, exactly as the operator's list names it.
+        command: String,
+        /// Its arguments, handed over without a shell.
+        #[serde(default)]
+        args: Vec<String>,
+        /// Names of the environment variables; the values are secrets.
+        #[serde(default)]
+        env: Vec<String>,
+        /// The working directory.
+        #[serde(default)]
+        cwd: Option<String>,
+        /// Who shares one child.
+        #[serde(default)]
+        sharing: Sharing,
+        /// The era, when it is known; else it is found out and remembered.
+        #[serde(default)]
+        era: EraPin,
+    },
+    /// A remote server that speaks Streamable HTTP. Header values are secrets named `header:Name`.
+    Http {
+        /// The server's MCP endpoint.
+        url: String,
+        /// Names of fixed headers; the values are secrets.
+        #[serde(default)]
+        headers: Vec<String>,
+        /// Who shares one session with a legacy server.
+        #[serde(default)]
+        sharing: Sharing,
+        /// The era, when it is known; else it is found out and remembered.
+        #[serde(default)]
+        era: EraPin,
+    },
+}
+
+/// Who shares one child process, or one session with a legacy HTTP server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sharing {
+    /// All callers of the tenant.
+    #[default]
+    Shared,
+    /// One for each principal.
+    Principal,
+    /// One for each client session (a modern client: for each principal).
+    Session,
+}
+
+/// Which era a server is configured to speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EraPin {
+    /// Found out by asking, and remembered.
+    #[default]
+    Auto,
+    /// Revisions up to 2025-11-25.
+    Legacy,
+    /// 2026-07-28.
+    Modern,
+}
+
+/// Filters, renames and texts for tools. Globs match case-sensitively over the whole name.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ToolRules {
+    /// Globs of names to offer; empty means all.
+    pub allow: Vec<String>,
+    /// Globs of names to hide; stronger than `allow`.
+    pub deny: Vec<String>,
+    /// From a name to the whole exposed name that replaces it.
+    pub rename: BTreeMap<String, String>,
+    /// From a name to the description that replaces the server's.
+    pub describe: BTreeMap<String, String>,
+}
+
+/// A named view of a tenant's servers. In its [`ToolRules`] a name is written `server/native`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ToolsetSpec {
+    /// The servers in this view; `None` means all of the tenant.
+    pub servers: Option<Vec<Slug>>,
+    /// Which credentials it takes.
+    pub access: Access,
+    /// Whether exposed names carry the server's prefix.
+    pub prefix: PrefixMode,
+    /// Its own filters, over `server/native`.
+    pub tools: ToolRules,
+    /// How many tools it shows at the most.
+    pub tools_max: Option<u32>,
+    /// What happens to the tools over `tools_max`.
+    pub overflow: Overflow,
+    /// Globs over `server/native`: tools that stay first, in this order, when there are too many; the rest stay in the
+    /// order of their exposed names.
+    pub keep_first: Vec<String>,
+}
+
+impl Default for ToolsetSpec {
+    fn default() -> Self {
+        Self {
+            servers: None,
+            access: Access::Key,
+            prefix: PrefixMode::Always,
+            tools: ToolRules::default(),
+            tools_max: None,
+            overflow: Overflow::Drop,
+            keep_first: Vec::new(),
+        }
+    }
+}
+
+/// Which credentials a toolset takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Access {
+    /// An API key of the tenant.
+    #[default]
+    Key,
+    /// None; only on a loopback listener.
+    Anonymous,
+}
+
+/// Whether exposed names carry the server's prefix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PrefixMode {
+    /// `{prefix}_{native}`.
+    #[default]
+    Always,
+    /// Native names as they are; for a toolset of one server.
+    Never,
+}
+
+/// What happens to the tools over a toolset's maximum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Overflow {
+    /// They are left out, and the log, the metrics and the toolset's instructions say so.
+    #[default]
+    Drop,
+    /// The configuration that leads there is refused; the last good one stays in force.
+    Refuse,
+}
+
+/// How many requests principals of a tenant may make. Absent means the gateway's default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TenantLimits {
+    /// Requests per second and principal, in the long run.
+    pub principal_per_second: Option<u32>,
+    /// Requests that a principal may make at once after a pause.
+    pub principal_burst: Option<u32>,
+    /// Calls of a principal that may run at once.
+    pub principal_concurrency: Option<u32>,
+}
+
+/// A tenant as the store has it.
+#[derive(Debug, Clone)]
+pub struct TenantRow {
+    /// The row.
+    pub id: TenantId,
+    /// The name in URLs.
+    pub slug: Slug,
+    /// A title for people.
+    pub title: Option<String>,
+    /// Whether it answers at all.
+    pub enabled: bool,
+    /// The number of this state.
+    pub generation: Generation,
+    /// How many requests a principal may make.
+    pub limits: TenantLimits,
+    /// The servers, sorted by name.
+    pub servers: Vec<ServerRow>,
+    /// The toolsets, sorted by name; `default` is always among them.
+    pub toolsets: Vec<(Slug, ToolsetSpec)>,
+}
+
+/// A server as the store has it, its secrets opened.
+#[derive(Debug, Clone)]
+pub struct ServerRow {
+    /// The row; it stays the same while the server's name does.
+    pub id: ServerId,
+    /// The server's name.
+    pub slug: Slug,
+    /// What may be shown.
+    pub spec: ServerSpec,
+    /// What may not.
+    pub secrets: Secrets,
+}
+
+/// The secrets of a server by their names (`header:Authorization`, `env:TOKEN`). Never printed.
+#[derive(Clone, Default)]
+pub struct Secrets(pub BTreeMap<String, SecretString>);
+
+impl Secrets {
+    /// The secret of that name in the clear, for the one place that sends it.
+    pub fn reveal(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(ExposeSecret::expose_secret)
+    }
+}
+
+impl std::fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// An API key as the store has it. The key itself is nowhere.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct KeyRow {
+    /// The row.
+    pub id: KeyId,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// What people call it.
+    pub label: String,
+    /// The visible beginning of the key, to recognise it by.
+    pub shown: String,
+    /// SHA-256 of the whole key.
+    pub digest: [u8; 32],
+    /// The toolsets that it opens; `None` means all of the tenant.
+    pub toolsets: Option<Vec<Slug>>,
+    /// When it was made, in milliseconds since 1970.
+    pub created_ms: i64,
+    /// From when on it is refused.
+    pub expires_ms: Option<i64>,
+    /// Since when it is refused.
+    pub revoked_ms: Option<i64>,
+    /// When it was last used; written in batches, so a little behind.
+    pub used_ms: Option<i64>,
+}

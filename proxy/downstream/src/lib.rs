@@ -1,0 +1,12 @@
+//! The servers behind the gateway: one trait, three transports.
+//!
+//! [`contract`] says what the trunk asks of a server; `http`, `stdio` and `builtin` do it. `gate` bounds what runs at once
+//! and opens the breaker; `catalog` reads a server's lists to the end. Names as clients see them, tenants and policy are
+//! not known here.
+
+pub mod contract;
+
+pub use contract::{
+    Answer, AnswerSink, ByteStream, CallCx, Delivery, Downstream, DownstreamError, Event, Fault, Health, HealthState,
+    Hello, List, Message, MessageStream, Outgoing, Question, Reply, ShareKey,
+};

@@ -1,0 +1,2 @@
+//! The `patchbay` program.
+fn main() {}
