@@ -34,7 +34,7 @@ pub trait Downstream: Send + Sync + 'static {
 }
 
 /// What a server says of itself. Raw members are kept as the server wrote them.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
     /// The revision that was agreed on.
     pub version: Version,

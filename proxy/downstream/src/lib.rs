@@ -5,6 +5,7 @@
 //! not known here.
 
 pub mod contract;
+pub mod wire;
 
 pub use contract::{
     Answer, AnswerSink, ByteStream, CallCx, Delivery, Downstream, DownstreamError, Event, Fault, Health, HealthState,
