@@ -1,0 +1,612 @@
+//! A server's response on its way to the client, as bytes: what must change is changed where it stands, everything else is
+//! handed on as the slices it came in, however they are cut. One machine for a small answer in one piece and for one of many
+//! megabytes that is still coming.
+//!
+//! It looks at two levels: the message's own members (`id`, `result`, `error`) and the members of `result`. It counts
+//! brackets below and does not check the grammar there; [`is_json`] does that for what is wholly in memory.
+
+use bytes::Bytes;
+use memchr::memchr2;
+
+use crate::era::{Era, META_SERVER_INFO};
+use crate::json;
+
+/// The longest `_meta` of a result that is rewritten; a longer one ends the answer.
+const META_BYTES_MAX: usize = 256 * 1024;
+/// The longest key, and the most white space before one, that is taken.
+const LEAD_BYTES_MAX: usize = 4096;
+
+/// What is to change in a response.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The client's id, raw.
+    pub id: Bytes,
+    /// The era that the server answered in.
+    pub from: Era,
+    /// The client's era.
+    pub to: Era,
+    /// Whether the result of this method carries cache hints in the modern era (`resources/read`).
+    pub cacheable: bool,
+    /// What the gateway says of itself, a JSON object; stands in the `_meta` of modern results.
+    pub server_info: &'static str,
+}
+
+/// Why a response cannot be handed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RewriteError {
+    /// It is not a JSON-RPC response.
+    #[error("the answer is not a JSON-RPC response")]
+    NotAResponse,
+    /// It ended too early.
+    #[error("the answer ended too early")]
+    Short,
+    /// A member stands twice, or is too long to look at.
+    #[error("the answer holds a member twice, or one that is too long")]
+    Member,
+}
+
+/// What kind of response it was, known once its member was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Seen {
+    /// It has an `error`.
+    pub error: bool,
+    /// Its `resultType` says something else than `complete`.
+    pub incomplete: bool,
+    /// Its result says `"isError":true`.
+    pub is_error: bool,
+}
+
+/// Rewrites one response. Feed it with [`Self::push`] and close with [`Self::finish`].
+#[derive(Debug)]
+pub struct Rewriter {
+    plan: Plan,
+    at: At,
+    level: Level,
+    seen: Seen,
+    /// What stands between the last member and the value to come: comma, space, key, colon.
+    lead: Vec<u8>,
+    /// Where in `lead` the key begins and ends, with its quotes.
+    key: (usize, usize),
+    /// The value that is kept back to be rewritten or looked at.
+    held: Vec<u8>,
+    has: Has,
+}
+
+/// The members that were met.
+#[derive(Debug, Default)]
+struct Has {
+    id: bool,
+    outcome: bool,
+    result_type: bool,
+    meta: bool,
+    ttl: bool,
+    scope: bool,
+    structured: bool,
+    is_error: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum At {
+    /// Before the message.
+    Start,
+    /// Before a key or the end of the object.
+    Lead,
+    /// In a key; `true` after a backslash.
+    Key(bool),
+    /// Between key and value.
+    Colon,
+    /// In a value.
+    Value(Action, Nest),
+    /// After the message.
+    End,
+}
+
+/// Where in a value the machine stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Nest {
+    /// In a string; `true` after a backslash. The number is the depth of brackets around it.
+    String(u32, bool),
+    /// Between brackets at this depth.
+    Open(u32),
+    /// In a number or a word.
+    Scalar,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Action {
+    Copy,
+    Drop,
+    /// Keep back and decide at its end.
+    Hold(Held),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Held {
+    ResultType,
+    Meta,
+    IsError,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Level {
+    /// 1 in the message, 2 in the result.
+    depth: u8,
+    /// Whether something was already written into this object; kept for the message while in the result.
+    wrote: [bool; 2],
+}
+
+/// Collects what goes out: slices of the chunk where nothing changes, own bytes where it does.
+struct Out<'a> {
+    chunk: &'a Bytes,
+    run: Option<(usize, usize)>,
+    pieces: &'a mut Vec<Bytes>,
+}
+
+impl Out<'_> {
+    fn copy(&mut self, start: usize, end: usize) {
+        if start == end {
+            return;
+        }
+        match &mut self.run {
+            Some((_, run_end)) if *run_end == start => *run_end = end,
+            _ => {
+                self.flush();
+                self.run = Some((start, end));
+            }
+        }
+    }
+
+    fn insert(&mut self, bytes: Bytes) {
+        self.flush();
+        if !bytes.is_empty() {
+            self.pieces.push(bytes);
+        }
+    }
+
+    fn flush(&mut self) {
+        if let Some((start, end)) = self.run.take() {
+            self.pieces.push(self.chunk.slice(start..end));
+        }
+    }
+}
+
+impl Rewriter {
+    /// A machine for one response.
+    pub fn new(plan: Plan) -> Self {
+        Self {
+            plan,
+            at: At::Start,
+            level: Level { depth: 1, wrote: [false; 2] },
+            seen: Seen::default(),
+            lead: Vec::new(),
+            key: (0, 0),
+            held: Vec::new(),
+            has: Has::default(),
+        }
+    }
+
+    /// What was seen so far.
+    pub const fn seen(&self) -> Seen {
+        self.seen
+    }
+
+    /// Takes the next bytes and adds what goes out to `pieces`.
+    pub fn push(&mut self, chunk: &Bytes, pieces: &mut Vec<Bytes>) -> Result<(), RewriteError> {
+        let bytes: &[u8] = chunk;
+        let mut out = Out { chunk, run: None, pieces };
+        let mut at = 0;
+        while at < bytes.len() {
+            at = match self.at {
+                At::Start => self.start(bytes, at, &mut out)?,
+                At::Lead => self.lead(bytes, at, &mut out)?,
+                At::Key(escaped) => self.in_key(bytes, at, escaped)?,
+                At::Colon => self.colon(bytes, at, &mut out)?,
+                At::Value(action, nest) => self.value(bytes, at, action, nest, &mut out)?,
+                At::End => self.end(bytes, at)?,
+            };
+        }
+        out.flush();
+        Ok(())
+    }
+
+    /// Says whether the response was whole.
+    pub const fn finish(&self) -> Result<Seen, RewriteError> {
+        match self.at {
+            At::End if self.has.outcome => Ok(self.seen),
+            At::End => Err(RewriteError::NotAResponse),
+            _ => Err(RewriteError::Short),
+        }
+    }
+
+    fn start(&mut self, bytes: &[u8], at: usize, out: &mut Out<'_>) -> Result<usize, RewriteError> {
+        let open = json::skip_space(bytes, at);
+        match bytes.get(open) {
+            None => Ok(open),
+            Some(b'{') => {
+                out.copy(open, open + 1);
+                self.at = At::Lead;
+                Ok(open + 1)
+            }
+            Some(_) => Err(RewriteError::NotAResponse),
+        }
+    }
+
+    const fn end(&self, bytes: &[u8], at: usize) -> Result<usize, RewriteError> {
+        if bytes[at].is_ascii_whitespace() { Ok(at + 1) } else { Err(RewriteError::NotAResponse) }
+    }
+
+    /// Between members: gathers the comma and the space, up to a key or the end of the object.
+    fn lead(&mut self, bytes: &[u8], at: usize, out: &mut Out<'_>) -> Result<usize, RewriteError> {
+        let byte = bytes[at];
+        match byte {
+            b' ' | b'\t' | b'\n' | b'\r' | b',' if self.lead.len() < LEAD_BYTES_MAX => {
+                self.lead.push(byte);
+                Ok(at + 1)
+            }
+            b'"' => {
+                self.key.0 = self.lead.len();
+                self.lead.push(byte);
+                self.at = At::Key(false);
+                Ok(at + 1)
+            }
+            b'}' => {
+                self.close(out);
+                Ok(at + 1)
+            }
+            _ => Err(RewriteError::NotAResponse),
+        }
+    }
+
+    fn in_key(&mut self, bytes: &[u8], at: usize, escaped: bool) -> Result<usize, RewriteError> {
+        if self.lead.len() >= LEAD_BYTES_MAX {
+            return Err(RewriteError::Member);
+        }
+        let byte = bytes[at];
+        self.lead.push(byte);
+        self.at = match byte {
+            _ if escaped => At::Key(false),
+            b'\\' => At::Key(true),
+            b'"' => {
+                self.key.1 = self.lead.len();
+                At::Colon
+            }
+            _ => At::Key(false),
+        };
+        Ok(at + 1)
+    }
+
+    fn colon(&mut self, bytes: &[u8], at: usize, out: &mut Out<'_>) -> Result<usize, RewriteError> {
+        let byte = bytes[at];
+        if matches!(byte, b':' | b' ' | b'\t' | b'\n' | b'\r') {
+            if self.lead.len() >= LEAD_BYTES_MAX {
+                return Err(RewriteError::Member);
+            }
+            self.lead.push(byte);
+            return Ok(at + 1);
+        }
+        if !self.lead[self.key.1..].contains(&b':') {
+            return Err(RewriteError::NotAResponse);
+        }
+        self.begin_value(bytes, at, byte, out)
+    }
+
+    /// At the first byte of a value: decides what becomes of the member.
+    fn begin_value(&mut self, bytes: &[u8], at: usize, first: u8, out: &mut Out<'_>) -> Result<usize, RewriteError> {
+        let key = std::str::from_utf8(&self.lead[self.key.0..self.key.1]).map_err(|_| RewriteError::NotAResponse)?;
+        let name = json::unquote(key).ok_or(RewriteError::NotAResponse)?.into_owned();
+        let action = if self.level.depth == 1 {
+            match name.as_str() {
+                "id" => {
+                    once(&mut self.has.id)?;
+                    self.emit_lead(out);
+                    out.insert(self.plan.id.clone());
+                    Action::Drop
+                }
+                "result" => {
+                    once(&mut self.has.outcome)?;
+                    if first != b'{' {
+                        return Err(RewriteError::NotAResponse);
+                    }
+                    self.emit_lead(out);
+                    out.copy(at, at + 1);
+                    self.level.depth = 2;
+                    self.at = At::Lead;
+                    return Ok(at + 1);
+                }
+                "error" => {
+                    once(&mut self.has.outcome)?;
+                    self.seen.error = true;
+                    Action::Copy
+                }
+                _ => Action::Copy,
+            }
+        } else {
+            self.result_member(&name, first)?
+        };
+        match action {
+            Action::Copy => self.emit_lead(out),
+            Action::Hold(_) => self.held.clear(),
+            Action::Drop => self.lead.clear(),
+        }
+        let nest = match first {
+            b'"' => Nest::String(0, false),
+            b'{' | b'[' => Nest::Open(0),
+            _ => Nest::Scalar,
+        };
+        self.at = At::Value(action, nest);
+        // A string's first quote and a scalar's first byte are consumed here; brackets are counted by `value`.
+        if nest == Nest::Open(0) {
+            return Ok(at);
+        }
+        self.take(bytes, at, at + 1, action, out)?;
+        Ok(at + 1)
+    }
+
+    /// What becomes of a member of the result.
+    fn result_member(&mut self, name: &str, first: u8) -> Result<Action, RewriteError> {
+        let modern = self.plan.to == Era::Modern;
+        Ok(match name {
+            "resultType" => {
+                once(&mut self.has.result_type)?;
+                Action::Hold(Held::ResultType)
+            }
+            "_meta" => {
+                once(&mut self.has.meta)?;
+                if first != b'{' {
+                    Action::Copy
+                } else if modern || self.plan.from == Era::Modern {
+                    Action::Hold(Held::Meta)
+                } else {
+                    Action::Copy
+                }
+            }
+            "isError" => {
+                once(&mut self.has.is_error)?;
+                Action::Hold(Held::IsError)
+            }
+            "structuredContent" => {
+                once(&mut self.has.structured)?;
+                if !modern && first != b'{' { Action::Drop } else { Action::Copy }
+            }
+            "ttlMs" if self.plan.cacheable => {
+                once(&mut self.has.ttl)?;
+                if modern { Action::Copy } else { Action::Drop }
+            }
+            // What a server calls public was still asked for with one tenant's credentials.
+            "cacheScope" if self.plan.cacheable => {
+                once(&mut self.has.scope)?;
+                Action::Drop
+            }
+            _ => Action::Copy,
+        })
+    }
+
+    /// In a value: runs to its end or to the end of the chunk.
+    fn value(
+        &mut self,
+        bytes: &[u8],
+        start: usize,
+        action: Action,
+        mut nest: Nest,
+        out: &mut Out<'_>,
+    ) -> Result<usize, RewriteError> {
+        let mut at = start;
+        while at < bytes.len() {
+            match nest {
+                Nest::String(depth, true) => {
+                    nest = Nest::String(depth, false);
+                    at += 1;
+                }
+                Nest::String(depth, false) => match memchr2(b'"', b'\\', &bytes[at..]) {
+                    None => at = bytes.len(),
+                    Some(found) => {
+                        at += found + 1;
+                        if bytes[at - 1] == b'\\' {
+                            nest = Nest::String(depth, true);
+                        } else if depth == 0 {
+                            return self.end_value(bytes, start, at, action, out);
+                        } else {
+                            nest = Nest::Open(depth);
+                        }
+                    }
+                },
+                Nest::Open(depth) => {
+                    let byte = bytes[at];
+                    at += 1;
+                    match byte {
+                        b'"' => nest = Nest::String(depth, false),
+                        b'{' | b'[' => nest = Nest::Open(depth + 1),
+                        b'}' | b']' if depth == 1 => return self.end_value(bytes, start, at, action, out),
+                        b'}' | b']' => nest = Nest::Open(depth - 1),
+                        _ => {}
+                    }
+                }
+                Nest::Scalar => match bytes[at] {
+                    b',' | b'}' | b' ' | b'\t' | b'\n' | b'\r' => {
+                        return self.end_value(bytes, start, at, action, out);
+                    }
+                    b'0'..=b'9' | b'a'..=b'z' | b'E' | b'.' | b'+' | b'-' => at += 1,
+                    _ => return Err(RewriteError::NotAResponse),
+                },
+            }
+        }
+        self.take(bytes, start, at, action, out)?;
+        self.at = At::Value(action, nest);
+        Ok(at)
+    }
+
+    fn take(
+        &mut self,
+        bytes: &[u8],
+        start: usize,
+        end: usize,
+        action: Action,
+        out: &mut Out<'_>,
+    ) -> Result<(), RewriteError> {
+        match action {
+            Action::Copy => out.copy(start, end),
+            Action::Drop => {}
+            Action::Hold(_) if self.held.len() + end - start > META_BYTES_MAX => return Err(RewriteError::Member),
+            Action::Hold(_) => self.held.extend_from_slice(&bytes[start..end]),
+        }
+        Ok(())
+    }
+
+    fn end_value(
+        &mut self,
+        bytes: &[u8],
+        start: usize,
+        end: usize,
+        action: Action,
+        out: &mut Out<'_>,
+    ) -> Result<usize, RewriteError> {
+        self.take(bytes, start, end, action, out)?;
+        if let Action::Hold(held) = action {
+            self.release(held, out)?;
+        }
+        self.lead.clear();
+        self.at = At::Lead;
+        Ok(end)
+    }
+
+    /// At the end of a value that was kept back: writes what takes its place.
+    fn release(&mut self, held: Held, out: &mut Out<'_>) -> Result<(), RewriteError> {
+        let value = std::mem::take(&mut self.held);
+        match held {
+            Held::ResultType => {
+                self.seen.incomplete = value != b"\"complete\"";
+                if self.plan.to == Era::Modern {
+                    self.emit_lead(out);
+                    out.insert(value.into());
+                }
+            }
+            Held::IsError => {
+                self.seen.is_error = value == b"true";
+                self.emit_lead(out);
+                out.insert(value.into());
+            }
+            Held::Meta => {
+                let text = std::str::from_utf8(&value).map_err(|_| RewriteError::NotAResponse)?;
+                if let Some(meta) = self.meta(text)? {
+                    self.emit_lead(out);
+                    out.insert(meta);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A result's `_meta` with our own `serverInfo` (modern) or none (legacy); `None` when nothing is left of it.
+    fn meta(&self, text: &str) -> Result<Option<Bytes>, RewriteError> {
+        let mut out = Vec::with_capacity(text.len() + 128);
+        let mut rest = false;
+        let mut add = |part: &str| {
+            out.push(if rest { b',' } else { b'{' });
+            out.extend_from_slice(part.as_bytes());
+            rest = true;
+        };
+        for member in json::members(text) {
+            let member = member.map_err(|_| RewriteError::NotAResponse)?;
+            if !member.is(META_SERVER_INFO) {
+                add(member.whole);
+            }
+        }
+        if self.plan.to == Era::Modern {
+            add(&format!("\"{META_SERVER_INFO}\":{}", self.plan.server_info));
+        }
+        out.push(b'}');
+        Ok(rest.then(|| out.into()))
+    }
+
+    /// Writes comma, space, key and colon of a member. The comma goes when nothing was written before it.
+    fn emit_lead(&mut self, out: &mut Out<'_>) {
+        let wrote = &mut self.level.wrote[usize::from(self.level.depth) - 1];
+        let lead = std::mem::take(&mut self.lead);
+        let lead = match lead.iter().position(|b| *b == b',').filter(|at| *at < self.key.0) {
+            Some(comma) if !*wrote => [&lead[..comma], &lead[comma + 1..]].concat(),
+            None if *wrote => [b",", lead.as_slice()].concat(),
+            _ => lead,
+        };
+        *wrote = true;
+        out.insert(lead.into());
+    }
+
+    /// At the end of an object: adds what the client's era demands and nobody wrote.
+    fn close(&mut self, out: &mut Out<'_>) {
+        self.lead.clear();
+        let mut added = Vec::new();
+        let wrote = self.level.wrote[usize::from(self.level.depth) - 1];
+        let mut add = |member: &str| {
+            if wrote || !added.is_empty() {
+                added.push(b',');
+            }
+            added.extend_from_slice(member.as_bytes());
+        };
+        if self.level.depth == 2 {
+            if self.plan.to == Era::Modern {
+                if !self.has.result_type {
+                    add("\"resultType\":\"complete\"");
+                }
+                if !self.has.meta {
+                    add(&format!("\"_meta\":{{\"{META_SERVER_INFO}\":{}}}", self.plan.server_info));
+                }
+                if self.plan.cacheable && !self.seen.incomplete {
+                    if !self.has.ttl {
+                        add("\"ttlMs\":0");
+                    }
+                    add("\"cacheScope\":\"private\"");
+                }
+            }
+            self.level.depth = 1;
+            self.at = At::Lead;
+        } else {
+            if !self.has.id {
+                add(&format!("\"id\":{}", String::from_utf8_lossy(&self.plan.id)));
+            }
+            self.at = At::End;
+        }
+        added.push(b'}');
+        out.insert(added.into());
+    }
+}
+
+/// Marks a member as met; a second time is an error.
+const fn once(met: &mut bool) -> Result<(), RewriteError> {
+    if *met {
+        return Err(RewriteError::Member);
+    }
+    *met = true;
+    Ok(())
+}
+
+/// Rewrites a response that is wholly in memory, and checks that it is JSON to the bottom.
+pub fn whole(message: &Bytes, plan: Plan) -> Result<(Bytes, Seen), RewriteError> {
+    if !is_json(message) {
+        return Err(RewriteError::NotAResponse);
+    }
+    let mut rewriter = Rewriter::new(plan);
+    let mut pieces = Vec::with_capacity(8);
+    rewriter.push(message, &mut pieces)?;
+    let seen = rewriter.finish()?;
+    Ok((join(pieces), seen))
+}
+
+/// The pieces as one.
+pub fn join(mut pieces: Vec<Bytes>) -> Bytes {
+    if pieces.len() == 1 {
+        return pieces.swap_remove(0);
+    }
+    let mut out = Vec::with_capacity(pieces.iter().map(Bytes::len).sum());
+    for piece in &pieces {
+        out.extend_from_slice(piece);
+    }
+    out.into()
+}
+
+/// Whether the bytes are one JSON value in UTF-8.
+pub fn is_json(bytes: &[u8]) -> bool {
+    serde_json::from_slice::<&serde_json::value::RawValue>(bytes).is_ok()
+}
+
+#[cfg(test)]
+mod tests;
