@@ -1,1 +1,15 @@
-//! To be written.
+//! The tool servers that are part of the program: each is an rmcp handler that the gateway calls in process and that
+//! `patchbay-tools` can serve alone on stdio. Nothing here knows tenants, keys or HTTP.
+//!
+//! Begin with [`BUILTINS`] (which kinds there are), then [`db`] (the DB explorer, the first of them).
+
+#![cfg_attr(
+    test,
+    expect(clippy::unwrap_used, reason = "a test stops at the first surprise")
+)]
+
+mod builtins;
+pub mod db;
+
+pub use builtins::{BUILTINS, Builtin, OptionsError, ToolServer};
+pub use db::{DbExplorer, db};
