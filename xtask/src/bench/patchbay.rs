@@ -1,0 +1,183 @@
+//! Patchbay as it is measured: its real configuration, with SQLite, an API key, limits that nobody meets, and the audit.
+//!
+//! The only file of the measurements that knows Patchbay's commands and formats.
+
+use std::{
+    fs,
+    net::TcpStream,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
+
+use super::fleet::Origin;
+use crate::{
+    process::{self, Guard},
+    workspace::free_port,
+};
+
+const LIMIT: Duration = Duration::from_secs(30);
+/// The servers whose tools make up the long list.
+const LIST_SERVERS: usize = 10;
+
+/// A gateway that is set up, and runs between `start` and `stop`.
+pub(super) struct Patchbay {
+    program: PathBuf,
+    config: PathBuf,
+    log: PathBuf,
+    port: u16,
+    key: String,
+    server: Option<Guard>,
+}
+
+#[derive(Deserialize)]
+struct NewKey {
+    key: String,
+}
+
+impl Patchbay {
+    /// Writes the files, applies the tenant and makes its key.
+    pub(super) fn prepare(bins: &Path, folder: &Path, origin: &Origin) -> Result<Self> {
+        let (port, operations) = (free_port()?, free_port()?);
+        let (config, tenant) = (folder.join("patchbay.yaml"), folder.join("bench.yaml"));
+        fs::write(
+            &config,
+            configuration(folder, port, operations, &origin.stdio_command()[0]),
+        )?;
+        fs::write(&tenant, tenant_file(origin))?;
+        let log = folder.join("patchbay.log");
+        let mut patchbay = Self {
+            program: bins.join("patchbay"),
+            config,
+            log,
+            port,
+            key: String::new(),
+            server: None,
+        };
+        process::output(
+            patchbay.command("apply").arg("-f").arg(&tenant),
+            "patchbay apply",
+            LIMIT,
+        )?;
+        let mut create = patchbay.command("key");
+        create.args(["create", "--tenant", "bench", "--label", "bench", "--json"]);
+        let text = process::output(&mut create, "patchbay key create", LIMIT)?;
+        let made: NewKey = serde_json::from_str(&text)
+            .context("`patchbay key create --json` did not tell the key")?;
+        patchbay.key = made.key;
+        Ok(patchbay)
+    }
+
+    /// Starts the gateway and waits until it says that it is ready.
+    pub(super) fn start(&mut self) -> Result<()> {
+        let arguments = self.serve_command();
+        let mut command = Command::new(&arguments[0]);
+        let log = fs::File::create(&self.log)?;
+        command
+            .args(&arguments[1..])
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log);
+        let server = self.server.insert(Guard::start(&mut command, "Patchbay")?);
+        let end = Instant::now() + LIMIT;
+        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+            let said =
+                || process::tail(&fs::read_to_string(&self.log).unwrap_or_default()).to_owned();
+            server.check_alive().with_context(said)?;
+            ensure!(
+                Instant::now() < end,
+                "Patchbay took no connections in {} seconds: {}",
+                LIMIT.as_secs(),
+                said()
+            );
+            process::pause()?;
+        }
+        Ok(())
+    }
+
+    /// Stops the gateway; its store stays.
+    pub(super) fn stop(&mut self) {
+        self.server = None;
+    }
+
+    /// The command line that serves.
+    pub(super) fn serve_command(&self) -> Vec<String> {
+        let words = [
+            self.program.display().to_string(),
+            "serve".into(),
+            "--config".into(),
+        ];
+        words
+            .into_iter()
+            .chain([self.config.display().to_string()])
+            .collect()
+    }
+
+    /// The path of a toolset.
+    pub(super) fn path(&self, toolset: &str) -> String {
+        format!("/t/bench/{toolset}/mcp")
+    }
+
+    pub(super) fn key(&self) -> &str {
+        &self.key
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.server.as_ref().map(Guard::pid)
+    }
+
+    fn command(&self, name: &str) -> Command {
+        let mut command = Command::new(&self.program);
+        let words: Vec<&str> = name.split(' ').collect();
+        command.args(words).arg("--config").arg(&self.config);
+        command
+    }
+}
+
+fn configuration(folder: &Path, port: u16, operations: u16, stdio_program: &str) -> String {
+    let folder = folder.display();
+    format!(
+        "listen: 127.0.0.1:{port}
+operations_listen: 127.0.0.1:{operations}
+data_dir: {folder}/patchbay-data
+stdio_commands:
+  - {stdio_program}
+allow_private_addresses: true
+"
+    )
+}
+
+/// One tenant with a toolset for each kind of measurement; toolsets of one server pass its names as they are.
+fn tenant_file(origin: &Origin) -> String {
+    let mut text = String::from("tenant: bench\nservers:\n");
+    let mut http =
+        |name: &str, path: &str| text += &format!("  {name}:\n    url: {}\n", origin.url(path));
+    http("legacy", "/legacy/calls");
+    http("modern", "/modern/calls");
+    for number in 0..LIST_SERVERS {
+        http(&format!("list{number}"), &format!("/legacy/ten/{number}"));
+    }
+    let command = origin.stdio_command();
+    text += &format!(
+        "  stdio:\n    command: {}\n    args: [{}]\n",
+        command[0],
+        command[1..].join(", ")
+    );
+    text += "toolsets:\n";
+    for name in ["legacy", "modern", "stdio"] {
+        text += &format!("  {name}:\n    servers: [{name}]\n    prefix: false\n");
+    }
+    let lists: Vec<String> = (0..LIST_SERVERS)
+        .map(|number| format!("list{number}"))
+        .collect();
+    text += &format!("  lists:\n    servers: [{}]\n", lists.join(", "));
+    text += "limits:\n  principal:\n    per_second: 1000000\n    burst: 1000000\n";
+    text
+}

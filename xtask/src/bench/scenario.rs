@@ -1,0 +1,193 @@
+//! What is measured under load, and what the design aims at for each.
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use super::fleet::{Fleet, Target};
+
+/// One measurement.
+pub(super) struct Scenario {
+    pub(super) name: &'static str,
+    /// `legacy` with a session on each connection, or `modern` without.
+    era: &'static str,
+    /// Where it is on the origin.
+    path: &'static str,
+    /// The toolset of Patchbay that has the same.
+    toolset: &'static str,
+    act: Act,
+    connections: usize,
+    pub(super) aims: Aims,
+}
+
+enum Act {
+    Call {
+        tool: &'static str,
+        bytes_min: usize,
+    },
+    List {
+        tools: usize,
+    },
+    Storm,
+    /// A call whose server speaks over standard streams; nginx has nothing like it.
+    StdioCall,
+}
+
+/// The promises of the design for a measurement.
+#[derive(Clone, Copy)]
+pub(super) struct Aims {
+    /// At most so many times nginx's CPU time per request.
+    pub(super) cpu_of_nginx_max: Option<f64>,
+    /// At least this share of nginx's requests per second.
+    pub(super) rate_of_nginx_min: Option<f64>,
+    /// At most so many microseconds more than direct in the middle.
+    pub(super) added_p50_us_max: Option<f64>,
+}
+
+const NONE: Aims = Aims {
+    cpu_of_nginx_max: None,
+    rate_of_nginx_min: None,
+    added_p50_us_max: None,
+};
+const SMALL_ALONE: Aims = Aims {
+    cpu_of_nginx_max: Some(2.0),
+    added_p50_us_max: Some(100.0),
+    ..NONE
+};
+const SMALL_CROWD: Aims = Aims {
+    cpu_of_nginx_max: Some(2.0),
+    rate_of_nginx_min: Some(0.55),
+    ..NONE
+};
+
+const SMALL: Act = Act::Call {
+    tool: "small",
+    bytes_min: 200,
+};
+const LEGACY: Scenario = Scenario {
+    name: "small-legacy-1",
+    era: "legacy",
+    path: "/legacy/calls",
+    toolset: "legacy",
+    act: SMALL,
+    connections: 1,
+    aims: SMALL_ALONE,
+};
+const MODERN: Scenario = Scenario {
+    name: "small-modern-1",
+    era: "modern",
+    path: "/modern/calls",
+    toolset: "modern",
+    ..LEGACY
+};
+
+/// All of them, in order.
+pub(super) const SCENARIOS: [Scenario; 10] = [
+    LEGACY,
+    Scenario {
+        name: "small-legacy-64",
+        connections: 64,
+        aims: SMALL_CROWD,
+        ..LEGACY
+    },
+    MODERN,
+    Scenario {
+        name: "small-modern-64",
+        connections: 64,
+        aims: SMALL_CROWD,
+        ..MODERN
+    },
+    Scenario {
+        name: "big-legacy-16",
+        act: Act::Call {
+            tool: "big",
+            bytes_min: 64 * 1024,
+        },
+        connections: 16,
+        aims: Aims {
+            cpu_of_nginx_max: Some(1.5),
+            ..NONE
+        },
+        ..LEGACY
+    },
+    Scenario {
+        name: "big-modern-16",
+        act: Act::Call {
+            tool: "big",
+            bytes_min: 64 * 1024,
+        },
+        connections: 16,
+        aims: Aims {
+            cpu_of_nginx_max: Some(1.5),
+            ..NONE
+        },
+        ..MODERN
+    },
+    Scenario {
+        name: "list-100-tools-16",
+        path: "/legacy/hundred",
+        toolset: "lists",
+        act: Act::List { tools: 100 },
+        connections: 16,
+        aims: Aims {
+            cpu_of_nginx_max: Some(0.8),
+            ..NONE
+        },
+        ..LEGACY
+    },
+    Scenario {
+        name: "session-storm-16",
+        act: Act::Storm,
+        connections: 16,
+        aims: Aims {
+            cpu_of_nginx_max: Some(2.0),
+            ..NONE
+        },
+        ..LEGACY
+    },
+    Scenario {
+        name: "stdio-1",
+        toolset: "stdio",
+        act: Act::StdioCall,
+        aims: NONE,
+        ..LEGACY
+    },
+    Scenario {
+        name: "stdio-64",
+        toolset: "stdio",
+        act: Act::StdioCall,
+        connections: 64,
+        aims: NONE,
+        ..LEGACY
+    },
+];
+
+impl Scenario {
+    /// Whether there is something to measure for this target.
+    pub(super) fn suits(&self, target: Target) -> bool {
+        !matches!((&self.act, target), (Act::StdioCall, Target::Nginx))
+    }
+
+    /// The job for the load client.
+    pub(super) fn job(&self, fleet: &Fleet, target: Target, seconds: u64) -> Result<Value> {
+        let (warmup_ms, window_ms) = (1000, seconds * 1000);
+        let act = match self.act {
+            Act::Call { tool, bytes_min } => {
+                json!({"call": {"tool": tool, "bytes_min": bytes_min}})
+            }
+            Act::List { tools } => json!({"list": {"tools": tools}}),
+            Act::Storm => json!({"storm": {"tool": "small"}}),
+            Act::StdioCall => json!({"call": {"tool": "small", "bytes_min": 200}}),
+        };
+        if matches!((&self.act, target), (Act::StdioCall, Target::Direct)) {
+            return Ok(
+                json!({"mode": "stdio", "command": fleet.origin.stdio_command(), "act": act,
+                "in_flight": self.connections, "warmup_ms": warmup_ms, "window_ms": window_ms}),
+            );
+        }
+        let place = fleet.place(target, self.era, self.path, self.toolset)?;
+        Ok(
+            json!({"mode": "http", "target": place, "act": act, "connections": self.connections,
+            "warmup_ms": warmup_ms, "window_ms": window_ms, "pids": fleet.pids(target)?}),
+        )
+    }
+}
