@@ -1,1 +1,283 @@
-//! To be written.
+//! What Patchbay remembers: tenants with their servers and toolsets, API keys, last good catalogs, ended sessions, the audit.
+//!
+//! Here are the traits, one per noun, and [`open`]; SQLite and Postgres stand behind them and pass the same suite. Only
+//! `control`, the entrance's writers and the command line call the store, never the path of a request: what a request needs is
+//! in memory, and [`Changes`] tells when it is out of date.
+//!
+//! Every change of a tenant adds one to its generation in the transaction that makes the change, and is told to all who
+//! listen, in this process and in others, within a second.
+
+mod announce;
+mod error;
+mod plan;
+mod postgres;
+mod rows;
+mod sqlite;
+mod target;
+mod vault;
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use patchbay_core::{
+    Generation, KeyId, ServerId, Slug, TenantId,
+    model::{KeyRow, TenantDoc, TenantRow},
+};
+use tokio::sync::broadcast;
+
+pub use error::StoreError;
+pub use vault::Vault;
+
+/// How many rows [`AuditLog::audit_recent`] gives at the most, whatever it is asked for.
+pub const AUDIT_RECENT_MAX: u32 = 10_000;
+
+/// Opens the store at `url`, brings its tables up to date and starts to watch it for changes.
+///
+/// `sqlite://PATH` is a file, made with mode 0600 when it is not there (PATH is taken as it stands, without decoding);
+/// `sqlite::memory:` lives as long as the handle; `postgres://user:password@host:port/database` is a Postgres database.
+/// Several processes may do this at once.
+///
+/// # Errors
+/// [`StoreError::Url`] when the URL, or what it names, cannot be right: trying again does not help.
+/// [`StoreError::Unavailable`] when nobody answers: trying again may help. [`StoreError::Corrupt`] when the tables are not
+/// ours, or those of a newer Patchbay.
+pub async fn open(
+    url: &str,
+    vault: Vault,
+    options: OpenOptions,
+) -> Result<Arc<dyn Store>, StoreError> {
+    match target::parse(url)? {
+        target::Target::SqliteFile(path) => Ok(Arc::new(
+            sqlite::SqliteStore::open(Some(&path), vault, &options).await?,
+        )),
+        target::Target::SqliteMemory => Ok(Arc::new(
+            sqlite::SqliteStore::open(None, vault, &options).await?,
+        )),
+        target::Target::Postgres(url) => Ok(Arc::new(
+            postgres::PostgresStore::open(&url, vault, &options).await?,
+        )),
+    }
+}
+
+/// The bounds of an opened store.
+#[derive(Debug, Clone)]
+pub struct OpenOptions {
+    /// Connections at the most. Postgres takes one more, for the notifications. SQLite has one writer, whatever stands
+    /// here, and this many readers.
+    pub connections_max: u32,
+    /// How long an operation waits for a connection before it gives up.
+    pub acquire_timeout: Duration,
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        Self {
+            connections_max: 8,
+            acquire_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// All that the store can do; used as `Arc<dyn Store>`.
+#[async_trait]
+pub trait Store:
+    Tenants + ApiKeys + Catalogs + Tombstones + AuditLog + Changes + Send + Sync + 'static
+{
+    /// Whether the store answers now.
+    async fn ping(&self) -> Result<(), StoreError>;
+
+    /// Stops watching and gives all connections back. What is asked of the store afterwards is refused.
+    async fn close(&self);
+}
+
+/// Tenants, with their servers, toolsets and limits.
+#[async_trait]
+pub trait Tenants {
+    /// All tenants, sorted by slug.
+    async fn tenant_list(&self) -> Result<Vec<TenantSummary>, StoreError>;
+
+    /// One tenant at one moment, its secrets opened; `None` when there is none of that name.
+    ///
+    /// Who wants the keys too reads them after the tenant: they are then as new as its generation, or newer, and in that
+    /// case a change is on its way.
+    async fn tenant_load(&self, slug: &Slug) -> Result<Option<TenantRow>, StoreError>;
+
+    /// Makes a tenant be what `doc` says, in one transaction: all of it or nothing.
+    ///
+    /// A server keeps its id while its name stays; secrets that `doc` gives as `None` stay sealed as they are; a server whose
+    /// transport changed loses its stored catalog. When nothing differs, nothing is written and the generation stays.
+    ///
+    /// With `expected`, the tenant must be at that generation; `Generation(0)` expects that there is none yet.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the generation is another one, [`StoreError::NotFound`] when a secret is to be kept
+    /// and there is none, [`StoreError::Sealed`] when one is to be kept that cannot be opened. (A secret that cannot be opened
+    /// and that `doc` gives anew is replaced: that is the way out after a lost key.)
+    async fn tenant_apply(
+        &self,
+        doc: &TenantDoc,
+        expected: Option<Generation>,
+    ) -> Result<Applied, StoreError>;
+
+    /// Removes a tenant with all that belongs to it, apart from its audit. `false` when there is none of that name.
+    async fn tenant_delete(&self, slug: &Slug) -> Result<bool, StoreError>;
+}
+
+/// API keys. Making and revoking one is a change of the tenant; using one is not.
+#[async_trait]
+pub trait ApiKeys {
+    /// Adds a key.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when there is no such tenant, [`StoreError::Exists`] when a key has this id or digest.
+    async fn key_create(&self, key: &KeyRow) -> Result<(), StoreError>;
+
+    /// All keys of a tenant, revoked and expired ones too, oldest first. Empty when there is no such tenant.
+    async fn key_list(&self, tenant: TenantId) -> Result<Vec<KeyRow>, StoreError>;
+
+    /// Refuses a key from now on. `false` when the tenant has no such key, or it was revoked before.
+    async fn key_revoke(
+        &self,
+        tenant: TenantId,
+        key: KeyId,
+        at_ms: i64,
+    ) -> Result<bool, StoreError>;
+
+    /// Notes when keys were last used. The newest time wins; keys that are gone are passed over.
+    async fn keys_touch(&self, used: &[(TenantId, KeyId, i64)]) -> Result<(), StoreError>;
+}
+
+/// The last good catalog of each server, as bytes that only their writer understands. They go with their server.
+#[async_trait]
+pub trait Catalogs {
+    /// Replaces the catalog of a server. This is no change of the tenant.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when the tenant has no such server.
+    async fn catalog_put(
+        &self,
+        tenant: TenantId,
+        server: ServerId,
+        catalog: &[u8],
+    ) -> Result<(), StoreError>;
+
+    /// The catalogs of a tenant's servers, sorted by the servers' ids.
+    async fn catalog_list(&self, tenant: TenantId) -> Result<Vec<(ServerId, Vec<u8>)>, StoreError>;
+}
+
+/// What must not be used again until it expires by itself: ended session ids, used one-time states.
+#[async_trait]
+pub trait Tombstones {
+    /// Buries a digest. `true` for the one who did it first, `false` for all later ones, also over several processes.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when there is no such tenant.
+    async fn tombstone_put(
+        &self,
+        tenant: TenantId,
+        digest: [u8; 32],
+        expires_ms: i64,
+    ) -> Result<bool, StoreError>;
+
+    /// All that have not expired at `now_ms`, of all tenants. Those that have are deleted.
+    async fn tombstone_list(&self, now_ms: i64) -> Result<Vec<Tombstone>, StoreError>;
+}
+
+/// The audit, as rows that are only ever added.
+#[async_trait]
+pub trait AuditLog {
+    /// Adds rows; those whose event id is there already are passed over, so that a batch may be sent twice. Gives the number
+    /// of new ones.
+    async fn audit_append(&self, rows: &[AuditRow]) -> Result<u64, StoreError>;
+
+    /// How many rows there are, of one tenant or of all.
+    async fn audit_count(&self, tenant: Option<TenantId>) -> Result<u64, StoreError>;
+
+    /// The newest rows of one tenant or of all, newest first, [`AUDIT_RECENT_MAX`] at the most.
+    async fn audit_recent(
+        &self,
+        tenant: Option<TenantId>,
+        limit: u32,
+    ) -> Result<Vec<AuditRow>, StoreError>;
+}
+
+/// News of changes, from whichever process they come.
+pub trait Changes {
+    /// What changes from now on. Subscribe first, read then, and nothing is missed.
+    ///
+    /// A receiver that lags behind has lost some of it; that is to be treated like [`Change::Resync`].
+    fn changes(&self) -> broadcast::Receiver<Change>;
+}
+
+/// A tenant in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TenantSummary {
+    /// The row.
+    pub id: TenantId,
+    /// The name in URLs.
+    pub slug: Slug,
+    /// A title for people.
+    pub title: Option<String>,
+    /// Whether it answers at all.
+    pub enabled: bool,
+    /// The number of its state.
+    pub generation: Generation,
+}
+
+/// What [`Tenants::tenant_apply`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Applied {
+    /// The row.
+    pub id: TenantId,
+    /// The number of the state that is now in force.
+    pub generation: Generation,
+    /// Whether anything was different before.
+    pub changed: bool,
+}
+
+/// Something that must not be used again before it expires.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Tombstone {
+    /// Whose it was.
+    pub tenant: TenantId,
+    /// The digest of what ended.
+    pub digest: [u8; 32],
+    /// From when on it would be refused anyhow, in milliseconds since 1970.
+    pub expires_ms: i64,
+}
+
+/// One event of the audit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditRow {
+    /// The bits of the event's UUID, version 7.
+    pub event_id: u128,
+    /// Whose it is; `None` for what no tenant could be found for.
+    pub tenant: Option<TenantId>,
+    /// When it was, in milliseconds since 1970.
+    pub at_ms: i64,
+    /// What sort of event it is.
+    pub kind: String,
+    /// The event, kept byte for byte.
+    pub json: String,
+}
+
+/// What others should look at again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// A tenant is new, or different.
+    Tenant {
+        /// Which.
+        slug: Slug,
+        /// The number of its new state. It grows over the life of a name, also when the tenant is deleted and made again.
+        generation: Generation,
+    },
+    /// A tenant was deleted.
+    TenantGone {
+        /// Which.
+        slug: Slug,
+    },
+    /// There are new tombstones.
+    Tombstones,
+    /// The connection to the store was lost for a while: anything may have changed.
+    Resync,
+}

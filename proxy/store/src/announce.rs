@@ -1,0 +1,217 @@
+//! Who tells of changes: one [`Announcer`] per handle, fed by the handle's own writes and by its watcher, each change told once.
+//!
+//! A tenant's generation only grows, so what was told before is known by comparing numbers, in whichever order news arrives.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use patchbay_core::{Generation, Slug};
+use tokio::{sync::broadcast, task::JoinHandle};
+
+use crate::Change;
+
+/// Changes that a slow listener may be behind; one that is further behind has to read everything again anyhow.
+const CHANGES_MAX: usize = 1024;
+
+/// What is known of one tenant name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct State {
+    pub(crate) slug: Slug,
+    pub(crate) generation: Generation,
+    /// Whether there is such a tenant; the number stays when it goes.
+    pub(crate) live: bool,
+}
+
+pub(crate) struct Announcer {
+    sender: broadcast::Sender<Change>,
+    told: Mutex<Told>,
+}
+
+#[derive(Default)]
+struct Told {
+    tenants: HashMap<Slug, Generation>,
+    tombstones: (i64, i64),
+}
+
+impl Announcer {
+    pub(crate) fn new() -> Self {
+        Self {
+            sender: broadcast::channel(CHANGES_MAX).0,
+            told: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn subscribe(&self) -> broadcast::Receiver<Change> {
+        self.sender.subscribe()
+    }
+
+    /// Tells of a tenant, unless this state or a newer one was told before.
+    pub(crate) fn tenant(&self, state: &State) {
+        if self.told().advance(state) {
+            let State {
+                slug,
+                generation,
+                live,
+            } = state.clone();
+            self.send(if live {
+                Change::Tenant { slug, generation }
+            } else {
+                Change::TenantGone { slug }
+            });
+        }
+    }
+
+    /// Tells of tombstones without looking what was told before.
+    pub(crate) fn tombstones(&self) {
+        self.send(Change::Tombstones);
+    }
+
+    /// Tells of tombstones unless `mark` is the one that was seen last. A mark is a pair of numbers that differs when there are
+    /// new ones.
+    pub(crate) fn tombstones_at(&self, mark: (i64, i64)) {
+        let before = std::mem::replace(&mut self.told().tombstones, mark);
+        if before != mark {
+            self.send(Change::Tombstones);
+        }
+    }
+
+    /// Takes a whole reading as known without telling of it: at the start, and before [`Announcer::resync`].
+    pub(crate) fn learn(&self, states: &[State], mark: (i64, i64)) {
+        let mut told = self.told();
+        for state in states {
+            told.advance(state);
+        }
+        told.tombstones = mark;
+    }
+
+    pub(crate) fn resync(&self) {
+        self.send(Change::Resync);
+    }
+
+    fn send(&self, change: Change) {
+        // An error only says that nobody listens.
+        let _ = self.sender.send(change);
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Told {
+    /// Whether this is news; if so, it is known from now on.
+    fn advance(&mut self, state: &State) -> bool {
+        match self.tenants.get_mut(&state.slug) {
+            Some(known) if *known >= state.generation => false,
+            Some(known) => {
+                *known = state.generation;
+                true
+            }
+            None => {
+                self.tenants.insert(state.slug.clone(), state.generation);
+                true
+            }
+        }
+    }
+}
+
+/// A task that ends with its owner.
+pub(crate) struct Background(Mutex<Option<JoinHandle<()>>>);
+
+impl Background {
+    pub(crate) fn new(task: JoinHandle<()>) -> Self {
+        Self(Mutex::new(Some(task)))
+    }
+
+    /// Ends the task and waits until it is gone.
+    pub(crate) async fn stop(&self) {
+        let task = self.take();
+        if let Some(task) = task {
+            task.abort();
+            let _ = task.await;
+        }
+    }
+
+    fn take(&self) -> Option<JoinHandle<()>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        if let Some(task) = self.take() {
+            task.abort();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(slug: &str, generation: u64, live: bool) -> State {
+        State {
+            slug: slug.parse().expect("a slug"),
+            generation: Generation(generation),
+            live,
+        }
+    }
+
+    fn told(receiver: &mut broadcast::Receiver<Change>) -> Vec<Change> {
+        std::iter::from_fn(|| receiver.try_recv().ok()).collect()
+    }
+
+    #[test]
+    fn late_and_repeated_news_is_not_told() {
+        let announcer = Announcer::new();
+        announcer.learn(&[state("acme", 3, true)], (0, 0));
+        let mut receiver = announcer.subscribe();
+        for stale in [state("acme", 3, true), state("acme", 2, false)] {
+            announcer.tenant(&stale);
+        }
+        assert_eq!(told(&mut receiver), []);
+        for _ in 0..2 {
+            announcer.tenant(&state("acme", 5, true));
+            announcer.tenant(&state("acme", 4, true));
+        }
+        let slug: Slug = "acme".parse().expect("a slug");
+        assert_eq!(
+            told(&mut receiver),
+            [Change::Tenant {
+                slug,
+                generation: Generation(5)
+            }]
+        );
+    }
+
+    #[test]
+    fn tenant_that_goes_and_comes_back_is_told_twice() {
+        let announcer = Announcer::new();
+        let mut receiver = announcer.subscribe();
+        let slug: Slug = "acme".parse().expect("a slug");
+        announcer.tenant(&state("acme", 2, false));
+        announcer.tenant(&state("acme", 3, true));
+        let expected = [
+            Change::TenantGone { slug: slug.clone() },
+            Change::Tenant {
+                slug,
+                generation: Generation(3),
+            },
+        ];
+        assert_eq!(told(&mut receiver), expected);
+    }
+
+    #[test]
+    fn tombstones_are_told_when_the_mark_moves() {
+        let announcer = Announcer::new();
+        announcer.learn(&[], (2, 7));
+        let mut receiver = announcer.subscribe();
+        announcer.tombstones_at((2, 7));
+        assert_eq!(told(&mut receiver), []);
+        announcer.tombstones_at((3, 8));
+        announcer.tombstones_at((3, 8));
+        assert_eq!(told(&mut receiver), [Change::Tombstones]);
+    }
+}

@@ -1,0 +1,147 @@
+//! The store in a Postgres database that several replicas share: a bounded pool, and a watcher with a connection of its own.
+//!
+//! Transactions that change a tenant lock its row in `generations` first, whatever else they touch, so that they queue up and
+//! never deadlock, and notify the others from inside (see `watch`). What is read and written is in the files by noun.
+
+mod api_keys;
+mod audit;
+mod catalogs;
+mod connect;
+mod tenants;
+mod tombstones;
+mod watch;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use patchbay_core::Slug;
+use sqlx::{
+    ConnectOptions, PgConnection, PgPool, Postgres, Transaction, postgres::PgConnectOptions,
+};
+use tokio::sync::broadcast;
+use url::Url;
+
+use crate::{
+    Change, Changes, OpenOptions, Store, StoreError, Vault,
+    announce::{Announcer, Background, State},
+    error::{Fault, doing},
+    rows::{count, generation},
+};
+
+pub(crate) struct PostgresStore {
+    pool: PgPool,
+    vault: Vault,
+    announcer: Arc<Announcer>,
+    /// Marks this handle's own notifications, which it need not hear.
+    origin: u64,
+    watcher: Background,
+}
+
+impl PostgresStore {
+    pub(crate) async fn open(
+        url: &Url,
+        vault: Vault,
+        options: &OpenOptions,
+    ) -> Result<Self, StoreError> {
+        let to_server =
+            PgConnectOptions::from_url(url).map_err(|error| connect::unreadable(&error))?;
+        connect::migrate(&to_server).await?;
+        let announcer = Arc::new(Announcer::new());
+        let origin = u64::from_ne_bytes(patchbay_core::random_bytes());
+        let watch = watch::Watch::begin(&to_server, Arc::clone(&announcer), origin).await?;
+        let pool = connect::pool(&to_server, options);
+        Ok(Self {
+            pool,
+            vault,
+            announcer,
+            origin,
+            watcher: Background::new(tokio::spawn(watch.run())),
+        })
+    }
+
+    async fn writing(&self) -> Result<Transaction<'static, Postgres>, Fault> {
+        Ok(self.pool.begin().await?)
+    }
+
+    /// A transaction that sees one state of all tables.
+    async fn reading(&self) -> Result<Transaction<'static, Postgres>, Fault> {
+        Ok(self
+            .pool
+            .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            .await?)
+    }
+
+    /// Commits a change of a tenant, and tells of it here.
+    async fn commit(&self, tx: Transaction<'static, Postgres>, state: &State) -> Result<(), Fault> {
+        tx.commit().await?;
+        self.announcer.tenant(state);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    async fn ping(&self) -> Result<(), StoreError> {
+        doing("reach the store", async {
+            sqlx::query("SELECT 1").execute(&self.pool).await?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn close(&self) {
+        self.watcher.stop().await;
+        self.pool.close().await;
+    }
+}
+
+impl Changes for PostgresStore {
+    fn changes(&self) -> broadcast::Receiver<Change> {
+        self.announcer.subscribe()
+    }
+}
+
+/// Locks a name until the end of the transaction, whether there is such a tenant or not. Gives its state; generation 0 is a name
+/// that was never used.
+async fn lock(tx: &mut PgConnection, slug: &Slug) -> Result<State, Fault> {
+    sqlx::query("INSERT INTO generations (slug, generation, live) VALUES ($1, 0, false) ON CONFLICT DO NOTHING")
+        .bind(slug.as_str())
+        .execute(&mut *tx)
+        .await?;
+    let (number, live): (i64, bool) =
+        sqlx::query_as("SELECT generation, live FROM generations WHERE slug = $1 FOR UPDATE")
+            .bind(slug.as_str())
+            .fetch_one(tx)
+            .await?;
+    Ok(State {
+        slug: slug.clone(),
+        generation: generation(number)?,
+        live,
+    })
+}
+
+/// Adds one to the generation of a locked name, and notifies the other handles when the transaction commits.
+async fn bump(tx: &mut PgConnection, slug: &Slug, live: bool) -> Result<State, Fault> {
+    let number: i64 = sqlx::query_scalar(
+        "UPDATE generations SET generation = generation + 1, live = $2 WHERE slug = $1 RETURNING generation",
+    )
+    .bind(slug.as_str())
+    .bind(live)
+    .fetch_one(&mut *tx)
+    .await?;
+    let state = State {
+        slug: slug.clone(),
+        generation: generation(number)?,
+        live,
+    };
+    watch::notify_tenant(tx, &state).await?;
+    Ok(state)
+}
+
+/// `count(*)` of anything.
+async fn counted(
+    query: sqlx::query::QueryScalar<'_, Postgres, i64, sqlx::postgres::PgArguments>,
+    pool: &PgPool,
+) -> Result<u64, Fault> {
+    Ok(count(query.fetch_one(pool).await?)?)
+}

@@ -1,0 +1,202 @@
+//! Tenants in Postgres: listed, loaded as one state, applied and deleted in one transaction each.
+
+use async_trait::async_trait;
+use patchbay_core::{
+    Generation, Slug, TenantId,
+    model::{TenantDoc, TenantRow},
+};
+use sqlx::PgConnection;
+
+use super::{PostgresStore, bump, lock};
+use crate::{
+    Applied, StoreError, TenantSummary, Tenants,
+    error::{Fault, doing},
+    plan::Plan,
+    rows::{Held, SummaryRecord, TenantRecord, all, blob},
+};
+
+#[async_trait]
+impl Tenants for PostgresStore {
+    async fn tenant_list(&self) -> Result<Vec<TenantSummary>, StoreError> {
+        doing("list the tenants", async {
+            let records: Vec<SummaryRecord> = sqlx::query_as(
+                "SELECT id, slug, title, enabled, generation FROM tenants JOIN generations USING (slug) ORDER BY slug",
+            )
+            .fetch_all(&self.pool)
+            .await?;
+            Ok(all(records)?)
+        })
+        .await
+    }
+
+    async fn tenant_load(&self, slug: &Slug) -> Result<Option<TenantRow>, StoreError> {
+        doing("load a tenant", async {
+            let mut tx = self.reading().await?;
+            let held = held(&mut tx, slug).await?;
+            tx.rollback().await?;
+            Ok(held.map(|held| held.open(&self.vault)).transpose()?)
+        })
+        .await
+    }
+
+    async fn tenant_apply(
+        &self,
+        doc: &TenantDoc,
+        expected: Option<Generation>,
+    ) -> Result<Applied, StoreError> {
+        doing("apply a tenant", async {
+            let mut tx = self.writing().await?;
+            lock(&mut tx, &doc.slug).await?;
+            let held = held(&mut tx, &doc.slug).await?;
+            let found = held.as_ref().map_or(Generation(0), |held| held.generation);
+            if let Some(expected) = expected.filter(|expected| *expected != found) {
+                return Err(StoreError::Conflict { expected, found }.into());
+            }
+            let id = held.as_ref().map_or_else(TenantId::random, |held| held.id);
+            let plan = Plan::new(id, held.as_ref(), doc, &self.vault)?;
+            if plan.is_empty() {
+                return Ok(Applied {
+                    id,
+                    generation: found,
+                    changed: false,
+                });
+            }
+            let state = bump(&mut tx, &doc.slug, true).await?;
+            write(&mut tx, id, &doc.slug, plan).await?;
+            self.commit(tx, &state).await?;
+            Ok(Applied {
+                id,
+                generation: state.generation,
+                changed: true,
+            })
+        })
+        .await
+    }
+
+    async fn tenant_delete(&self, slug: &Slug) -> Result<bool, StoreError> {
+        doing("delete a tenant", async {
+            let mut tx = self.writing().await?;
+            lock(&mut tx, slug).await?;
+            let gone = sqlx::query("DELETE FROM tenants WHERE slug = $1")
+                .bind(slug.as_str())
+                .execute(&mut *tx)
+                .await?;
+            if gone.rows_affected() == 0 {
+                return Ok(false);
+            }
+            let state = bump(&mut tx, slug, false).await?;
+            self.commit(tx, &state).await?;
+            Ok(true)
+        })
+        .await
+    }
+}
+
+async fn held(tx: &mut PgConnection, slug: &Slug) -> Result<Option<Held>, Fault> {
+    let tenant: Option<TenantRecord> = sqlx::query_as(
+        "SELECT id, slug, title, enabled, limits::text AS limits, generation FROM tenants JOIN generations USING (slug) WHERE slug = $1",
+    )
+    .bind(slug.as_str())
+    .fetch_optional(&mut *tx)
+    .await?;
+    let Some(tenant) = tenant else {
+        return Ok(None);
+    };
+    let servers =
+        sqlx::query_as("SELECT id, slug, spec::text AS spec FROM servers WHERE tenant_id = $1")
+            .bind(tenant.id())
+            .fetch_all(&mut *tx)
+            .await?;
+    let secrets = sqlx::query_as(
+        "SELECT server_id, name, sealed FROM secrets JOIN servers ON servers.id = secrets.server_id WHERE tenant_id = $1",
+    )
+    .bind(tenant.id())
+    .fetch_all(&mut *tx)
+    .await?;
+    let toolsets =
+        sqlx::query_as("SELECT slug, spec::text AS spec FROM toolsets WHERE tenant_id = $1")
+            .bind(tenant.id())
+            .fetch_all(&mut *tx)
+            .await?;
+    Ok(Some(Held::from_records(
+        tenant, servers, secrets, toolsets,
+    )?))
+}
+
+async fn write(tx: &mut PgConnection, id: TenantId, slug: &Slug, plan: Plan) -> Result<(), Fault> {
+    let tenant = blob(id.bits());
+    if let Some(fields) = plan.tenant {
+        sqlx::query(
+            "INSERT INTO tenants (id, slug, title, enabled, limits) VALUES ($1, $2, $3, $4, $5::json) ON CONFLICT (id) DO UPDATE \
+             SET title = excluded.title, enabled = excluded.enabled, limits = excluded.limits",
+        )
+        .bind(tenant.clone())
+        .bind(slug.as_str())
+        .bind(fields.title)
+        .bind(fields.enabled)
+        .bind(fields.limits)
+        .execute(&mut *tx)
+        .await?;
+    }
+    for server in plan.servers_gone {
+        sqlx::query("DELETE FROM servers WHERE id = $1")
+            .bind(blob(server.bits()))
+            .execute(&mut *tx)
+            .await?;
+    }
+    for (server, slug, spec) in plan.servers_put {
+        sqlx::query(
+            "INSERT INTO servers (id, tenant_id, slug, spec) VALUES ($1, $2, $3, $4::json) \
+             ON CONFLICT (id) DO UPDATE SET spec = excluded.spec",
+        )
+        .bind(blob(server.bits()))
+        .bind(tenant.clone())
+        .bind(slug.as_str())
+        .bind(spec)
+        .execute(&mut *tx)
+        .await?;
+    }
+    for server in plan.catalogs_gone {
+        sqlx::query("DELETE FROM catalogs WHERE server_id = $1")
+            .bind(blob(server.bits()))
+            .execute(&mut *tx)
+            .await?;
+    }
+    for (server, name) in plan.secrets_gone {
+        sqlx::query("DELETE FROM secrets WHERE server_id = $1 AND name = $2")
+            .bind(blob(server.bits()))
+            .bind(name)
+            .execute(&mut *tx)
+            .await?;
+    }
+    for (server, name, sealed) in plan.secrets_put {
+        sqlx::query(
+            "INSERT INTO secrets (server_id, name, sealed) VALUES ($1, $2, $3) \
+             ON CONFLICT (server_id, name) DO UPDATE SET sealed = excluded.sealed",
+        )
+        .bind(blob(server.bits()))
+        .bind(name)
+        .bind(sealed)
+        .execute(&mut *tx)
+        .await?;
+    }
+    for toolset in plan.toolsets_gone {
+        sqlx::query("DELETE FROM toolsets WHERE tenant_id = $1 AND slug = $2")
+            .bind(tenant.clone())
+            .bind(toolset.as_str())
+            .execute(&mut *tx)
+            .await?;
+    }
+    for (toolset, spec) in plan.toolsets_put {
+        sqlx::query(
+            "INSERT INTO toolsets (tenant_id, slug, spec) VALUES ($1, $2, $3::json) \
+             ON CONFLICT (tenant_id, slug) DO UPDATE SET spec = excluded.spec",
+        )
+        .bind(tenant.clone())
+        .bind(toolset.as_str())
+        .bind(spec)
+        .execute(&mut *tx)
+        .await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,417 @@
+//! Between rows and values, once for both databases: ids are 16 bytes big-endian, specs and limits JSON text, times milliseconds.
+//!
+//! The records here are what a `SELECT` gives, whichever driver ran it; a row that makes no sense is [`StoreError::Corrupt`].
+
+use std::collections::BTreeMap;
+
+use patchbay_core::{
+    Generation, KeyId, ServerId, Slug, TenantId,
+    model::{KeyRow, Secrets, ServerRow, TenantRow},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use sqlx::FromRow;
+
+use crate::{
+    AuditRow, StoreError, TenantSummary, Tombstone,
+    announce::State,
+    vault::{Bound, Vault},
+};
+
+/// An id as its column has it.
+pub(crate) fn blob(bits: u128) -> Vec<u8> {
+    bits.to_be_bytes().to_vec()
+}
+
+pub(crate) fn bits(column: &str, bytes: &[u8]) -> Result<u128, StoreError> {
+    fixed(column, bytes).map(u128::from_be_bytes)
+}
+
+pub(crate) fn json(value: &impl Serialize) -> Result<String, StoreError> {
+    serde_json::to_string(value)
+        .map_err(|error| StoreError::Corrupt(format!("a value has no JSON form: {error}")))
+}
+
+fn fixed<const N: usize>(column: &str, bytes: &[u8]) -> Result<[u8; N], StoreError> {
+    bytes
+        .try_into()
+        .map_err(|_| corrupt(column, &format!("it has {} bytes, not {N}", bytes.len())))
+}
+
+fn parsed<T: DeserializeOwned>(column: &str, text: &str) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|error| corrupt(column, &error.to_string()))
+}
+
+pub(crate) fn slug(column: &str, text: &str) -> Result<Slug, StoreError> {
+    text.parse()
+        .map_err(|error: patchbay_core::SlugError| corrupt(column, &error.to_string()))
+}
+
+fn corrupt(column: &str, why: &str) -> StoreError {
+    StoreError::Corrupt(format!(
+        "the stored {column} cannot be understood ({why}): it was written by a newer Patchbay or changed by hand; \
+         apply the tenant's file again, or restore a backup"
+    ))
+}
+
+pub(crate) fn generation(number: i64) -> Result<Generation, StoreError> {
+    u64::try_from(number)
+        .map(Generation)
+        .map_err(|_| corrupt("generation", "it is negative"))
+}
+
+/// A count as the databases give it.
+pub(crate) fn count(number: i64) -> Result<u64, StoreError> {
+    u64::try_from(number).map_err(|_| corrupt("number of rows", "it is negative"))
+}
+
+pub(crate) fn no_such_tenant(tenant: TenantId) -> StoreError {
+    StoreError::NotFound(format!(
+        "there is no tenant with the id {tenant}: it was deleted, or never there"
+    ))
+}
+
+pub(crate) fn no_such_server(server: ServerId) -> StoreError {
+    StoreError::NotFound(format!(
+        "the tenant has no server with the id {server}: it was removed, or is another tenant's"
+    ))
+}
+
+#[derive(FromRow)]
+pub(crate) struct GenerationRecord {
+    slug: String,
+    generation: i64,
+    live: bool,
+}
+
+impl TryFrom<GenerationRecord> for State {
+    type Error = StoreError;
+
+    fn try_from(record: GenerationRecord) -> Result<Self, StoreError> {
+        let slug = slug("tenant name", &record.slug)?;
+        Ok(Self {
+            slug,
+            generation: generation(record.generation)?,
+            live: record.live,
+        })
+    }
+}
+
+#[derive(FromRow)]
+pub(crate) struct SummaryRecord {
+    id: Vec<u8>,
+    slug: String,
+    title: Option<String>,
+    enabled: bool,
+    generation: i64,
+}
+
+impl TryFrom<SummaryRecord> for TenantSummary {
+    type Error = StoreError;
+
+    fn try_from(record: SummaryRecord) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: TenantId::from_bits(bits("tenant id", &record.id)?),
+            slug: slug("tenant name", &record.slug)?,
+            title: record.title,
+            enabled: record.enabled,
+            generation: generation(record.generation)?,
+        })
+    }
+}
+
+#[derive(FromRow)]
+pub(crate) struct TenantRecord {
+    id: Vec<u8>,
+    slug: String,
+    title: Option<String>,
+    enabled: bool,
+    generation: i64,
+    limits: String,
+}
+
+impl TenantRecord {
+    pub(crate) fn id(&self) -> Vec<u8> {
+        self.id.clone()
+    }
+}
+
+#[derive(FromRow)]
+pub(crate) struct ServerRecord {
+    id: Vec<u8>,
+    slug: String,
+    spec: String,
+}
+
+#[derive(FromRow)]
+pub(crate) struct SecretRecord {
+    server_id: Vec<u8>,
+    name: String,
+    sealed: Vec<u8>,
+}
+
+#[derive(FromRow)]
+pub(crate) struct ToolsetRecord {
+    slug: String,
+    spec: String,
+}
+
+/// A tenant as its rows have it: secrets sealed, specs still text, so that one that nobody can read can still be replaced.
+pub(crate) struct Held {
+    pub(crate) id: TenantId,
+    pub(crate) slug: Slug,
+    pub(crate) title: Option<String>,
+    pub(crate) enabled: bool,
+    pub(crate) generation: Generation,
+    pub(crate) limits: String,
+    pub(crate) servers: BTreeMap<Slug, HeldServer>,
+    pub(crate) toolsets: BTreeMap<Slug, String>,
+}
+
+pub(crate) struct HeldServer {
+    pub(crate) id: ServerId,
+    pub(crate) spec: String,
+    pub(crate) sealed: BTreeMap<String, Vec<u8>>,
+}
+
+impl Held {
+    pub(crate) fn from_records(
+        tenant: TenantRecord,
+        servers: Vec<ServerRecord>,
+        secrets: Vec<SecretRecord>,
+        toolsets: Vec<ToolsetRecord>,
+    ) -> Result<Self, StoreError> {
+        let mut sealed: BTreeMap<Vec<u8>, BTreeMap<String, Vec<u8>>> = BTreeMap::new();
+        for secret in secrets {
+            sealed
+                .entry(secret.server_id)
+                .or_default()
+                .insert(secret.name, secret.sealed);
+        }
+        let servers = servers.into_iter().map(|server| {
+            let id = ServerId::from_bits(bits("server id", &server.id)?);
+            let sealed = sealed.remove(&server.id).unwrap_or_default();
+            Ok((
+                slug("server name", &server.slug)?,
+                HeldServer {
+                    id,
+                    spec: server.spec,
+                    sealed,
+                },
+            ))
+        });
+        let servers = servers.collect::<Result<_, StoreError>>()?;
+        let toolsets = toolsets
+            .into_iter()
+            .map(|toolset| Ok((slug("toolset name", &toolset.slug)?, toolset.spec)));
+        Ok(Self {
+            id: TenantId::from_bits(bits("tenant id", &tenant.id)?),
+            slug: slug("tenant name", &tenant.slug)?,
+            title: tenant.title,
+            enabled: tenant.enabled,
+            generation: generation(tenant.generation)?,
+            limits: tenant.limits,
+            servers,
+            toolsets: toolsets.collect::<Result<_, StoreError>>()?,
+        })
+    }
+
+    /// The tenant with its secrets opened.
+    pub(crate) fn open(self, vault: &Vault) -> Result<TenantRow, StoreError> {
+        let Self {
+            id,
+            slug: tenant,
+            title,
+            enabled,
+            generation,
+            limits,
+            servers,
+            toolsets,
+        } = self;
+        let servers = servers
+            .into_iter()
+            .map(|(name, server)| server.open(id, &tenant, name, vault));
+        let servers = servers.collect::<Result<_, _>>()?;
+        let toolsets = toolsets.into_iter().map(|(name, spec)| {
+            let spec = parsed(&format!("toolset `{name}` of tenant `{tenant}`"), &spec)?;
+            Ok((name, spec))
+        });
+        let toolsets = toolsets.collect::<Result<_, StoreError>>()?;
+        let limits = parsed(&format!("limits of tenant `{tenant}`"), &limits)?;
+        Ok(TenantRow {
+            id,
+            slug: tenant,
+            title,
+            enabled,
+            generation,
+            limits,
+            servers,
+            toolsets,
+        })
+    }
+}
+
+impl HeldServer {
+    fn open(
+        self,
+        tenant: TenantId,
+        tenant_slug: &Slug,
+        slug: Slug,
+        vault: &Vault,
+    ) -> Result<ServerRow, StoreError> {
+        let spec = parsed(
+            &format!("server `{slug}` of tenant `{tenant_slug}`"),
+            &self.spec,
+        )?;
+        let secrets = self.sealed.iter().map(|(name, sealed)| {
+            let opened = vault.open(
+                Bound {
+                    tenant,
+                    server: self.id,
+                    name,
+                },
+                sealed,
+            );
+            let opened = opened.map_err(|closed| sealed_error(tenant_slug, &slug, name, closed))?;
+            Ok((name.clone(), opened))
+        });
+        let secrets = Secrets(secrets.collect::<Result<_, StoreError>>()?);
+        Ok(ServerRow {
+            id: self.id,
+            slug,
+            spec,
+            secrets,
+        })
+    }
+}
+
+/// The error for a secret that stays closed, in words for whoever has the keys.
+pub(crate) fn sealed_error(
+    tenant: &Slug,
+    server: &Slug,
+    name: &str,
+    closed: crate::vault::Closed,
+) -> StoreError {
+    StoreError::Sealed(format!(
+        "the secret `{name}` of server `{server}` of tenant `{tenant}` cannot be opened: {closed}; start with the key that \
+         sealed it, or apply the tenant's file again with the value"
+    ))
+}
+
+#[derive(FromRow)]
+pub(crate) struct KeyRecord {
+    id: Vec<u8>,
+    tenant_id: Vec<u8>,
+    label: String,
+    shown: String,
+    digest: Vec<u8>,
+    toolsets: Option<String>,
+    created_ms: i64,
+    expires_ms: Option<i64>,
+    revoked_ms: Option<i64>,
+    used_ms: Option<i64>,
+}
+
+impl TryFrom<KeyRecord> for KeyRow {
+    type Error = StoreError;
+
+    fn try_from(record: KeyRecord) -> Result<Self, StoreError> {
+        let toolsets = record
+            .toolsets
+            .as_deref()
+            .map(|text| parsed("list of a key's toolsets", text))
+            .transpose()?;
+        Ok(Self {
+            id: KeyId::from_bits(bits("key id", &record.id)?),
+            tenant: TenantId::from_bits(bits("tenant id", &record.tenant_id)?),
+            label: record.label,
+            shown: record.shown,
+            digest: fixed("digest of a key", &record.digest)?,
+            toolsets,
+            created_ms: record.created_ms,
+            expires_ms: record.expires_ms,
+            revoked_ms: record.revoked_ms,
+            used_ms: record.used_ms,
+        })
+    }
+}
+
+/// The newest use of each key, in the order of their ids, so that writers who lock many rows lock them in one order.
+pub(crate) fn newest_uses(used: &[(TenantId, KeyId, i64)]) -> BTreeMap<(KeyId, TenantId), i64> {
+    let mut newest = BTreeMap::new();
+    for &(tenant, key, at_ms) in used {
+        let known = newest.entry((key, tenant)).or_insert(at_ms);
+        *known = at_ms.max(*known);
+    }
+    newest
+}
+
+#[derive(FromRow)]
+pub(crate) struct CatalogRecord {
+    server_id: Vec<u8>,
+    bytes: Vec<u8>,
+}
+
+impl TryFrom<CatalogRecord> for (ServerId, Vec<u8>) {
+    type Error = StoreError;
+
+    fn try_from(record: CatalogRecord) -> Result<Self, StoreError> {
+        Ok((
+            ServerId::from_bits(bits("server id", &record.server_id)?),
+            record.bytes,
+        ))
+    }
+}
+
+#[derive(FromRow)]
+pub(crate) struct TombstoneRecord {
+    tenant_id: Vec<u8>,
+    digest: Vec<u8>,
+    pub(crate) expires_ms: i64,
+}
+
+impl TryFrom<TombstoneRecord> for Tombstone {
+    type Error = StoreError;
+
+    fn try_from(record: TombstoneRecord) -> Result<Self, StoreError> {
+        Ok(Self {
+            tenant: TenantId::from_bits(bits("tenant id", &record.tenant_id)?),
+            digest: fixed("digest of a tombstone", &record.digest)?,
+            expires_ms: record.expires_ms,
+        })
+    }
+}
+
+#[derive(FromRow)]
+pub(crate) struct AuditRecord {
+    event_id: Vec<u8>,
+    tenant_id: Option<Vec<u8>>,
+    at_ms: i64,
+    kind: String,
+    json: String,
+}
+
+impl TryFrom<AuditRecord> for AuditRow {
+    type Error = StoreError;
+
+    fn try_from(record: AuditRecord) -> Result<Self, StoreError> {
+        let tenant = record
+            .tenant_id
+            .as_deref()
+            .map(|id| bits("tenant id", id))
+            .transpose()?;
+        Ok(Self {
+            event_id: bits("event id", &record.event_id)?,
+            tenant: tenant.map(TenantId::from_bits),
+            at_ms: record.at_ms,
+            kind: record.kind,
+            json: record.json,
+        })
+    }
+}
+
+/// All records as values, or the first that makes no sense.
+pub(crate) fn all<R, T: TryFrom<R, Error = StoreError>>(
+    records: Vec<R>,
+) -> Result<Vec<T>, StoreError> {
+    records.into_iter().map(T::try_from).collect()
+}

@@ -1,0 +1,93 @@
+//! One suite for both databases: each story is a function over a [`place::Place`], run on SQLite always and on Postgres when
+//! `PATCHBAY_TEST_POSTGRES_URL` names a server on which databases may be made.
+//!
+//! With `PATCHBAY_TEST_REQUIRE_SERVICES` set, a missing server is a failure and not a shorter run.
+
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+mod audit;
+mod catalogs;
+mod changes;
+mod keys;
+mod opening;
+mod place;
+mod samples;
+mod tenants;
+
+/// Declares the stories of the suite: each becomes a test on SQLite and one on Postgres.
+macro_rules! suite {
+    ($($noun:ident: [$($story:ident),+ $(,)?])+) => {
+        mod on_sqlite {
+            $($(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $story() {
+                    let place = crate::place::Place::sqlite();
+                    crate::place::tell(place, |place| crate::$noun::$story(place)).await;
+                }
+            )+)+
+        }
+
+        mod on_postgres {
+            $($(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $story() {
+                    if let Some(place) = crate::place::Place::postgres().await {
+                        crate::place::tell(place, |place| crate::$noun::$story(place)).await;
+                    }
+                }
+            )+)+
+        }
+    };
+}
+
+suite! {
+    tenants: [
+        unknown_tenant_is_none_and_cannot_be_deleted,
+        secret_to_keep_that_was_never_given_is_refused_and_nothing_is_written,
+        stale_generation_is_a_conflict,
+        wrong_vault_key_is_said_and_fresh_values_are_the_way_out,
+        secrets_are_sealed_at_rest,
+        applied_tenant_comes_back_whole,
+        same_file_twice_changes_nothing,
+        every_difference_adds_one_to_the_generation,
+        server_keeps_its_id_while_its_name_stays,
+        kept_secrets_stay_and_unnamed_ones_go,
+        unreadable_spec_is_said_and_replaced_by_the_next_file,
+        twenty_writers_at_once_lose_no_update,
+        deleted_tenant_takes_everything_but_its_audit,
+        tenant_made_again_goes_on_counting,
+    ]
+    keys: [
+        key_of_an_unknown_tenant_and_key_made_twice_are_refused,
+        foreign_key_cannot_be_revoked_or_touched,
+        key_comes_back_as_it_was_made,
+        revoked_key_stays_revoked_since_the_first_time,
+        last_use_only_moves_forward_and_changes_no_generation,
+        keys_made_at_once_each_add_one,
+    ]
+    catalogs: [
+        catalog_of_a_foreign_server_is_refused,
+        catalog_is_replaced_and_goes_with_its_server,
+        catalog_goes_when_the_server_is_reached_otherwise,
+        tombstone_of_an_unknown_tenant_is_refused,
+        only_the_first_of_many_buries_a_digest,
+        expired_tombstones_are_gone,
+    ]
+    audit: [
+        rows_sent_twice_are_there_once,
+        rows_sent_by_many_at_once_are_there_once,
+        newest_rows_come_first_and_tenants_see_their_own,
+    ]
+    changes: [
+        second_handle_hears_of_every_change,
+        own_changes_are_heard_once,
+        what_is_no_change_is_not_told,
+        second_handle_hears_of_tombstones,
+        change_that_nobody_announced_is_found,
+    ]
+    opening: [
+        many_handles_at_once_make_one_set_of_tables,
+        store_of_a_newer_version_is_not_touched,
+        closed_store_refuses_at_once,
+    ]
+}

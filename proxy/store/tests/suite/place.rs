@@ -1,0 +1,156 @@
+//! Where a story happens: a fresh SQLite file, or a fresh Postgres database that goes away afterwards, also when the story fails.
+
+use std::{env, sync::Arc};
+
+use patchbay_store::{OpenOptions, Store, Vault};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row, SqliteConnection,
+    postgres::PgConnectOptions,
+};
+use tempfile::TempDir;
+use url::Url;
+
+pub(crate) const KEY: [u8; 32] = [7; 32];
+
+pub(crate) enum Place {
+    Sqlite { folder: TempDir },
+    Postgres { admin: Url, url: Url, name: String },
+}
+
+/// Tells one story, cleans up, and passes on how it ended.
+pub(crate) async fn tell<F>(place: Place, story: impl FnOnce(Arc<Place>) -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let place = Arc::new(place);
+    let ended = tokio::spawn(story(Arc::clone(&place))).await;
+    place.clear().await;
+    if let Err(failed) = ended {
+        std::panic::resume_unwind(failed.into_panic());
+    }
+}
+
+impl Place {
+    pub(crate) fn sqlite() -> Self {
+        Self::Sqlite {
+            folder: TempDir::new().unwrap(),
+        }
+    }
+
+    /// A fresh database, or `None` when there is no server and none is required.
+    pub(crate) async fn postgres() -> Option<Self> {
+        let Ok(text) = env::var("PATCHBAY_TEST_POSTGRES_URL") else {
+            let required = env::var_os("PATCHBAY_TEST_REQUIRE_SERVICES").is_some();
+            assert!(
+                !required,
+                "PATCHBAY_TEST_REQUIRE_SERVICES is set: expected PATCHBAY_TEST_POSTGRES_URL to name a server"
+            );
+            return None;
+        };
+        let admin: Url = text.parse().unwrap();
+        let name = format!(
+            "patchbay_{:032x}",
+            u128::from_ne_bytes(patchbay_core::random_bytes())
+        );
+        let mut connection = connect(&admin).await;
+        sqlx::raw_sql(AssertSqlSafe(format!("CREATE DATABASE {name}")))
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        connection.close().await.unwrap();
+        let mut url = admin.clone();
+        url.set_path(&name);
+        Some(Self::Postgres { admin, url, name })
+    }
+
+    pub(crate) fn url(&self) -> String {
+        match self {
+            Self::Sqlite { folder } => format!("sqlite://{}/patchbay.db", folder.path().display()),
+            Self::Postgres { url, .. } => url.to_string(),
+        }
+    }
+
+    pub(crate) async fn open(&self) -> Arc<dyn Store> {
+        self.open_with(Vault::new(1, KEY)).await
+    }
+
+    pub(crate) async fn open_with(&self, vault: Vault) -> Arc<dyn Store> {
+        patchbay_store::open(&self.url(), vault, OpenOptions::default())
+            .await
+            .unwrap()
+    }
+
+    /// Runs a statement behind the store's back.
+    pub(crate) async fn run(&self, sql: &'static str) {
+        match self {
+            Self::Sqlite { folder } => {
+                let path = folder.path().join("patchbay.db");
+                let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
+                let mut connection: SqliteConnection = options.connect().await.unwrap();
+                sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+                connection.close().await.unwrap();
+            }
+            Self::Postgres { url, .. } => {
+                let mut connection = connect(url).await;
+                sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+                connection.close().await.unwrap();
+            }
+        }
+    }
+
+    /// All that lies on the disk, as bytes in which a plain text would be found.
+    pub(crate) async fn dump(&self) -> Vec<u8> {
+        match self {
+            Self::Sqlite { folder } => {
+                let files = std::fs::read_dir(folder.path()).unwrap();
+                files
+                    .flat_map(|file| std::fs::read(file.unwrap().path()).unwrap())
+                    .collect()
+            }
+            Self::Postgres { url, .. } => dump_postgres(url).await,
+        }
+    }
+
+    async fn clear(&self) {
+        if let Self::Postgres { admin, name, .. } = self {
+            let mut connection = connect(admin).await;
+            let drop = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
+            sqlx::raw_sql(AssertSqlSafe(drop))
+                .execute(&mut connection)
+                .await
+                .unwrap();
+            connection.close().await.unwrap();
+        }
+    }
+}
+
+async fn connect(url: &Url) -> PgConnection {
+    PgConnectOptions::from_url(url)
+        .unwrap()
+        .connect()
+        .await
+        .unwrap()
+}
+
+async fn dump_postgres(url: &Url) -> Vec<u8> {
+    let mut connection = connect(url).await;
+    // Bytes that are letters are then written as letters.
+    sqlx::raw_sql("SET bytea_output = 'escape'")
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    let tables: Vec<String> =
+        sqlx::query_scalar("SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'")
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
+    let mut all = Vec::new();
+    for table in tables {
+        let query = AssertSqlSafe(format!("SELECT t::text FROM {table} t"));
+        for row in sqlx::query(query).fetch_all(&mut connection).await.unwrap() {
+            all.extend_from_slice(row.get::<String, _>(0).as_bytes());
+            all.push(b'\n');
+        }
+    }
+    all
+}

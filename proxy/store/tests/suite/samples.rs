@@ -1,0 +1,97 @@
+//! Tenants, servers and keys to tell stories with.
+
+use std::collections::BTreeMap;
+
+use patchbay_core::{
+    KeyId, Slug, TenantId,
+    model::{
+        EraPin, KeyRow, ServerDoc, ServerSpec, Sharing, TenantDoc, TenantLimits, ToolRules,
+        Transport,
+    },
+};
+use secrecy::SecretString;
+
+pub(crate) fn slug(text: &str) -> Slug {
+    text.parse().unwrap()
+}
+
+/// A tenant with nothing in it.
+pub(crate) fn tenant(name: &str) -> TenantDoc {
+    TenantDoc {
+        slug: slug(name),
+        title: None,
+        enabled: true,
+        servers: BTreeMap::new(),
+        toolsets: BTreeMap::new(),
+        limits: TenantLimits::default(),
+    }
+}
+
+/// The tenant with one more server, or another one in its place.
+pub(crate) fn with(mut doc: TenantDoc, name: &str, server: ServerDoc) -> TenantDoc {
+    doc.servers.insert(slug(name), server);
+    doc
+}
+
+pub(crate) fn http(url: &str, secrets: &[(&str, Option<&str>)]) -> ServerDoc {
+    let headers = secrets
+        .iter()
+        .filter_map(|(name, _)| name.strip_prefix("header:"))
+        .map(str::to_owned)
+        .collect();
+    let transport = Transport::Http {
+        url: url.to_owned(),
+        headers,
+        sharing: Sharing::Shared,
+        era: EraPin::Auto,
+    };
+    let secrets = secrets
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), value.map(SecretString::from)));
+    ServerDoc {
+        spec: spec(transport),
+        secrets: secrets.collect(),
+    }
+}
+
+pub(crate) fn builtin(options: serde_json::Value) -> ServerDoc {
+    let transport = Transport::Builtin {
+        name: "db".to_owned(),
+        options,
+    };
+    ServerDoc {
+        spec: spec(transport),
+        secrets: BTreeMap::new(),
+    }
+}
+
+fn spec(transport: Transport) -> ServerSpec {
+    ServerSpec {
+        transport,
+        enabled: true,
+        prefix: None,
+        tools: ToolRules::default(),
+        call_timeout_s: None,
+        concurrency_max: None,
+        idempotent_tools: Vec::new(),
+        instructions: false,
+    }
+}
+
+/// A key made at `created_ms`, whose digest is its id twice.
+pub(crate) fn key(tenant: TenantId, created_ms: i64) -> KeyRow {
+    let id = KeyId::random();
+    let digest: Vec<u8> = id.bits().to_be_bytes().repeat(2);
+    KeyRow {
+        id,
+        tenant,
+        label: "laptop".to_owned(),
+        shown: "pb_abcd".to_owned(),
+        digest: digest.try_into().unwrap(),
+        toolsets: None,
+        created_ms,
+        expires_ms: None,
+        revoked_ms: None,
+        used_ms: None,
+    }
+}

@@ -1,0 +1,551 @@
+//! Tenants: what is refused, what comes back, what counts as a change, and what many writers do to each other.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use patchbay_core::{
+    Generation, Slug,
+    model::{
+        Access, EraPin, Overflow, PrefixMode, ServerDoc, Sharing, TenantDoc, TenantLimits,
+        TenantRow, ToolRules, ToolsetSpec, Transport,
+    },
+};
+use patchbay_store::{AuditRow, Store, StoreError, Vault};
+use secrecy::SecretString;
+use serde_json::json;
+
+use crate::{
+    place::{KEY, Place},
+    samples::{builtin, http, key, slug, tenant, with},
+};
+
+const TOKEN: &str = "Bearer canary-5f2a9e";
+
+async fn load(store: &Arc<dyn Store>, name: &str) -> TenantRow {
+    store.tenant_load(&slug(name)).await.unwrap().unwrap()
+}
+
+fn acme_with_token(value: Option<&str>) -> TenantDoc {
+    with(
+        tenant("acme"),
+        "web",
+        http(
+            "https://example.com/mcp",
+            &[("header:Authorization", value)],
+        ),
+    )
+}
+
+pub(crate) async fn unknown_tenant_is_none_and_cannot_be_deleted(place: Arc<Place>) {
+    let store = place.open().await;
+    assert!(store.tenant_load(&slug("acme")).await.unwrap().is_none());
+    assert!(!store.tenant_delete(&slug("acme")).await.unwrap());
+    assert_eq!(store.tenant_list().await.unwrap(), []);
+    store.ping().await.unwrap();
+}
+
+pub(crate) async fn secret_to_keep_that_was_never_given_is_refused_and_nothing_is_written(
+    place: Arc<Place>,
+) {
+    let store = place.open().await;
+    let Err(StoreError::NotFound(text)) = store.tenant_apply(&acme_with_token(None), None).await
+    else {
+        panic!("a secret was made up")
+    };
+    assert!(
+        text.contains("`header:Authorization`")
+            && text.contains("`web`")
+            && text.contains("`acme`"),
+        "{text}"
+    );
+    assert_eq!(store.tenant_list().await.unwrap(), []);
+
+    store
+        .tenant_apply(&acme_with_token(Some(TOKEN)), None)
+        .await
+        .unwrap();
+    let other = with(
+        acme_with_token(None),
+        "web-2",
+        http("https://example.com/2", &[("header:X-Key", None)]),
+    );
+    assert!(matches!(
+        store.tenant_apply(&other, None).await,
+        Err(StoreError::NotFound(_))
+    ));
+    let row = load(&store, "acme").await;
+    assert_eq!((row.generation, row.servers.len()), (Generation(1), 1));
+}
+
+pub(crate) async fn stale_generation_is_a_conflict(place: Arc<Place>) {
+    let store = place.open().await;
+    let missing = store
+        .tenant_apply(&tenant("acme"), Some(Generation(3)))
+        .await;
+    assert!(
+        matches!(
+            missing,
+            Err(StoreError::Conflict {
+                expected: Generation(3),
+                found: Generation(0)
+            })
+        ),
+        "{missing:?}"
+    );
+
+    let made = store
+        .tenant_apply(&tenant("acme"), Some(Generation(0)))
+        .await
+        .unwrap();
+    assert_eq!((made.generation, made.changed), (Generation(1), true));
+    for stale in [0, 2] {
+        let doc = with(tenant("acme"), "web", http("https://example.com/mcp", &[]));
+        let refused = store.tenant_apply(&doc, Some(Generation(stale))).await;
+        assert!(
+            matches!(
+                refused,
+                Err(StoreError::Conflict {
+                    found: Generation(1),
+                    ..
+                })
+            ),
+            "{refused:?}"
+        );
+    }
+    assert!(load(&store, "acme").await.servers.is_empty());
+    let doc = with(tenant("acme"), "web", http("https://example.com/mcp", &[]));
+    assert_eq!(
+        store
+            .tenant_apply(&doc, Some(Generation(1)))
+            .await
+            .unwrap()
+            .generation,
+        Generation(2)
+    );
+}
+
+pub(crate) async fn wrong_vault_key_is_said_and_fresh_values_are_the_way_out(place: Arc<Place>) {
+    place
+        .open()
+        .await
+        .tenant_apply(&acme_with_token(Some(TOKEN)), None)
+        .await
+        .unwrap();
+
+    for (vault, said) in [
+        (Vault::new(1, [8; 32]), "not the one that sealed it"),
+        (Vault::new(2, [8; 32]), "sealed with key 1"),
+    ] {
+        let store = place.open_with(vault).await;
+        let Err(StoreError::Sealed(text)) = store.tenant_load(&slug("acme")).await else {
+            panic!("it opened")
+        };
+        assert!(
+            text.contains(said) && text.contains("`header:Authorization`"),
+            "{text}"
+        );
+        assert!(matches!(
+            store.tenant_apply(&acme_with_token(None), None).await,
+            Err(StoreError::Sealed(_))
+        ));
+    }
+
+    let store = place.open_with(Vault::new(2, [8; 32])).await;
+    assert!(
+        store
+            .tenant_apply(&acme_with_token(Some(TOKEN)), None)
+            .await
+            .unwrap()
+            .changed
+    );
+    assert_eq!(
+        load(&store, "acme").await.servers[0]
+            .secrets
+            .reveal("header:Authorization"),
+        Some(TOKEN)
+    );
+    let both = place
+        .open_with(Vault::new(1, KEY).with_former(2, [8; 32]))
+        .await;
+    assert_eq!(
+        load(&both, "acme").await.servers[0]
+            .secrets
+            .reveal("header:Authorization"),
+        Some(TOKEN)
+    );
+}
+
+pub(crate) async fn secrets_are_sealed_at_rest(place: Arc<Place>) {
+    let store = place.open().await;
+    let mut doc = acme_with_token(Some(TOKEN));
+    doc.title = Some("visible-title".to_owned());
+    store.tenant_apply(&doc, None).await.unwrap();
+    store.close().await;
+    let dump = place.dump().await;
+    let holds = |text: &str| {
+        dump.windows(text.len())
+            .any(|window| window == text.as_bytes())
+    };
+    assert!(
+        holds("visible-title") && holds("header:Authorization"),
+        "the dump does not show what is stored"
+    );
+    assert!(!holds(TOKEN) && !holds("canary"), "the secret lies open");
+}
+
+pub(crate) async fn applied_tenant_comes_back_whole(place: Arc<Place>) {
+    let store = place.open().await;
+    let doc = everything();
+    let applied = store.tenant_apply(&doc, None).await.unwrap();
+    assert_eq!((applied.generation, applied.changed), (Generation(1), true));
+
+    let row = load(&store, "acme").await;
+    assert_eq!(
+        (row.id, row.generation, row.enabled),
+        (applied.id, Generation(1), false)
+    );
+    assert_eq!((&row.title, row.limits), (&doc.title, doc.limits));
+    let names: Vec<&str> = row
+        .servers
+        .iter()
+        .map(|server| server.slug.as_str())
+        .collect();
+    assert_eq!(names, ["child", "db", "web"]);
+    for server in &row.servers {
+        let wanted = &doc.servers[&server.slug];
+        assert_eq!(server.spec, wanted.spec);
+        assert_eq!(server.secrets.0.len(), wanted.secrets.len());
+    }
+    assert_eq!(
+        row.servers[2].secrets.reveal("header:Authorization"),
+        Some(TOKEN)
+    );
+    assert_eq!(row.servers[0].secrets.reveal("env:TOKEN"), Some("ä\u{0}ö"));
+    let toolsets: Vec<&str> = row.toolsets.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(toolsets, ["default", "readers"]);
+    assert_eq!(row.toolsets[0].1, ToolsetSpec::default());
+    assert_eq!(row.toolsets[1].1, doc.toolsets[&slug("readers")]);
+
+    let listed = store.tenant_list().await.unwrap();
+    assert_eq!(listed.len(), 1);
+    assert_eq!(
+        (listed[0].id, &listed[0].title, listed[0].enabled),
+        (row.id, &row.title, false)
+    );
+}
+
+/// A tenant that uses all that a tenant file can say, with values that databases like to change.
+fn everything() -> TenantDoc {
+    let odd = json!({"z": 1e16, "a": 0.1, "third": 1.0 / 3.0, "nul": "a\u{0}b", "deep": [{"b": null}, 12345678901234567890_u64]});
+    let doc = with(acme_with_token(Some(TOKEN)), "db", builtin(odd));
+    let mut doc = with(doc, "child", child());
+    doc.title = Some("Ácme \"&\" Co".to_owned());
+    doc.enabled = false;
+    doc.limits = TenantLimits {
+        principal_per_second: Some(5),
+        principal_burst: None,
+        principal_concurrency: Some(9),
+    };
+    let readers = ToolsetSpec {
+        servers: Some(vec![slug("db")]),
+        access: Access::Anonymous,
+        prefix: PrefixMode::Never,
+        tools: ToolRules {
+            allow: vec!["db/*".to_owned()],
+            ..ToolRules::default()
+        },
+        tools_max: Some(3),
+        overflow: Overflow::Refuse,
+        keep_first: vec!["db/query".to_owned()],
+    };
+    doc.toolsets.insert(slug("readers"), readers);
+    doc
+}
+
+fn child() -> ServerDoc {
+    let mut server = http("unused", &[]);
+    server.spec.transport = Transport::Stdio {
+        command: "npx".to_owned(),
+        args: vec!["-y".to_owned(), "server".to_owned()],
+        env: vec!["TOKEN".to_owned()],
+        cwd: Some("/srv".to_owned()),
+        sharing: Sharing::Session,
+        era: EraPin::Legacy,
+    };
+    server
+        .spec
+        .tools
+        .rename
+        .insert("a".to_owned(), "b".to_owned());
+    server.spec.idempotent_tools = vec!["read".to_owned()];
+    server
+        .secrets
+        .insert("env:TOKEN".to_owned(), Some(SecretString::from("ä\u{0}ö")));
+    server
+}
+
+pub(crate) async fn same_file_twice_changes_nothing(place: Arc<Place>) {
+    let store = place.open().await;
+    let first = store.tenant_apply(&everything(), None).await.unwrap();
+    let second = store
+        .tenant_apply(&everything(), Some(first.generation))
+        .await
+        .unwrap();
+    assert_eq!(
+        (second.id, second.generation, second.changed),
+        (first.id, Generation(1), false)
+    );
+}
+
+pub(crate) async fn every_difference_adds_one_to_the_generation(place: Arc<Place>) {
+    let store = place.open().await;
+    let mut doc = everything();
+    store.tenant_apply(&doc, None).await.unwrap();
+    let edits: [fn(&mut TenantDoc); 9] = [
+        |doc| doc.title = None,
+        |doc| doc.enabled = true,
+        |doc| doc.limits.principal_burst = Some(1),
+        |doc| doc.servers.get_mut("web").unwrap().spec.enabled = false,
+        |doc| {
+            drop(
+                doc.servers
+                    .get_mut("child")
+                    .unwrap()
+                    .secrets
+                    .insert("env:TOKEN".to_owned(), Some("new".into())),
+            )
+        },
+        |doc| {
+            drop(
+                doc.servers
+                    .get_mut("child")
+                    .unwrap()
+                    .secrets
+                    .remove("env:TOKEN"),
+            )
+        },
+        |doc| drop(doc.servers.remove("db")),
+        |doc| doc.toolsets.get_mut("readers").unwrap().tools_max = None,
+        |doc| drop(doc.toolsets.remove("readers")),
+    ];
+    for (edit, before) in edits.into_iter().zip(1..) {
+        edit(&mut doc);
+        let applied = store
+            .tenant_apply(&doc, Some(Generation(before)))
+            .await
+            .unwrap();
+        assert_eq!(
+            (applied.changed, applied.generation),
+            (true, Generation(before + 1)),
+            "edit {before}"
+        );
+        assert!(
+            !store.tenant_apply(&doc, None).await.unwrap().changed,
+            "edit {before}"
+        );
+    }
+    let row = load(&store, "acme").await;
+    assert_eq!((row.servers.len(), row.toolsets.len()), (2, 1));
+}
+
+pub(crate) async fn server_keeps_its_id_while_its_name_stays(place: Arc<Place>) {
+    let store = place.open().await;
+    let id = async |name: &str| {
+        let row = load(&store, "acme").await;
+        row.servers
+            .into_iter()
+            .find(|server| server.slug.as_str() == name)
+            .unwrap()
+            .id
+    };
+    store
+        .tenant_apply(&acme_with_token(Some(TOKEN)), None)
+        .await
+        .unwrap();
+    let first = id("web").await;
+    let moved = with(
+        tenant("acme"),
+        "web",
+        http("https://elsewhere.example/mcp", &[]),
+    );
+    store.tenant_apply(&moved, None).await.unwrap();
+    assert_eq!(id("web").await, first);
+
+    store.tenant_apply(&tenant("acme"), None).await.unwrap();
+    store.tenant_apply(&moved, None).await.unwrap();
+    assert_ne!(id("web").await, first);
+}
+
+pub(crate) async fn kept_secrets_stay_and_unnamed_ones_go(place: Arc<Place>) {
+    let store = place.open().await;
+    let doc = |secrets: &[(&str, Option<&str>)]| {
+        with(
+            tenant("acme"),
+            "web",
+            http("https://example.com/mcp", secrets),
+        )
+    };
+    store
+        .tenant_apply(
+            &doc(&[("header:A", Some("1")), ("header:B", Some("2"))]),
+            None,
+        )
+        .await
+        .unwrap();
+    let kept = store
+        .tenant_apply(&doc(&[("header:A", None), ("header:B", Some("2"))]), None)
+        .await
+        .unwrap();
+    assert!(!kept.changed);
+
+    store
+        .tenant_apply(&doc(&[("header:A", None), ("header:B", Some("3"))]), None)
+        .await
+        .unwrap();
+    let secrets = load(&store, "acme").await.servers.remove(0).secrets;
+    assert_eq!(
+        (secrets.reveal("header:A"), secrets.reveal("header:B")),
+        (Some("1"), Some("3"))
+    );
+
+    store
+        .tenant_apply(&doc(&[("header:B", None)]), None)
+        .await
+        .unwrap();
+    let secrets = load(&store, "acme").await.servers.remove(0).secrets;
+    assert_eq!(
+        (secrets.reveal("header:A"), secrets.reveal("header:B")),
+        (None, Some("3"))
+    );
+}
+
+pub(crate) async fn unreadable_spec_is_said_and_replaced_by_the_next_file(place: Arc<Place>) {
+    let store = place.open().await;
+    store
+        .tenant_apply(&acme_with_token(Some(TOKEN)), None)
+        .await
+        .unwrap();
+    place
+        .run("UPDATE servers SET spec = '{\"transport\":{\"kind\":\"telepathy\"}}'")
+        .await;
+    let Err(StoreError::Corrupt(text)) = store.tenant_load(&slug("acme")).await else {
+        panic!("it was understood")
+    };
+    assert!(text.contains("server `web` of tenant `acme`"), "{text}");
+    assert!(
+        store
+            .tenant_apply(&acme_with_token(None), None)
+            .await
+            .unwrap()
+            .changed
+    );
+    assert_eq!(
+        load(&store, "acme").await.servers[0]
+            .secrets
+            .reveal("header:Authorization"),
+        Some(TOKEN)
+    );
+}
+
+pub(crate) async fn twenty_writers_at_once_lose_no_update(place: Arc<Place>) {
+    let handles = [place.open().await, place.open().await];
+    let writers: Vec<_> = (0..20)
+        .map(|number| {
+            tokio::spawn(add_server(
+                Arc::clone(&handles[number % 2]),
+                slug(&format!("server-{number}")),
+            ))
+        })
+        .collect();
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    let row = load(&handles[0], "acme").await;
+    let names: BTreeSet<_> = row
+        .servers
+        .iter()
+        .map(|server| server.slug.clone())
+        .collect();
+    assert_eq!((row.generation, names.len()), (Generation(20), 20));
+}
+
+/// Reads, adds a server, writes what was read and the new one; again when somebody else was faster.
+async fn add_server(store: Arc<dyn Store>, name: Slug) {
+    for _ in 0..200 {
+        let held = store.tenant_load(&slug("acme")).await.unwrap();
+        let found = held.as_ref().map_or(Generation(0), |row| row.generation);
+        let mut doc = tenant("acme");
+        for server in held.into_iter().flat_map(|row| row.servers) {
+            let secrets = server
+                .secrets
+                .0
+                .into_keys()
+                .map(|name| (name, None))
+                .collect();
+            doc.servers.insert(
+                server.slug,
+                ServerDoc {
+                    spec: server.spec,
+                    secrets,
+                },
+            );
+        }
+        doc.servers.insert(
+            name.clone(),
+            http(
+                "https://example.com/mcp",
+                &[("header:A", Some(name.as_str()))],
+            ),
+        );
+        match store.tenant_apply(&doc, Some(found)).await {
+            Ok(applied) => return assert!(applied.changed),
+            Err(StoreError::Conflict { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+    panic!("{name} never got its turn");
+}
+
+pub(crate) async fn deleted_tenant_takes_everything_but_its_audit(place: Arc<Place>) {
+    let store = place.open().await;
+    let id = store
+        .tenant_apply(&acme_with_token(Some(TOKEN)), None)
+        .await
+        .unwrap()
+        .id;
+    let server = load(&store, "acme").await.servers[0].id;
+    store.key_create(&key(id, 1)).await.unwrap();
+    store.catalog_put(id, server, b"tools").await.unwrap();
+    store.tombstone_put(id, [1; 32], i64::MAX).await.unwrap();
+    let event = AuditRow {
+        event_id: 1,
+        tenant: Some(id),
+        at_ms: 1,
+        kind: "call".to_owned(),
+        json: "{}".to_owned(),
+    };
+    store.audit_append(&[event]).await.unwrap();
+
+    assert!(store.tenant_delete(&slug("acme")).await.unwrap());
+    assert!(store.tenant_load(&slug("acme")).await.unwrap().is_none());
+    assert!(store.key_list(id).await.unwrap().is_empty());
+    assert!(store.catalog_list(id).await.unwrap().is_empty());
+    assert!(store.tombstone_list(0).await.unwrap().is_empty());
+    assert_eq!(store.audit_count(Some(id)).await.unwrap(), 1);
+    assert!(!store.tenant_delete(&slug("acme")).await.unwrap());
+}
+
+pub(crate) async fn tenant_made_again_goes_on_counting(place: Arc<Place>) {
+    let store = place.open().await;
+    let first = store.tenant_apply(&tenant("acme"), None).await.unwrap();
+    store.tenant_delete(&slug("acme")).await.unwrap();
+    let second = store
+        .tenant_apply(&tenant("acme"), Some(Generation(0)))
+        .await
+        .unwrap();
+    assert_ne!(first.id, second.id);
+    assert_eq!(
+        second.generation,
+        Generation(3),
+        "made, deleted, made again"
+    );
+}
