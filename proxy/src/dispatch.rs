@@ -1,0 +1,78 @@
+//! What is asked for: the one match on the method. Lists are answered from the snapshot; what goes to a server goes through
+//! [`call`] and comes back through [`relay`].
+
+pub mod call;
+pub mod calls;
+pub mod discover;
+pub mod links;
+pub mod list;
+pub mod questions;
+pub mod relay;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use patchbay_core::{envelope::Request, era::Era, method::Method};
+
+use crate::{app::App, audit::Trail, auth::Principal, caller::Caller, error::GatewayError, tenancy::Tenant};
+
+/// What a request brings along: who asks, where, and what the client speaks. Holding one is the proof of having been let in.
+pub struct Cx {
+    /// The gateway.
+    pub app: Arc<App>,
+    /// Whose.
+    pub tenant: Tenant,
+    /// Who.
+    pub principal: Principal,
+    /// With what.
+    pub caller: Caller,
+}
+
+/// The answer to a request: a whole JSON-RPC response message in the client's words, or how it comes.
+pub enum Answer {
+    /// All of it.
+    Whole(Bytes),
+    /// All of it, in pieces.
+    Pieces(Vec<Bytes>),
+    /// It is long and still coming.
+    Streaming(relay::Streaming),
+    /// Other messages come before it.
+    Messages(relay::Messages),
+    /// The client took the request back: there is none.
+    Cancelled,
+}
+
+/// Answers one request. The trail is closed here, by the answer's end, or by the edge when this is an error.
+///
+/// # Errors
+/// Everything of the error table that is found out behind the door.
+pub async fn run(cx: Cx, request: Request, trail: &mut Trail) -> Result<Answer, GatewayError> {
+    let era = cx.caller.era();
+    let method = &request.method;
+    let foreign = match era {
+        Era::Modern => method.is_legacy_only(),
+        Era::Legacy => method.is_modern_only(),
+    };
+    if foreign {
+        return Err(GatewayError::MethodNotFound(method.as_str().to_owned()));
+    }
+    trail.method(method);
+    match method {
+        Method::Ping => Ok(Answer::Whole(empty_result(&request.id))),
+        Method::Discover => Ok(Answer::Whole(discover::discovered(&cx.tenant, &request.id))),
+        Method::ToolsList => list::list(cx, &request, list::Kind::Tools, trail).await,
+        Method::PromptsList => list::list(cx, &request, list::Kind::Prompts, trail).await,
+        Method::ResourcesList => list::list(cx, &request, list::Kind::Resources, trail).await,
+        Method::TemplatesList => list::list(cx, &request, list::Kind::Templates, trail).await,
+        Method::ToolsCall => call::tool(cx, request, trail).await,
+        Method::PromptsGet => call::prompt(cx, request, trail).await,
+        Method::ResourcesRead => call::resource(cx, request, trail).await,
+        Method::Complete => call::complete(cx, request, trail).await,
+        _ => Err(GatewayError::MethodNotFound(method.as_str().to_owned())),
+    }
+}
+
+/// A response with an empty result.
+pub fn empty_result(id: &[u8]) -> Bytes {
+    [b"{\"jsonrpc\":\"2.0\",\"id\":", id, b",\"result\":{}}"].concat().into()
+}

@@ -1,0 +1,238 @@
+//! Requests that go to a server: from the exposed name to the route, the permit and the request in native words. The one
+//! place that sends a request a second time, and only where the server cannot have acted on the first.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use patchbay_core::{
+    envelope::{Meta, Request},
+    era::Era,
+    json,
+    mirror::Sent,
+    model::Sharing,
+    rewrite::Plan,
+};
+use patchbay_downstream::{CallCx, Delivery, DownstreamError, Fault, Outgoing, Reply, ShareKey};
+use tokio::time::Instant;
+
+use super::{Answer, Cx, discover::SERVER_INFO, relay::Relay};
+use crate::{
+    admission,
+    audit::Trail,
+    error::GatewayError,
+};
+
+/// `tools/call`
+pub(super) async fn tool(cx: Cx, request: Request, trail: &mut Trail) -> Result<Answer, GatewayError> {
+    let name = string_param(&request, "name", "tools/call needs params.name, a string")?;
+    let view = cx.tenant.view().clone();
+    let route = view.tools.get(&*name).ok_or_else(|| GatewayError::Unknown { kind: "tool", name: name.clone() })?;
+    let arguments = request.params.raw("arguments");
+    let mirrored = route.headers.as_ref().filter(|headers| !headers.is_empty());
+    if let Some(headers) = mirrored.filter(|_| cx.caller.era() == Era::Modern) {
+        headers
+            .check(arguments, |name| sent(&cx.caller.params_sent, name))
+            .map_err(|mismatch| GatewayError::HeaderMismatch(mismatch.to_string()))?;
+    }
+    let mirror_params = mirrored.map_or_else(Vec::new, |headers| {
+        headers.values(arguments).into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    });
+    let target = Target { server: route.server, native: &route.native, exposed: &name, idempotent: route.idempotent };
+    let params = request.params.pieces("name", &json::quote(&route.native));
+    let mut outgoing = outgoing(&cx, &request, "tools/call", params)?;
+    outgoing.mirror_name = Some(route.native.to_string());
+    outgoing.mirror_params = mirror_params;
+    send(cx, &request, target, outgoing, trail).await
+}
+
+/// `prompts/get`
+pub(super) async fn prompt(cx: Cx, request: Request, trail: &mut Trail) -> Result<Answer, GatewayError> {
+    let name = string_param(&request, "name", "prompts/get needs params.name, a string")?;
+    let view = cx.tenant.view().clone();
+    let route = view.prompts.get(&*name).ok_or_else(|| GatewayError::Unknown { kind: "prompt", name: name.clone() })?;
+    let target = Target { server: route.server, native: &route.native, exposed: &name, idempotent: true };
+    let params = request.params.pieces("name", &json::quote(&route.native));
+    let mut outgoing = outgoing(&cx, &request, "prompts/get", params)?;
+    outgoing.mirror_name = Some(route.native.to_string());
+    send(cx, &request, target, outgoing, trail).await
+}
+
+/// `resources/read`
+pub(super) async fn resource(cx: Cx, request: Request, trail: &mut Trail) -> Result<Answer, GatewayError> {
+    let uri = string_param(&request, "uri", "resources/read needs params.uri, a string")?;
+    let view = cx.tenant.view().clone();
+    let (server, native) =
+        view.uris.to_native(&uri).ok_or_else(|| GatewayError::ResourceNotFound(uri.clone()))?;
+    let target = Target { server, native: &native, exposed: &uri, idempotent: true };
+    let params = request.params.pieces("uri", &json::quote(&native));
+    let mut outgoing = outgoing(&cx, &request, "resources/read", params)?;
+    outgoing.mirror_name = Some(native.to_string());
+    send(cx, &request, target, outgoing, trail).await
+}
+
+/// `completion/complete`: routed by what it refers to.
+pub(super) async fn complete(cx: Cx, request: Request, trail: &mut Trail) -> Result<Answer, GatewayError> {
+    let invalid = || {
+        GatewayError::InvalidParams("completion/complete needs params.ref, of type ref/prompt or ref/resource".into())
+    };
+    let reference = request.params.raw("ref").ok_or_else(invalid)?;
+    let of = |name: &str| json::at_path(reference, &[name]).and_then(json::unquote);
+    let view = cx.tenant.view().clone();
+    let (member, exposed, server, native) = match of("type").as_deref() {
+        Some("ref/prompt") => {
+            let name = of("name").ok_or_else(invalid)?.into_owned();
+            let route = view.prompts.get(&*name);
+            let route = route.ok_or_else(|| GatewayError::Unknown { kind: "prompt", name: name.clone() })?;
+            ("name", name, route.server, route.native.to_string())
+        }
+        Some("ref/resource") => {
+            let uri = of("uri").ok_or_else(invalid)?.into_owned();
+            let found = view.uris.template_to_native(&uri).or_else(|| view.uris.to_native(&uri));
+            let (server, native) = found.ok_or_else(|| {
+                GatewayError::InvalidParams(format!("unknown resource template: {uri}").into())
+            })?;
+            let native = native.into_owned();
+            ("uri", uri, server, native)
+        }
+        _ => return Err(invalid()),
+    };
+    if !cx.tenant.snapshot().servers[server].completions {
+        trail.answered(0);
+        let empty = [b"{\"jsonrpc\":\"2.0\",\"id\":", &*request.id, NO_VALUES].concat();
+        return Ok(Answer::Whole(empty.into()));
+    }
+    let target = Target { server, native: &native, exposed: &exposed, idempotent: true };
+    let reference = replaced(reference, member, &native);
+    let params = request.params.pieces("ref", &reference);
+    let outgoing = outgoing(&cx, &request, "completion/complete", params)?;
+    send(cx, &request, target, outgoing, trail).await
+}
+
+/// The rest of a completion's answer for a server that completes nothing.
+const NO_VALUES: &[u8] =
+    b",\"result\":{\"completion\":{\"values\":[],\"total\":0,\"hasMore\":false},\"resultType\":\"complete\"}}";
+
+/// Where a request goes.
+struct Target<'a> {
+    server: usize,
+    native: &'a str,
+    exposed: &'a str,
+    idempotent: bool,
+}
+
+fn string_param(request: &Request, name: &str, expected: &'static str) -> Result<String, GatewayError> {
+    let value = request.params.string(name).ok_or(GatewayError::InvalidParams(expected.into()))?;
+    Ok(value.into_owned())
+}
+
+fn replaced(object: &str, name: &str, value: &str) -> String {
+    let members = json::members(object).flatten().map(|member| {
+        if member.is(name) { format!("\"{name}\":{}", json::quote(value)) } else { member.whole.to_owned() }
+    });
+    format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+}
+
+/// A header that the caller sent, by the name of the parameter.
+fn sent<'a>(headers: &'a [(String, String)], name: &str) -> Sent<'a> {
+    let mut found = headers.iter().filter(|(header, _)| header.eq_ignore_ascii_case(name));
+    match (found.next(), found.next()) {
+        (None, _) => Sent::Nothing,
+        (Some((_, value)), None) => Sent::One(value),
+        _ => Sent::Unreadable,
+    }
+}
+
+fn outgoing(cx: &Cx, request: &Request, method: &'static str, params: Vec<Bytes>) -> Result<Outgoing, GatewayError> {
+    let meta: Meta<'_> = request.params.meta()?;
+    let level = cx.caller.log_level.filter(|_| meta.log_level.is_some());
+    Ok(Outgoing {
+        meta: if meta.whole.is_empty() { Bytes::new() } else { meta.passing() },
+        progress: meta.progress_token.is_some(),
+        log_level: level.map(|level| format!("\"{}\"", level.as_str()).into()),
+        ..Outgoing::plain(method, params)
+    })
+}
+
+/// Takes the permit, writes the intent, sends the request and hands the reply to the relay.
+async fn send(
+    cx: Cx,
+    request: &Request,
+    target: Target<'_>,
+    outgoing: Outgoing,
+    trail: &mut Trail,
+) -> Result<Answer, GatewayError> {
+    let server = cx.tenant.server(target.server).clone();
+    trail.target(server.slug.as_str(), target.native, target.exposed);
+    let permit = admission::call(&cx).await?;
+    trail.intent().map_err(|_| GatewayError::Overloaded("the audit trail cannot take another record"))?;
+    let entry = &cx.tenant.snapshot().servers[target.server];
+    let server_era = entry.era.unwrap_or(Era::Legacy);
+    let call_cx = CallCx {
+        deadline: Instant::now() + timeout(&cx, entry.call_timeout_s),
+        share: share(&cx, entry.sharing),
+        capabilities: static_arc(cx.caller.can.shown_to(server_era, cx.caller.era())),
+    };
+    let meta = request.params.meta()?;
+    let relay = Relay {
+        plan: Plan {
+            id: request.id.clone(),
+            from: server_era,
+            to: cx.caller.era(),
+            cacheable: request.method == patchbay_core::method::Method::ResourcesRead,
+            server_info: SERVER_INFO,
+        },
+        method: request.method.clone(),
+        server: server.clone(),
+        index: target.server,
+        progress_token: meta.progress_token.map(str::to_owned),
+        _permit: permit,
+        trail: trail.take(),
+        cx,
+    };
+    match with_retry(&relay, call_cx, outgoing, target.idempotent).await {
+        Ok(reply) => relay.reply(reply).await,
+        Err(error) => Ok(relay.failed(&error)),
+    }
+}
+
+/// Calls, and calls once more where the first request cannot have had an effect.
+async fn with_retry(
+    relay: &Relay,
+    call_cx: CallCx,
+    outgoing: Outgoing,
+    idempotent: bool,
+) -> Result<Reply, DownstreamError> {
+    let downstream = &relay.server.downstream;
+    let error = match downstream.call(call_cx.clone(), outgoing.clone()).await {
+        Ok(reply) => return Ok(reply),
+        Err(error) => error,
+    };
+    let passing = matches!(error.fault, Fault::Closed | Fault::SessionLost);
+    let harmless = error.delivery == Delivery::NotSent || idempotent;
+    if passing && harmless && Instant::now() < call_cx.deadline {
+        return downstream.call(call_cx, outgoing).await;
+    }
+    Err(error)
+}
+
+fn timeout(cx: &Cx, configured_s: Option<u32>) -> Duration {
+    let limits = &cx.app.config.limits;
+    let timeout = configured_s.map_or(limits.call_timeout, |seconds| Duration::from_secs(seconds.into()));
+    timeout.min(limits.call_timeout_max)
+}
+
+fn share(cx: &Cx, sharing: Sharing) -> ShareKey {
+    match sharing {
+        Sharing::Shared => ShareKey::Tenant,
+        Sharing::Principal => ShareKey::Principal(cx.principal.digest()),
+        Sharing::Session => ShareKey::Session(cx.caller.share),
+    }
+}
+
+/// The few capability texts as shared strings, so that a call makes none.
+fn static_arc(text: &'static str) -> Arc<str> {
+    use std::{cell::RefCell, collections::HashMap};
+    thread_local!(static TEXTS: RefCell<HashMap<&'static str, Arc<str>>> = RefCell::default());
+    TEXTS.with_borrow_mut(|texts| texts.entry(text).or_insert_with(|| text.into()).clone())
+}
+

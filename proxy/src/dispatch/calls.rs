@@ -1,0 +1,74 @@
+//! The calls of legacy sessions that run now, so that `notifications/cancelled` finds the one it means. The modern era needs
+//! none of this: closing the stream is what cancels there.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use dashmap::DashMap;
+use tokio_util::sync::CancellationToken;
+
+type Key = ([u8; 16], Bytes);
+
+/// The running calls by session and request id.
+#[derive(Debug, Default)]
+pub struct Calls {
+    running: Arc<DashMap<Key, CancellationToken>>,
+}
+
+/// A call's place among the running ones; given back on drop.
+#[derive(Debug)]
+pub struct Running {
+    running: Arc<DashMap<Key, CancellationToken>>,
+    key: Key,
+    /// Told when the client takes the request back.
+    pub token: CancellationToken,
+}
+
+impl Calls {
+    /// Enters a call. A second one with the same id, which the client should not have sent, takes the place of the first.
+    pub fn enter(&self, session: [u8; 16], id: Bytes) -> Running {
+        let key = (session, id);
+        let token = CancellationToken::new();
+        self.running.insert(key.clone(), token.clone());
+        Running { running: self.running.clone(), key, token }
+    }
+
+    /// Cancels the call with this id, when it still runs.
+    pub fn cancel(&self, session: [u8; 16], id: &[u8]) {
+        if let Some(token) = self.running.get(&(session, Bytes::copy_from_slice(id))) {
+            token.cancel();
+        }
+    }
+
+    /// How many run.
+    pub fn len(&self) -> usize {
+        self.running.len()
+    }
+
+    /// Whether none runs.
+    pub fn is_empty(&self) -> bool {
+        self.running.is_empty()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.running.remove(&self.key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_call_of_that_session_and_id_is_cancelled() {
+        let calls = Calls::default();
+        let mine = calls.enter([1; 16], Bytes::from_static(b"1"));
+        let other = calls.enter([2; 16], Bytes::from_static(b"1"));
+        calls.cancel([1; 16], b"1");
+        assert!(mine.token.is_cancelled() && !other.token.is_cancelled());
+        drop((mine, other));
+        assert!(calls.is_empty());
+    }
+}

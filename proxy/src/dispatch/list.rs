@@ -1,0 +1,130 @@
+//! Lists: answered from the snapshot's prepared bytes, paged by cursors of our own. No server is asked here and no lock taken.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use patchbay_core::{
+    envelope::Request,
+    era::Era,
+    seal::Purpose,
+    snapshot::{List, View},
+};
+
+use super::{Answer, Cx};
+use crate::{
+    admission,
+    audit::{self, Trail},
+    error::GatewayError,
+};
+
+/// How long the very first list waits for the servers' first word.
+const FIRST_LIST_PATIENCE: Duration = Duration::from_secs(8);
+/// How long a client may keep a list that is fresh, in milliseconds.
+const TTL_MS: i64 = 60_000;
+/// How long it may keep one of which a part is missing or old.
+const TTL_STALE_MS: i64 = 2_000;
+
+/// Which list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// `tools/list`
+    Tools,
+    /// `prompts/list`
+    Prompts,
+    /// `resources/list`
+    Resources,
+    /// `resources/templates/list`
+    Templates,
+}
+
+impl Kind {
+    const fn of(self, view: &View) -> &List {
+        match self {
+            Self::Tools => &view.lists.tools,
+            Self::Prompts => &view.lists.prompts,
+            Self::Resources => &view.lists.resources,
+            Self::Templates => &view.lists.templates,
+        }
+    }
+}
+
+/// Answers one page of a list.
+pub(super) async fn list(
+    mut cx: Cx,
+    request: &Request,
+    kind: Kind,
+    trail: &mut Trail,
+) -> Result<Answer, GatewayError> {
+    admission::request(&cx).await?;
+    cx.app.tenants.settled(cx.tenant.snapshot().slug.as_str(), FIRST_LIST_PATIENCE).await;
+    cx.tenant = cx.tenant.again(&cx.app.tenants);
+    let list = kind.of(cx.tenant.view());
+    let pages = list.pages(cx.caller.era());
+    let at = match request.params.string("cursor") {
+        Some(cursor) => page_of(&cx, kind, list, &cursor)?,
+        None if request.params.raw("cursor").is_some() => return Err(bad_cursor()),
+        None => 0,
+    };
+    let page = pages.get(at).ok_or_else(bad_cursor)?;
+    let tail = tail(&cx, kind, list, at, pages.len());
+    let head = [b"{\"jsonrpc\":\"2.0\",\"id\":", &*request.id, b",\"result\":"].concat();
+    trail.answered(head.len() + page.len() + tail.len());
+    Ok(Answer::Pieces(vec![head.into(), page.clone(), tail]))
+}
+
+fn tail(cx: &Cx, kind: Kind, list: &List, at: usize, pages: usize) -> Bytes {
+    let mut tail = String::new();
+    if cx.caller.era() == Era::Modern {
+        let fresh_ms = list.fresh_until_ms.map_or(TTL_MS, |until| until - audit::now_ms());
+        let most = if list.stale { TTL_STALE_MS } else { TTL_MS };
+        tail = format!(",\"ttlMs\":{}", fresh_ms.clamp(0, most));
+    }
+    if at + 1 < pages {
+        let mut plain = [0; 20];
+        plain[..16].copy_from_slice(&list.digest);
+        plain[16..].copy_from_slice(&u32::try_from(at + 1).unwrap_or(u32::MAX).to_be_bytes());
+        tail = format!("{tail},\"nextCursor\":\"{}\"", cx.app.sealer.seal(Purpose::Cursor, &bound(cx, kind).parts(), &plain));
+    }
+    (tail + "}}").into()
+}
+
+/// The page that a cursor of ours stands for. One of another principal, another list or an older one is no cursor.
+fn page_of(cx: &Cx, kind: Kind, list: &List, cursor: &str) -> Result<usize, GatewayError> {
+    let plain = cx.app.sealer.open(Purpose::Cursor, &bound(cx, kind).parts(), cursor).ok_or_else(bad_cursor)?;
+    let (digest, page) = plain.split_at_checked(16).ok_or_else(bad_cursor)?;
+    if digest != list.digest {
+        return Err(bad_cursor());
+    }
+    let page: [u8; 4] = page.try_into().map_err(|_| bad_cursor())?;
+    Ok(u32::from_be_bytes(page) as usize)
+}
+
+const fn bad_cursor() -> GatewayError {
+    GatewayError::InvalidParams(std::borrow::Cow::Borrowed(
+        "the cursor is not one of this list as it is now: start again without a cursor",
+    ))
+}
+
+/// What a cursor is bound to.
+struct Bound {
+    tenant: [u8; 16],
+    principal: [u8; 16],
+    kind: [u8; 2],
+    toolset: Box<[u8]>,
+}
+
+impl Bound {
+    fn parts(&self) -> [&[u8]; 4] {
+        [&self.tenant, &self.principal, &self.kind, &self.toolset]
+    }
+}
+
+fn bound(cx: &Cx, kind: Kind) -> Bound {
+    Bound {
+        tenant: cx.tenant.id().bits().to_be_bytes(),
+        principal: cx.principal.digest(),
+        kind: [kind as u8, u8::from(cx.caller.era() == Era::Modern)],
+        toolset: cx.tenant.view().toolset.as_str().as_bytes().into(),
+    }
+}

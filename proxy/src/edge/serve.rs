@@ -1,0 +1,187 @@
+//! Sockets: accepts connections, hands each to a worker, and serves HTTP/1.1 on it until it ends, is over time or the gateway
+//! drains. TLS is in front of us. What a request means is [`super::mcp`]'s.
+
+use std::{
+    convert::Infallible,
+    net::{IpAddr, SocketAddr},
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use dashmap::DashMap;
+use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use super::{
+    mcp,
+    watch::{Order, Patience, Phase, Watched, WatchedIo},
+};
+use crate::{app::App, worker::Workers};
+
+/// How long a connection may lie idle. Clients keep theirs for the length of a conversation.
+const IDLE_S: u32 = 900;
+/// How long a client may take nothing of what is written.
+const WRITE_STALL_S: u32 = 30;
+/// The most headers of a request.
+const HEADERS_MAX: usize = 128;
+/// The pause after the operating system gave no connection (no file descriptors left).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Who is at the other end of a connection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer {
+    /// Its address.
+    pub ip: IpAddr,
+    /// Whether it came in over a loopback listener from this machine.
+    pub loopback: bool,
+}
+
+/// Counts connections against the bounds.
+#[derive(Debug, Default)]
+struct Count {
+    all: AtomicUsize,
+    by_ip: DashMap<IpAddr, usize>,
+}
+
+/// One connection's place in the count.
+struct Place {
+    count: Arc<Count>,
+    ip: IpAddr,
+    app: Arc<App>,
+}
+
+impl Place {
+    /// A place, unless all are taken or this address has too many.
+    fn take(count: &Arc<Count>, ip: IpAddr, app: &Arc<App>) -> Option<Self> {
+        let bounds = &app.config.limits;
+        if count.all.load(Ordering::Relaxed) >= bounds.connections_max {
+            return None;
+        }
+        let mut of_ip = count.by_ip.entry(ip).or_default();
+        if *of_ip >= bounds.connections_per_ip_max {
+            return None;
+        }
+        *of_ip += 1;
+        drop(of_ip);
+        count.all.fetch_add(1, Ordering::Relaxed);
+        app.metrics.connections.inc();
+        Some(Self { count: count.clone(), ip, app: app.clone() })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.count.all.fetch_sub(1, Ordering::Relaxed);
+        self.app.metrics.connections.dec();
+        if let dashmap::Entry::Occupied(mut of_ip) = self.count.by_ip.entry(self.ip) {
+            *of_ip.get_mut() -= 1;
+            if *of_ip.get() == 0 {
+                of_ip.remove();
+            }
+        }
+    }
+}
+
+/// Accepts connections until `stop`. A connection over a bound is closed at once.
+pub(crate) async fn accept(app: Arc<App>, listener: TcpListener, workers: Arc<Workers>, stop: CancellationToken) {
+    let count = Arc::new(Count::default());
+    let on_loopback = listener.local_addr().is_ok_and(|at| at.ip().is_loopback());
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        let (stream, SocketAddr { .. }, ip) = match accepted {
+            Ok((stream, from)) => (stream, from, from.ip().to_canonical()),
+            Err(error) => {
+                warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let Some(place) = Place::take(&count, ip, &app) else {
+            debug!(%ip, "too many connections: one is closed unheard");
+            continue;
+        };
+        let peer = Peer { ip, loopback: on_loopback && ip.is_loopback() };
+        let Ok(stream) = stream.into_std() else { continue };
+        let app = app.clone();
+        workers.run(move || async move {
+            let Ok(stream) = TcpStream::from_std(stream) else { return };
+            serve(app, stream, peer).await;
+            drop(place);
+        });
+    }
+}
+
+/// Serves one connection to its end.
+async fn serve(app: Arc<App>, stream: TcpStream, peer: Peer) {
+    let _ = stream.set_nodelay(true);
+    let bounds = &app.config.limits;
+    let patience = Patience {
+        idle_s: IDLE_S,
+        head_s: bounds.header_read_timeout.as_secs() as u32,
+        body_s: bounds.body_read_timeout.as_secs() as u32,
+        write_s: WRITE_STALL_S,
+    };
+    let watched = Watched::begin(patience);
+    let service = {
+        let (app, watched) = (app.clone(), watched.clone());
+        service_fn(move |request: Request<Incoming>| {
+            let (app, watched) = (app.clone(), watched.clone());
+            async move {
+                watched.enter(Phase::Body);
+                let response = mcp::route(app, peer, request, &watched).await;
+                Ok::<_, Infallible>(response)
+            }
+        })
+    };
+    let connection = http1::Builder::new()
+        .header_read_timeout(None)
+        .max_buf_size(bounds.header_bytes_max.max(16 * 1024))
+        .max_headers(HEADERS_MAX)
+        .pipeline_flush(true)
+        .serve_connection(WatchedIo::new(stream, watched.clone()), service);
+    run(connection, watched).await;
+}
+
+async fn run<C>(connection: C, watched: Rc<Watched>)
+where
+    C: std::future::Future<Output = hyper::Result<()>> + Drain,
+{
+    let mut connection = std::pin::pin!(connection);
+    loop {
+        tokio::select! {
+            biased;
+            _ = connection.as_mut() => return,
+            order = watched.ordered() => match order {
+                Order::Drop => return,
+                Order::Drain => connection.as_mut().drain(),
+            },
+        }
+    }
+}
+
+/// A connection that can be told to take no more requests.
+trait Drain {
+    fn drain(self: std::pin::Pin<&mut Self>);
+}
+
+impl<I, S> Drain for http1::Connection<I, S>
+where
+    S: hyper::service::HttpService<Incoming>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    I: hyper::rt::Read + hyper::rt::Write + Unpin,
+    S::ResBody: hyper::body::Body + 'static,
+    <S::ResBody as hyper::body::Body>::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    fn drain(self: std::pin::Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}

@@ -1,0 +1,152 @@
+//! Legacy sessions. An id is a sealed token that says all there is to know — revision, capabilities, expiry — and opens only for
+//! the tenant, toolset and principal it was made for, on any replica and after any restart. Nothing is kept for an open
+//! session; what is kept is the ids that were ended, until they expire by themselves, and the few log levels that were asked
+//! for.
+
+use std::sync::Arc;
+
+use dashmap::DashMap;
+use patchbay_core::{
+    TenantId,
+    era::Version,
+    seal::{Purpose, Sealer},
+};
+
+use crate::{
+    auth::Principal,
+    caller::{Capabilities, LogLevel},
+    error::GatewayError,
+    tenancy::Tenant,
+};
+
+/// The most log levels that are remembered; the oldest go first. A session without one gets all messages.
+const LEVELS_MAX: usize = 100_000;
+/// Length of what is sealed.
+const PLAIN_BYTES: usize = 22;
+
+/// The sessions of all tenants, as far as anything is kept of them.
+pub struct Sessions {
+    sealer: Arc<Sealer>,
+    lifetime_s: u32,
+    ended: DashMap<[u8; 32], i64>,
+    levels: DashMap<[u8; 16], LogLevel>,
+}
+
+/// An open session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Session {
+    /// Random; names the session where its token must not be.
+    pub id: [u8; 16],
+    /// The revision that was agreed on.
+    pub version: Version,
+    /// What the client can be asked.
+    pub can: Capabilities,
+    expires_s: u32,
+}
+
+impl Sessions {
+    /// Sessions of this lifetime.
+    pub fn new(sealer: Arc<Sealer>, lifetime: std::time::Duration) -> Self {
+        let lifetime_s = u32::try_from(lifetime.as_secs()).unwrap_or(u32::MAX);
+        Self { sealer, lifetime_s, ended: DashMap::new(), levels: DashMap::new() }
+    }
+
+    /// Opens a session and gives its id for the `Mcp-Session-Id` header.
+    pub fn begin(
+        &self,
+        tenant: &Tenant,
+        principal: &Principal,
+        version: Version,
+        can: Capabilities,
+        now_ms: i64,
+    ) -> String {
+        let expires_s = seconds(now_ms).saturating_add(self.lifetime_s);
+        let mut plain = [0; PLAIN_BYTES];
+        plain[0] = Version::ALL.iter().position(|known| *known == version).unwrap_or_default() as u8;
+        plain[1] = can.bits();
+        plain[2..6].copy_from_slice(&expires_s.to_be_bytes());
+        plain[6..].copy_from_slice(&patchbay_core::random_bytes::<16>());
+        self.sealer.seal(Purpose::Session, &[&bound_to(tenant, principal)], &plain)
+    }
+
+    /// The session with this id.
+    ///
+    /// # Errors
+    /// [`GatewayError::SessionGone`], in the same words for one that has ended, has expired, or is somebody else's.
+    pub fn find(&self, token: &str, tenant: &Tenant, principal: &Principal, now_ms: i64) -> Result<Session, GatewayError> {
+        let plain = self.sealer.open(Purpose::Session, &[&bound_to(tenant, principal)], token);
+        let session = plain.as_deref().and_then(Session::read).ok_or(GatewayError::SessionGone)?;
+        let over = seconds(now_ms) >= session.expires_s;
+        if over || (!self.ended.is_empty() && self.ended.contains_key(&session.tombstone())) {
+            return Err(GatewayError::SessionGone);
+        }
+        Ok(session)
+    }
+
+    /// Notes that a session has ended.
+    pub fn end(&self, tombstone: [u8; 32], expires_ms: i64) {
+        self.ended.insert(tombstone, expires_ms);
+    }
+
+    /// Forgets the ended sessions that have expired by now.
+    pub fn sweep(&self, now_ms: i64) {
+        self.ended.retain(|_, expires_ms| *expires_ms > now_ms);
+    }
+
+    /// From which level on the session wants log messages.
+    pub fn level(&self, session: &Session) -> LogLevel {
+        if self.levels.is_empty() {
+            return LogLevel::Debug;
+        }
+        self.levels.get(&session.id).map_or(LogLevel::Debug, |level| *level)
+    }
+
+    /// Remembers a level.
+    pub fn set_level(&self, session: &Session, level: LogLevel) {
+        if self.levels.len() >= LEVELS_MAX {
+            let oldest = self.levels.iter().next().map(|entry| *entry.key());
+            oldest.map(|id| self.levels.remove(&id));
+        }
+        self.levels.insert(session.id, level);
+    }
+}
+
+impl Session {
+    fn read(plain: &[u8]) -> Option<Self> {
+        let plain: &[u8; PLAIN_BYTES] = plain.try_into().ok()?;
+        Some(Self {
+            version: *Version::ALL.get(usize::from(plain[0]))?,
+            can: Capabilities::of_bits(plain[1]),
+            expires_s: u32::from_be_bytes(plain[2..6].try_into().ok()?),
+            id: plain[6..].try_into().ok()?,
+        })
+    }
+
+    /// What is told to the other replicas when the session ends.
+    pub fn tombstone(&self) -> [u8; 32] {
+        let mut digest = [0; 32];
+        digest[..16].copy_from_slice(&self.id);
+        digest
+    }
+
+    /// When it ends by itself, in milliseconds since 1970.
+    pub const fn expires_ms(&self) -> i64 {
+        self.expires_s as i64 * 1000
+    }
+}
+
+/// What a session id is bound to, besides the sealing key.
+fn bound_to(tenant: &Tenant, principal: &Principal) -> [u8; 32] {
+    bind(tenant.id(), principal.digest())
+}
+
+fn bind(tenant: TenantId, principal: [u8; 16]) -> [u8; 32] {
+    let mut bound = [0; 32];
+    bound[..16].copy_from_slice(&tenant.bits().to_be_bytes());
+    bound[16..].copy_from_slice(&principal);
+    bound
+}
+
+fn seconds(now_ms: i64) -> u32 {
+    u32::try_from(now_ms / 1000).unwrap_or(u32::MAX)
+}

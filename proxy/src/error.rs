@@ -1,0 +1,303 @@
+//! The error table: every way a request can fail, and what each means to the caller, to an operator and to a counter. One
+//! enum, one `match`. Turning it into a response is the edge's; the chain is logged once, there.
+//!
+//! Codes and statuses follow the protocol; our own codes lie outside of the range that JSON-RPC and MCP reserve.
+
+use std::{borrow::Cow, time::Duration};
+
+use patchbay_core::{
+    envelope::EnvelopeError,
+    era::{Era, Version},
+    json,
+};
+use patchbay_downstream::{Delivery, DownstreamError, Fault};
+
+/// Why a request was not answered as asked.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum GatewayError {
+    /// No credential where one is needed.
+    #[error("no credential")]
+    Unauthenticated,
+    /// A credential that opens nothing.
+    #[error("the credential is unknown, expired or revoked")]
+    BadCredential,
+    /// More than one credential, or one that cannot be read.
+    #[error("the credential cannot be read")]
+    MalformedCredential,
+    /// Not there, or not yours.
+    #[error("nothing is here for this caller")]
+    NotFound,
+    /// The Host or Origin is on no list.
+    #[error("the {0} header names a host that is not allowed here")]
+    ForeignHost(&'static str),
+    /// The tenant is switched off.
+    #[error("the tenant is switched off")]
+    SwitchedOff,
+    /// The HTTP method is not offered at this URL.
+    #[error("this URL takes {0}")]
+    MethodNotAllowed(&'static str),
+    /// The Accept header leaves out a type that the answer may have.
+    #[error("the Accept header must list application/json and text/event-stream")]
+    NotAcceptable,
+    /// The body is not JSON by its Content-Type.
+    #[error("the Content-Type must be application/json")]
+    UnsupportedMediaType,
+    /// The body is larger than the bound.
+    #[error("the body is larger than {0} bytes")]
+    BodyTooLarge(usize),
+    /// The body did not arrive in time.
+    #[error("the body did not arrive in time")]
+    BodyTooSlow,
+    /// The body broke off.
+    #[error("the body broke off")]
+    BodyBroken,
+    /// The body is no message.
+    #[error(transparent)]
+    Envelope(#[from] EnvelopeError),
+    /// A header and the body disagree.
+    #[error("{0}")]
+    HeaderMismatch(String),
+    /// A modern request lacks a member of `_meta`.
+    #[error("the request's _meta lacks {0}")]
+    MetaMissing(&'static str),
+    /// A revision that is not served.
+    #[error("protocol version {0:?} is not served")]
+    Version(String),
+    /// A legacy request without its session.
+    #[error("the Mcp-Session-Id header is missing: send initialize first, or speak protocol version 2026-07-28")]
+    SessionMissing,
+    /// A session that is not there (any more) for this caller.
+    #[error("the session is unknown or has ended: send initialize again")]
+    SessionGone,
+    /// A method that nobody serves.
+    #[error("method not found: {0}")]
+    MethodNotFound(String),
+    /// Params that are not what the method takes.
+    #[error("{0}")]
+    InvalidParams(Cow<'static, str>),
+    /// A tool or prompt that this caller cannot see.
+    #[error("unknown {kind}: {name}")]
+    Unknown {
+        /// `tool` or `prompt`.
+        kind: &'static str,
+        /// What was asked for.
+        name: String,
+    },
+    /// A resource that this caller cannot see.
+    #[error("resource not found: {0}")]
+    ResourceNotFound(String),
+    /// Over a limit.
+    #[error("over the limit {limit}")]
+    Limited {
+        /// Which.
+        limit: &'static str,
+        /// When it makes sense to come again.
+        retry_after: Duration,
+    },
+    /// The gateway has no room for it now.
+    #[error("the gateway cannot take this request now: {0}")]
+    Overloaded(&'static str),
+    /// A server failed; the chain says how.
+    #[error("server {server}: {source}")]
+    Server {
+        /// The server's name.
+        server: String,
+        /// What happened.
+        source: DownstreamError,
+    },
+    /// The gateway failed.
+    #[error("internal error: {0}")]
+    Internal(String),
+}
+
+/// Who has to do something about an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blame {
+    /// The caller.
+    Caller,
+    /// The gateway, or what it stands on.
+    Gateway,
+    /// A server behind it.
+    Server,
+}
+
+impl Blame {
+    /// The word in logs and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Caller => "caller",
+            Self::Gateway => "gateway",
+            Self::Server => "server",
+        }
+    }
+}
+
+/// What an error means.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// The HTTP status.
+    pub status: u16,
+    /// The JSON-RPC code; 0 where the body carries none.
+    pub code: i32,
+    /// What the caller reads. Never internals.
+    pub public: Cow<'static, str>,
+    /// `data` of the JSON-RPC error, raw JSON.
+    pub data: Option<String>,
+    /// Who has to act.
+    pub blame: Blame,
+    /// When it makes sense to come again.
+    pub retry_after: Option<Duration>,
+    /// The word in audit and metrics.
+    pub label: &'static str,
+}
+
+/// Over a limit.
+pub const CODE_LIMITED: i32 = 42901;
+/// No room, draining, or a dependency that must not be missing is.
+pub const CODE_OVERLOADED: i32 = 50301;
+/// Not allowed.
+pub const CODE_FORBIDDEN: i32 = 40301;
+/// The body came too slowly.
+pub const CODE_TOO_SLOW: i32 = 40801;
+/// The body is too large.
+pub const CODE_TOO_LARGE: i32 = 41301;
+
+impl GatewayError {
+    /// What the error means to a caller of this era.
+    pub fn facts(&self, era: Era) -> Facts {
+        use Blame::{Caller, Gateway, Server};
+        let text = || Cow::Owned(self.to_string());
+        let (status, code, public, blame, label) = match self {
+            Self::Unauthenticated => (401, 0, "sign in: send Authorization: Bearer <key>".into(), Caller, "unauthenticated"),
+            Self::BadCredential => (401, 0, "the key is unknown, expired or revoked".into(), Caller, "bad_credential"),
+            Self::MalformedCredential => {
+                (400, -32600, "send one Authorization: Bearer header, or one X-API-Key header".into(), Caller, "bad_credential")
+            }
+            Self::NotFound => (404, 0, "not found".into(), Caller, "not_found"),
+            Self::ForeignHost(_) => (403, CODE_FORBIDDEN, text(), Caller, "foreign_host"),
+            Self::SwitchedOff => (403, CODE_FORBIDDEN, text(), Caller, "switched_off"),
+            Self::MethodNotAllowed(_) => (405, 0, text(), Caller, "method_not_allowed"),
+            Self::NotAcceptable => (406, -32600, text(), Caller, "not_acceptable"),
+            Self::UnsupportedMediaType => (415, -32600, text(), Caller, "media_type"),
+            Self::BodyTooLarge(_) => (413, CODE_TOO_LARGE, text(), Caller, "too_large"),
+            Self::BodyTooSlow => (408, CODE_TOO_SLOW, text(), Caller, "too_slow"),
+            Self::BodyBroken => (400, -32700, text(), Caller, "broken_body"),
+            Self::Envelope(EnvelopeError::NotJson(_)) => (400, -32700, text(), Caller, "not_json"),
+            Self::Envelope(_) => (400, -32600, text(), Caller, "bad_envelope"),
+            Self::HeaderMismatch(_) => (400, -32020, text(), Caller, "header_mismatch"),
+            Self::MetaMissing(_) => (400, -32602, text(), Caller, "meta_missing"),
+            Self::Version(_) => (400, -32022, text(), Caller, "version"),
+            Self::SessionMissing => (400, -32600, text(), Caller, "session_missing"),
+            Self::SessionGone => (404, -32600, text(), Caller, "session_gone"),
+            Self::MethodNotFound(_) => {
+                (if era == Era::Modern { 404 } else { 200 }, -32601, text(), Caller, "method_not_found")
+            }
+            Self::InvalidParams(_) => (200, -32602, text(), Caller, "invalid_params"),
+            Self::Unknown { .. } => (200, -32602, text(), Caller, "unknown_name"),
+            Self::ResourceNotFound(_) => {
+                (200, if era == Era::Modern { -32602 } else { -32002 }, text(), Caller, "unknown_resource")
+            }
+            Self::Limited { .. } => (429, CODE_LIMITED, text(), Caller, "limited"),
+            Self::Overloaded(_) => (503, CODE_OVERLOADED, text(), Gateway, "overloaded"),
+            Self::Server { server, source } => (200, -32603, Cow::Owned(server_text(server, source)), Server, "server"),
+            Self::Internal(_) => (500, -32603, "internal error: the log of the gateway has the reason".into(), Gateway, "internal"),
+        };
+        Facts { status, code, public, data: self.data(), blame, retry_after: self.retry_after(), label }
+    }
+
+    fn data(&self) -> Option<String> {
+        match self {
+            Self::Version(requested) => {
+                let supported: Vec<_> = Version::ALL.iter().map(|version| json::quote(version.as_str())).collect();
+                Some(format!(r#"{{"supported":[{}],"requested":{}}}"#, supported.join(","), json::quote(requested)))
+            }
+            Self::Limited { limit, retry_after } => {
+                Some(format!(r#"{{"limit":"{limit}","retryAfterMs":{}}}"#, retry_after.as_millis()))
+            }
+            Self::ResourceNotFound(uri) => Some(format!(r#"{{"uri":{}}}"#, json::quote(uri))),
+            _ => None,
+        }
+    }
+
+    const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Limited { retry_after, .. } => Some(*retry_after),
+            Self::Overloaded(_) => Some(Duration::from_secs(1)),
+            _ => None,
+        }
+    }
+}
+
+/// What a model, or a person, reads when a server failed: a sentence to act on, nothing of the inside.
+pub fn server_text(server: &str, error: &DownstreamError) -> String {
+    let what = match error.fault {
+        Fault::Unavailable => "is not reachable right now",
+        Fault::Busy => "has too many requests waiting",
+        Fault::Timeout => "did not answer in time",
+        Fault::Closed => "broke off before it had answered",
+        Fault::Protocol => "gave an answer that is not valid MCP",
+        Fault::Refused(_) => "refused the request",
+        Fault::TooLarge => "gave an answer that is larger than this gateway hands on",
+        Fault::SessionLost => "lost its session",
+    };
+    let then = match (error.fault, error.delivery) {
+        (Fault::TooLarge, _) => "Ask for less at a time.",
+        (Fault::Protocol | Fault::Refused(_), _) => "Trying again is unlikely to help; tell the operator of the gateway.",
+        (_, Delivery::NotSent) => "The request was not carried out; it is safe to try again later.",
+        (_, Delivery::MayHaveRun) => "The request may have been carried out; check before trying again.",
+    };
+    format!("The server \"{server}\" {what}. {then}")
+}
+
+/// A JSON-RPC error response. The id is left out where it could not be read.
+pub fn error_body(id: Option<&[u8]>, code: i32, message: &str, data: Option<&str>) -> Vec<u8> {
+    let mut out = Vec::with_capacity(message.len() + 96);
+    out.extend_from_slice(b"{\"jsonrpc\":\"2.0\"");
+    if let Some(id) = id {
+        out.extend_from_slice(b",\"id\":");
+        out.extend_from_slice(id);
+    }
+    out.extend_from_slice(format!(",\"error\":{{\"code\":{code},\"message\":{}", json::quote(message)).as_bytes());
+    if let Some(data) = data {
+        out.extend_from_slice(b",\"data\":");
+        out.extend_from_slice(data.as_bytes());
+    }
+    out.extend_from_slice(b"}}");
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_hidden_looks_like_what_is_unknown() {
+        let one = GatewayError::Unknown { kind: "tool", name: "x".into() };
+        let facts = one.facts(Era::Modern);
+        assert_eq!((facts.status, facts.code, &*facts.public), (200, -32602, "unknown tool: x"));
+    }
+
+    #[test]
+    fn the_same_loss_has_another_code_in_each_era() {
+        let lost = GatewayError::ResourceNotFound("a://b".into());
+        assert_eq!((lost.facts(Era::Modern).code, lost.facts(Era::Legacy).code), (-32602, -32002));
+        let unknown = GatewayError::MethodNotFound("x".into());
+        assert_eq!((unknown.facts(Era::Modern).status, unknown.facts(Era::Legacy).status), (404, 200));
+    }
+
+    #[test]
+    fn a_server_fault_says_whether_it_may_have_run_and_nothing_of_the_inside() {
+        let source = DownstreamError::may_have_run(Fault::Closed, "10.0.0.7:99 secret");
+        let text = server_text("git", &source);
+        assert!(text.contains("may have been carried out") && !text.contains("secret"), "{text}");
+    }
+
+    #[test]
+    fn the_refused_version_lists_all_that_are_served() {
+        let facts = GatewayError::Version("1999".into()).facts(Era::Modern);
+        assert_eq!(
+            facts.data.as_deref(),
+            Some(r#"{"supported":["2026-07-28","2025-11-25","2025-06-18","2025-03-26"],"requested":"1999"}"#)
+        );
+    }
+}
