@@ -5,10 +5,24 @@
 //! tenant is made of), [`seal`] (handles that only we can open), [`limits`] (the arithmetic of rates), [`audit`] (what the
 //! trail says).
 
+#![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test stops at the first surprise"))]
+
+pub mod audit;
+pub mod envelope;
 pub mod era;
+pub mod filter;
 pub mod ids;
+pub mod item;
 pub mod json;
+pub mod limits;
+pub mod method;
+pub mod mirror;
 pub mod model;
+pub mod names;
+pub mod resources;
+pub mod rewrite;
+pub mod seal;
+pub mod snapshot;
 
 pub use ids::{Generation, IdError, KeyId, ServerId, Slug, SlugError, TenantId};
 

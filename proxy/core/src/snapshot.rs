@@ -1,0 +1,359 @@
+//! The snapshot: everything that requests of one tenant are answered from, as plain immutable values. [`build`] makes it out
+//! of a tenant's row and its servers' catalogs; `control` publishes it, `tenancy` pins one for each request. No handles, no
+//! clock, no I/O.
+//!
+//! What a server says never makes a build fail: an odd item is left out alone and said in the warnings. Only what the operator
+//! configured can be refused, as a [`BuildError`]; with [`Overflow::Refuse`](crate::model::Overflow) that includes a server
+//! that lists too many tools.
+
+mod instructions;
+mod listing;
+mod lists;
+mod offered;
+mod view;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use serde::{Deserialize, Serialize};
+
+pub use self::lists::{List, Lists, Page, SERVER_INFO};
+use self::{offered::Offered, view::ViewBuilder};
+use crate::{
+    Generation, ServerId, Slug, TenantId,
+    era::Era,
+    filter::FilterError,
+    mirror::HeaderParams,
+    model::{Access, Sharing, TenantLimits, TenantRow, Transport},
+    names,
+    resources::UriMap,
+};
+
+/// How many warnings a snapshot keeps.
+pub const WARNINGS_MAX: usize = 200;
+
+/// What one server offers, as it was last heard. The items are raw JSON texts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CatalogPart {
+    /// The era that the server speaks.
+    pub era: Era,
+    /// Its tools.
+    pub tools: Vec<String>,
+    /// Its prompts.
+    pub prompts: Vec<String>,
+    /// Its resources.
+    pub resources: Vec<String>,
+    /// Its resource templates.
+    pub templates: Vec<String>,
+    /// Its capabilities, a JSON object.
+    pub capabilities: String,
+    /// What it says about itself.
+    pub instructions: Option<String>,
+    /// Whether the server could not be asked lately.
+    pub stale: bool,
+    /// Until when the lists may be taken as fresh, in milliseconds since 1970.
+    pub fresh_until_ms: Option<i64>,
+}
+
+/// The bounds of a build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BuildOptions {
+    /// How many items one page of a list has.
+    pub page_items_max: usize,
+    /// From how many bytes on a page ends early.
+    pub page_bytes_max: usize,
+    /// How many items of one kind a server may add; those after that, in the order of their names, are left out.
+    pub items_max: usize,
+}
+
+impl Default for BuildOptions {
+    fn default() -> Self {
+        Self {
+            page_items_max: 1_000,
+            page_bytes_max: 4 * 1024 * 1024,
+            items_max: 10_000,
+        }
+    }
+}
+
+/// Everything that requests of one tenant are answered from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TenantSnapshot {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// Its name in URLs.
+    pub slug: Slug,
+    /// The number of the configuration that this was built from.
+    pub generation: Generation,
+    /// Whether it answers at all.
+    pub enabled: bool,
+    /// How many requests its principals may make.
+    pub limits: TenantLimits,
+    /// The servers that are switched on, sorted by name. Routes point into it.
+    pub servers: Vec<ServerEntry>,
+    /// The toolsets, by their names.
+    pub views: HashMap<Slug, Arc<View>>,
+    /// What a person should know: items left out, prefixes that met.
+    pub warnings: Vec<String>,
+}
+
+/// What dispatch needs to know of a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerEntry {
+    /// The row.
+    pub id: ServerId,
+    /// The name.
+    pub slug: Slug,
+    /// The word before its exposed names.
+    pub prefix: String,
+    /// How it is reached.
+    pub kind: ServerKind,
+    /// Who shares one child or session.
+    pub sharing: Sharing,
+    /// The era, when a catalog is known.
+    pub era: Option<Era>,
+    /// Seconds that one call may take.
+    pub call_timeout_s: Option<u32>,
+    /// Calls that may run at once.
+    pub concurrency_max: Option<u32>,
+}
+
+/// How a server is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServerKind {
+    /// In process.
+    Builtin,
+    /// A child process.
+    Stdio,
+    /// Streamable HTTP.
+    Http,
+}
+
+/// One toolset, ready to be served.
+#[derive(Debug, Clone, PartialEq)]
+pub struct View {
+    /// Its name.
+    pub toolset: Slug,
+    /// Which credentials it takes.
+    pub access: Access,
+    /// The servers in it: places in [`TenantSnapshot::servers`], ascending.
+    pub servers: Vec<usize>,
+    /// Where a tool is, by its exposed name. A tool that is hidden is not here.
+    pub tools: HashMap<Box<str>, ToolRoute>,
+    /// Where a prompt is, by its exposed name.
+    pub prompts: HashMap<Box<str>, PromptRoute>,
+    /// Where a resource is.
+    pub uris: UriMap,
+    /// What it can ever have, for the capabilities.
+    pub has: Features,
+    /// What is said to clients about it.
+    pub instructions: Option<String>,
+    /// The prepared lists.
+    pub lists: Lists,
+    /// The exposed names of the tools that `tools_max` leaves out, sorted.
+    pub dropped: Vec<String>,
+}
+
+/// Where a tool is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolRoute {
+    /// The server's place in [`TenantSnapshot::servers`].
+    pub server: usize,
+    /// What the server calls it.
+    pub native: Arc<str>,
+    /// The arguments that are repeated in headers, when there are any.
+    pub headers: Option<Arc<HeaderParams>>,
+    /// Whether the operator says that it may run twice.
+    pub idempotent: bool,
+}
+
+/// Where a prompt is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PromptRoute {
+    /// The server's place in [`TenantSnapshot::servers`].
+    pub server: usize,
+    /// What the server calls it.
+    pub native: Arc<str>,
+}
+
+/// What a view can ever have. A server that was not heard yet may have everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Features {
+    /// Tools; always, since the configuration can bring some.
+    pub tools: bool,
+    /// Prompts.
+    pub prompts: bool,
+    /// Resources and templates.
+    pub resources: bool,
+    /// Completion of arguments.
+    pub completions: bool,
+}
+
+/// A configuration that no snapshot can be built from; the last good one stays in force.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BuildError {
+    /// A glob cannot be read.
+    #[error("the tool rules of {place}: {source}")]
+    Filter {
+        /// Which server or toolset.
+        place: String,
+        /// What is wrong.
+        source: FilterError,
+    },
+    /// A toolset without prefixes has several servers.
+    #[error(
+        "the toolset `{toolset}` has prefixes off and {servers} servers: name one server in it, or switch prefixes on"
+    )]
+    PrefixNeeded {
+        /// The toolset.
+        toolset: Slug,
+        /// How many servers it has.
+        servers: usize,
+    },
+    /// Two tools are renamed to one name.
+    #[error(
+        "in the toolset `{toolset}` both `{first}` and `{second}` are renamed to `{name}`: rename one of them otherwise"
+    )]
+    RenameCollision {
+        /// The toolset.
+        toolset: Slug,
+        /// The name.
+        name: String,
+        /// The first tool, as `server/native`.
+        first: String,
+        /// The second one.
+        second: String,
+    },
+    /// A new name may not stand.
+    #[error(
+        "in the toolset `{toolset}` `{from}` is renamed to `{name}`: expected 1 to {} characters of A-Z, a-z, 0-9, '_' and '-'",
+        names::NAME_BYTES_MAX
+    )]
+    RenameIllegal {
+        /// The toolset.
+        toolset: Slug,
+        /// The tool, as `server/native`.
+        from: String,
+        /// The name.
+        name: String,
+    },
+    /// More tools than the toolset takes, and it says to refuse.
+    #[error(
+        "the toolset `{toolset}` would show {count} tools and takes at most {max}: deny some, raise `tools_max`, or set \
+         `overflow: drop`"
+    )]
+    TooManyTools {
+        /// The toolset.
+        toolset: Slug,
+        /// How many there are.
+        count: usize,
+        /// How many it takes.
+        max: u32,
+    },
+}
+
+/// Builds the snapshot of a tenant. A server without a part is absent from the lists; the order of servers and items makes no
+/// difference.
+pub fn build(
+    row: &TenantRow,
+    catalogs: &BTreeMap<ServerId, CatalogPart>,
+    options: &BuildOptions,
+) -> Result<TenantSnapshot, BuildError> {
+    let mut warnings = Warnings::default();
+    let mut rows: Vec<_> = row.servers.iter().collect();
+    rows.sort_by(|a, b| a.slug.cmp(&b.slug));
+    // Servers that are switched off keep their prefixes, so that nobody's names change when they come back.
+    let wishes = rows
+        .iter()
+        .map(|server| (&server.slug, server.spec.prefix.as_deref()));
+    let (prefixes, said) = names::prefixes(wishes);
+    warnings.extend(said);
+    let enabled = rows
+        .iter()
+        .zip(prefixes)
+        .filter(|(server, _)| server.spec.enabled);
+    let servers = enabled
+        .enumerate()
+        .map(|(index, (server, prefix))| {
+            Offered::read(
+                index,
+                server,
+                prefix,
+                catalogs.get(&server.id),
+                options,
+                &mut warnings,
+            )
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut views = HashMap::new();
+    for (toolset, spec) in &row.toolsets {
+        let view = ViewBuilder {
+            toolset,
+            spec,
+            servers: &servers,
+            options,
+        }
+        .build(&mut warnings)?;
+        views.insert(toolset.clone(), Arc::new(view));
+    }
+    Ok(TenantSnapshot {
+        tenant: row.id,
+        slug: row.slug.clone(),
+        generation: row.generation,
+        enabled: row.enabled,
+        limits: row.limits,
+        servers: servers.iter().map(Offered::entry).collect(),
+        views,
+        warnings: warnings.finish(),
+    })
+}
+
+impl ServerKind {
+    /// The kind of a transport.
+    pub const fn of(transport: &Transport) -> Self {
+        match transport {
+            Transport::Builtin { .. } => Self::Builtin,
+            Transport::Stdio { .. } => Self::Stdio,
+            Transport::Http { .. } => Self::Http,
+        }
+    }
+}
+
+/// Sentences for people, not more than [`WARNINGS_MAX`].
+#[derive(Debug, Default)]
+struct Warnings {
+    said: Vec<String>,
+    unsaid: usize,
+}
+
+impl Warnings {
+    fn say(&mut self, text: impl FnOnce() -> String) {
+        if self.said.len() < WARNINGS_MAX {
+            self.said.push(text());
+        } else {
+            self.unsaid += 1;
+        }
+    }
+
+    fn extend(&mut self, texts: Vec<String>) {
+        texts.into_iter().for_each(|text| self.say(|| text));
+    }
+
+    fn finish(mut self) -> Vec<String> {
+        if self.unsaid > 0 {
+            self.said
+                .push(format!("{} more warnings are not shown", self.unsaid));
+        }
+        self.said
+    }
+}
+
+/// A server's text, short and without characters that could play tricks in a log.
+fn shown(text: &str) -> String {
+    text.escape_debug().take(80).collect()
+}
+
+#[cfg(test)]
+mod tests;
