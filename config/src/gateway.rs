@@ -1,0 +1,258 @@
+//! The gateway's configuration as the program uses it: parsed, checked, with types that cannot be wrong.
+//!
+//! Made by `lower` from the wire form in `schema`, where the meaning and the range of each number are described.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsStr,
+    net::SocketAddr,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use ipnet::IpNet;
+use secrecy::SecretString;
+use url::Url;
+
+pub use crate::schema::{AuditArguments, LogFormat};
+use crate::secret::SecretRef;
+
+/// Everything that an operator decides.
+#[derive(Debug, Clone)]
+pub struct GatewayConfig {
+    /// The listener of MCP clients.
+    pub listen_mcp: SocketAddr,
+    /// The listener of operators.
+    pub listen_operations: SocketAddr,
+    /// The address under which clients reach the gateway.
+    pub public_url: Option<Url>,
+    /// The store.
+    pub store: StoreTarget,
+    /// What replicas share besides the store.
+    pub redis_url: Option<SecretString>,
+    /// The folder for everything that the gateway writes.
+    pub data_dir: PathBuf,
+    /// Reverse proxies that are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Names that a `Host` header may have, in lower case; without a port, any port will do.
+    pub allowed_hosts: Vec<String>,
+    /// Origins of browser pages, in lower case; without a port, any port will do.
+    pub allowed_origins: Vec<String>,
+    /// The key that seals secrets, when it is not the one of the data folder.
+    pub sealing_key: Option<SealingKey>,
+    /// Servers that are child processes.
+    pub stdio: StdioConfig,
+    /// Servers that are reached over HTTP.
+    pub http: HttpConfig,
+    /// How much of everything there may be.
+    pub limits: LimitsConfig,
+    /// What the audit trail holds.
+    pub audit: AuditConfig,
+    /// What is logged.
+    pub log: LogConfig,
+}
+
+/// Which store, and where.
+#[derive(Debug, Clone)]
+pub enum StoreTarget {
+    /// The embedded store, in this file.
+    Sqlite(PathBuf),
+    /// A Postgres database; the URL may hold a password.
+    Postgres(SecretString),
+}
+
+/// The key that seals secrets.
+#[derive(Debug, Clone)]
+pub struct SealingKey {
+    /// Where it was found, for messages.
+    pub source: SecretRef,
+    /// The key as it was found there.
+    pub value: SecretString,
+}
+
+/// Servers that are child processes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StdioConfig {
+    /// The commands that tenants may run, by their names; those trusted at run time among them.
+    pub commands: BTreeMap<String, StdioCommand>,
+    /// Child processes that one tenant may have at once.
+    pub children_per_tenant_max: usize,
+    /// How long a child may be without a call; `None` means for ever.
+    pub idle_stop: Option<Duration>,
+    /// How long a child may take until it answers for the first time.
+    pub start_timeout: Duration,
+}
+
+/// A command that tenants may run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StdioCommand {
+    /// An absolute path, or a name that is looked up on PATH.
+    pub path: PathBuf,
+    /// Arguments that always come first.
+    pub args_prefix: Vec<String>,
+    /// What it is for.
+    pub description: Option<String>,
+}
+
+/// A command whose program is not there.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CommandMissing {
+    /// The name is on no folder of PATH.
+    #[error(
+        "`{}` is not on PATH; install it, or give its absolute path under stdio.commands in patchbay.yaml", .0.display()
+    )]
+    NotOnPath(PathBuf),
+    /// The path is no file.
+    #[error("{} is not a file; install it, or correct the path under stdio.commands in patchbay.yaml", .0.display())]
+    NotThere(PathBuf),
+}
+
+impl StdioCommand {
+    /// The program's absolute path; `search` is the value of PATH. Looked up at each start of a child, since programs
+    /// are installed and moved while the gateway runs.
+    pub fn find(&self, search: Option<&OsStr>) -> Result<PathBuf, CommandMissing> {
+        if self.path.is_absolute() {
+            return is_file(&self.path).ok_or_else(|| CommandMissing::NotThere(self.path.clone()));
+        }
+        let folders = search.map(std::env::split_paths).into_iter().flatten();
+        let mut candidates = folders
+            .filter(|folder| folder.is_absolute())
+            .map(|folder| folder.join(&self.path));
+        candidates
+            .find_map(|path| is_file(&path))
+            .ok_or_else(|| CommandMissing::NotOnPath(self.path.clone()))
+    }
+}
+
+/// The path, if a program may be there. Whether it may be executed is for the system to say when it is.
+fn is_file(path: &Path) -> Option<PathBuf> {
+    path.is_file().then(|| path.to_owned())
+}
+
+/// Servers that are reached over HTTP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpConfig {
+    /// Networks to which servers may point besides public ones.
+    pub allow_private: Vec<IpNet>,
+    /// Whether those may be reached without TLS.
+    pub allow_http: bool,
+}
+
+/// How much of everything there may be; described field by field in the JSON schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LimitsConfig {
+    /// Bytes of a request's body.
+    pub body_bytes_max: usize,
+    /// Bytes of a request's head.
+    pub header_bytes_max: usize,
+    /// Until a request's head has to be there.
+    pub header_read_timeout: Duration,
+    /// Until a request's body has to be there.
+    pub body_read_timeout: Duration,
+    /// Connections of clients at once.
+    pub connections_max: usize,
+    /// Connections at once from one address.
+    pub connections_per_ip_max: usize,
+    /// Bytes of one answer of a server.
+    pub response_bytes_max: usize,
+    /// How deep JSON may be nested.
+    pub depth_max: usize,
+    /// How long a call may take, unless the server says otherwise.
+    pub call_timeout: Duration,
+    /// How long a call may take at the most.
+    pub call_timeout_max: Duration,
+    /// Silence after which a call is answered as a stream of events.
+    pub sse_after: Duration,
+    /// Silence after which a stream gets a sign of life.
+    pub keepalive: Duration,
+    /// What running calls have to finish when the gateway is asked to stop.
+    pub drain: Duration,
+    /// Calls that may run at once on one server, unless the server says otherwise.
+    pub concurrency_per_server: usize,
+    /// Calls that may wait for one server.
+    pub queue_per_server: usize,
+    /// Items on one page of a list.
+    pub page_size: usize,
+    /// Items that are taken from one server's list.
+    pub catalog_items_max: usize,
+    /// Pages that are taken from one server's list.
+    pub catalog_pages_max: usize,
+    /// After what time a server's lists are asked for again.
+    pub catalog_refresh: Duration,
+    /// How long a session lasts.
+    pub session: Duration,
+    /// Requests per second and principal in the long run.
+    pub principal_per_second: u32,
+    /// Requests that a principal may make at once after a pause.
+    pub principal_burst: u32,
+    /// Calls of one principal that may run at once.
+    pub principal_concurrency: u32,
+    /// Threads that do the work.
+    pub workers: NonZeroUsize,
+}
+
+/// What the audit trail holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditConfig {
+    /// Bytes that events may take on the local disk until the store has them.
+    pub spool_bytes_max: u64,
+    /// How much of a call's arguments an event holds.
+    pub arguments: AuditArguments,
+}
+
+/// What is logged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogConfig {
+    /// The form of the lines.
+    pub format: LogFormat,
+    /// What is written, in the words of `tracing`.
+    pub filter: String,
+}
+
+impl GatewayConfig {
+    /// The file of commands that were trusted at run time; see [`crate::trust_commands`].
+    pub fn trusted_commands_path(&self) -> PathBuf {
+        self.data_dir.join(crate::trust::FILE_NAME)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_found_on_path_or_said_to_be_missing() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("tool"), "").unwrap();
+        let command = |path: &Path| StdioCommand {
+            path: path.into(),
+            args_prefix: Vec::new(),
+            description: None,
+        };
+        let search = std::env::join_paths([Path::new("/nowhere"), folder.path()]).unwrap();
+        let found = folder.path().join("tool");
+        assert_eq!(
+            command(Path::new("tool")).find(Some(&search)),
+            Ok(found.clone())
+        );
+        assert_eq!(command(&found).find(None), Ok(found));
+        let absent = command(Path::new("other"))
+            .find(Some(&search))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            absent.starts_with("`other` is not on PATH; install it, or give its absolute path"),
+            "{absent}"
+        );
+        assert!(matches!(
+            command(Path::new("/no/tool")).find(Some(&search)),
+            Err(CommandMissing::NotThere(_))
+        ));
+        assert!(
+            command(Path::new("tool"))
+                .find(Some(OsStr::new(".")))
+                .is_err()
+        );
+    }
+}

@@ -1,0 +1,62 @@
+//! The bounds: numbers of the file in the types that the program counts with.
+
+use std::{num::NonZeroUsize, time::Duration};
+
+use super::{Lower, seconds, size};
+use crate::{gateway::LimitsConfig, path::FieldPath, schema::LimitsFile};
+
+impl Lower<'_, '_> {
+    pub(super) fn limits(&mut self, file: &LimitsFile) -> LimitsConfig {
+        let mut at_most = |name: &str, value: u32, other: &str, most: u32| {
+            if value > most {
+                let field = FieldPath::of(["limits", name]);
+                self.report.meaning(
+                    &field,
+                    format!("expected at most limits.{other}, which is {most}, found {value}"),
+                );
+            }
+        };
+        at_most(
+            "call_timeout_s",
+            file.call_timeout_s,
+            "call_timeout_max_s",
+            file.call_timeout_max_s,
+        );
+        at_most(
+            "connections_per_ip_max",
+            file.connections_per_ip_max,
+            "connections_max",
+            file.connections_max,
+        );
+        let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        LimitsConfig {
+            body_bytes_max: size(file.body_bytes_max),
+            header_bytes_max: size(file.header_bytes_max),
+            header_read_timeout: seconds(file.header_read_timeout_s),
+            body_read_timeout: seconds(file.body_read_timeout_s),
+            connections_max: size(file.connections_max),
+            connections_per_ip_max: size(file.connections_per_ip_max),
+            response_bytes_max: size(file.response_bytes_max),
+            depth_max: size(file.depth_max),
+            call_timeout: seconds(file.call_timeout_s),
+            call_timeout_max: seconds(file.call_timeout_max_s),
+            sse_after: seconds(file.sse_after_s),
+            keepalive: seconds(file.keepalive_s),
+            drain: seconds(file.drain_s),
+            concurrency_per_server: size(file.concurrency_per_server),
+            queue_per_server: size(file.queue_per_server),
+            page_size: size(file.page_size),
+            catalog_items_max: size(file.catalog_items_max),
+            catalog_pages_max: size(file.catalog_pages_max),
+            catalog_refresh: seconds(file.catalog_refresh_s),
+            session: Duration::from_secs(u64::from(file.session_hours) * 3600),
+            principal_per_second: file.principal_per_second,
+            principal_burst: file.principal_burst,
+            principal_concurrency: file.principal_concurrency,
+            workers: file
+                .workers
+                .and_then(|workers| NonZeroUsize::new(size(workers)))
+                .unwrap_or_else(cores),
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The way from the top of a file to a field, as people write it: `servers.github.tools.allow[1]`.
+
+use std::fmt;
+
+/// A field of a file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct FieldPath(Vec<Step>);
+
+/// One step down.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Into a mapping.
+    Key(String),
+    /// Into a list, counted from 0.
+    Index(usize),
+}
+
+impl FieldPath {
+    pub(crate) fn of<const N: usize>(keys: [&str; N]) -> Self {
+        Self(
+            keys.iter()
+                .map(|key| Step::Key((*key).to_owned()))
+                .collect(),
+        )
+    }
+
+    pub(crate) fn key(&self, key: impl fmt::Display) -> Self {
+        self.step(Step::Key(key.to_string()))
+    }
+
+    pub(crate) fn index(&self, index: usize) -> Self {
+        self.step(Step::Index(index))
+    }
+
+    fn step(&self, step: Step) -> Self {
+        Self(self.0.iter().cloned().chain([step]).collect())
+    }
+
+    pub(crate) fn steps(&self) -> &[Step] {
+        &self.0
+    }
+
+    pub(crate) fn starts_with(&self, other: &Self) -> bool {
+        self.0.starts_with(&other.0)
+    }
+
+    /// The last key, which says what kind of value the field holds.
+    pub(crate) fn last_key(&self) -> &str {
+        let keys = self.0.iter().rev();
+        let mut keys = keys.filter_map(|step| {
+            if let Step::Key(key) = step {
+                Some(key.as_str())
+            } else {
+                None
+            }
+        });
+        keys.next().unwrap_or_default()
+    }
+}
+
+impl fmt::Display for FieldPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "_-/@".contains(c);
+        for (at, step) in self.0.iter().enumerate() {
+            match step {
+                Step::Index(index) => write!(f, "[{index}]")?,
+                Step::Key(key) => {
+                    let dot = if at > 0 { "." } else { "" };
+                    if !key.is_empty() && key.chars().all(plain) {
+                        write!(f, "{dot}{key}")?;
+                    } else {
+                        write!(f, "{dot}{:?}", key.chars().take(80).collect::<String>())?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_read_like_paths() {
+        let path = FieldPath::of(["servers", "a b"]).key("allow").index(1);
+        assert_eq!(path.to_string(), "servers.\"a b\".allow[1]");
+        assert_eq!(path.last_key(), "allow");
+        assert!(path.starts_with(&FieldPath::of(["servers"])));
+        assert!(!path.starts_with(&FieldPath::of(["server"])));
+    }
+}

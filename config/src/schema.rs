@@ -1,0 +1,341 @@
+//! `patchbay.yaml` as it is written: one field per setting, its default, its range and its description.
+//!
+//! This is the wire form and the one source of the JSON schema, of the environment's names and of the numbers in error
+//! messages. The rest of the program sees [`crate::GatewayConfig`], which `lower` makes of it.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Configuration of the Patchbay gateway. Every field is optional.
+#[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(title = "patchbay.yaml")]
+pub(crate) struct GatewayFile {
+    /// The addresses to listen on.
+    pub(crate) listen: ListenFile,
+    /// The address under which clients reach the gateway, as in `https://tools.example.org`. Its host and origin are
+    /// always allowed.
+    #[schemars(length(min = 1, max = 2048))]
+    pub(crate) public_url: Option<String>,
+    /// Where tenants, keys and the audit trail are kept.
+    pub(crate) store: StoreFile,
+    /// What replicas share besides the store.
+    pub(crate) redis: RedisFile,
+    /// The folder for everything that the gateway writes: the embedded database, its key, the audit spool.
+    #[schemars(length(min = 1, max = 4096))]
+    pub(crate) data_dir: String,
+    /// Networks or addresses of reverse proxies whose `Forwarded` headers are believed.
+    #[schemars(length(max = 256))]
+    pub(crate) trusted_proxies: Vec<String>,
+    /// Names that a `Host` header may have; without a port, any port will do.
+    #[schemars(length(max = 256))]
+    pub(crate) allowed_hosts: Vec<String>,
+    /// Origins whose pages may call the gateway from a browser; without a port, any port will do.
+    #[schemars(length(max = 256))]
+    pub(crate) allowed_origins: Vec<String>,
+    /// The key that seals secrets: `env:NAME` or `file:PATH`. Without it the embedded store makes one in `data_dir`;
+    /// with Postgres it is needed.
+    #[schemars(length(min = 1, max = 4096))]
+    pub(crate) sealing_key: Option<String>,
+    /// Servers that are local child processes.
+    pub(crate) stdio: StdioFile,
+    /// Servers that are reached over HTTP.
+    pub(crate) http: HttpFile,
+    /// How much of everything there may be.
+    pub(crate) limits: LimitsFile,
+    /// What the audit trail holds.
+    pub(crate) audit: AuditFile,
+    /// What the gateway writes to its standard error.
+    pub(crate) log: LogFile,
+}
+
+impl Default for GatewayFile {
+    fn default() -> Self {
+        let texts = |texts: [&str; 3]| texts.map(str::to_owned).to_vec();
+        Self {
+            listen: ListenFile::default(),
+            public_url: None,
+            store: StoreFile::default(),
+            redis: RedisFile::default(),
+            data_dir: "./patchbay-data".to_owned(),
+            trusted_proxies: Vec::new(),
+            allowed_hosts: texts(["localhost", "127.0.0.1", "[::1]"]),
+            allowed_origins: texts(["http://localhost", "http://127.0.0.1", "http://[::1]"]),
+            sealing_key: None,
+            stdio: StdioFile::default(),
+            http: HttpFile::default(),
+            limits: LimitsFile::default(),
+            audit: AuditFile::default(),
+            log: LogFile::default(),
+        }
+    }
+}
+
+/// The addresses to listen on.
+#[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ListenFile {
+    /// Address and port for MCP clients.
+    #[schemars(length(min = 1, max = 64))]
+    pub(crate) mcp: String,
+    /// Address and port for operators: metrics and health. Never make it public.
+    #[schemars(length(min = 1, max = 64))]
+    pub(crate) operations: String,
+}
+
+impl Default for ListenFile {
+    fn default() -> Self {
+        Self {
+            mcp: "127.0.0.1:8080".to_owned(),
+            operations: "127.0.0.1:9090".to_owned(),
+        }
+    }
+}
+
+/// Where tenants, keys and the audit trail are kept.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct StoreFile {
+    /// `sqlite://path/to/file` or `postgres://user:password@host/database`; absent: a SQLite file in `data_dir`.
+    /// `${env:NAME}` and `${file:PATH}` are replaced.
+    #[schemars(length(min = 1, max = 4096), extend("writeOnly" = true))]
+    pub(crate) url: Option<String>,
+}
+
+/// What replicas share besides the store.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RedisFile {
+    /// `redis://` or `rediss://`; absent: limits and sessions are kept in memory. `${env:NAME}` and `${file:PATH}` are
+    /// replaced.
+    #[schemars(length(min = 1, max = 4096), extend("writeOnly" = true))]
+    pub(crate) url: Option<String>,
+}
+
+/// Servers that are local child processes.
+#[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct StdioFile {
+    /// The commands that tenants may run, by the names that they use for them. No other command is ever started.
+    #[schemars(extend("maxProperties" = 1000))]
+    pub(crate) commands: BTreeMap<String, CommandFile>,
+    /// Child processes that one tenant may have at once.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub(crate) children_per_tenant_max: u32,
+    /// Seconds without a call after which a child is stopped; 0 means never.
+    #[schemars(range(min = 0, max = 604_800))]
+    pub(crate) idle_stop_s: u32,
+    /// Seconds that a child may take until it answers for the first time.
+    #[schemars(range(min = 1, max = 600))]
+    pub(crate) start_timeout_s: u32,
+}
+
+impl Default for StdioFile {
+    fn default() -> Self {
+        Self {
+            commands: BTreeMap::new(),
+            children_per_tenant_max: 16,
+            idle_stop_s: 600,
+            start_timeout_s: 60,
+        }
+    }
+}
+
+/// A command that tenants may run.
+#[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CommandFile {
+    /// The program: an absolute path, or a name that is looked up on PATH.
+    #[schemars(length(min = 1, max = 4096))]
+    pub(crate) path: String,
+    /// Arguments that always come first, before those of the tenant.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub(crate) args_prefix: Vec<String>,
+    /// What the command is for, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1000))]
+    pub(crate) description: Option<String>,
+}
+
+/// Servers that are reached over HTTP.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct HttpFile {
+    /// Networks or addresses to which servers may point besides public ones.
+    #[schemars(length(max = 256))]
+    pub(crate) allow_private: Vec<String>,
+    /// Whether servers in `allow_private` may be reached over plain `http://`.
+    pub(crate) allow_http: bool,
+}
+
+/// How much of everything there may be.
+#[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct LimitsFile {
+    /// Bytes of a request's body.
+    #[schemars(range(min = 1024, max = 67_108_864))]
+    pub(crate) body_bytes_max: u64,
+    /// Bytes of a request's head.
+    #[schemars(range(min = 4096, max = 1_048_576))]
+    pub(crate) header_bytes_max: u64,
+    /// Seconds within which a request's head has to arrive.
+    #[schemars(range(min = 1, max = 300))]
+    pub(crate) header_read_timeout_s: u32,
+    /// Seconds within which a request's body has to arrive.
+    #[schemars(range(min = 1, max = 3600))]
+    pub(crate) body_read_timeout_s: u32,
+    /// Connections of clients at once.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub(crate) connections_max: u32,
+    /// Connections at once from one address; addresses in `trusted_proxies` are not counted.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub(crate) connections_per_ip_max: u32,
+    /// Bytes of one answer of a server.
+    #[schemars(range(min = 65_536, max = 1_073_741_824))]
+    pub(crate) response_bytes_max: u64,
+    /// How deep JSON may be nested.
+    #[schemars(range(min = 8, max = 512))]
+    pub(crate) depth_max: u32,
+    /// Seconds that a call may take, unless the server says otherwise.
+    #[schemars(range(min = 1, max = 86_400))]
+    pub(crate) call_timeout_s: u32,
+    /// Seconds that a call may take at the most, whatever a server says or however often it reports progress.
+    #[schemars(range(min = 1, max = 86_400))]
+    pub(crate) call_timeout_max_s: u32,
+    /// Seconds of silence after which a call is answered as a stream of events.
+    #[schemars(range(min = 1, max = 300))]
+    pub(crate) sse_after_s: u32,
+    /// Seconds of silence after which a stream gets a sign of life.
+    #[schemars(range(min = 1, max = 300))]
+    pub(crate) keepalive_s: u32,
+    /// Seconds that running calls have to finish when the gateway is asked to stop.
+    #[schemars(range(min = 0, max = 3600))]
+    pub(crate) drain_s: u32,
+    /// Calls that may run at once on one server, unless the server says otherwise.
+    #[schemars(range(min = 1, max = 4096))]
+    pub(crate) concurrency_per_server: u32,
+    /// Calls that may wait for one server.
+    #[schemars(range(min = 0, max = 65_536))]
+    pub(crate) queue_per_server: u32,
+    /// Items on one page of a list.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub(crate) page_size: u32,
+    /// Items that are taken from one server's list.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub(crate) catalog_items_max: u32,
+    /// Pages that are taken from one server's list.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub(crate) catalog_pages_max: u32,
+    /// Seconds after which a server's lists are asked for again.
+    #[schemars(range(min = 5, max = 86_400))]
+    pub(crate) catalog_refresh_s: u32,
+    /// Hours that a session lasts.
+    #[schemars(range(min = 1, max = 8760))]
+    pub(crate) session_hours: u32,
+    /// Requests per second and principal in the long run, unless the tenant says otherwise.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub(crate) principal_per_second: u32,
+    /// Requests that a principal may make at once after a pause, unless the tenant says otherwise.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub(crate) principal_burst: u32,
+    /// Calls of one principal that may run at once, unless the tenant says otherwise.
+    #[schemars(range(min = 1, max = 65_536))]
+    pub(crate) principal_concurrency: u32,
+    /// Threads that do the work; absent: as many as there are cores.
+    #[schemars(range(min = 1, max = 1024))]
+    pub(crate) workers: Option<u32>,
+}
+
+impl Default for LimitsFile {
+    fn default() -> Self {
+        Self {
+            body_bytes_max: 4 << 20,
+            header_bytes_max: 64 << 10,
+            header_read_timeout_s: 10,
+            body_read_timeout_s: 30,
+            connections_max: 16_384,
+            connections_per_ip_max: 2048,
+            response_bytes_max: 64 << 20,
+            depth_max: 64,
+            call_timeout_s: 60,
+            call_timeout_max_s: 600,
+            sse_after_s: 5,
+            keepalive_s: 15,
+            drain_s: 25,
+            concurrency_per_server: 64,
+            queue_per_server: 256,
+            page_size: 500,
+            catalog_items_max: 5000,
+            catalog_pages_max: 100,
+            catalog_refresh_s: 300,
+            session_hours: 24,
+            principal_per_second: 200,
+            principal_burst: 400,
+            principal_concurrency: 64,
+            workers: None,
+        }
+    }
+}
+
+/// What the audit trail holds.
+#[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct AuditFile {
+    /// MiB that events may take on the local disk until the store has them.
+    #[schemars(range(min = 1, max = 65_536))]
+    pub(crate) spool_mib: u32,
+    /// How much of a call's arguments an event holds.
+    pub(crate) arguments: AuditArguments,
+}
+
+impl Default for AuditFile {
+    fn default() -> Self {
+        Self {
+            spool_mib: 64,
+            arguments: AuditArguments::None,
+        }
+    }
+}
+
+/// How much of a call's arguments an audit event holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AuditArguments {
+    /// Nothing but their size.
+    #[default]
+    None,
+}
+
+/// What the gateway writes to its standard error.
+#[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct LogFile {
+    /// Lines for people or for programs.
+    pub(crate) format: LogFormat,
+    /// What is written, as in `info` or `info,patchbay=debug`.
+    #[schemars(length(min = 1, max = 1000))]
+    pub(crate) filter: String,
+}
+
+impl Default for LogFile {
+    fn default() -> Self {
+        Self {
+            format: LogFormat::Text,
+            filter: "info".to_owned(),
+        }
+    }
+}
+
+/// The form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// One JSON object per line.
+    Json,
+}

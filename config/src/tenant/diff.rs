@@ -1,0 +1,225 @@
+//! What `apply` would change, for people: `apply --dry-run`.
+//!
+//! Fields are named as in the file. Values of secrets are compared and never shown.
+
+use std::{collections::BTreeMap, fmt::Write as _};
+
+use patchbay_core::{
+    Slug,
+    model::{ServerDoc, ServerRow, TenantDoc, TenantLimits, TenantRow, ToolsetSpec, Transport},
+};
+use secrecy::ExposeSecret;
+use serde::Serialize;
+use serde_json::Value as Json;
+
+use super::export::{server_file, toolset_file};
+
+/// The longest value that is shown whole.
+const SHOWN_CHARS_MAX: usize = 200;
+
+/// The difference between what the store has and what a file wants, line by line: `+` comes, `-` goes, `~` changes.
+/// Ends with a line that says that nothing changes, when nothing does.
+pub fn diff(before: Option<&TenantRow>, after: &TenantDoc) -> String {
+    let mut lines = Lines::default();
+    match before {
+        None => lines.push(0, '+', &format!("tenant {}", after.slug)),
+        Some(_) => lines.push(0, ' ', &format!("tenant {}", after.slug)),
+    }
+    let empty = TenantHead {
+        title: None,
+        enabled: true,
+        limits: TenantLimits::default(),
+    };
+    let old = before.map_or(empty, |row| TenantHead {
+        title: row.title.as_deref(),
+        enabled: row.enabled,
+        limits: row.limits,
+    });
+    let new = TenantHead {
+        title: after.title.as_deref(),
+        enabled: after.enabled,
+        limits: after.limits,
+    };
+    lines.fields(1, &fields(&old), &fields(&new));
+    servers(before, after, &mut lines);
+    toolsets(before, after, &mut lines);
+    if lines.changes == 0 {
+        lines.push(1, ' ', "nothing changes");
+    }
+    lines.text
+}
+
+/// What a file says of the tenant itself.
+#[derive(Serialize)]
+struct TenantHead<'a> {
+    title: Option<&'a str>,
+    enabled: bool,
+    limits: TenantLimits,
+}
+
+fn servers(before: Option<&TenantRow>, after: &TenantDoc, lines: &mut Lines) {
+    let rows = before.map_or(&[][..], |row| &row.servers);
+    let old: BTreeMap<&Slug, &ServerRow> = rows.iter().map(|row| (&row.slug, row)).collect();
+    for name in old
+        .keys()
+        .filter(|name| !after.servers.contains_key(**name))
+    {
+        lines.push(1, '-', &format!("server {name}"));
+    }
+    for (name, doc) in &after.servers {
+        let row = old.get(name).copied();
+        let mut inner = Lines::default();
+        let of = |spec| fields(&server_file(spec));
+        inner.fields(
+            2,
+            &row.map(|row| of(&row.spec)).unwrap_or_default(),
+            &of(&doc.spec),
+        );
+        secrets(row, doc, &mut inner);
+        match row {
+            None => lines.push(
+                1,
+                '+',
+                &format!("server {name} ({})", kind(&doc.spec.transport)),
+            ),
+            Some(_) if inner.changes > 0 => lines.push(1, '~', &format!("server {name}")),
+            Some(_) => {}
+        }
+        lines.append(&inner);
+    }
+}
+
+const fn kind(transport: &Transport) -> &'static str {
+    match transport {
+        Transport::Builtin { .. } => "builtin",
+        Transport::Stdio { .. } => "stdio",
+        Transport::Http { .. } => "http",
+    }
+}
+
+fn secrets(row: Option<&ServerRow>, doc: &ServerDoc, lines: &mut Lines) {
+    let old = |name: &str| row.and_then(|row| row.secrets.reveal(name));
+    for (name, value) in &doc.secrets {
+        match (old(name), value.as_ref().map(ExposeSecret::expose_secret)) {
+            (None, Some(_)) => lines.push(2, '+', &format!("secret {name}: set")),
+            (None, None) => lines.push(
+                2,
+                '!',
+                &format!("secret {name}: ${{sealed}}, but the store has none; give its value"),
+            ),
+            (Some(old), Some(new)) if old != new => {
+                lines.push(2, '~', &format!("secret {name}: changed"))
+            }
+            (Some(_), _) => {}
+        }
+    }
+    let gone = row
+        .into_iter()
+        .flat_map(|row| row.secrets.0.keys())
+        .filter(|name| !doc.secrets.contains_key(*name));
+    for name in gone {
+        lines.push(2, '-', &format!("secret {name}"));
+    }
+}
+
+fn toolsets(before: Option<&TenantRow>, after: &TenantDoc, lines: &mut Lines) {
+    let pairs = before.map_or(&[][..], |row| &row.toolsets);
+    let old: BTreeMap<&Slug, &ToolsetSpec> =
+        pairs.iter().map(|(name, spec)| (name, spec)).collect();
+    for name in old
+        .keys()
+        .filter(|name| !after.toolsets.contains_key(**name))
+    {
+        lines.push(1, '-', &format!("toolset {name}"));
+    }
+    let of = |spec: &ToolsetSpec| fields(&toolset_file(spec));
+    for (name, spec) in &after.toolsets {
+        let was = old.get(name).copied();
+        let mut inner = Lines::default();
+        inner.fields(2, &of(was.unwrap_or(&ToolsetSpec::default())), &of(spec));
+        match was {
+            None => lines.push(1, '+', &format!("toolset {name}")),
+            Some(_) if inner.changes > 0 => lines.push(1, '~', &format!("toolset {name}")),
+            Some(_) => {}
+        }
+        lines.append(&inner);
+    }
+}
+
+/// The value's fields by their dotted paths; what is absent or secret is left out.
+fn fields(value: &impl Serialize) -> BTreeMap<String, Json> {
+    let mut found = BTreeMap::new();
+    flatten(
+        String::new(),
+        serde_json::to_value(value).unwrap_or_default(),
+        &mut found,
+    );
+    found
+}
+
+fn flatten(path: String, value: Json, found: &mut BTreeMap<String, Json>) {
+    match value {
+        Json::Null => {}
+        // Their values have lines of their own.
+        Json::Object(_) if matches!(path.as_str(), "headers" | "env") => {}
+        Json::Object(fields) => {
+            for (key, value) in fields {
+                let inner = if path.is_empty() {
+                    key
+                } else {
+                    format!("{path}.{key}")
+                };
+                flatten(inner, value, found);
+            }
+        }
+        value => {
+            found.insert(path, value);
+        }
+    }
+}
+
+/// Lines of the difference, and how many of them are changes.
+#[derive(Default)]
+struct Lines {
+    text: String,
+    changes: usize,
+}
+
+impl Lines {
+    fn push(&mut self, depth: usize, sign: char, what: &str) {
+        let _ = writeln!(self.text, "{:indent$}{sign} {what}", "", indent = depth * 2);
+        self.changes += usize::from(sign != ' ');
+    }
+
+    fn append(&mut self, inner: &Self) {
+        self.text.push_str(&inner.text);
+        self.changes += inner.changes;
+    }
+
+    fn fields(&mut self, depth: usize, old: &BTreeMap<String, Json>, new: &BTreeMap<String, Json>) {
+        for (path, value) in old {
+            match new.get(path) {
+                None => self.push(depth, '-', &format!("{path}: {}", shown(value))),
+                Some(other) if other != value => {
+                    self.push(
+                        depth,
+                        '~',
+                        &format!("{path}: {} → {}", shown(value), shown(other)),
+                    );
+                }
+                Some(_) => {}
+            }
+        }
+        for (path, value) in new.iter().filter(|(path, _)| !old.contains_key(*path)) {
+            self.push(depth, '+', &format!("{path}: {}", shown(value)));
+        }
+    }
+}
+
+fn shown(value: &Json) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(SHOWN_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
