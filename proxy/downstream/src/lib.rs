@@ -5,6 +5,7 @@
 //! not known here.
 
 pub mod contract;
+pub mod http;
 pub mod wire;
 
 pub use contract::{
