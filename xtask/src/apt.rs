@@ -34,7 +34,7 @@ pub(crate) fn install(packages: &[&str], wanted_for: &str) -> Result<()> {
     let how = format!(
         "{wanted_for} is missing here; install it (on Debian or Ubuntu: apt-get install {names}) and run this again"
     );
-    ensure!(in_path("apt-get").is_some() && may_install(), "{how}");
+    ensure!(in_path("apt-get").is_some() && may_install()?, "{how}");
     println!("installing {names} for {wanted_for}");
     UPDATED.call_once(|| {
         let update = process::output(
@@ -59,16 +59,13 @@ pub(crate) fn install(packages: &[&str], wanted_for: &str) -> Result<()> {
     Ok(())
 }
 
-fn may_install() -> bool {
-    let sudo = || {
-        process::output(
-            Command::new("sudo").args(["-n", "true"]),
-            "sudo",
-            Duration::from_secs(10),
-        )
-        .is_ok()
-    };
-    geteuid().is_root() || (in_path("sudo").is_some() && sudo())
+fn may_install() -> Result<bool> {
+    if geteuid().is_root() {
+        return Ok(true);
+    }
+    let mut sudo = Command::new("sudo");
+    Ok(in_path("sudo").is_some()
+        && process::succeeds(sudo.args(["-n", "true"]), "sudo", Duration::from_secs(10))?)
 }
 
 fn as_root(arguments: &[&str]) -> Command {

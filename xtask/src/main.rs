@@ -3,6 +3,7 @@
 //! Here the command line is read; each command lives in the file of its name. Nothing of this ships with the gateway.
 #![expect(
     clippy::print_stdout,
+    clippy::print_stderr,
     reason = "these commands talk to the person who runs them"
 )]
 
@@ -15,6 +16,8 @@ mod services;
 mod suites;
 mod tidy;
 mod workspace;
+
+use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -39,7 +42,17 @@ enum Command {
     Bench(bench::Args),
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
     process::end_in_order_when_interrupted()?;
     match Args::parse().command {
         Command::Test(args) => suites::run(&args, suites::Length::Sampled),

@@ -177,6 +177,13 @@ pub(crate) fn output(command: &mut Command, name: &str, limit: Duration) -> Resu
     Ok(text)
 }
 
+/// Whether `command` succeeds; fails only when we were asked to end, which says nothing about the command.
+pub(crate) fn succeeds(command: &mut Command, name: &str, limit: Duration) -> Result<bool> {
+    let succeeded = output(command, name, limit).is_ok();
+    check_interrupted()?;
+    Ok(succeeded)
+}
+
 /// Runs `command`, shows its standard output line by line, and gives it back with the way it ended.
 pub(crate) fn tee(
     command: &mut Command,

@@ -26,9 +26,27 @@ pub(crate) fn target() -> PathBuf {
 }
 
 /// Cargo, at the root of the checkout.
+///
+/// `cargo xtask` sets variables about the package xtask; some build scripts (that of ring) ask to be run again when those
+/// change, so passing them on would rebuild half of the dependencies each time somebody calls cargo without us.
 pub(crate) fn cargo() -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(root());
+    let about_xtask = [
+        "CARGO_PKG_",
+        "CARGO_MANIFEST_",
+        "CARGO_BIN_",
+        "CARGO_CRATE_",
+        "CARGO_PRIMARY_",
+    ];
+    for (name, _) in env::vars_os() {
+        if name
+            .to_str()
+            .is_some_and(|name| about_xtask.iter().any(|prefix| name.starts_with(prefix)))
+        {
+            cargo.env_remove(name);
+        }
+    }
     cargo
 }
 

@@ -141,15 +141,26 @@ impl Patchbay {
     }
 }
 
+/// What a real configuration holds; only the bounds that would stop a measurement are moved out of its way.
 fn configuration(folder: &Path, port: u16, operations: u16, stdio_program: &str) -> String {
     let folder = folder.display();
     format!(
-        "listen: 127.0.0.1:{port}
-operations_listen: 127.0.0.1:{operations}
+        "listen:
+  mcp: 127.0.0.1:{port}
+  operations: 127.0.0.1:{operations}
 data_dir: {folder}/patchbay-data
-stdio_commands:
-  - {stdio_program}
-allow_private_addresses: true
+stdio:
+  commands:
+    bench-origin: {{ path: {stdio_program} }}
+http:
+  allow_private: [127.0.0.0/8]
+  allow_http: true
+limits:
+  connections_max: 65536
+  connections_per_ip_max: 65536
+  principal_per_second: 1000000
+  principal_burst: 1000000
+  principal_concurrency: 4096
 "
     )
 }
@@ -157,27 +168,22 @@ allow_private_addresses: true
 /// One tenant with a toolset for each kind of measurement; toolsets of one server pass its names as they are.
 fn tenant_file(origin: &Origin) -> String {
     let mut text = String::from("tenant: bench\nservers:\n");
-    let mut http =
-        |name: &str, path: &str| text += &format!("  {name}:\n    url: {}\n", origin.url(path));
+    let mut http = |name: &str, path: &str| {
+        text += &format!("  {name}:\n    url: {}\n", origin.url(path));
+    };
     http("legacy", "/legacy/calls");
     http("modern", "/modern/calls");
     for number in 0..LIST_SERVERS {
         http(&format!("list{number}"), &format!("/legacy/ten/{number}"));
     }
-    let command = origin.stdio_command();
-    text += &format!(
-        "  stdio:\n    command: {}\n    args: [{}]\n",
-        command[0],
-        command[1..].join(", ")
-    );
+    let arguments = origin.stdio_command()[1..].join(", ");
+    text += &format!("  stdio:\n    command: bench-origin\n    args: [{arguments}]\n");
     text += "toolsets:\n";
     for name in ["legacy", "modern", "stdio"] {
-        text += &format!("  {name}:\n    servers: [{name}]\n    prefix: false\n");
+        text += &format!("  {name}:\n    servers: [{name}]\n    prefix: never\n");
     }
     let lists: Vec<String> = (0..LIST_SERVERS)
         .map(|number| format!("list{number}"))
         .collect();
-    text += &format!("  lists:\n    servers: [{}]\n", lists.join(", "));
-    text += "limits:\n  principal:\n    per_second: 1000000\n    burst: 1000000\n";
-    text
+    text + &format!("  lists:\n    servers: [{}]\n", lists.join(", "))
 }

@@ -41,7 +41,9 @@ fn environment(name: &str) -> Result<PathBuf> {
         folder.join("installed"),
         workspace::fingerprint(std::slice::from_ref(&requirements))?,
     );
-    if fs::read_to_string(&mark).is_ok_and(|found| found == wanted) && works(&python) {
+    if fs::read_to_string(&mark).is_ok_and(|found| found == wanted)
+        && succeeds(&python, "import mcp")?
+    {
         return Ok(python);
     }
     println!("installing the Python packages of tests/clients/python/{name}.txt (once)");
@@ -74,17 +76,17 @@ fn environment(name: &str) -> Result<PathBuf> {
 
 /// A Python from 3.10 on that can make virtual environments.
 fn base_python() -> Result<PathBuf> {
-    if let Some(found) = find_python() {
+    if let Some(found) = find_python()? {
         return Ok(found);
     }
     apt::install(
         &["python3", "python3-venv"],
         "Python 3.10 or newer with its venv module",
     )?;
-    find_python().context("python3 and python3-venv were installed, but no Python from 3.10 on can make virtual environments")
+    find_python()?.context("python3 and python3-venv were installed, but no Python from 3.10 on can make virtual environments")
 }
 
-fn find_python() -> Option<PathBuf> {
+fn find_python() -> Result<Option<PathBuf>> {
     let names = [
         "python3",
         "python3.13",
@@ -93,29 +95,21 @@ fn find_python() -> Option<PathBuf> {
         "python3.10",
     ];
     let system = Some(PathBuf::from("/usr/bin/python3"));
-    names
-        .into_iter()
-        .map(in_path)
-        .chain([system])
-        .flatten()
-        .find(|python| suits(python))
+    for python in names.into_iter().map(in_path).chain([system]).flatten() {
+        if succeeds(
+            &python,
+            "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))",
+        )? {
+            return Ok(Some(python));
+        }
+    }
+    Ok(None)
 }
 
-fn suits(python: &Path) -> bool {
-    let look = "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))";
-    process::output(
-        Command::new(python).args(["-c", look]),
+fn succeeds(python: &Path, code: &str) -> Result<bool> {
+    process::succeeds(
+        Command::new(python).args(["-c", code]),
         "python3",
         LOOK_LIMIT,
     )
-    .is_ok()
-}
-
-fn works(python: &Path) -> bool {
-    process::output(
-        Command::new(python).args(["-c", "import mcp"]),
-        "python",
-        LOOK_LIMIT,
-    )
-    .is_ok()
 }

@@ -143,13 +143,11 @@ fn folder(parent: &Path, owner: Option<&User>) -> Result<TempDir> {
             .args(["-c", "cd \"$1\" && : > probe && rm probe", "sh"])
             .arg(folder.path())
             .current_dir("/");
-        if process::output(
+        if process::succeeds(
             as_owner(&mut probe, owner),
             "a look at the data folder",
             LIMIT,
-        )
-        .is_ok()
-        {
+        )? {
             return Ok(folder);
         }
     }
