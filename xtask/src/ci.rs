@@ -11,9 +11,9 @@ const STEP_LIMIT: Duration = Duration::from_secs(40 * 60);
 
 /// Runs all checks, the quick ones first, and stops at the first that fails.
 pub(crate) fn run() -> Result<()> {
-    step("formatting", cargo().args(["fmt", "--all", "--check"]))?;
-    println!("\ntidiness");
+    println!("tidiness");
     tidy::check()?;
+    step("formatting", cargo().args(["fmt", "--all", "--check"]))?;
     step(
         "lints",
         cargo().args([
