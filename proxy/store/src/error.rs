@@ -124,10 +124,20 @@ pub(crate) fn from_migration(named: &str, error: sqlx::migrate::MigrateError) ->
             "the tables in {named} were not made by a released Patchbay (step {version} is another one, or only half done): \
              restore a backup, or name an empty store"
         )),
-        E::Execute(source) | E::ExecuteMigration(source, _) => from_sql(
-            &format!("make the tables in {named}, which needs the right to create them"),
-            source,
-        ),
+        // PostgreSQL's "insufficient privilege"
+        E::Execute(source) | E::ExecuteMigration(source, _)
+            if source
+                .as_database_error()
+                .is_some_and(|error| error.code().as_deref() == Some("42501")) =>
+        {
+            StoreError::Url(format!(
+                "the user in the URL of the store may not make tables in {named}: make that user the owner of the database, or \
+                 name another one"
+            ))
+        }
+        E::Execute(source) | E::ExecuteMigration(source, _) => {
+            from_sql(&format!("make the tables in {named}"), source)
+        }
         other => StoreError::Unavailable {
             tried: format!("could not make the tables in {named}"),
             source: other.into(),

@@ -9,6 +9,7 @@
 
 mod announce;
 mod error;
+mod held;
 mod plan;
 mod postgres;
 mod rows;

@@ -13,7 +13,8 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     StoreError,
-    rows::{Held, HeldServer, json, sealed_error},
+    held::{Held, HeldServer, sealed_error},
+    rows::json,
     vault::{Bound, Vault},
 };
 

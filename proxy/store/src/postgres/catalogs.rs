@@ -27,8 +27,16 @@ impl Catalogs for PostgresStore {
             .bind(blob(tenant.bits()))
             .bind(catalog.to_vec())
             .execute(&self.pool)
-            .await?;
-            if done.rows_affected() == 0 { Err(no_such_server(server).into()) } else { Ok(()) }
+            .await;
+            match done {
+                Ok(done) if done.rows_affected() > 0 => Ok(()),
+                Ok(_) => Err(no_such_server(server).into()),
+                // It was removed between the statement's reading and its writing.
+                Err(sqlx::Error::Database(error)) if error.is_foreign_key_violation() => {
+                    Err(no_such_server(server).into())
+                }
+                Err(error) => Err(error.into()),
+            }
         })
         .await
     }

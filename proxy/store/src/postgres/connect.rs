@@ -110,13 +110,13 @@ fn explain(to_server: &PgConnectOptions, error: sqlx::Error) -> StoreError {
     let code = error.as_database_error().and_then(|error| error.code());
     let known = match code.as_deref() {
         Some("28P01" | "28000") => Some(format!(
-            "{address} refuses the user `{user}`: check user and password in the URL of the store, and the server's pg_hba.conf \
+            "the Postgres server at {address} refuses the user `{user}`: check user and password in the URL of the store, and the server's pg_hba.conf \
              (special characters of a password are written as %40 for @, %2F for /, and so on)"
         )),
         Some("3D000") => {
             let database = database(to_server);
             Some(format!(
-                "{address} has no database {database}: create it (createdb -O {user} ...), or name another one at the end of the \
+                "the Postgres server at {address} has no database {database}: create it (createdb -O {user} ...), or name another one at the end of the \
                  URL of the store"
             ))
         }
@@ -135,9 +135,12 @@ fn explain(to_server: &PgConnectOptions, error: sqlx::Error) -> StoreError {
             "no Postgres server answers at {address} ({io}): check that it runs, and host and port in the URL of the store"
         ),
         sqlx::Error::Tls(tls) => format!(
-            "{address} and this program do not agree on TLS ({tls}): check `sslmode` and `sslrootcert` in the URL of the store"
+            "the Postgres server at {address} and this program do not agree on TLS ({tls}): check `sslmode` and `sslrootcert` in the URL of the store"
         ),
-        other => format!("{address} does not take the connection ({other})"),
+        sqlx::Error::Protocol(said) => format!(
+            "what answers at {address} does not speak like a Postgres server ({said}): check host and port in the URL of the store"
+        ),
+        other => format!("the Postgres server at {address} does not take the connection ({other})"),
     };
     StoreError::Unavailable {
         tried,

@@ -11,8 +11,9 @@ use super::{PostgresStore, bump, lock};
 use crate::{
     Applied, StoreError, TenantSummary, Tenants,
     error::{Fault, doing},
+    held::{Held, TenantRecord},
     plan::Plan,
-    rows::{Held, SummaryRecord, TenantRecord, all, blob},
+    rows::{SummaryRecord, all, blob},
 };
 
 #[async_trait]
@@ -77,6 +78,7 @@ impl Tenants for PostgresStore {
         doing("delete a tenant", async {
             let mut tx = self.writing().await?;
             lock(&mut tx, slug).await?;
+            lock_keys(&mut tx, slug).await?;
             let gone = sqlx::query("DELETE FROM tenants WHERE slug = $1")
                 .bind(slug.as_str())
                 .execute(&mut *tx)
@@ -90,6 +92,18 @@ impl Tenants for PostgresStore {
         })
         .await
     }
+}
+
+/// Locks the keys in the order in which batches of last uses lock them; the deletion would take them as they come, and the two
+/// could wait for each other.
+async fn lock_keys(tx: &mut PgConnection, slug: &Slug) -> Result<(), Fault> {
+    sqlx::query(
+        "SELECT id FROM api_keys WHERE tenant_id = (SELECT id FROM tenants WHERE slug = $1) ORDER BY id FOR UPDATE",
+    )
+    .bind(slug.as_str())
+    .execute(tx)
+    .await?;
+    Ok(())
 }
 
 async fn held(tx: &mut PgConnection, slug: &Slug) -> Result<Option<Held>, Fault> {

@@ -12,8 +12,9 @@ use crate::{
     Applied, StoreError, TenantSummary, Tenants,
     announce::State,
     error::{Fault, doing},
+    held::{Held, TenantRecord},
     plan::Plan,
-    rows::{Held, SummaryRecord, TenantRecord, all, blob, generation},
+    rows::{SummaryRecord, all, blob, generation},
 };
 
 #[async_trait]

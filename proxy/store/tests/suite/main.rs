@@ -13,6 +13,7 @@ mod opening;
 mod place;
 mod samples;
 mod tenants;
+mod writers;
 
 /// Declares the stories of the suite: each becomes a test on SQLite and one on Postgres.
 macro_rules! suite {
@@ -53,9 +54,12 @@ suite! {
         server_keeps_its_id_while_its_name_stays,
         kept_secrets_stay_and_unnamed_ones_go,
         unreadable_spec_is_said_and_replaced_by_the_next_file,
+    ]
+    writers: [
         twenty_writers_at_once_lose_no_update,
         deleted_tenant_takes_everything_but_its_audit,
         tenant_made_again_goes_on_counting,
+        busy_tenant_is_deleted_and_made_again_without_harm,
     ]
     keys: [
         key_of_an_unknown_tenant_and_key_made_twice_are_refused,

@@ -165,6 +165,22 @@ async fn postgres_that_is_not_there_is_said_without_the_password() {
 }
 
 #[tokio::test]
+async fn postgres_user_who_may_not_make_tables_is_told_so() {
+    let Some(place) = Place::postgres().await else {
+        return;
+    };
+    crate::place::tell(place, async |place| {
+        // What a role that owns nothing meets in a fresh database since Postgres 15, said for the older ones too.
+        place.run("REVOKE CREATE ON SCHEMA public FROM PUBLIC; DO $$ BEGIN CREATE ROLE patchbay_test_guest LOGIN; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$").await;
+        let mut url: url::Url = place.url().parse().unwrap();
+        url.set_username("patchbay_test_guest").unwrap();
+        let error = refused(url.as_str()).await;
+        assert!(matches!(&error, StoreError::Url(text) if text.contains("may not make tables")), "{error}");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn postgres_user_and_database_that_do_not_exist_are_named() {
     let Some(place) = Place::postgres().await else {
         return;

@@ -1,30 +1,30 @@
-//! Tenants: what is refused, what comes back, what counts as a change, and what many writers do to each other.
+//! Tenants: what is refused, what comes back, and what counts as a change.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use patchbay_core::{
-    Generation, Slug,
+    Generation,
     model::{
         Access, EraPin, Overflow, PrefixMode, ServerDoc, Sharing, TenantDoc, TenantLimits,
         TenantRow, ToolRules, ToolsetSpec, Transport,
     },
 };
-use patchbay_store::{AuditRow, Store, StoreError, Vault};
+use patchbay_store::{Store, StoreError, Vault};
 use secrecy::SecretString;
 use serde_json::json;
 
 use crate::{
     place::{KEY, Place},
-    samples::{builtin, http, key, slug, tenant, with},
+    samples::{builtin, http, slug, tenant, with},
 };
 
-const TOKEN: &str = "Bearer canary-5f2a9e";
+pub(crate) const TOKEN: &str = "Bearer canary-5f2a9e";
 
-async fn load(store: &Arc<dyn Store>, name: &str) -> TenantRow {
+pub(crate) async fn load(store: &Arc<dyn Store>, name: &str) -> TenantRow {
     store.tenant_load(&slug(name)).await.unwrap().unwrap()
 }
 
-fn acme_with_token(value: Option<&str>) -> TenantDoc {
+pub(crate) fn acme_with_token(value: Option<&str>) -> TenantDoc {
     with(
         tenant("acme"),
         "web",
@@ -443,109 +443,5 @@ pub(crate) async fn unreadable_spec_is_said_and_replaced_by_the_next_file(place:
             .secrets
             .reveal("header:Authorization"),
         Some(TOKEN)
-    );
-}
-
-pub(crate) async fn twenty_writers_at_once_lose_no_update(place: Arc<Place>) {
-    let handles = [place.open().await, place.open().await];
-    let writers: Vec<_> = (0..20)
-        .map(|number| {
-            tokio::spawn(add_server(
-                Arc::clone(&handles[number % 2]),
-                slug(&format!("server-{number}")),
-            ))
-        })
-        .collect();
-    for writer in writers {
-        writer.await.unwrap();
-    }
-    let row = load(&handles[0], "acme").await;
-    let names: BTreeSet<_> = row
-        .servers
-        .iter()
-        .map(|server| server.slug.clone())
-        .collect();
-    assert_eq!((row.generation, names.len()), (Generation(20), 20));
-}
-
-/// Reads, adds a server, writes what was read and the new one; again when somebody else was faster.
-async fn add_server(store: Arc<dyn Store>, name: Slug) {
-    for _ in 0..200 {
-        let held = store.tenant_load(&slug("acme")).await.unwrap();
-        let found = held.as_ref().map_or(Generation(0), |row| row.generation);
-        let mut doc = tenant("acme");
-        for server in held.into_iter().flat_map(|row| row.servers) {
-            let secrets = server
-                .secrets
-                .0
-                .into_keys()
-                .map(|name| (name, None))
-                .collect();
-            doc.servers.insert(
-                server.slug,
-                ServerDoc {
-                    spec: server.spec,
-                    secrets,
-                },
-            );
-        }
-        doc.servers.insert(
-            name.clone(),
-            http(
-                "https://example.com/mcp",
-                &[("header:A", Some(name.as_str()))],
-            ),
-        );
-        match store.tenant_apply(&doc, Some(found)).await {
-            Ok(applied) => return assert!(applied.changed),
-            Err(StoreError::Conflict { .. }) => {}
-            Err(error) => panic!("{error}"),
-        }
-    }
-    panic!("{name} never got its turn");
-}
-
-pub(crate) async fn deleted_tenant_takes_everything_but_its_audit(place: Arc<Place>) {
-    let store = place.open().await;
-    let id = store
-        .tenant_apply(&acme_with_token(Some(TOKEN)), None)
-        .await
-        .unwrap()
-        .id;
-    let server = load(&store, "acme").await.servers[0].id;
-    store.key_create(&key(id, 1)).await.unwrap();
-    store.catalog_put(id, server, b"tools").await.unwrap();
-    store.tombstone_put(id, [1; 32], i64::MAX).await.unwrap();
-    let event = AuditRow {
-        event_id: 1,
-        tenant: Some(id),
-        at_ms: 1,
-        kind: "call".to_owned(),
-        json: "{}".to_owned(),
-    };
-    store.audit_append(&[event]).await.unwrap();
-
-    assert!(store.tenant_delete(&slug("acme")).await.unwrap());
-    assert!(store.tenant_load(&slug("acme")).await.unwrap().is_none());
-    assert!(store.key_list(id).await.unwrap().is_empty());
-    assert!(store.catalog_list(id).await.unwrap().is_empty());
-    assert!(store.tombstone_list(0).await.unwrap().is_empty());
-    assert_eq!(store.audit_count(Some(id)).await.unwrap(), 1);
-    assert!(!store.tenant_delete(&slug("acme")).await.unwrap());
-}
-
-pub(crate) async fn tenant_made_again_goes_on_counting(place: Arc<Place>) {
-    let store = place.open().await;
-    let first = store.tenant_apply(&tenant("acme"), None).await.unwrap();
-    store.tenant_delete(&slug("acme")).await.unwrap();
-    let second = store
-        .tenant_apply(&tenant("acme"), Some(Generation(0)))
-        .await
-        .unwrap();
-    assert_ne!(first.id, second.id);
-    assert_eq!(
-        second.generation,
-        Generation(3),
-        "made, deleted, made again"
     );
 }

@@ -1,0 +1,181 @@
+//! Tenants under many writers, and tenants that go.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use patchbay_core::{Generation, KeyId, ServerId, Slug, TenantId, model::ServerDoc};
+use patchbay_store::{AuditRow, Store, StoreError};
+
+use crate::{
+    place::Place,
+    samples::{http, key, slug, tenant},
+    tenants::{TOKEN, acme_with_token, load},
+};
+
+pub(crate) async fn twenty_writers_at_once_lose_no_update(place: Arc<Place>) {
+    let handles = [place.open().await, place.open().await];
+    let writers: Vec<_> = (0..20)
+        .map(|number| {
+            tokio::spawn(add_server(
+                Arc::clone(&handles[number % 2]),
+                slug(&format!("server-{number}")),
+            ))
+        })
+        .collect();
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    let row = load(&handles[0], "acme").await;
+    let names: BTreeSet<_> = row
+        .servers
+        .iter()
+        .map(|server| server.slug.clone())
+        .collect();
+    assert_eq!((row.generation, names.len()), (Generation(20), 20));
+}
+
+/// Reads, adds a server, writes what was read and the new one; again when somebody else was faster.
+async fn add_server(store: Arc<dyn Store>, name: Slug) {
+    for _ in 0..200 {
+        let held = store.tenant_load(&slug("acme")).await.unwrap();
+        let found = held.as_ref().map_or(Generation(0), |row| row.generation);
+        let mut doc = tenant("acme");
+        for server in held.into_iter().flat_map(|row| row.servers) {
+            let secrets = server
+                .secrets
+                .0
+                .into_keys()
+                .map(|name| (name, None))
+                .collect();
+            doc.servers.insert(
+                server.slug,
+                ServerDoc {
+                    spec: server.spec,
+                    secrets,
+                },
+            );
+        }
+        doc.servers.insert(
+            name.clone(),
+            http(
+                "https://example.com/mcp",
+                &[("header:A", Some(name.as_str()))],
+            ),
+        );
+        match store.tenant_apply(&doc, Some(found)).await {
+            Ok(applied) => return assert!(applied.changed),
+            Err(StoreError::Conflict { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+    panic!("{name} never got its turn");
+}
+
+pub(crate) async fn deleted_tenant_takes_everything_but_its_audit(place: Arc<Place>) {
+    let store = place.open().await;
+    let id = store
+        .tenant_apply(&acme_with_token(Some(TOKEN)), None)
+        .await
+        .unwrap()
+        .id;
+    let server = load(&store, "acme").await.servers[0].id;
+    store.key_create(&key(id, 1)).await.unwrap();
+    store.catalog_put(id, server, b"tools").await.unwrap();
+    store.tombstone_put(id, [1; 32], i64::MAX).await.unwrap();
+    let event = AuditRow {
+        event_id: 1,
+        tenant: Some(id),
+        at_ms: 1,
+        kind: "call".to_owned(),
+        json: "{}".to_owned(),
+    };
+    store.audit_append(&[event]).await.unwrap();
+
+    assert!(store.tenant_delete(&slug("acme")).await.unwrap());
+    assert!(store.tenant_load(&slug("acme")).await.unwrap().is_none());
+    assert!(store.key_list(id).await.unwrap().is_empty());
+    assert!(store.catalog_list(id).await.unwrap().is_empty());
+    assert!(store.tombstone_list(0).await.unwrap().is_empty());
+    assert_eq!(store.audit_count(Some(id)).await.unwrap(), 1);
+    assert!(!store.tenant_delete(&slug("acme")).await.unwrap());
+}
+
+pub(crate) async fn tenant_made_again_goes_on_counting(place: Arc<Place>) {
+    let store = place.open().await;
+    let first = store.tenant_apply(&tenant("acme"), None).await.unwrap();
+    store.tenant_delete(&slug("acme")).await.unwrap();
+    let second = store
+        .tenant_apply(&tenant("acme"), Some(Generation(0)))
+        .await
+        .unwrap();
+    assert_ne!(first.id, second.id);
+    assert_eq!(
+        second.generation,
+        Generation(3),
+        "made, deleted, made again"
+    );
+}
+
+pub(crate) async fn busy_tenant_is_deleted_and_made_again_without_harm(place: Arc<Place>) {
+    let handles = [place.open().await, place.open().await];
+    let mut row = None;
+    for round in 0..8 {
+        let id = handles[0]
+            .tenant_apply(&acme_with_token(Some(TOKEN)), None)
+            .await
+            .unwrap()
+            .id;
+        let keys: Vec<_> = (0..30).map(|number| key(id, number)).collect();
+        for key in &keys {
+            handles[0].key_create(key).await.unwrap();
+        }
+        let server = load(&handles[0], "acme").await.servers[0].id;
+        let users: Vec<_> = (0..4)
+            .map(|number| {
+                let store = Arc::clone(&handles[number % 2]);
+                let used: Vec<_> = keys.iter().map(|key| (id, key.id, 100)).collect();
+                tokio::spawn(async move { use_until_gone(store, used, server).await })
+            })
+            .collect();
+        assert!(
+            handles[round % 2]
+                .tenant_delete(&slug("acme"))
+                .await
+                .unwrap()
+        );
+        for user in users {
+            user.await.unwrap();
+        }
+        row = handles[1].tenant_load(&slug("acme")).await.unwrap();
+    }
+    assert!(row.is_none());
+}
+
+/// What a running gateway writes for a tenant, until there is no such tenant.
+async fn use_until_gone(
+    store: Arc<dyn Store>,
+    mut used: Vec<(TenantId, KeyId, i64)>,
+    server: ServerId,
+) {
+    let tenant = used[0].0;
+    for turn in 0..200_u8 {
+        for (_, _, at_ms) in &mut used {
+            *at_ms += 1;
+        }
+        store.keys_touch(&used).await.unwrap();
+        let digest = patchbay_core::random_bytes();
+        let put = [
+            store
+                .catalog_put(tenant, server, &[turn])
+                .await
+                .map(|()| true),
+            store.tombstone_put(tenant, digest, i64::MAX).await,
+        ];
+        for put in put {
+            match put {
+                Ok(_) => {}
+                Err(StoreError::NotFound(_)) => return,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+}
