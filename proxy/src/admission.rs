@@ -2,7 +2,7 @@
 //! nothing itself; the arithmetic is `patchbay-core`'s, the keeping of counts `patchbay-limit`'s.
 
 use patchbay_core::limits::{Decision, Dimension, LimitSpec, Rate};
-use patchbay_limit::{Charge, Clock, ConcurrencyLimiter, Concurrent, Permit, RateLimiter};
+use patchbay_limit::{Charge, Clock, ConcurrencyLimiter, ConcurrencyPermit, Concurrent, RateLimiter};
 
 use crate::{dispatch::Cx, error::GatewayError};
 
@@ -33,7 +33,7 @@ pub(crate) async fn request(cx: &Cx) -> Result<(), GatewayError> {
     match limits.rates.take(&[charge], limits.clock.now_us()).decision().await {
         Decision::Allowed { .. } => Ok(()),
         Decision::Denied { limit, retry_after } => {
-            cx.app.metrics.limit_denied(limit);
+            cx.app.metrics.denied(limit);
             Err(GatewayError::Limited { limit: limit.as_str(), retry_after })
         }
     }
@@ -43,7 +43,7 @@ pub(crate) async fn request(cx: &Cx) -> Result<(), GatewayError> {
 ///
 /// # Errors
 /// [`GatewayError::Limited`], also when too many calls of the principal run already.
-pub(crate) async fn call(cx: &Cx) -> Result<Permit, GatewayError> {
+pub(crate) async fn call(cx: &Cx) -> Result<ConcurrencyPermit, GatewayError> {
     request(cx).await?;
     let max = cx.tenant.snapshot().limits.principal_concurrency;
     let cap = Concurrent {
@@ -52,7 +52,7 @@ pub(crate) async fn call(cx: &Cx) -> Result<Permit, GatewayError> {
         max: max.unwrap_or(cx.app.config.limits.principal_concurrency),
     };
     cx.app.limits.running.enter(&[cap]).map_err(|crowded| {
-        cx.app.metrics.limit_denied(crowded.0);
+        cx.app.metrics.crowded(crowded.0);
         GatewayError::Limited { limit: CONCURRENCY, retry_after: RETRY_CROWDED }
     })
 }

@@ -5,7 +5,8 @@ pub mod api_key;
 
 use http::{HeaderMap, header};
 use patchbay_core::{
-    KeyId, Slug, TenantId,
+    Slug, TenantId,
+    audit::Actor,
     limits::{Dimension, LimitKey},
     model::Access,
 };
@@ -41,11 +42,11 @@ impl Principal {
         }
     }
 
-    /// The key that was shown.
-    pub fn key(&self) -> Option<KeyId> {
+    /// Who it is to the audit.
+    pub fn actor(&self) -> Actor {
         match &self.identity {
-            Identity::Key(entry) => Some(entry.id),
-            Identity::Anonymous => None,
+            Identity::Key(entry) => Actor::Key(entry.id),
+            Identity::Anonymous => Actor::Anonymous,
         }
     }
 

@@ -17,7 +17,7 @@ pub struct Caller {
     pub share: [u8; 16],
     /// From which level on it wants log messages; `None` for none.
     pub log_level: Option<LogLevel>,
-    /// `Mcp-Param-*` headers of a modern request: name without the prefix, value as sent.
+    /// `Mcp-Param-*` headers of a modern request, values as sent.
     pub params_sent: Vec<(String, String)>,
 }
 

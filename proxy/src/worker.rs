@@ -67,6 +67,13 @@ impl Workers {
         self.workers[turn % self.workers.len()].handle.clone()
     }
 
+    /// Runs a short piece of work on every worker.
+    pub fn each(&self, work: fn()) {
+        for worker in &self.workers {
+            let _ = worker.jobs.send(Box::new(move || Box::pin(async move { work() })));
+        }
+    }
+
     /// Ends the threads. Jobs that still run are dropped.
     pub fn stop(mut self) {
         for worker in &mut self.workers {

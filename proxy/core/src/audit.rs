@@ -149,6 +149,8 @@ pub struct Event<'a> {
     pub actor: Actor,
     /// From which address.
     pub ip: Option<IpAddr>,
+    /// What the client calls itself.
+    pub agent: Option<&'a str>,
     /// The id that the request carries in logs.
     pub request: Option<&'a str>,
     /// What it was done to.
@@ -192,6 +194,9 @@ impl Event<'_> {
         }
         if let Some(ip) = self.ip {
             line::ip(line, br#","ip":"#, ip);
+        }
+        if let Some(agent) = self.agent {
+            line::text(line, br#","agent":"#, agent);
         }
         line.push(b'}');
     }

@@ -118,6 +118,8 @@ pub struct ServerEntry {
     pub call_timeout_s: Option<u32>,
     /// Calls that may run at once.
     pub concurrency_max: Option<u32>,
+    /// Whether it completes arguments, as far as is known.
+    pub completions: bool,
 }
 
 /// How a server is reached.

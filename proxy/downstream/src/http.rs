@@ -18,6 +18,7 @@ mod messages;
 mod patience;
 mod peer;
 mod pool;
+mod refusal;
 mod reply;
 mod session;
 mod sse;

@@ -4,8 +4,14 @@
 //! and opens the breaker; `catalog` reads a server's lists to the end. Names as clients see them, tenants and policy are
 //! not known here.
 
+pub mod builtin;
+pub mod catalog;
 pub mod contract;
+pub mod gate;
 pub mod http;
+mod pipe;
+mod seat;
+pub mod stdio;
 pub mod wire;
 
 pub use contract::{

@@ -1,4 +1,4 @@
-//! How many calls of a key may run at once, in this process. A [`Permit`] is given back by its drop, whatever became of the
+//! How many calls of a key may run at once, in this process. A [`ConcurrencyPermit`] is given back by its drop, whatever became of the
 //! call. Only keys with calls running take room, so the calls bound the table.
 
 use std::{fmt, sync::Arc};
@@ -71,8 +71,8 @@ impl ConcurrencyLimiter {
     ///
     /// # Errors
     /// With the first cap that is reached. More than [`CONCURRENT_MAX`] caps are a mistake in the gateway, and are refused.
-    pub fn enter(&self, caps: &[Concurrent]) -> Result<Permit, Crowded> {
-        let mut permit = Permit {
+    pub fn enter(&self, caps: &[Concurrent]) -> Result<ConcurrencyPermit, Crowded> {
+        let mut permit = ConcurrencyPermit {
             running: self.running.clone(),
             keys: [LimitKey(0); CONCURRENT_MAX],
             held: 0,
@@ -112,21 +112,21 @@ fn subtract(running: &Table<u32>, key: LimitKey) {
 
 /// The right to run, given back when it is dropped.
 #[must_use = "a permit that is dropped at once lets everybody run"]
-pub struct Permit {
+pub struct ConcurrencyPermit {
     running: Arc<Table<u32>>,
     keys: [LimitKey; CONCURRENT_MAX],
     held: usize,
 }
 
-impl fmt::Debug for Permit {
+impl fmt::Debug for ConcurrencyPermit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Permit")
+        f.debug_struct("ConcurrencyPermit")
             .field("keys", &self.held)
             .finish_non_exhaustive()
     }
 }
 
-impl Drop for Permit {
+impl Drop for ConcurrencyPermit {
     fn drop(&mut self) {
         for key in &self.keys[..self.held] {
             subtract(&self.running, *key);

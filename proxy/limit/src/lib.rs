@@ -3,7 +3,10 @@
 //! The arithmetic, the keys and the words are `patchbay_core::limits`; which limits a request meets is the gateway's
 //! `admission`. A limiter that counts over several replicas comes as a second implementation, held to the same suite.
 
-#![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test stops at the first surprise"))]
+#![cfg_attr(
+    test,
+    expect(clippy::unwrap_used, reason = "a test stops at the first surprise")
+)]
 
 mod clock;
 mod concurrency;
@@ -17,7 +20,7 @@ use std::{fmt, future::Future, pin::Pin};
 use patchbay_core::limits::{Decision, LimitKey, LimitSpec};
 
 pub use clock::Clock;
-pub use concurrency::{CONCURRENT_MAX, ConcurrencyLimiter, Concurrent, Crowded, Permit};
+pub use concurrency::{CONCURRENT_MAX, ConcurrencyLimiter, ConcurrencyPermit, Concurrent, Crowded};
 pub use memory::MemoryLimiter;
 
 /// The most limits that one request may meet.

@@ -11,11 +11,12 @@ use patchbay_core::{
     mirror::Sent,
     model::Sharing,
     rewrite::Plan,
+    snapshot::SERVER_INFO,
 };
 use patchbay_downstream::{CallCx, Delivery, DownstreamError, Fault, Outgoing, Reply, ShareKey};
 use tokio::time::Instant;
 
-use super::{Answer, Cx, discover::SERVER_INFO, relay::Relay};
+use super::{Answer, Cx, relay::Relay};
 use crate::{
     admission,
     audit::Trail,
@@ -35,7 +36,8 @@ pub(super) async fn tool(cx: Cx, request: Request, trail: &mut Trail) -> Result<
             .map_err(|mismatch| GatewayError::HeaderMismatch(mismatch.to_string()))?;
     }
     let mirror_params = mirrored.map_or_else(Vec::new, |headers| {
-        headers.values(arguments).into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+        let values = headers.values(arguments).into_iter();
+        values.map(|(name, value)| (name.trim_start_matches("Mcp-Param-").to_owned(), value)).collect()
     });
     let target = Target { server: route.server, native: &route.native, exposed: &name, idempotent: route.idempotent };
     let params = request.params.pieces("name", &json::quote(&route.native));

@@ -5,14 +5,10 @@ use bytes::Bytes;
 use patchbay_core::{
     era::{META_SERVER_INFO, Version},
     json,
-    snapshot::View,
+    snapshot::{SERVER_INFO, View},
 };
 
 use crate::tenancy::Tenant;
-
-/// What the gateway is called, a JSON object.
-pub const SERVER_INFO: &str =
-    concat!(r#"{"name":"patchbay","title":"Patchbay","version":""#, env!("CARGO_PKG_VERSION"), r#""}"#);
 
 /// How long a client may keep the answer to `server/discover`, in milliseconds.
 const DISCOVER_TTL_MS: u32 = 60_000;

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use patchbay_core::{
     envelope::Request,
     era::Era,
     seal::Purpose,
-    snapshot::{List, View},
+    snapshot::{List, Lists, View},
 };
 
 use super::{Answer, Cx};
@@ -60,33 +59,36 @@ pub(super) async fn list(
     cx.app.tenants.settled(cx.tenant.snapshot().slug.as_str(), FIRST_LIST_PATIENCE).await;
     cx.tenant = cx.tenant.again(&cx.app.tenants);
     let list = kind.of(cx.tenant.view());
-    let pages = list.pages(cx.caller.era());
     let at = match request.params.string("cursor") {
         Some(cursor) => page_of(&cx, kind, list, &cursor)?,
         None if request.params.raw("cursor").is_some() => return Err(bad_cursor()),
         None => 0,
     };
-    let page = pages.get(at).ok_or_else(bad_cursor)?;
-    let tail = tail(&cx, kind, list, at, pages.len());
+    let page = list.page(cx.caller.era(), at).ok_or_else(bad_cursor)?;
+    let mut tail = page.tail.to_vec();
+    if cx.caller.era() == Era::Modern {
+        tail.extend_from_slice(format!(",\"ttlMs\":{}", ttl_ms(&cx.tenant.view().lists)).as_bytes());
+    }
+    if page.more {
+        tail.extend_from_slice(format!(",\"nextCursor\":\"{}\"", cursor(&cx, kind, list, at + 1)).as_bytes());
+    }
+    tail.extend_from_slice(b"}}");
     let head = [b"{\"jsonrpc\":\"2.0\",\"id\":", &*request.id, b",\"result\":"].concat();
-    trail.answered(head.len() + page.len() + tail.len());
-    Ok(Answer::Pieces(vec![head.into(), page.clone(), tail]))
+    trail.answered(head.len() + page.open.len() + tail.len());
+    Ok(Answer::Pieces(vec![head.into(), page.open, tail.into()]))
 }
 
-fn tail(cx: &Cx, kind: Kind, list: &List, at: usize, pages: usize) -> Bytes {
-    let mut tail = String::new();
-    if cx.caller.era() == Era::Modern {
-        let fresh_ms = list.fresh_until_ms.map_or(TTL_MS, |until| until - audit::now_ms());
-        let most = if list.stale { TTL_STALE_MS } else { TTL_MS };
-        tail = format!(",\"ttlMs\":{}", fresh_ms.clamp(0, most));
-    }
-    if at + 1 < pages {
-        let mut plain = [0; 20];
-        plain[..16].copy_from_slice(&list.digest);
-        plain[16..].copy_from_slice(&u32::try_from(at + 1).unwrap_or(u32::MAX).to_be_bytes());
-        tail = format!("{tail},\"nextCursor\":\"{}\"", cx.app.sealer.seal(Purpose::Cursor, &bound(cx, kind).parts(), &plain));
-    }
-    (tail + "}}").into()
+/// How long a client may keep a list: no longer than its parts are fresh, and hardly at all when one is missing or old.
+fn ttl_ms(lists: &Lists) -> i64 {
+    let left_ms = lists.fresh_until_ms.map_or(TTL_MS, |until_ms| until_ms - audit::now_ms());
+    left_ms.clamp(0, if lists.stale { TTL_STALE_MS } else { TTL_MS })
+}
+
+fn cursor(cx: &Cx, kind: Kind, list: &List, page: usize) -> String {
+    let mut plain = [0; 20];
+    plain[..16].copy_from_slice(&list.digest);
+    plain[16..].copy_from_slice(&u32::try_from(page).unwrap_or(u32::MAX).to_be_bytes());
+    cx.app.sealer.seal(Purpose::Cursor, &bound(cx, kind).parts(), &plain)
 }
 
 /// The page that a cursor of ours stands for. One of another principal, another list or an older one is no cursor.
@@ -110,13 +112,13 @@ const fn bad_cursor() -> GatewayError {
 struct Bound {
     tenant: [u8; 16],
     principal: [u8; 16],
-    kind: [u8; 2],
+    kind: u8,
     toolset: Box<[u8]>,
 }
 
 impl Bound {
     fn parts(&self) -> [&[u8]; 4] {
-        [&self.tenant, &self.principal, &self.kind, &self.toolset]
+        [&self.tenant, &self.principal, std::slice::from_ref(&self.kind), &self.toolset]
     }
 }
 
@@ -124,7 +126,7 @@ fn bound(cx: &Cx, kind: Kind) -> Bound {
     Bound {
         tenant: cx.tenant.id().bits().to_be_bytes(),
         principal: cx.principal.digest(),
-        kind: [kind as u8, u8::from(cx.caller.era() == Era::Modern)],
+        kind: kind as u8,
         toolset: cx.tenant.view().toolset.as_str().as_bytes().into(),
     }
 }

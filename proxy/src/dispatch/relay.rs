@@ -19,10 +19,10 @@ use patchbay_downstream::{
     Answer as ServerAnswer, ByteStream, DownstreamError, Fault, Message, MessageStream, Question, Reply,
 };
 use std::sync::Arc;
-use patchbay_limit::Permit;
+use patchbay_limit::ConcurrencyPermit;
 use tracing::warn;
 
-use super::{Answer, Cx, links, questions::Asked};
+use super::{Answer, Cx, calls::Running, links, questions::Asked};
 use crate::{
     audit::Trail,
     bridge,
@@ -43,7 +43,7 @@ pub struct Relay {
     pub(super) index: usize,
     pub(super) progress_token: Option<String>,
     pub(super) trail: Trail,
-    pub(super) _permit: Permit,
+    pub(super) _permit: ConcurrencyPermit,
 }
 
 impl Relay {
@@ -249,18 +249,37 @@ pub struct Messages {
     stream: Box<dyn MessageStream>,
     last_progress: f64,
     asked: Vec<Asked>,
+    running: Option<Running>,
     over: bool,
 }
 
 impl Messages {
     fn new(relay: Relay, stream: Box<dyn MessageStream>) -> Self {
-        Self { relay, stream, last_progress: f64::NEG_INFINITY, asked: Vec::new(), over: false }
+        Self { relay, stream, last_progress: f64::NEG_INFINITY, asked: Vec::new(), running: None, over: false }
+    }
+
+    /// The same messages, until the client takes the request back.
+    #[must_use]
+    pub fn until(mut self, running: Option<Running>) -> Self {
+        self.running = running;
+        self
     }
 
     /// The next message for the client; the response is the last, `None` comes after it.
     pub async fn next(&mut self) -> Option<Bytes> {
         while !self.over {
-            match self.stream.next().await {
+            let message = match &self.running {
+                None => self.stream.next().await,
+                Some(running) => tokio::select! {
+                    biased;
+                    () = running.token.cancelled() => {
+                        self.over = true;
+                        return None;
+                    }
+                    message = self.stream.next() => message,
+                },
+            };
+            match message {
                 Ok(Message::Notification(message)) => {
                     if let Some(message) = self.notification(&message) {
                         return Some(message);

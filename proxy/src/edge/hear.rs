@@ -30,6 +30,7 @@ pub(super) const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-pro
 pub(super) const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 const NAME: HeaderName = HeaderName::from_static("mcp-name");
+/// What the headers that repeat arguments begin with.
 const PARAM_PREFIX: &str = "mcp-param-";
 /// The most messages of a batch of 2025-03-26.
 const BATCH_MAX: usize = 50;
@@ -232,8 +233,8 @@ impl Listener<'_> {
 
     fn modern_caller(&self, meta: &Meta<'_>) -> Caller {
         let params_sent = self.headers.iter().filter_map(|(name, value)| {
-            let param = name.as_str().strip_prefix(PARAM_PREFIX)?;
-            Some((param.to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+            let is_param = name.as_str().starts_with(PARAM_PREFIX);
+            is_param.then(|| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
         });
         Caller {
             version: Version::NEWEST,

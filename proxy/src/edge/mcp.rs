@@ -23,7 +23,6 @@ use crate::{
     audit::{self, Trail},
     auth,
     error::{Blame, Facts, GatewayError, error_body},
-    tenancy::Tenant,
 };
 
 /// A response of this gateway.
@@ -101,7 +100,7 @@ async fn checked(
     let door = app.tenants.door(tenant, toolset);
     let principal = auth::identify(&app.keys, &door, &parts.headers, peer.loopback, now_ms).map_err(refused)?;
     let tenant = door.enter(&principal).map_err(refused)?;
-    trail.known(&tenant, &principal);
+    trail.known(tenant.id(), &tenant.view().toolset, principal.actor());
     let listener = hear::Listener { app, tenant: &tenant, principal: &principal, headers: &parts.headers, now_ms };
     match parts.method {
         Method::POST => {}

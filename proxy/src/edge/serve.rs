@@ -3,7 +3,7 @@
 
 use std::{
     convert::Infallible,
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     rc::Rc,
     sync::{
         Arc,
@@ -97,8 +97,8 @@ pub(crate) async fn accept(app: Arc<App>, listener: TcpListener, workers: Arc<Wo
             () = stop.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
-        let (stream, SocketAddr { .. }, ip) = match accepted {
-            Ok((stream, from)) => (stream, from, from.ip().to_canonical()),
+        let (stream, ip) = match accepted {
+            Ok((stream, from)) => (stream, from.ip().to_canonical()),
             Err(error) => {
                 warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;

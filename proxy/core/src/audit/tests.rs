@@ -16,6 +16,7 @@ fn event() -> Event<'static> {
         toolset: Some("default"),
         actor: Actor::Key(KeyId::from_bits(0xc0de)),
         ip: Some("192.0.2.7".parse().unwrap()),
+        agent: Some("ide/1.0"),
         request: Some("r-1"),
         target: Some(Target { server: "shop", exposed: "shop_query", native: "query" }),
     }
@@ -44,7 +45,7 @@ fn a_whole_record_says_who_whose_what_and_how() {
     let expected = json!({
         "event": "01a1ee56-5e00-7000-8000-0e0000000156", "at_ms": AT_MS, "action": "tool.call",
         "tenant": "0000000000000000000000000000acae", "toolset": "default",
-        "actor": {"kind": "key", "key": "0000000000000000000000000000c0de", "ip": "192.0.2.7"},
+        "actor": {"kind": "key", "key": "0000000000000000000000000000c0de", "ip": "192.0.2.7", "agent": "ide/1.0"},
         "request": "r-1", "server": "shop", "exposed": "shop_query", "native": "query",
         "outcome": "answered", "status": 200, "is_error": true,
         "bytes_in": 200, "bytes_out": 1_048_576, "duration_us": 1234,
@@ -60,6 +61,7 @@ fn a_record_of_a_stranger_leaves_out_what_nobody_knows() {
         toolset: None,
         actor: Actor::Unknown,
         ip: Some("2001:db8::1".parse().unwrap()),
+        agent: None,
         request: None,
         target: None,
         ..event()
@@ -96,12 +98,12 @@ fn no_name_is_long_enough_to_make_a_line_long() {
     let wide = "語".repeat(100_000);
     for name in [&long, &wide] {
         let target = Some(Target { server: name, exposed: name, native: name });
-        let event = Event { target, request: Some(name), toolset: Some(name), ..event() };
+        let event = Event { target, agent: Some(name), request: Some(name), toolset: Some(name), ..event() };
         let ending = Ending { code: Some(i32::MIN), ..Ending::refused(u16::MAX, None, name) };
         let ending = ending.with_is_error(true);
         let most = Outcome { ending, bytes_in: u64::MAX, bytes_out: u64::MAX, duration_us: u64::MAX };
         let line = written(&event, &most);
-        assert!(line.len() < 12_000, "{} bytes", line.len());
+        assert!(line.len() < 14_000, "{} bytes", line.len());
         assert!(read(&line)["native"].as_str().unwrap().ends_with('…'));
     }
 }

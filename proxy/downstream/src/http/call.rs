@@ -14,7 +14,8 @@ use super::{
     messages::Messages,
     patience::Patience,
     peer::Peer,
-    reply::{self, Verdict, read_refusal},
+    refusal::{Verdict, read_refusal},
+    reply,
     session::{Session, Slot, Unopened},
 };
 use crate::{CallCx, Delivery, DownstreamError, Fault, Message, Outgoing, Reply, wire};

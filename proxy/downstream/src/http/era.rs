@@ -23,7 +23,8 @@ use super::{
     heads::era_word,
     patience::Patience,
     peer::Peer,
-    reply::{Refusal, read_refusal, single},
+    refusal::{Refusal, read_refusal},
+    reply::single,
     session::{Unopened, base_key},
 };
 use crate::{Delivery, DownstreamError, Event, Fault, Hello, Outgoing, wire};

@@ -1,0 +1,118 @@
+//! `serve`, `check` and `health`.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use patchbay_config::{GatewayConfig, LogFormat};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    sync::oneshot,
+};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::{EnvFilter, fmt};
+
+use super::{complain, config_path, load_config, quickstart, say};
+use crate::{
+    app::{Keys, open_store},
+    run::{self, Gateway},
+};
+
+/// How long `health` waits for the answer.
+const HEALTH_PATIENCE: std::time::Duration = std::time::Duration::from_secs(3);
+
+/// Runs the gateway until it is told to stop.
+pub(super) async fn serve(given: Option<PathBuf>) -> anyhow::Result<()> {
+    let config = load_config(given.as_deref())?;
+    start_log(&config)?;
+    raise_open_files();
+    let is_trial = config_path(given.as_deref()).is_none();
+    let gateway = Gateway::open(config).await?;
+    let first = if is_trial { quickstart::prepare(gateway.app()).await? } else { None };
+    let at = gateway.addresses()?;
+    let stop = CancellationToken::new();
+    run::stop_at_signal(stop.clone())?;
+    let (told, up) = oneshot::channel();
+    let app = gateway.app().clone();
+    let serving = gateway.serve(stop, told);
+    let greeting = async move {
+        if up.await.is_ok() {
+            quickstart::greet(&app, at, first.as_ref()).await;
+        }
+    };
+    let (served, ()) = tokio::join!(serving, greeting);
+    served
+}
+
+/// Checks everything that can be checked without serving.
+pub(super) async fn check(given: Option<PathBuf>) -> anyhow::Result<()> {
+    let config = load_config(given.as_deref())?;
+    say("configuration: ok");
+    let keys = Keys::of(&config)?;
+    say("sealing key: ok");
+    let store = open_store(&config, &keys).await?;
+    let tenants = store.tenant_list().await?;
+    say(&format!("store: ok, {} tenants", tenants.len()));
+    let mut problems = 0;
+    for tenant in &tenants {
+        if let Err(error) = store.tenant_load(&tenant.slug).await {
+            complain(&format!("tenant {}: {error}", tenant.slug));
+            problems += 1;
+        }
+    }
+    let search = std::env::var_os("PATH");
+    for (name, command) in &config.stdio.commands {
+        if let Err(missing) = command.find(search.as_deref()) {
+            complain(&format!("stdio.commands.{name}: {missing}"));
+            problems += 1;
+        }
+    }
+    store.close().await;
+    if problems > 0 {
+        anyhow::bail!("{problems} problems were found");
+    }
+    say("all is well");
+    Ok(())
+}
+
+/// Asks the operations listener of a running gateway.
+pub(super) async fn health(given: Option<PathBuf>) -> anyhow::Result<()> {
+    let config = load_config(given.as_deref())?;
+    let address = config.listen_operations;
+    let asked = async {
+        let mut stream = tokio::net::TcpStream::connect(address).await?;
+        let request = format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = String::new();
+        stream.take(64 * 1024).read_to_string(&mut answer).await?;
+        std::io::Result::Ok(answer)
+    };
+    let answer = tokio::time::timeout(HEALTH_PATIENCE, asked)
+        .await
+        .with_context(|| format!("no answer from {address} within {} s", HEALTH_PATIENCE.as_secs()))?
+        .with_context(|| format!("nothing answers on {address} (listen.operations): is the gateway running?"))?;
+    if !answer.starts_with("HTTP/1.1 200") {
+        anyhow::bail!("the gateway on {address} is not ready: {}", answer.lines().last().unwrap_or_default());
+    }
+    say("ok");
+    Ok(())
+}
+
+fn start_log(config: &GatewayConfig) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&config.log.filter).context("log.filter")?;
+    let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match config.log.format {
+        LogFormat::Json => builder.json().flatten_event(true).init(),
+        LogFormat::Text => builder.with_target(false).compact().init(),
+    }
+    Ok(())
+}
+
+/// Takes all the file descriptors that the system gives: each connection needs one.
+fn raise_open_files() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < hard
+    {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}

@@ -1,0 +1,158 @@
+//! Off the trunk: the one writer. Watches the store, keeps the servers' connections and catalogs, builds each tenant's snapshot
+//! and publishes it. Requests only read what is published here.
+//!
+//! Each tenant has a task of its own ([`tenant`]), so that tenants do not wait for each other; each of its servers has one that
+//! refreshes its catalog ([`refresh`]).
+
+pub mod refresh;
+pub mod servers;
+pub mod stored;
+pub mod tenant;
+pub mod unusable;
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use patchbay_core::Slug;
+use patchbay_store::Change;
+use tokio::{
+    sync::{broadcast, mpsc},
+    task::JoinSet,
+    time::MissedTickBehavior,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use self::tenant::{News, TenantTask};
+use crate::{app::App, audit, worker::Workers};
+
+/// How often the last uses of keys go to the store.
+const TOUCH_EVERY: Duration = Duration::from_secs(5);
+/// The pause before the store is asked again after it did not answer.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+/// How long a tenant may take to close its servers.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(8);
+
+/// Runs everything off the trunk until `stop`, and closes all servers then. `loaded` is told when all tenants are in force
+/// for the first time.
+pub async fn run(app: Arc<App>, workers: Arc<Workers>, loaded: tokio::sync::oneshot::Sender<()>, stop: CancellationToken) {
+    let mut control = Control { app, workers, tenants: HashMap::new(), tasks: JoinSet::new() };
+    let mut changes = control.app.store.changes();
+    control.load_all(&stop).await;
+    control.load_tombstones().await;
+    control.app.serving();
+    let _ = loaded.send(());
+    let mut touch = tokio::time::interval(TOUCH_EVERY);
+    touch.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut touched_ms = 0;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            change = changes.recv() => match change {
+                Ok(change) => control.follow(change, &stop).await,
+                Err(broadcast::error::RecvError::Lagged(_)) => control.follow(Change::Resync, &stop).await,
+                Err(broadcast::error::RecvError::Closed) => break,
+            },
+            _ = touch.tick() => touched_ms = control.touch_keys(touched_ms).await,
+        }
+    }
+    control.close().await;
+}
+
+struct Control {
+    app: Arc<App>,
+    workers: Arc<Workers>,
+    tenants: HashMap<Slug, mpsc::Sender<News>>,
+    tasks: JoinSet<()>,
+}
+
+impl Control {
+    /// Loads every tenant that the store has, and lets go of those that it no longer has. Tries until the store answers.
+    async fn load_all(&mut self, stop: &CancellationToken) {
+        let listed = loop {
+            match self.app.store.tenant_list().await {
+                Ok(listed) => break listed,
+                Err(error) => {
+                    warn!(%error, "the store does not answer; trying again");
+                    tokio::select! {
+                        () = stop.cancelled() => return,
+                        () = tokio::time::sleep(STORE_PAUSE) => {}
+                    }
+                }
+            }
+        };
+        let gone: Vec<_> =
+            self.tenants.keys().filter(|slug| listed.iter().all(|tenant| tenant.slug != **slug)).cloned().collect();
+        for slug in gone {
+            self.forget(&slug);
+        }
+        let mut first = Vec::new();
+        for tenant in listed {
+            let (told, in_force) = tokio::sync::oneshot::channel();
+            self.tell(&tenant.slug, News::Reload(Some(told))).await;
+            first.push(in_force);
+        }
+        for in_force in first {
+            let _ = in_force.await;
+        }
+    }
+
+    async fn tell(&mut self, slug: &Slug, news: News) {
+        let sender = self.tenants.entry(slug.clone()).or_insert_with(|| {
+            let (sender, task) = TenantTask::new(self.app.clone(), self.workers.clone(), slug.clone());
+            self.tasks.spawn(task.run());
+            sender
+        });
+        if sender.send(news).await.is_err() {
+            error!(tenant = %slug, "the task of the tenant {slug} has ended; it is begun anew at its next change");
+            self.tenants.remove(slug);
+        }
+    }
+
+    fn forget(&mut self, slug: &Slug) {
+        self.tenants.remove(slug);
+        self.app.tenants.remove(slug);
+        info!(tenant = %slug, "the tenant {slug} is gone");
+    }
+
+    async fn follow(&mut self, change: Change, stop: &CancellationToken) {
+        match change {
+            Change::Tenant { slug, .. } => self.tell(&slug, News::Reload(None)).await,
+            Change::TenantGone { slug } => self.forget(&slug),
+            Change::Tombstones => self.load_tombstones().await,
+            Change::Resync => {
+                self.load_all(stop).await;
+                self.load_tombstones().await;
+            }
+        }
+    }
+
+    async fn load_tombstones(&self) {
+        let now_ms = audit::now_ms();
+        self.app.sessions.sweep(now_ms);
+        match self.app.store.tombstone_list(now_ms).await {
+            Ok(listed) => listed.iter().for_each(|ended| self.app.sessions.end(ended.digest, ended.expires_ms)),
+            Err(error) => warn!(%error, "the ended sessions cannot be read from the store"),
+        }
+    }
+
+    async fn touch_keys(&self, since_ms: i64) -> i64 {
+        let used = self.app.keys.used_since(since_ms);
+        let Some(newest) = used.iter().map(|(_, _, at_ms)| *at_ms).max() else { return since_ms };
+        match self.app.store.keys_touch(&used).await {
+            Ok(()) => newest,
+            Err(error) => {
+                warn!(%error, "the last uses of keys cannot be written; they are kept for the next time");
+                since_ms
+            }
+        }
+    }
+
+    async fn close(mut self) {
+        self.touch_keys(0).await;
+        self.tenants.clear();
+        let closed = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(CLOSE_PATIENCE, closed).await.is_err() {
+            warn!("some servers did not close in time and are left to the operating system");
+        }
+    }
+}

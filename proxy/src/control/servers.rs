@@ -1,0 +1,133 @@
+//! From a server's row to its connection: the one place that names the transports. What is wrong with a row makes the server
+//! [`Unusable`], with the reason, and harms nobody else.
+
+use std::{path::PathBuf, sync::Arc};
+
+use http::{HeaderName, HeaderValue};
+use futures_util::future::BoxFuture;
+use patchbay_builtin_tools::{BUILTINS, Builtin};
+use patchbay_config::{GatewayConfig, StoreTarget};
+use patchbay_core::model::{ServerRow, Transport};
+use patchbay_downstream::{
+    Downstream, Hello,
+    builtin::BuiltinDownstream,
+    gate::{GateOptions, Gated},
+    http::{HttpDownstream, HttpOptions, NetPolicy},
+    stdio::{ChildBudget, StdioDownstream, StdioOptions},
+};
+
+use rmcp::ServiceExt;
+
+use super::unusable::Unusable;
+use crate::worker::Workers;
+
+/// The children that one tenant may have.
+pub(super) type Children = ChildBudget;
+
+/// A tenant's budget of children.
+pub(super) fn children(config: &GatewayConfig) -> Children {
+    ChildBudget::new(config.stdio.children_per_tenant_max)
+}
+
+/// Opens the connection that a row describes. Nothing is connected or started before it is asked for something.
+pub(super) fn open(
+    config: &GatewayConfig,
+    workers: &Workers,
+    children: &Children,
+    row: &ServerRow,
+    remembered: Option<Hello>,
+) -> Arc<dyn Downstream> {
+    let inner = match connect(config, workers, children, row, remembered) {
+        Ok(inner) => inner,
+        Err(why) => {
+            tracing::warn!(server = %row.slug, "the server {} cannot be used: {why}", row.slug);
+            return Unusable::new(why);
+        }
+    };
+    let limits = &config.limits;
+    let concurrency_max = row.spec.concurrency_max.map_or(limits.concurrency_per_server, |max| max as usize);
+    let options = GateOptions { concurrency_max, waiting_max: limits.queue_per_server, ..GateOptions::default() };
+    Gated::new(inner, &options)
+}
+
+fn connect(
+    config: &GatewayConfig,
+    workers: &Workers,
+    children: &Children,
+    row: &ServerRow,
+    remembered: Option<Hello>,
+) -> Result<Arc<dyn Downstream>, String> {
+    match &row.spec.transport {
+        Transport::Builtin { name, options } => builtin(config, workers, name, options, row),
+        Transport::Stdio { command, args, env, cwd, sharing, era } => {
+            let listed = config.stdio.commands.get(command).ok_or_else(|| {
+                format!(
+                    "the command `{command}` is not on the operator's list: add it under stdio.commands in patchbay.yaml, or \
+                     import the server with --trust-commands"
+                )
+            })?;
+            let search = std::env::var_os("PATH");
+            let program = listed.find(search.as_deref()).map_err(|missing| missing.to_string())?;
+            let mut options = StdioOptions::new(row.slug.as_str(), program, children.clone(), workers.handle());
+            options.args = listed.args_prefix.iter().chain(args).cloned().collect();
+            options.env = env.iter().filter_map(|name| Some((name.clone(), row.secrets.0.get(&format!("env:{name}"))?.clone()))).collect();
+            options.cwd = cwd.as_ref().map(PathBuf::from);
+            options.sharing = *sharing;
+            options.era = *era;
+            options.remembered = remembered.map(Arc::new);
+            options.start_timeout = config.stdio.start_timeout;
+            options.idle_stop = config.stdio.idle_stop;
+            options.children_max = config.stdio.children_per_tenant_max;
+            Ok(StdioDownstream::new(options))
+        }
+        Transport::Http { url, headers, era, .. } => {
+            let url = url.parse().map_err(|error| format!("the url is not one: {error}"))?;
+            let mut options = HttpOptions::new(url);
+            options.headers = headers.iter().map(|name| header(row, name)).collect::<Result<_, _>>()?;
+            options.era = *era;
+            options.remembered = remembered;
+            options.net =
+                NetPolicy { allow_private: config.http.allow_private.clone(), allow_plain_http: config.http.allow_http };
+            options.response_bytes_max = config.limits.response_bytes_max as u64;
+            let downstream = HttpDownstream::new(options).map_err(|error| error.to_string())?;
+            Ok(downstream)
+        }
+    }
+}
+
+fn header(row: &ServerRow, name: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let value = row.secrets.reveal(&format!("header:{name}")).unwrap_or_default();
+    let parsed = name.parse().ok().zip(HeaderValue::from_str(value).ok());
+    let (name, mut value) = parsed.ok_or_else(|| format!("the header {name} has a value that no header can have"))?;
+    value.set_sensitive(true);
+    Ok((name, value))
+}
+
+fn builtin(
+    config: &GatewayConfig,
+    workers: &Workers,
+    name: &str,
+    options: &serde_json::Value,
+    row: &ServerRow,
+) -> Result<Arc<dyn Downstream>, String> {
+    let builtin = Builtin::find(name).ok_or_else(|| {
+        let known: Vec<_> = BUILTINS.iter().map(|builtin| builtin.name).collect();
+        format!("there is no built-in server `{name}`; there are: {}", known.join(", "))
+    })?;
+    let own: Vec<PathBuf> = match &config.store {
+        StoreTarget::Sqlite(path) => vec![path.clone()],
+        StoreTarget::Postgres(_) => Vec::new(),
+    };
+    let server = builtin.build(options.clone(), &own).map_err(|error| error.to_string())?;
+    let serve = move |channel| -> BoxFuture<'static, ()> {
+        let handler = server.handler();
+        Box::pin(async move {
+            match handler.serve(channel).await {
+                // However it ends, the connection sees the channel close.
+                Ok(running) => drop(running.waiting().await),
+                Err(error) => tracing::warn!("a built-in server did not come up: {error}"),
+            }
+        })
+    };
+    Ok(BuiltinDownstream::new(row.slug.as_str(), serve, workers.handle()))
+}

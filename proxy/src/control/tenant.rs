@@ -1,0 +1,271 @@
+//! One tenant's task: holds the row and the last good catalogs, and turns every piece of news into a new snapshot. A snapshot
+//! that cannot be built leaves the last good one in force.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::Duration,
+};
+
+use patchbay_core::{
+    ServerId, Slug,
+    model::{ServerRow, TenantRow},
+    snapshot::{self, BuildOptions, CatalogPart},
+};
+use patchbay_downstream::Downstream;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::{error, info, warn};
+
+use super::{refresh, servers, stored::Stored};
+use crate::{
+    app::App,
+    tenancy::{ServerHandle, TenantState},
+    worker::Workers,
+};
+
+/// News that wait for the task.
+const INBOX_MAX: usize = 64;
+/// How long the store may take until it is asked again.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+/// How long the calls of a server that is gone may go on.
+const LINGER: Duration = Duration::from_secs(30);
+
+/// What a tenant's task is told.
+pub(crate) enum News {
+    /// The row or the keys may have changed; the sender is told when the new state is in force.
+    Reload(Option<oneshot::Sender<()>>),
+    /// A server's catalog was read, or could not be.
+    Catalog(refresh::Reading),
+}
+
+/// A server that is kept between snapshots.
+struct Kept {
+    row: ServerRow,
+    handle: Arc<ServerHandle>,
+    part: Option<Stored>,
+    /// Whether it had its first word since the gateway started.
+    heard: bool,
+    /// Ends its refresher when it is let go.
+    _refresher: DropGuard,
+}
+
+/// The task.
+pub(super) struct TenantTask {
+    app: Arc<App>,
+    workers: Arc<Workers>,
+    slug: Slug,
+    row: Option<TenantRow>,
+    servers: BTreeMap<ServerId, Kept>,
+    children: servers::Children,
+    settled: bool,
+    inbox: mpsc::Receiver<News>,
+    /// For the refreshers; weak, so that the task ends when `control` lets go of it.
+    sender: mpsc::WeakSender<News>,
+}
+
+impl TenantTask {
+    pub(super) fn new(app: Arc<App>, workers: Arc<Workers>, slug: Slug) -> (mpsc::Sender<News>, Self) {
+        let (sender, inbox) = mpsc::channel(INBOX_MAX);
+        let children = servers::children(&app.config);
+        let weak = sender.downgrade();
+        let task = Self {
+            app,
+            workers,
+            slug,
+            row: None,
+            servers: BTreeMap::new(),
+            children,
+            settled: false,
+            inbox,
+            sender: weak,
+        };
+        (sender, task)
+    }
+
+    /// Follows the news until nobody sends any.
+    pub(super) async fn run(mut self) {
+        while let Some(news) = self.inbox.recv().await {
+            match news {
+                News::Reload(told) => {
+                    self.reload().await;
+                    if let Some(told) = told {
+                        let _ = told.send(());
+                    }
+                }
+                News::Catalog(reading) => self.catalog(reading).await,
+            }
+        }
+        self.app.metrics.tenant_gone(self.slug.as_str());
+        let closing = self.servers.into_values().map(|kept| async move { kept.handle.downstream.close().await });
+        futures_util::future::join_all(closing).await;
+    }
+
+    async fn reload(&mut self) {
+        let Some(row) = self.read_row().await else { return };
+        match self.app.store.key_list(row.id).await {
+            Ok(keys) => self.app.keys.replace(row.id, &keys),
+            Err(error) => warn!(tenant = %self.slug, %error, "the keys of {} cannot be read; the last ones stay", self.slug),
+        }
+        let mut stored = self.read_catalogs(&row).await;
+        self.reconcile(&row, &mut stored);
+        self.row = Some(row);
+        self.publish();
+        self.settle();
+    }
+
+    /// The row; asked for until the store answers. `None` when the tenant is gone.
+    async fn read_row(&self) -> Option<TenantRow> {
+        loop {
+            match self.app.store.tenant_load(&self.slug).await {
+                Ok(row) => return row,
+                Err(error @ patchbay_store::StoreError::Unavailable { .. }) => {
+                    warn!(tenant = %self.slug, %error, "the store does not answer; the last snapshot stays in force");
+                    if self.inbox.is_closed() {
+                        return None;
+                    }
+                    tokio::time::sleep(STORE_PAUSE).await;
+                }
+                Err(error) => {
+                    error!(tenant = %self.slug, %error, "the tenant {} cannot be loaded", self.slug);
+                    self.app.metrics.snapshot_failed(self.slug.as_str());
+                    return None;
+                }
+            }
+        }
+    }
+
+    async fn read_catalogs(&self, row: &TenantRow) -> BTreeMap<ServerId, Stored> {
+        if row.servers.iter().all(|server| self.servers.contains_key(&server.id)) {
+            return BTreeMap::new();
+        }
+        let listed = self.app.store.catalog_list(row.id).await.unwrap_or_else(|error| {
+            warn!(tenant = %self.slug, %error, "the stored catalogs of {} cannot be read", self.slug);
+            Vec::new()
+        });
+        listed.into_iter().filter_map(|(id, bytes)| Some((id, Stored::read(&bytes)?))).collect()
+    }
+
+    /// Keeps what is the same, opens what is new, lets go of what is gone or different.
+    fn reconcile(&mut self, row: &TenantRow, stored: &mut BTreeMap<ServerId, Stored>) {
+        let mut before = std::mem::take(&mut self.servers);
+        for server in row.servers.iter().filter(|server| server.spec.enabled) {
+            let kept = match before.remove(&server.id) {
+                Some(kept) if same_connection(&kept.row, server) => Kept { row: server.clone(), ..kept },
+                other => {
+                    other.map(let_go);
+                    self.open(server, stored.remove(&server.id))
+                }
+            };
+            self.servers.insert(server.id, kept);
+        }
+        before.into_values().for_each(let_go);
+    }
+
+    fn open(&self, server: &ServerRow, part: Option<Stored>) -> Kept {
+        let hello = part.as_ref().map(|part| part.hello.clone());
+        let downstream = servers::open(&self.app.config, &self.workers, &self.children, server, hello);
+        let handle = Arc::new(ServerHandle { id: server.id, slug: server.slug.clone(), downstream });
+        let stop = CancellationToken::new();
+        let refresher = refresh::Refresher {
+            app: self.app.clone(),
+            server: handle.clone(),
+            has_part: part.is_some(),
+            is_child: matches!(server.spec.transport, patchbay_core::model::Transport::Stdio { .. }),
+            news: self.sender.clone(),
+        };
+        tokio::spawn(refresher.run(stop.clone()));
+        Kept { row: server.clone(), handle, heard: part.is_some(), part, _refresher: stop.drop_guard() }
+    }
+
+    async fn catalog(&mut self, reading: refresh::Reading) {
+        let Some(kept) = self.servers.get_mut(&reading.server) else { return };
+        // A reading of a connection that was let go meanwhile says nothing of the new one.
+        if Arc::as_ptr(&kept.handle) as usize != reading.of {
+            return;
+        }
+        kept.heard = true;
+        let (server, is_good) = (reading.server, reading.is_good);
+        let (next, changed) = reading.merged(kept.part.take());
+        kept.part = next;
+        if changed {
+            if let (Some(part), Some(row), true) = (&kept.part, &self.row, is_good) {
+                let bytes = part.write();
+                if let Err(error) = self.app.store.catalog_put(row.id, server, &bytes).await {
+                    warn!(tenant = %self.slug, %error, "a catalog cannot be stored; after a restart it is read anew");
+                }
+            }
+            self.publish();
+        }
+        self.settle();
+    }
+
+    /// Builds and publishes. What cannot be built leaves the last good snapshot in force.
+    fn publish(&self) {
+        let Some(row) = &self.row else { return };
+        let limits = &self.app.config.limits;
+        let options = BuildOptions {
+            page_items_max: limits.page_size,
+            items_max: limits.catalog_items_max,
+            ..BuildOptions::default()
+        };
+        let parts: BTreeMap<ServerId, CatalogPart> = self
+            .servers
+            .iter()
+            .filter_map(|(id, kept)| Some((*id, kept.part.as_ref()?.part())))
+            .collect();
+        let snapshot = match snapshot::build(row, &parts, &options) {
+            Ok(snapshot) => snapshot,
+            Err(error) => {
+                error!(tenant = %self.slug, %error, "no snapshot can be built for {}: the last good one stays in force", self.slug);
+                self.app.metrics.snapshot_failed(self.slug.as_str());
+                return;
+            }
+        };
+        for warning in &snapshot.warnings {
+            warn!(tenant = %self.slug, "{warning}");
+        }
+        let handles = snapshot.servers.iter().filter_map(|entry| self.servers.get(&entry.id)).map(|kept| kept.handle.clone());
+        let servers: Vec<_> = handles.collect();
+        if servers.len() != snapshot.servers.len() {
+            error!(tenant = %self.slug, "the snapshot names a server that is not kept; it is not published");
+            return;
+        }
+        self.app.metrics.snapshot_published(self.slug.as_str(), snapshot.generation.0);
+        let (tools, generation) = (snapshot.views.values().map(|view| view.tools.len()).max().unwrap_or(0), snapshot.generation);
+        info!(tenant = %self.slug, %generation, tools, "published the snapshot of {}", self.slug);
+        self.app.tenants.publish(TenantState { snapshot, servers });
+    }
+
+    fn settle(&mut self) {
+        if !self.settled && self.servers.values().all(|kept| kept.heard) {
+            self.settled = true;
+            self.app.tenants.settle(&self.slug);
+        }
+    }
+}
+
+/// Whether the connection to a server can stay as it is.
+fn same_connection(before: &ServerRow, after: &ServerRow) -> bool {
+    let secrets = |row: &ServerRow| -> Vec<(String, String)> {
+        let all = row.secrets.0.keys();
+        all.map(|name| (name.clone(), row.secrets.reveal(name).unwrap_or_default().to_owned())).collect()
+    };
+    before.spec.transport == after.spec.transport
+        && before.spec.concurrency_max == after.spec.concurrency_max
+        && secrets(before) == secrets(after)
+}
+
+/// Closes a connection when its calls are over.
+fn let_go(kept: Kept) {
+    let downstream: Arc<dyn Downstream> = kept.handle.downstream.clone();
+    tokio::spawn(async move {
+        let quiet = async {
+            while downstream.health().in_flight > 0 {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        let _ = tokio::time::timeout(LINGER, quiet).await;
+        downstream.close().await;
+    });
+}

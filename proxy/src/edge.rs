@@ -1,0 +1,15 @@
+//! The only room that knows HTTP. In the order of a request: [`serve`] takes connections, [`mcp`] runs the steps of the MCP
+//! endpoint, [`hear`] reads what was said in which revision, [`reply`] writes the answer as JSON or as events. Operators have a
+//! listener of their own in [`operations`].
+
+pub(crate) mod body;
+pub(crate) mod hear;
+pub(crate) mod mcp;
+pub(crate) mod operations;
+pub mod origin;
+pub(crate) mod reply;
+pub mod routes;
+pub(crate) mod serve;
+pub mod session;
+pub(crate) mod sse;
+pub(crate) mod watch;

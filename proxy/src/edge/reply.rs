@@ -1,0 +1,231 @@
+//! The answer as HTTP: one JSON object where there is nothing else to say, events from the first other message on, or after
+//! some seconds of silence.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, future::join_all};
+use http::StatusCode;
+use patchbay_core::{
+    audit::How,
+    envelope::{Incoming, Request},
+    era::Era,
+    json,
+};
+
+use super::{
+    body::{Broken, ReplyBody},
+    mcp::{Refusal, Reply, empty, json as json_response, refuse},
+    sse::{self, Source},
+};
+use crate::{
+    app::App,
+    audit::Trail,
+    auth::Principal,
+    caller::Caller,
+    dispatch::{self, Answer, Cx},
+    error::{GatewayError, error_body},
+    tenancy::Tenant,
+};
+
+/// One request on its way through the gateway, as a future that can be handed on whole.
+pub(super) struct Call {
+    work: Pin<Box<dyn Future<Output = Result<Answer, (GatewayError, Trail)>>>>,
+    era: Era,
+    id: Bytes,
+}
+
+impl Call {
+    /// A call. A legacy one can be taken back by a notification of its session.
+    pub(super) fn new(
+        app: &Arc<App>,
+        tenant: Tenant,
+        principal: Principal,
+        caller: Caller,
+        request: Request,
+        mut trail: Trail,
+    ) -> Self {
+        let (era, id) = (caller.era(), request.id.clone());
+        let running = (era == Era::Legacy).then(|| app.calls.enter(caller.share, id.clone()));
+        let cx = Cx { app: app.clone(), tenant, principal, caller };
+        let app = app.clone();
+        let work = async move {
+            let began = Instant::now();
+            let method = request.method.clone();
+            let _flight = InFlight::enter(&app);
+            let answer = dispatch::run(cx, request, &mut trail);
+            let outcome = match &running {
+                None => answer.await,
+                Some(running) => tokio::select! {
+                    biased;
+                    outcome = answer => outcome,
+                    () = running.token.cancelled() => Ok(Answer::Cancelled),
+                },
+            };
+            app.metrics.request(&method, how(&outcome), began.elapsed());
+            match outcome {
+                Ok(Answer::Messages(messages)) => Ok(Answer::Messages(messages.until(running))),
+                Ok(answer) => Ok(answer),
+                Err(error) => Err((error, trail)),
+            }
+        };
+        Self { work: Box::pin(work), era, id }
+    }
+}
+
+/// How a request ended, for the metrics; what a long answer comes to later is the trail's to say.
+const fn how(outcome: &Result<Answer, GatewayError>) -> How {
+    match outcome {
+        Ok(Answer::Cancelled) => How::Cancelled,
+        Ok(_) => How::Answered,
+        Err(GatewayError::Server { .. } | GatewayError::Internal(_)) => How::Failed,
+        Err(_) => How::Refused,
+    }
+}
+
+/// Counts a call among those that run.
+struct InFlight(Arc<App>);
+
+impl InFlight {
+    fn enter(app: &Arc<App>) -> Self {
+        app.metrics.in_flight.inc();
+        Self(app.clone())
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.metrics.in_flight.dec();
+    }
+}
+
+/// Answers a request, as JSON if it can.
+pub(super) async fn answer(app: &Arc<App>, call: Call) -> Result<Reply, Refusal> {
+    let (era, id) = (call.era, call.id.clone());
+    let outlives = era == Era::Legacy;
+    let keepalive = app.config.limits.keepalive;
+    let mut work = Detached { work: Some(call.work), outlives };
+    match tokio::time::timeout(app.config.limits.sse_after, &mut work).await {
+        Ok(Ok(Answer::Messages(messages))) => {
+            Ok(sse::respond(Source::Answer(Answer::Messages(messages)), keepalive, outlives))
+        }
+        Ok(Ok(Answer::Cancelled)) => Ok(sse::nothing()),
+        Ok(Ok(Answer::Whole(body))) => Ok(json_response(StatusCode::OK, ReplyBody::Whole(body))),
+        Ok(Ok(Answer::Pieces(pieces))) => Ok(json_response(StatusCode::OK, ReplyBody::pieces(pieces))),
+        Ok(Ok(Answer::Streaming(streaming))) => {
+            let body = streaming.map_err(|error| Box::new(error) as Broken).boxed_local();
+            Ok(json_response(StatusCode::OK, ReplyBody::Stream(body)))
+        }
+        Ok(Err((error, mut trail))) => Ok(refuse(app, &Refusal { error, era, id: Some(id) }, &mut trail)),
+        Err(_silence) => {
+            let app = app.clone();
+            let pending = async move {
+                match work.await {
+                    Ok(answer) => answer,
+                    Err((error, mut trail)) => Answer::Whole(late_refusal(&app, error, era, &id, &mut trail)),
+                }
+            };
+            Ok(sse::respond(Source::Pending(Box::pin(pending)), keepalive, outlives))
+        }
+    }
+}
+
+/// An error that is found out after the response has begun: only its body can still be sent.
+fn late_refusal(app: &App, error: GatewayError, era: Era, id: &Bytes, trail: &mut Trail) -> Bytes {
+    let facts = error.facts(era);
+    refuse(app, &Refusal { error, era, id: Some(id.clone()) }, trail);
+    error_body(Some(id), facts.code, &facts.public, facts.data.as_deref()).into()
+}
+
+/// The work of a call. When its client leaves before the answer, a legacy call goes on in a task of its own
+/// (2025-11-25, transports: a disconnect is no cancellation); a modern one is dropped, which cancels it.
+struct Detached {
+    work: Option<Pin<Box<dyn Future<Output = Result<Answer, (GatewayError, Trail)>>>>>,
+    outlives: bool,
+}
+
+impl Future for Detached {
+    type Output = Result<Answer, (GatewayError, Trail)>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(work) = self.work.as_mut() else { return Poll::Pending };
+        let outcome = work.as_mut().poll(cx);
+        if outcome.is_ready() {
+            self.work = None;
+        }
+        outcome
+    }
+}
+
+impl Drop for Detached {
+    fn drop(&mut self) {
+        if let Some(work) = self.work.take().filter(|_| self.outlives) {
+            tokio::task::spawn_local(async move {
+                match work.await {
+                    Ok(Answer::Messages(mut messages)) => while messages.next().await.is_some() {},
+                    Ok(_) => {}
+                    Err((error, mut trail)) => {
+                        let facts = error.facts(Era::Legacy);
+                        trail.refuse(facts.status, facts.code, facts.label);
+                    }
+                }
+            });
+        }
+    }
+}
+
+/// Answers a batch of 2025-03-26 with an array, in any order as JSON-RPC allows, or with nothing when nobody asked.
+pub(super) async fn batch(
+    app: &Arc<App>,
+    tenant: &Tenant,
+    principal: &Principal,
+    caller: &Caller,
+    messages: Vec<Incoming>,
+    trail: &mut Trail,
+) -> Reply {
+    let calls = messages.into_iter().filter_map(|message| match message {
+        Incoming::Request(request) => {
+            let call = Call::new(app, tenant.clone(), principal.clone(), caller.clone(), request, trail.sibling());
+            Some(whole(app, call))
+        }
+        Incoming::Notification(_) | Incoming::Response(_) => None,
+    });
+    let answers: Vec<_> = join_all(calls).await.into_iter().flatten().collect();
+    if answers.is_empty() {
+        return empty(StatusCode::ACCEPTED);
+    }
+    let mut pieces = vec![Bytes::from_static(b"[")];
+    for (at, answer) in answers.into_iter().enumerate() {
+        if at > 0 {
+            pieces.push(Bytes::from_static(b","));
+        }
+        pieces.push(answer);
+    }
+    pieces.push(Bytes::from_static(b"]"));
+    json_response(StatusCode::OK, ReplyBody::pieces(pieces))
+}
+
+/// The response to one request of a batch; what comes before it has no place there.
+async fn whole(app: &Arc<App>, call: Call) -> Option<Bytes> {
+    let (era, id) = (call.era, call.id);
+    match call.work.await {
+        Ok(Answer::Whole(body)) => Some(body),
+        Ok(Answer::Pieces(pieces)) => Some(patchbay_core::rewrite::join(pieces)),
+        Ok(Answer::Streaming(streaming)) => streaming.try_collect().await.ok().map(patchbay_core::rewrite::join),
+        Ok(Answer::Messages(mut messages)) => {
+            let mut last = None;
+            while let Some(message) = messages.next().await {
+                last = Some(message);
+            }
+            last.filter(|message| std::str::from_utf8(message).is_ok_and(|text| json::at_path(text, &["method"]).is_none()))
+        }
+        Ok(Answer::Cancelled) => None,
+        Err((error, mut trail)) => Some(late_refusal(app, error, era, &id, &mut trail)),
+    }
+}

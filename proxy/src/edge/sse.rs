@@ -1,0 +1,127 @@
+//! Events: the answer to a call as a stream of messages, with a sign of life while nothing comes. A legacy call goes on when
+//! its client has left; a modern one ends with its stream.
+
+use std::{future::Future, pin::Pin, time::Duration};
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use http::{HeaderValue, Response, header};
+use tokio::{sync::mpsc, task::JoinHandle};
+
+use super::{body::ReplyBody, mcp::Reply};
+use crate::dispatch::Answer;
+
+/// Messages that wait for a slow reader before the call itself waits.
+const WAITING_MAX: usize = 32;
+
+/// A call that is not answered yet.
+pub(super) type Pending = Pin<Box<dyn Future<Output = Answer>>>;
+
+/// What is to be sent as events.
+pub(super) enum Source {
+    /// A call that is silent for so long that its client should hear something.
+    Pending(Pending),
+    /// An answer with messages before it.
+    Answer(Answer),
+}
+
+/// The response that sends `source` as events. `outlives` says whether the call goes on when the client has left.
+pub(super) fn respond(source: Source, keepalive: Duration, outlives: bool) -> Reply {
+    let (sender, receiver) = mpsc::channel(WAITING_MAX);
+    let task = tokio::task::spawn_local(pump(source, keepalive, sender));
+    let guard = (!outlives).then(|| AbortOnDrop(task));
+    let events = futures_util::stream::unfold((receiver, guard), |(mut receiver, guard)| async move {
+        receiver.recv().await.map(|event| (Ok(event), (receiver, guard)))
+    });
+    events_response(events.boxed_local())
+}
+
+/// A response without any event: the client took the request back and waits for nothing.
+pub(super) fn nothing() -> Reply {
+    events_response(futures_util::stream::empty().boxed_local())
+}
+
+fn events_response(events: Pin<Box<dyn Stream<Item = Result<Bytes, super::body::Broken>>>>) -> Reply {
+    let mut response = Response::new(ReplyBody::Stream(events));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+}
+
+/// Ends a task with its stream.
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn pump(source: Source, keepalive: Duration, sender: mpsc::Sender<Bytes>) {
+    let answer = match source {
+        Source::Answer(answer) => answer,
+        Source::Pending(pending) => alive(pending, keepalive, &sender).await,
+    };
+    match answer {
+        Answer::Whole(message) => send(&sender, event(&[message])).await,
+        Answer::Pieces(pieces) => send(&sender, event(&pieces)).await,
+        Answer::Streaming(mut streaming) => {
+            let mut pieces = Vec::new();
+            while let Some(piece) = streaming.next().await {
+                match piece {
+                    Ok(piece) => pieces.push(piece),
+                    // The stream ends without its response, which tells the client that it is lost.
+                    Err(_) => return,
+                }
+            }
+            send(&sender, event(&pieces)).await;
+        }
+        Answer::Messages(mut messages) => {
+            while let Some(message) = alive(messages.next(), keepalive, &sender).await {
+                send(&sender, event(&[message])).await;
+            }
+        }
+        Answer::Cancelled => {}
+    }
+}
+
+/// Waits, and sends a comment whenever nothing came for a while.
+async fn alive<T>(work: impl Future<Output = T>, keepalive: Duration, sender: &mpsc::Sender<Bytes>) -> T {
+    let mut work = std::pin::pin!(work);
+    loop {
+        match tokio::time::timeout(keepalive, work.as_mut()).await {
+            Ok(done) => return done,
+            Err(_) => send(sender, Bytes::from_static(b": still working\n\n")).await,
+        }
+    }
+}
+
+/// Sends to a client that may have left.
+async fn send(sender: &mpsc::Sender<Bytes>, event: Bytes) {
+    let _ = sender.send(event).await;
+}
+
+/// One event. A line break in a message can only be white space between its parts, and would end the line.
+fn event(pieces: &[Bytes]) -> Bytes {
+    let bytes: usize = pieces.iter().map(Bytes::len).sum();
+    let mut out = Vec::with_capacity(bytes + 24);
+    out.extend_from_slice(b"event: message\ndata: ");
+    for piece in pieces {
+        out.extend(piece.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }));
+    }
+    out.extend_from_slice(b"\n\n");
+    out.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_of_several_lines_is_one_event() {
+        let message = [Bytes::from_static(b"{\n\"a\":"), Bytes::from_static(b"1\r\n}")];
+        assert_eq!(event(&message), "event: message\ndata: { \"a\":1  }\n\n");
+    }
+}
