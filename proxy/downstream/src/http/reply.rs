@@ -6,24 +6,20 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use http::{
-    HeaderMap, Response, StatusCode,
+    HeaderMap, Response,
     header::{CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING},
 };
-use patchbay_core::{
-    era::Era,
-    json::{self, MessageHead},
-};
-use tokio::time::{Duration, Instant};
+use patchbay_core::{era::Era, json::MessageHead};
 
 use super::{
-    heads::{Kind, raw_id},
+    heads::Kind,
     live::{Body, BodyError},
     messages::Messages,
     patience::Patience,
     peer::Peer,
     status::InFlight,
 };
-use crate::{Answer, ByteStream, Delivery, DownstreamError, Fault, Message};
+use crate::{Answer, ByteStream, DownstreamError, Fault, Message};
 
 /// Up to here an answer is handed on in one piece, so that a small one costs no stream.
 const WHOLE_BYTES_MAX: usize = 64 * 1024;

@@ -75,4 +75,3 @@ async fn a_modern_server_sees_the_stream_close() {
     assert_eq!(http.health().in_flight, 0);
     assert_eq!(server.log.methods(), ["tools/call"]);
 }
-

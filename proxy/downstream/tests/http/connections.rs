@@ -173,4 +173,3 @@ async fn many_calls_at_once_on_many_threads_get_their_own_answers() {
     }
     assert_eq!(http.health().in_flight, 0);
 }
-

@@ -135,4 +135,3 @@ async fn a_stream_that_cannot_be_taken_up_is_broken() {
         assert_eq!(server.log.count("GET"), tries);
     }
 }
-

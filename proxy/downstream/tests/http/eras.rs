@@ -184,4 +184,3 @@ async fn an_old_server_that_answers_in_events_is_spoken_to_in_its_revision() {
         (None, None)
     );
 }
-

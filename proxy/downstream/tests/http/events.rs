@@ -105,4 +105,3 @@ async fn a_modern_server_is_heard_while_somebody_listens() {
     drop(http);
     last.closed().await;
 }
-

@@ -244,4 +244,3 @@ async fn what_is_not_http_is_a_fault_of_the_protocol() {
         );
     }
 }
-

@@ -139,4 +139,3 @@ async fn closing_ends_sessions_and_waiting_calls() {
     );
     assert_eq!(http.health().state, HealthState::Closed);
 }
-

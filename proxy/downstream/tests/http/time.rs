@@ -110,4 +110,3 @@ async fn a_server_that_is_down_and_comes_up_is_used_at_once() {
     assert_eq!(one(http.call(cx(), echo("x")).await).await["result"], 1);
     assert_eq!(http.health().state, HealthState::Up);
 }
-
