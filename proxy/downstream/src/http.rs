@@ -111,14 +111,10 @@ pub enum HttpError {
     #[error("the server's URL cannot be used: {0}")]
     Url(String),
     /// It is `http://`, and the operator wants TLS.
-    #[error(
-        "the server's URL is http://; expected https://, unless the operator allows plain HTTP"
-    )]
+    #[error("the server's URL is http://; expected https://, unless the operator allows plain HTTP")]
     PlainHttp,
     /// There are a user name or a password in the URL.
-    #[error(
-        "the server's URL holds a user name or a password; put them into a header of the server instead"
-    )]
+    #[error("the server's URL holds a user name or a password; put them into a header of the server instead")]
     Credentials,
     /// A configured header is one that the gateway writes itself.
     #[error("the header {0} cannot be configured, since the gateway writes it itself")]
@@ -135,27 +131,14 @@ impl HttpDownstream {
     pub fn new(options: HttpOptions) -> Result<Arc<Self>, HttpError> {
         let (host, port, tls_name) = endpoint(&options.url, &options.net)?;
         let path = &options.url[Position::BeforePath..Position::AfterQuery];
-        let uri: Uri = path
-            .parse()
-            .map_err(|_| HttpError::Url("its path is not a path of HTTP".into()))?;
+        let uri: Uri = path.parse().map_err(|_| HttpError::Url("its path is not a path of HTTP".into()))?;
         let client = Client {
-            target: Target {
-                host,
-                port,
-                tls_name,
-                net: options.net,
-                connect_timeout: options.connect_timeout,
-            },
+            target: Target { host, port, tls_name, net: options.net, connect_timeout: options.connect_timeout },
             heads: Heads::new(&options.url, options.headers)?,
             uri,
             pool: Pool::new(options.connections_max, options.idle_timeout),
         };
-        let remembered = options.remembered.map(|hello| {
-            Arc::new(Known {
-                hello: Arc::new(hello),
-                confirmed: false,
-            })
-        });
+        let remembered = options.remembered.map(|hello| Arc::new(Known { hello: Arc::new(hello), confirmed: false }));
         let peer = Arc::new(Peer {
             client,
             response_bytes_max: options.response_bytes_max,
@@ -185,27 +168,19 @@ fn endpoint(url: &Url, net: &NetPolicy) -> Result<Endpoint, HttpError> {
         "http" if net.allow_plain_http => false,
         "http" => return Err(HttpError::PlainHttp),
         other => {
-            return Err(HttpError::Url(format!(
-                "expected https:// or http://, and not {other}:"
-            )));
+            return Err(HttpError::Url(format!("expected https:// or http://, and not {other}:")));
         }
     };
     if !url.username().is_empty() || url.password().is_some() {
         return Err(HttpError::Credentials);
     }
-    let host = url
-        .host()
-        .ok_or_else(|| HttpError::Url("it has no host".into()))?
-        .to_owned();
-    let port = url
-        .port_or_known_default()
-        .ok_or_else(|| HttpError::Url("it has no port".into()))?;
+    let host = url.host().ok_or_else(|| HttpError::Url("it has no host".into()))?.to_owned();
+    let port = url.port_or_known_default().ok_or_else(|| HttpError::Url("it has no port".into()))?;
     let tls_name = match &host {
         _ if !is_tls => None,
-        Host::Domain(name) => Some(
-            ServerName::try_from(name.clone())
-                .map_err(|_| HttpError::Url("its host is no DNS name".into()))?,
-        ),
+        Host::Domain(name) => {
+            Some(ServerName::try_from(name.clone()).map_err(|_| HttpError::Url("its host is no DNS name".into()))?)
+        }
         Host::Ipv4(ip) => Some(ServerName::from(std::net::IpAddr::from(*ip))),
         Host::Ipv6(ip) => Some(ServerName::from(std::net::IpAddr::from(*ip))),
     };
@@ -236,16 +211,9 @@ impl Downstream for HttpDownstream {
             self.peer.status.close();
             self.peer.closing.close();
             let deadline = Instant::now() + CLOSE_PATIENCE;
-            let ended = self
-                .peer
-                .sessions
-                .drain()
-                .into_iter()
-                .filter(|session| session.id.is_some());
+            let ended = self.peer.sessions.drain().into_iter().filter(|session| session.id.is_some());
             stream::iter(ended)
-                .for_each_concurrent(CLOSE_AT_ONCE, |session| {
-                    self.peer.delete(session.headers.clone(), deadline)
-                })
+                .for_each_concurrent(CLOSE_AT_ONCE, |session| self.peer.delete(session.headers.clone(), deadline))
                 .await;
             self.peer.client.pool.clear();
         })
@@ -262,9 +230,6 @@ impl Drop for HttpDownstream {
 impl fmt::Debug for HttpDownstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let target = &self.peer.client.target;
-        f.debug_struct("HttpDownstream")
-            .field("host", &target.host)
-            .field("port", &target.port)
-            .finish_non_exhaustive()
+        f.debug_struct("HttpDownstream").field("host", &target.host).field("port", &target.port).finish_non_exhaustive()
     }
 }

@@ -42,8 +42,8 @@ use patchbay_core::{
     model::EraPin,
 };
 use patchbay_downstream::{
-    Answer, CallCx, Delivery, Downstream, DownstreamError, Event, Fault, HealthState, Hello, List,
-    Message, MessageStream, Outgoing, Reply, ShareKey,
+    Answer, CallCx, Delivery, Downstream, DownstreamError, Event, Fault, HealthState, Hello, List, Message,
+    MessageStream, Outgoing, Reply, ShareKey,
     http::{HttpDownstream, HttpError, HttpOptions, NetPolicy},
 };
 use serde_json::{Value, json};
@@ -56,25 +56,15 @@ use tokio::{
 use crate::server::{Server, bytes, empty, events, ready, result, rpc_error};
 
 fn loopback() -> NetPolicy {
-    NetPolicy {
-        allow_private: vec!["127.0.0.0/8".parse().unwrap()],
-        allow_plain_http: true,
-    }
+    NetPolicy { allow_private: vec!["127.0.0.0/8".parse().unwrap()], allow_plain_http: true }
 }
 
 fn options(address: std::net::SocketAddr) -> HttpOptions {
-    HttpOptions {
-        net: loopback(),
-        ..HttpOptions::new(format!("http://{address}/mcp").parse().unwrap())
-    }
+    HttpOptions { net: loopback(), ..HttpOptions::new(format!("http://{address}/mcp").parse().unwrap()) }
 }
 
 fn pinned(address: std::net::SocketAddr, era: EraPin) -> Arc<HttpDownstream> {
-    HttpDownstream::new(HttpOptions {
-        era,
-        ..options(address)
-    })
-    .unwrap()
+    HttpDownstream::new(HttpOptions { era, ..options(address) }).unwrap()
 }
 
 fn soon() -> Instant {
@@ -82,11 +72,7 @@ fn soon() -> Instant {
 }
 
 fn cx() -> CallCx {
-    CallCx {
-        deadline: soon(),
-        share: ShareKey::Tenant,
-        capabilities: "{}".into(),
-    }
+    CallCx { deadline: soon(), share: ShareKey::Tenant, capabilities: "{}".into() }
 }
 
 fn echo(text: &str) -> Outgoing {
@@ -97,12 +83,7 @@ fn echo(text: &str) -> Outgoing {
 }
 
 fn remembered(version: Version) -> Option<Hello> {
-    Some(Hello {
-        version,
-        capabilities: "{}".into(),
-        server_info: "{}".into(),
-        instructions: None,
-    })
+    Some(Hello { version, capabilities: "{}".into(), server_info: "{}".into(), instructions: None })
 }
 
 async fn whole(answer: Answer) -> Result<Bytes, DownstreamError> {
@@ -117,9 +98,7 @@ async fn whole(answer: Answer) -> Result<Bytes, DownstreamError> {
 
 async fn one(reply: Result<Reply, DownstreamError>) -> Value {
     match reply.expect("a reply") {
-        Reply::One(answer) => {
-            serde_json::from_slice(&whole(answer).await.expect("a whole answer")).unwrap()
-        }
+        Reply::One(answer) => serde_json::from_slice(&whole(answer).await.expect("a whole answer")).unwrap(),
         Reply::Stream(_) => panic!("expected one answer"),
     }
 }
@@ -136,10 +115,7 @@ fn failed(reply: Result<Reply, DownstreamError>) -> DownstreamError {
 }
 
 fn echoed(seen: &server::Seen) -> server::Reply {
-    result(
-        seen,
-        json!({"text": seen.body["params"]["arguments"]["text"]}),
-    )
+    result(seen, json!({"text": seen.body["params"]["arguments"]["text"]}))
 }
 
 /// A server of raw bytes: reads a request, writes this, and closes.
@@ -169,10 +145,8 @@ async fn read_request(tcp: &mut TcpStream) -> bool {
         let Some((head, body)) = text.split_once("\r\n\r\n") else {
             continue;
         };
-        let length = head
-            .lines()
-            .find_map(|line| line.strip_prefix("content-length: "))
-            .map_or(0, |n| n.parse().unwrap());
+        let length =
+            head.lines().find_map(|line| line.strip_prefix("content-length: ")).map_or(0, |n| n.parse().unwrap());
         if body.len() >= length {
             return true;
         }

@@ -30,13 +30,8 @@ const ASIDE_PATIENCE: Duration = Duration::from_secs(5);
 impl Peer {
     /// Posts a message on the side.
     pub(crate) fn post_aside(self: &Arc<Self>, headers: HeaderMap, message: String) {
-        let (Ok(place), Ok(runtime)) = (
-            self.aside.clone().try_acquire_owned(),
-            Handle::try_current(),
-        ) else {
-            tracing::debug!(
-                "too many messages wait to be sent to the server on the side; one was dropped"
-            );
+        let (Ok(place), Ok(runtime)) = (self.aside.clone().try_acquire_owned(), Handle::try_current()) else {
+            tracing::debug!("too many messages wait to be sent to the server on the side; one was dropped");
             return;
         };
         let peer = self.clone();
@@ -56,16 +51,7 @@ impl Peer {
         message: Bytes,
         patience: &Patience,
     ) -> Result<http::StatusCode, DownstreamError> {
-        let response = self
-            .client
-            .post(
-                headers,
-                message,
-                Lane::Control,
-                patience,
-                &AtomicBool::new(false),
-            )
-            .await?;
+        let response = self.client.post(headers, message, Lane::Control, patience, &AtomicBool::new(false)).await?;
         let status = response.status();
         response.into_body().finish_aside();
         Ok(status)
@@ -73,10 +59,7 @@ impl Peer {
 
     /// Ends a session on the server's side, on the side here too.
     pub(crate) fn delete_aside(self: &Arc<Self>, headers: HeaderMap) {
-        let (Ok(place), Ok(runtime)) = (
-            self.aside.clone().try_acquire_owned(),
-            Handle::try_current(),
-        ) else {
+        let (Ok(place), Ok(runtime)) = (self.aside.clone().try_acquire_owned(), Handle::try_current()) else {
             return;
         };
         let peer = self.clone();
@@ -88,10 +71,7 @@ impl Peer {
 
     /// Ends a session on the server's side; also while this server is being closed.
     pub(crate) async fn delete(&self, headers: HeaderMap, deadline: Instant) {
-        let patience = Patience {
-            deadline,
-            closing: Closing::default(),
-        };
+        let patience = Patience { deadline, closing: Closing::default() };
         match self.client.bare(Method::DELETE, headers, &patience).await {
             Ok(response) => response.into_body().finish_aside(),
             Err(error) => tracing::debug!(%error, "a session of the server could not be ended"),
@@ -112,12 +92,7 @@ pub(crate) struct CancelOnDrop {
 impl CancelOnDrop {
     /// The session that it belongs to; `None` for a modern server, which sees the connection close.
     pub(crate) fn new(peer: Arc<Peer>, session: Option<Arc<Session>>, id: u64) -> Self {
-        Self {
-            peer,
-            session,
-            id,
-            sent: AtomicBool::new(false),
-        }
+        Self { peer, session, id, sent: AtomicBool::new(false) }
     }
 
     pub(crate) fn peer(&self) -> &Arc<Peer> {

@@ -39,19 +39,13 @@ struct Leg {
 
 impl Leg {
     fn in_session(&self) -> bool {
-        self.session
-            .as_ref()
-            .is_some_and(|(_, session)| session.id.is_some())
+        self.session.as_ref().is_some_and(|(_, session)| session.id.is_some())
     }
 }
 
 impl Peer {
     /// Sends a request and gives the reply once its first message is there.
-    pub(crate) async fn call(
-        self: &Arc<Self>,
-        cx: CallCx,
-        request: Outgoing,
-    ) -> Result<Reply, DownstreamError> {
+    pub(crate) async fn call(self: &Arc<Self>, cx: CallCx, request: Outgoing) -> Result<Reply, DownstreamError> {
         self.refuse_when_closed()?;
         let reply = self.call_mended(&cx, &request).await;
         match &reply {
@@ -61,11 +55,7 @@ impl Peer {
         reply
     }
 
-    async fn call_mended(
-        self: &Arc<Self>,
-        cx: &CallCx,
-        request: &Outgoing,
-    ) -> Result<Reply, DownstreamError> {
+    async fn call_mended(self: &Arc<Self>, cx: &CallCx, request: &Outgoing) -> Result<Reply, DownstreamError> {
         let patience = self.patience(cx.deadline);
         let (mut session_mended, mut era_mended) = (false, false);
         loop {
@@ -108,25 +98,14 @@ impl Peer {
         match era {
             Era::Modern => {
                 let headers = self.client.heads.modern(request).ok_or_else(|| {
-                    DownstreamError::not_sent(
-                        Fault::Protocol,
-                        "a value of the call cannot be mirrored into a header",
-                    )
+                    DownstreamError::not_sent(Fault::Protocol, "a value of the call cannot be mirrored into a header")
                 })?;
-                Ok(Leg {
-                    era,
-                    headers,
-                    session: None,
-                })
+                Ok(Leg { era, headers, session: None })
             }
             Era::Legacy => {
                 let key = (cx.share.clone(), cx.capabilities.clone());
                 let (slot, session) = self.session(&key, patience).await?;
-                Ok(Leg {
-                    era,
-                    headers: session.headers.clone(),
-                    session: Some((slot, session)),
-                })
+                Ok(Leg { era, headers: session.headers.clone(), session: Some((slot, session)) })
             }
         }
     }
@@ -144,14 +123,9 @@ impl Peer {
         let mut cancel = CancelOnDrop::new(self.clone(), in_session, id);
         let in_flight = self.status.enter();
         let headers = std::mem::take(&mut leg.headers);
-        let sent = self
-            .client
-            .post(headers, message, Lane::Call, patience, &cancel.sent)
-            .await;
+        let sent = self.client.post(headers, message, Lane::Call, patience, &cancel.sent).await;
         let response = sent.inspect_err(|error| {
-            cancel
-                .sent
-                .store(error.delivery == Delivery::MayHaveRun, Ordering::Relaxed);
+            cancel.sent.store(error.delivery == Delivery::MayHaveRun, Ordering::Relaxed);
         })?;
         if response.status() != StatusCode::OK {
             cancel.disarm();
@@ -168,8 +142,7 @@ impl Peer {
                 reply::identity(response.headers())?;
                 let session = leg.session.map(|(_, session)| session);
                 let body = response.into_body();
-                let messages =
-                    Messages::of_call(body, leg.era, session, patience.clone(), cancel, in_flight);
+                let messages = Messages::of_call(body, leg.era, session, patience.clone(), cancel, in_flight);
                 Box::pin(first_of(messages)).await.map(Turn::Reply)
             }
             Kind::Other => {
@@ -192,8 +165,7 @@ impl Peer {
         if response.status().is_success() {
             let status = response.status().as_u16();
             response.into_body().finish_aside();
-            let detail =
-                format!("the server took the request as if it were a notification (HTTP {status})");
+            let detail = format!("the server took the request as if it were a notification (HTTP {status})");
             return Err(DownstreamError::may_have_run(Fault::Protocol, detail));
         }
         let refusal = read_refusal(self, response, patience).await?;

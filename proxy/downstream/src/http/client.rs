@@ -47,13 +47,7 @@ impl Client {
         patience: &Patience,
         sent: &AtomicBool,
     ) -> Result<Response<Body>, DownstreamError> {
-        self.send(
-            self.request(Method::POST, headers, message),
-            lane,
-            patience,
-            sent,
-        )
-        .await
+        self.send(self.request(Method::POST, headers, message), lane, patience, sent).await
     }
 
     /// Sends a request without a body.
@@ -64,8 +58,7 @@ impl Client {
         patience: &Patience,
     ) -> Result<Response<Body>, DownstreamError> {
         let request = self.request(method, headers, Bytes::new());
-        self.send(request, Lane::Control, patience, &AtomicBool::new(false))
-            .await
+        self.send(request, Lane::Control, patience, &AtomicBool::new(false)).await
     }
 
     fn request(&self, method: Method, headers: HeaderMap, message: Bytes) -> Request<Full<Bytes>> {
@@ -90,18 +83,10 @@ impl Client {
             }
         }
         // Boxed, as are other rare ways: a call's future stays small for those who find a connection.
-        let live = patience
-            .within(Box::pin(self.open(lane)))
-            .await
-            .map_err(|cut| cut.not_sent())??;
-        self.exchange(live, request, patience, sent)
-            .await?
-            .map_err(|(_, error)| {
-                DownstreamError::not_sent(
-                    Fault::Unavailable,
-                    format!("the server closed the connection at once: {error}"),
-                )
-            })
+        let live = patience.within(Box::pin(self.open(lane))).await.map_err(|cut| cut.not_sent())??;
+        self.exchange(live, request, patience, sent).await?.map_err(|(_, error)| {
+            DownstreamError::not_sent(Fault::Unavailable, format!("the server closed the connection at once: {error}"))
+        })
     }
 
     /// Gives the request back when nothing of it was written.
@@ -111,12 +96,9 @@ impl Client {
         request: Request<Full<Bytes>>,
         patience: &Patience,
         sent: &AtomicBool,
-    ) -> Result<Result<Response<Body>, (Box<Request<Full<Bytes>>>, hyper::Error)>, DownstreamError>
-    {
+    ) -> Result<Result<Response<Body>, (Box<Request<Full<Bytes>>>, hyper::Error)>, DownstreamError> {
         sent.store(true, Ordering::Relaxed);
-        let answered = patience
-            .within(live.exchange(request, self.pool.clone()))
-            .await;
+        let answered = patience.within(live.exchange(request, self.pool.clone())).await;
         match answered.map_err(|cut| cut.may_have_run())? {
             Ok(response) => Ok(Ok(response)),
             Err(Failed::Unsent(request, error)) => {
@@ -131,35 +113,20 @@ impl Client {
         let counted = match lane {
             Lane::Control => None,
             Lane::Call => Some(self.pool.place().ok_or_else(|| {
-                DownstreamError::not_sent(
-                    Fault::Busy,
-                    "all connections to the server are in use; raise their bound",
-                )
+                DownstreamError::not_sent(Fault::Busy, "all connections to the server are in use; raise their bound")
             })?),
         };
         let unavailable = |error: String| DownstreamError::not_sent(Fault::Unavailable, error);
-        let stream = self
-            .target
-            .connect()
-            .await
-            .map_err(|error| unavailable(error.to_string()))?;
-        Live::open(stream, thread_number(), counted)
-            .await
-            .map_err(|error| unavailable(error.to_string()))
+        let stream = self.target.connect().await.map_err(|error| unavailable(error.to_string()))?;
+        Live::open(stream, thread_number(), counted).await.map_err(|error| unavailable(error.to_string()))
     }
 }
 
 /// An exchange that ended without a response after something was written.
 fn broken(error: &hyper::Error) -> DownstreamError {
     if error.is_parse() || error.is_parse_too_large() {
-        DownstreamError::may_have_run(
-            Fault::Protocol,
-            format!("the server's answer is not HTTP/1.1: {error}"),
-        )
+        DownstreamError::may_have_run(Fault::Protocol, format!("the server's answer is not HTTP/1.1: {error}"))
     } else {
-        DownstreamError::may_have_run(
-            Fault::Closed,
-            format!("the server broke off before it had answered: {error}"),
-        )
+        DownstreamError::may_have_run(Fault::Closed, format!("the server broke off before it had answered: {error}"))
     }
 }

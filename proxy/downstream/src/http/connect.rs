@@ -25,9 +25,8 @@ use super::{guard::NetPolicy, tls};
 const ADDRESSES_MAX: usize = 8;
 
 /// When a silent peer is probed: a half-open connection must not hold a stream forever.
-const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
-    .with_time(Duration::from_secs(30))
-    .with_interval(Duration::from_secs(10));
+const KEEPALIVE: TcpKeepalive =
+    TcpKeepalive::new().with_time(Duration::from_secs(30)).with_interval(Duration::from_secs(10));
 
 /// Where a server is and how it may be reached.
 #[derive(Debug)]
@@ -44,9 +43,7 @@ pub(crate) struct Target {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConnectError {
     /// One text for every refused address, so that answers map no network.
-    #[error(
-        "the server's address is not one that this gateway may connect to; the operator can allow its network"
-    )]
+    #[error("the server's address is not one that this gateway may connect to; the operator can allow its network")]
     Forbidden,
     #[error("the server's name could not be resolved: {0}")]
     Resolve(io::Error),
@@ -66,9 +63,7 @@ impl Target {
     /// Opens a connection within the connect timeout.
     pub(crate) async fn connect(&self) -> Result<Stream, ConnectError> {
         let until = Instant::now() + self.connect_timeout;
-        timeout_at(until, self.connect_checked(until))
-            .await
-            .unwrap_or(Err(ConnectError::Timeout(self.connect_timeout)))
+        timeout_at(until, self.connect_checked(until)).await.unwrap_or(Err(ConnectError::Timeout(self.connect_timeout)))
     }
 
     async fn connect_checked(&self, until: Instant) -> Result<Stream, ConnectError> {
@@ -78,11 +73,7 @@ impl Target {
         match &self.tls_name {
             None => Ok(Stream::Plain(tcp)),
             Some(name) => {
-                let tls = tls::connector()
-                    .await?
-                    .connect(name.clone(), tcp)
-                    .await
-                    .map_err(ConnectError::Handshake)?;
+                let tls = tls::connector().await?.connect(name.clone(), tcp).await.map_err(ConnectError::Handshake)?;
                 Ok(Stream::Tls(Box::new(tls)))
             }
         }
@@ -94,10 +85,9 @@ impl Target {
         let found: Vec<SocketAddr> = match &self.host {
             Host::Ipv4(ip) => vec![(*ip, self.port).into()],
             Host::Ipv6(ip) => vec![(*ip, self.port).into()],
-            Host::Domain(name) => lookup_host((name.as_str(), self.port))
-                .await
-                .map_err(ConnectError::Resolve)?
-                .collect(),
+            Host::Domain(name) => {
+                lookup_host((name.as_str(), self.port)).await.map_err(ConnectError::Resolve)?.collect()
+            }
         };
         if !found.iter().all(|address| self.net.allows(address.ip())) {
             return Err(ConnectError::Forbidden);
@@ -112,8 +102,7 @@ async fn connect_any(addresses: &[SocketAddr], until: Instant) -> Result<TcpStre
     let count = addresses.len().min(ADDRESSES_MAX);
     for (tried, address) in addresses.iter().take(count).enumerate() {
         let now = Instant::now();
-        let share =
-            until.saturating_duration_since(now) / u32::try_from(count - tried).unwrap_or(1);
+        let share = until.saturating_duration_since(now) / u32::try_from(count - tried).unwrap_or(1);
         match timeout_at(now + share, TcpStream::connect(address)).await {
             Ok(Ok(tcp)) => return Ok(tcp),
             Ok(Err(error)) => last = ConnectError::Connect(error),
@@ -147,21 +136,13 @@ macro_rules! either {
 }
 
 impl AsyncRead for Stream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         either!(self, inner => inner.poll_read(cx, buf))
     }
 }
 
 impl AsyncWrite for Stream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         either!(self, inner => inner.poll_write(cx, buf))
     }
 

@@ -48,10 +48,7 @@ pub(crate) enum Asked {
 
 impl Peer {
     /// What the server says of itself.
-    pub(crate) async fn hello(
-        self: &Arc<Self>,
-        deadline: Instant,
-    ) -> Result<Arc<Hello>, DownstreamError> {
+    pub(crate) async fn hello(self: &Arc<Self>, deadline: Instant) -> Result<Arc<Hello>, DownstreamError> {
         self.refuse_when_closed()?;
         match self.known.load_full() {
             Some(known) if known.confirmed => Ok(known.hello.clone()),
@@ -61,10 +58,7 @@ impl Peer {
 
     /// The era for the next call, and what it is based on. The operator's word and what is remembered are taken without
     /// asking: they cost no probe, and a call that shows them wrong asks again.
-    pub(crate) async fn era(
-        self: &Arc<Self>,
-        deadline: Instant,
-    ) -> Result<(Era, Option<Arc<Known>>), DownstreamError> {
+    pub(crate) async fn era(self: &Arc<Self>, deadline: Instant) -> Result<(Era, Option<Arc<Known>>), DownstreamError> {
         let known = self.known.load_full();
         let era = match (self.pin, &known) {
             (EraPin::Modern, _) => Era::Modern,
@@ -73,12 +67,7 @@ impl Peer {
             (EraPin::Auto, None) => {
                 self.ask_again(None, false, deadline).await?;
                 let known = self.known.load_full();
-                return Ok((
-                    known
-                        .as_ref()
-                        .map_or(Era::Legacy, |known| known.hello.era()),
-                    known,
-                ));
+                return Ok((known.as_ref().map_or(Era::Legacy, |known| known.hello.era()), known));
             }
         };
         Ok((era, known))
@@ -93,11 +82,7 @@ impl Peer {
         deadline: Instant,
     ) -> Result<Arc<Hello>, DownstreamError> {
         let patience = self.patience(deadline);
-        let turn = self
-            .asking
-            .turn(&patience)
-            .await
-            .map_err(|cut| cut.not_sent())??;
+        let turn = self.asking.turn(&patience).await.map_err(|cut| cut.not_sent())??;
         let known = self.known.load_full();
         if let Some(known) = &known
             && known.confirmed
@@ -117,11 +102,7 @@ impl Peer {
         asked
     }
 
-    async fn ask_in_order(
-        self: &Arc<Self>,
-        eras: &[Era],
-        patience: &Patience,
-    ) -> Result<Arc<Hello>, DownstreamError> {
+    async fn ask_in_order(self: &Arc<Self>, eras: &[Era], patience: &Patience) -> Result<Arc<Hello>, DownstreamError> {
         let mut reasons = Vec::new();
         for era in eras {
             let found = match era {
@@ -145,10 +126,7 @@ impl Peer {
     async fn handshake(self: &Arc<Self>, patience: &Patience) -> Result<Arc<Hello>, Unopened> {
         let key = base_key();
         let (slot, session) = self.session(&key, patience).await?;
-        if let Some(known) = self
-            .known
-            .load_full()
-            .filter(|known| known.confirmed && known.hello.era() == Era::Legacy)
+        if let Some(known) = self.known.load_full().filter(|known| known.confirmed && known.hello.era() == Era::Legacy)
         {
             return Ok(known.hello.clone());
         }
@@ -156,9 +134,7 @@ impl Peer {
         slot.forget(&session);
         self.session(&key, patience).await?;
         let known = self.known.load_full();
-        known
-            .map(|known| known.hello.clone())
-            .ok_or_else(|| Unopened::Misfit("initialize gave nothing".into()))
+        known.map(|known| known.hello.clone()).ok_or_else(|| Unopened::Misfit("initialize gave nothing".into()))
     }
 
     /// `server/discover`.
@@ -171,15 +147,10 @@ impl Peer {
         match self.ask(headers, id, message, Era::Modern, &probing).await {
             Ok(Asked::Answer(_, message)) => match hello_of_discover(&message) {
                 Ok(hello) => Ok(self.learn(hello)),
-                Err(why) => Err(Unopened::Misfit(format!(
-                    "{why}: {}",
-                    self.client.heads.excerpt(&message)
-                ))),
+                Err(why) => Err(Unopened::Misfit(format!("{why}: {}", self.client.heads.excerpt(&message)))),
             },
             Ok(Asked::Misfit(why)) => Err(Unopened::Misfit(why)),
-            Err(error)
-                if error.fault == Fault::Timeout && error.delivery == Delivery::MayHaveRun =>
-            {
+            Err(error) if error.fault == Fault::Timeout && error.delivery == Delivery::MayHaveRun => {
                 Err(Unopened::Misfit("no answer to server/discover".into()))
             }
             Err(error) => Err(Unopened::Failed(error)),
@@ -196,17 +167,12 @@ impl Peer {
         patience: &Patience,
     ) -> Result<Asked, DownstreamError> {
         let sent = AtomicBool::new(false);
-        let response = self
-            .client
-            .post(headers, message, Lane::Call, patience, &sent)
-            .await?;
+        let response = self.client.post(headers, message, Lane::Call, patience, &sent).await?;
         if response.status() == StatusCode::OK {
             let headers = response.headers().clone();
             return Ok(match single(self, response, id, patience).await? {
                 Some(message) => Asked::Answer(headers, message),
-                None => {
-                    Asked::Misfit("an answer that is neither JSON nor a stream of events".into())
-                }
+                None => Asked::Misfit("an answer that is neither JSON nor a stream of events".into()),
             });
         }
         let refusal = read_refusal(self, response, patience).await?;
@@ -219,10 +185,7 @@ impl Peer {
     /// Keeps what the server said of itself, and tells when it is something new.
     pub(crate) fn learn(self: &Arc<Self>, hello: Hello) -> Arc<Hello> {
         let hello = Arc::new(hello);
-        let before = self.known.swap(Some(Arc::new(Known {
-            hello: hello.clone(),
-            confirmed: true,
-        })));
+        let before = self.known.swap(Some(Arc::new(Known { hello: hello.clone(), confirmed: true })));
         self.status.up();
         if before.is_some_and(|before| before.hello != hello) {
             self.silent.store(false, Ordering::Release);
@@ -278,35 +241,21 @@ fn hello_of_discover(message: &[u8]) -> Result<Hello, String> {
     let text = std::str::from_utf8(message).map_err(|error| error.to_string())?;
     let supported = json::at_path(text, &["result", "supportedVersions"]).unwrap_or("[]");
     let listed = json::elements(supported).map_err(|error| error.to_string())?;
-    if listed
-        .iter()
-        .any(|version| json::unquote(version).as_deref() == Some(Version::NEWEST.as_str()))
-    {
+    if listed.iter().any(|version| json::unquote(version).as_deref() == Some(Version::NEWEST.as_str())) {
         Ok(hello)
     } else {
-        Err(format!(
-            "server/discover does not list revision {}",
-            Version::NEWEST
-        ))
+        Err(format!("server/discover does not list revision {}", Version::NEWEST))
     }
 }
 
 /// The members that both have; the version, if any, as it is written.
 fn hello_of(message: &[u8], method: &str, info: &str) -> Result<(Option<String>, Hello), String> {
-    let text =
-        std::str::from_utf8(message).map_err(|_| format!("the answer to {method} is not UTF-8"))?;
-    let result = json::unique(text, "result")
-        .map_err(|error| format!("the answer to {method} is broken: {error}"))?;
+    let text = std::str::from_utf8(message).map_err(|_| format!("the answer to {method} is not UTF-8"))?;
+    let result = json::unique(text, "result").map_err(|error| format!("the answer to {method} is broken: {error}"))?;
     let result = result.ok_or_else(|| format!("expected a result of {method}"))?;
-    let member = |name| {
-        json::unique(result, name)
-            .map_err(|error| format!("the result of {method} is broken: {error}"))
-    };
-    let object = |text: Option<&str>| {
-        text.filter(|text| text.starts_with('{'))
-            .unwrap_or("{}")
-            .to_owned()
-    };
+    let member =
+        |name| json::unique(result, name).map_err(|error| format!("the result of {method} is broken: {error}"));
+    let object = |text: Option<&str>| text.filter(|text| text.starts_with('{')).unwrap_or("{}").to_owned();
     let server_info = match member(info)? {
         Some(info) => Some(info),
         None => json::at_path(result, &["_meta", META_SERVER_INFO]),
@@ -315,16 +264,9 @@ fn hello_of(message: &[u8], method: &str, info: &str) -> Result<(Option<String>,
         version: Version::NEWEST,
         capabilities: object(member("capabilities")?),
         server_info: object(server_info),
-        instructions: member("instructions")?
-            .and_then(json::unquote)
-            .map(|text| text.into_owned()),
+        instructions: member("instructions")?.and_then(json::unquote).map(|text| text.into_owned()),
     };
-    Ok((
-        member("protocolVersion")?
-            .and_then(json::unquote)
-            .map(|text| text.into_owned()),
-        hello,
-    ))
+    Ok((member("protocolVersion")?.and_then(json::unquote).map(|text| text.into_owned()), hello))
 }
 
 #[cfg(test)]
@@ -342,23 +284,15 @@ mod tests {
         let hello = hello_of_initialize(initialized("2025-06-18").as_bytes()).expect("a hello");
         assert_eq!(hello.version, Version::V2025_06_18);
         assert_eq!(hello.capabilities, r#"{"tools":{"x":1e400}}"#);
-        assert_eq!(
-            (&*hello.server_info, hello.instructions.as_deref()),
-            (r#"{"name":"a"}"#, Some("b\n"))
-        );
+        assert_eq!((&*hello.server_info, hello.instructions.as_deref()), (r#"{"name":"a"}"#, Some("b\n")));
     }
 
     #[test]
     fn only_legacy_revisions_come_out_of_a_handshake() {
-        let version = |text: &str| {
-            hello_of_initialize(initialized(text).as_bytes()).map(|hello| hello.version)
-        };
+        let version = |text: &str| hello_of_initialize(initialized(text).as_bytes()).map(|hello| hello.version);
         assert_eq!(version("2024-11-05"), Ok(Version::V2025_03_26));
         for odd in ["2026-07-28", "2099-01-01", "", "\\u0007"] {
-            assert!(
-                version(odd).is_err_and(|why| !why.contains('\u{7}')),
-                "{odd} was taken"
-            );
+            assert!(version(odd).is_err_and(|why| !why.contains('\u{7}')), "{odd} was taken");
         }
     }
 
@@ -379,10 +313,7 @@ mod tests {
 
     #[test]
     fn what_is_remembered_is_asked_first_and_a_pin_is_asked_alone() {
-        assert_eq!(
-            order(EraPin::Auto, Some(Era::Legacy)),
-            [Era::Legacy, Era::Modern]
-        );
+        assert_eq!(order(EraPin::Auto, Some(Era::Legacy)), [Era::Legacy, Era::Modern]);
         assert_eq!(order(EraPin::Auto, None), [Era::Modern, Era::Legacy]);
         assert_eq!(order(EraPin::Modern, Some(Era::Legacy)), [Era::Modern]);
     }

@@ -15,10 +15,7 @@ pub(crate) struct Flight<E> {
 
 impl<E> Default for Flight<E> {
     fn default() -> Self {
-        Self {
-            last: Mutex::new(None),
-            failures: AtomicU64::new(0),
-        }
+        Self { last: Mutex::new(None), failures: AtomicU64::new(0) }
     }
 }
 
@@ -34,9 +31,7 @@ impl<E: Clone> Flight<E> {
         let before = self.failures.load(Ordering::Acquire);
         let last = patience.within(self.last.lock()).await?;
         match &*last {
-            Some(error) if self.failures.load(Ordering::Acquire) != before => {
-                Ok(Err(error.clone()))
-            }
+            Some(error) if self.failures.load(Ordering::Acquire) != before => Ok(Err(error.clone())),
             _ => Ok(Ok(Turn { flight: self, last })),
         }
     }
@@ -59,13 +54,8 @@ mod tests {
     #[tokio::test]
     async fn who_waits_takes_the_failure_and_who_comes_later_tries_anew() {
         let flight = Flight::default();
-        let patience = Patience {
-            deadline: Instant::now() + Duration::from_secs(5),
-            closing: Default::default(),
-        };
-        let Ok(Ok(turn)) = flight.turn(&patience).await else {
-            panic!("nobody else is here")
-        };
+        let patience = Patience { deadline: Instant::now() + Duration::from_secs(5), closing: Default::default() };
+        let Ok(Ok(turn)) = flight.turn(&patience).await else { panic!("nobody else is here") };
         let mut waiting = Box::pin(flight.turn(&patience));
         assert!(futures_util::poll!(&mut waiting).is_pending());
         turn.failed(&"down");

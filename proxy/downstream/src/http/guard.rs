@@ -51,11 +51,7 @@ const SPECIAL_V4: [Ipv4Net; 15] = [
 ];
 
 /// Networks inside of 2000::/3 that are not the open internet: protocol assignments (Teredo among them), documentation.
-const SPECIAL_V6: [Ipv6Net; 3] = [
-    v6([0x2001, 0, 0], 23),
-    v6([0x2001, 0xdb8, 0], 32),
-    v6([0x3fff, 0, 0], 20),
-];
+const SPECIAL_V6: [Ipv6Net; 3] = [v6([0x2001, 0, 0], 23), v6([0x2001, 0xdb8, 0], 32), v6([0x3fff, 0, 0], 20)];
 
 /// The only block that global unicast addresses are given out from. Everything outside of it — loopback, unspecified, ULA,
 /// link-local, site-local, multicast, IPv4-compatible, local NAT64 — is no address of a server on the internet.
@@ -64,17 +60,11 @@ const NAT64: Ipv6Net = v6([0x64, 0xff9b, 0], 96);
 const SIX_TO_FOUR: Ipv6Net = v6([0x2002, 0, 0], 16);
 
 const fn v4(octets: [u8; 4], prefix: u8) -> Ipv4Net {
-    Ipv4Net::new_assert(
-        Ipv4Addr::new(octets[0], octets[1], octets[2], octets[3]),
-        prefix,
-    )
+    Ipv4Net::new_assert(Ipv4Addr::new(octets[0], octets[1], octets[2], octets[3]), prefix)
 }
 
 const fn v6(first: [u16; 3], prefix: u8) -> Ipv6Net {
-    Ipv6Net::new_assert(
-        Ipv6Addr::new(first[0], first[1], first[2], 0, 0, 0, 0, 0),
-        prefix,
-    )
+    Ipv6Net::new_assert(Ipv6Addr::new(first[0], first[1], first[2], 0, 0, 0, 0, 0), prefix)
 }
 
 fn is_global_v4(address: Ipv4Addr) -> bool {
@@ -105,10 +95,7 @@ mod tests {
 
     /// The address that the URL parser makes of a literal, odd spellings included.
     fn literal(host: &str) -> IpAddr {
-        match Url::parse(&format!("http://{host}/"))
-            .expect("a URL")
-            .host()
-        {
+        match Url::parse(&format!("http://{host}/")).expect("a URL").host() {
             Some(Host::Ipv4(ip)) => ip.into(),
             Some(Host::Ipv6(ip)) => ip.into(),
             other => panic!("{host} is no literal but {other:?}"),
@@ -155,10 +142,7 @@ mod tests {
             "[ff02::1]",
             "[100::1]",
         ] {
-            assert!(
-                !NetPolicy::default().allows(literal(host)),
-                "{host} was allowed"
-            );
+            assert!(!NetPolicy::default().allows(literal(host)), "{host} was allowed");
         }
     }
 
@@ -172,19 +156,14 @@ mod tests {
             "[64:ff9b::101:101]",
             "[2002:101:101::]",
         ] {
-            assert!(
-                NetPolicy::default().allows(literal(host)),
-                "{host} was refused"
-            );
+            assert!(NetPolicy::default().allows(literal(host)), "{host} was refused");
         }
     }
 
     #[test]
     fn a_private_network_that_the_operator_named_is_allowed_and_no_other() {
-        let policy = NetPolicy {
-            allow_private: vec!["10.0.0.0/8".parse().expect("a network")],
-            allow_plain_http: true,
-        };
+        let policy =
+            NetPolicy { allow_private: vec!["10.0.0.0/8".parse().expect("a network")], allow_plain_http: true };
         assert!(policy.allows(literal("10.9.8.7")) && policy.allows(literal("[::ffff:10.9.8.7]")));
         assert!(!policy.allows(literal("127.0.0.1")) && !policy.allows(literal("[::1]")));
     }

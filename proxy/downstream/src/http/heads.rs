@@ -58,20 +58,10 @@ impl Heads {
     pub(crate) fn new(url: &Url, fixed: Vec<(HeaderName, HeaderValue)>) -> Result<Self, HttpError> {
         let mut legacy = HeaderMap::with_capacity(fixed.len() + 8);
         let host = &url[Position::BeforeHost..Position::AfterPort];
-        legacy.insert(
-            HOST,
-            HeaderValue::from_str(host)
-                .map_err(|_| HttpError::Url("it has no usable host".into()))?,
-        );
-        legacy.insert(
-            ACCEPT,
-            HeaderValue::from_static("application/json, text/event-stream"),
-        );
+        legacy.insert(HOST, HeaderValue::from_str(host).map_err(|_| HttpError::Url("it has no usable host".into()))?);
+        legacy.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
         legacy.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        legacy.insert(
-            USER_AGENT,
-            HeaderValue::from_static(concat!("patchbay/", env!("CARGO_PKG_VERSION"))),
-        );
+        legacy.insert(USER_AGENT, HeaderValue::from_static(concat!("patchbay/", env!("CARGO_PKG_VERSION"))));
         let mut secrets = secrets_in(url);
         for (name, mut value) in fixed {
             if RESERVED.contains(&name.as_str()) || name.as_str().starts_with("mcp-") {
@@ -82,20 +72,13 @@ impl Heads {
             legacy.append(name, value);
         }
         let mut modern = legacy.clone();
-        modern.insert(
-            PROTOCOL_VERSION,
-            HeaderValue::from_static(Version::NEWEST.as_str()),
-        );
+        modern.insert(PROTOCOL_VERSION, HeaderValue::from_static(Version::NEWEST.as_str()));
         // Places that each request fills or frees: a clone of the map then need not grow.
         modern.insert(METHOD, HeaderValue::from_static(""));
         modern.insert(NAME, HeaderValue::from_static(""));
         // The longest first, so that no secret is struck out in part and thereby shown in part.
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        Ok(Self {
-            modern,
-            legacy,
-            secrets,
-        })
+        Ok(Self { modern, legacy, secrets })
     }
 
     /// For `initialize`.
@@ -137,12 +120,7 @@ impl Heads {
             text = text.replace(secret.as_str(), "***");
         }
         let plain = |c: char| if c.is_control() { ' ' } else { c };
-        let mut clipped: String = text
-            .trim()
-            .chars()
-            .take(EXCERPT_CHARS_MAX)
-            .map(plain)
-            .collect();
+        let mut clipped: String = text.trim().chars().take(EXCERPT_CHARS_MAX).map(plain).collect();
         if text.trim().chars().nth(EXCERPT_CHARS_MAX).is_some() {
             let _ = clipped.write_str("…");
         }
@@ -182,24 +160,15 @@ fn secrets_of(value: &HeaderValue) -> impl Iterator<Item = String> {
     let text = String::from_utf8_lossy(value.as_bytes()).into_owned();
     // A scheme before the secret (`Bearer …`) is not part of it.
     let bare = text.split_once(' ').map(|(_, bare)| bare.trim().to_owned());
-    [Some(text), bare]
-        .into_iter()
-        .flatten()
-        .filter(|secret| secret.len() >= SECRET_BYTES_MIN)
+    [Some(text), bare].into_iter().flatten().filter(|secret| secret.len() >= SECRET_BYTES_MIN)
 }
 
 /// The values in a URL's query: some servers take their key there.
 fn secrets_in(url: &Url) -> Vec<String> {
-    let raw = url
-        .query()
-        .unwrap_or_default()
-        .split('&')
-        .filter_map(|pair| pair.split_once('='))
-        .map(|(_, v)| v.to_owned());
+    let raw =
+        url.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('=')).map(|(_, v)| v.to_owned());
     let decoded = url.query_pairs().map(|(_, value)| value.into_owned());
-    raw.chain(decoded)
-        .filter(|secret| secret.len() >= SECRET_BYTES_MIN)
-        .collect()
+    raw.chain(decoded).filter(|secret| secret.len() >= SECRET_BYTES_MIN).collect()
 }
 
 /// How a body is framed, by its content type.
@@ -212,10 +181,7 @@ pub(crate) enum Kind {
 
 impl Kind {
     pub(crate) fn of(headers: &HeaderMap) -> Self {
-        let Some(text) = headers
-            .get(CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-        else {
+        let Some(text) = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else {
             return Self::Other;
         };
         let essence = text.split(';').next().unwrap_or_default().trim();
@@ -248,28 +214,16 @@ mod tests {
 
     fn heads(fixed: &[(&'static str, &str)]) -> Result<Heads, HttpError> {
         let url = Url::parse("https://tools.example:8443/mcp?key=hunter22").expect("a URL");
-        let fixed = fixed.iter().map(|(name, value)| {
-            (
-                HeaderName::from_static(name),
-                HeaderValue::from_str(value).expect("a value"),
-            )
-        });
+        let fixed = fixed
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).expect("a value")));
         Heads::new(&url, fixed.collect())
     }
 
     #[test]
     fn headers_that_the_transport_writes_cannot_be_configured() {
-        for name in [
-            "host",
-            "mcp-session-id",
-            "mcp-param-x",
-            "content-length",
-            "transfer-encoding",
-        ] {
-            assert!(
-                matches!(heads(&[(name, "x")]), Err(HttpError::ReservedHeader(_))),
-                "{name} was taken"
-            );
+        for name in ["host", "mcp-session-id", "mcp-param-x", "content-length", "transfer-encoding"] {
+            assert!(matches!(heads(&[(name, "x")]), Err(HttpError::ReservedHeader(_))), "{name} was taken");
         }
     }
 
@@ -278,21 +232,12 @@ mod tests {
         let heads = heads(&[("authorization", "Bearer s3cr3t-token")]).expect("heads");
         let said = heads.excerpt(b"bad token s3cr3t-token,\r\n\x1b[31m ?key=hunter22");
         assert_eq!(said, "bad token ***,   [31m ?key=***");
-        assert_eq!(
-            heads.excerpt("ä".repeat(500).as_bytes()).chars().count(),
-            EXCERPT_CHARS_MAX + 1
-        );
+        assert_eq!(heads.excerpt("ä".repeat(500).as_bytes()).chars().count(), EXCERPT_CHARS_MAX + 1);
     }
 
     #[test]
     fn mirrored_names_are_plain_or_in_the_sentinel() {
-        let text = |value| {
-            mirrored(value)
-                .expect("a header")
-                .to_str()
-                .expect("ASCII")
-                .to_owned()
-        };
+        let text = |value| mirrored(value).expect("a header").to_str().expect("ASCII").to_owned();
         assert_eq!(text("get weather"), "get weather");
         assert_eq!(text("größe"), "=?base64?Z3LDtsOfZQ==?=");
         assert_eq!(text(" x"), "=?base64?IHg=?=");

@@ -86,11 +86,7 @@ impl Drop for Running {
 impl Peer {
     /// Starts the task, when somebody listens, it is known how the server speaks, and none runs.
     pub(crate) fn listen_if_wanted(self: &Arc<Self>) {
-        let confirmed = self
-            .known
-            .load()
-            .as_ref()
-            .is_some_and(|known| known.confirmed);
+        let confirmed = self.known.load().as_ref().is_some_and(|known| known.confirmed);
         let silent = self.silent.load(Ordering::Acquire);
         if !confirmed || silent || self.events.receiver_count() == 0 || self.closing.is_closed() {
             return;
@@ -101,13 +97,7 @@ impl Peer {
         if !self.listening.swap(true, Ordering::AcqRel) {
             let running = Running(self.clone());
             runtime.spawn(async move {
-                let listening = Listener {
-                    peer: &running.0,
-                    last_id: None,
-                    gap: false,
-                    waits: 0,
-                    refusals: 0,
-                };
+                let listening = Listener { peer: &running.0, last_id: None, gap: false, waits: 0, refusals: 0 };
                 let offered = tokio::select! {
                     () = running.0.closing.closed() => return,
                     offered = listening.run() => offered,
@@ -159,12 +149,7 @@ impl Listener<'_> {
     }
 
     async fn stream(&mut self) -> End {
-        let era = self
-            .peer
-            .known
-            .load()
-            .as_ref()
-            .map(|known| known.hello.era());
+        let era = self.peer.known.load().as_ref().map(|known| known.hello.era());
         match era {
             Some(Era::Legacy) => self.legacy().await,
             Some(Era::Modern) => self.modern().await,
@@ -178,19 +163,13 @@ impl Listener<'_> {
             return End::Unreachable;
         };
         let mut headers = session.headers.clone();
-        if let Some(id) = self
-            .last_id
-            .as_ref()
-            .and_then(|id| HeaderValue::from_bytes(id).ok())
-        {
+        if let Some(id) = self.last_id.as_ref().and_then(|id| HeaderValue::from_bytes(id).ok()) {
             headers.insert(LAST_EVENT_ID, id);
         }
         let patience = self.peer.patience(Instant::now() + STREAM_LIFE_MAX);
         match self.peer.client.bare(Method::GET, headers, &patience).await {
             Err(_) => End::Unreachable,
-            Ok(response) if is_stream(&response) => {
-                self.read(response, &patience, Some(&session.headers)).await
-            }
+            Ok(response) if is_stream(&response) => self.read(response, &patience, Some(&session.headers)).await,
             Ok(response) => match response.status() {
                 StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => End::NotOffered,
                 StatusCode::NOT_FOUND if session.id.is_some() => {
@@ -212,12 +191,7 @@ impl Listener<'_> {
         let headers = self.peer.client.heads.modern(&request).unwrap_or_default();
         let patience = self.peer.patience(Instant::now() + STREAM_LIFE_MAX);
         let sent = AtomicBool::new(false);
-        match self
-            .peer
-            .client
-            .post(headers, message, Lane::Control, &patience, &sent)
-            .await
-        {
+        match self.peer.client.post(headers, message, Lane::Control, &patience, &sent).await {
             Err(_) => End::Unreachable,
             Ok(response) if is_stream(&response) => self.read(response, &patience, None).await,
             Ok(response) => match response.status() {
@@ -228,12 +202,7 @@ impl Listener<'_> {
         }
     }
 
-    async fn read(
-        &mut self,
-        response: Response<Body>,
-        patience: &Patience,
-        session: Option<&HeaderMap>,
-    ) -> End {
+    async fn read(&mut self, response: Response<Body>, patience: &Patience, session: Option<&HeaderMap>) -> End {
         if std::mem::take(&mut self.gap) {
             self.peer.tell(Event::Reconnected);
         }
@@ -256,10 +225,7 @@ impl Listener<'_> {
                 self.hear(&event.data, session);
             }
             // Modern streams cannot be taken up, whatever a server writes into them.
-            self.last_id = reader
-                .last_id()
-                .filter(|id| session.is_some() && !id.is_empty())
-                .cloned();
+            self.last_id = reader.last_id().filter(|id| session.is_some() && !id.is_empty()).cloned();
         }
     }
 
@@ -278,10 +244,7 @@ impl Listener<'_> {
                 Some("ping") => r#""result":{}"#,
                 _ => r#""error":{"code":-32601,"message":"nobody can be asked outside of a call"}"#,
             };
-            self.peer.post_aside(
-                session.clone(),
-                format!(r#"{{"jsonrpc":"2.0","id":{},{outcome}}}"#, id.trim()),
-            );
+            self.peer.post_aside(session.clone(), format!(r#"{{"jsonrpc":"2.0","id":{},{outcome}}}"#, id.trim()));
         }
     }
 }
@@ -310,18 +273,12 @@ mod tests {
     #[test]
     fn only_what_belongs_to_no_call_becomes_an_event() {
         let event = |text| event_of(&MessageHead::read(text).expect("a message"));
-        assert_eq!(
-            event(r#"{"method":"notifications/tools/list_changed"}"#),
-            Some(Event::ListChanged(List::Tools))
-        );
+        assert_eq!(event(r#"{"method":"notifications/tools/list_changed"}"#), Some(Event::ListChanged(List::Tools)));
         assert_eq!(
             event(r#"{"method":"notifications/resources/updated","params":{"uri":"a\u002fb"}}"#),
             Some(Event::ResourceUpdated("a/b".into()))
         );
         assert_eq!(event(r#"{"method":"notifications/progress"}"#), None);
-        assert_eq!(
-            event(r#"{"method":"notifications/resources/updated"}"#),
-            None
-        );
+        assert_eq!(event(r#"{"method":"notifications/resources/updated"}"#), None);
     }
 }

@@ -48,9 +48,7 @@ pub(crate) struct Counted(Arc<AtomicUsize>);
 impl Counted {
     /// Takes a place, unless all are taken.
     pub(crate) fn take(open: &Arc<AtomicUsize>, max: usize) -> Option<Self> {
-        let taken = open.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| {
-            (n < max).then_some(n + 1)
-        });
+        let taken = open.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| (n < max).then_some(n + 1));
         taken.ok().map(|_| Self(open.clone()))
     }
 }
@@ -70,11 +68,7 @@ pub(crate) enum Failed {
 }
 
 impl Live {
-    pub(crate) async fn open(
-        stream: Stream,
-        thread: u64,
-        counted: Option<Counted>,
-    ) -> Result<Box<Self>, hyper::Error> {
+    pub(crate) async fn open(stream: Stream, thread: u64, counted: Option<Counted>) -> Result<Box<Self>, hyper::Error> {
         let (sender, connection) = Builder::new().handshake(TokioIo::new(stream)).await?;
         Ok(Box::new(Self {
             sender,
@@ -116,11 +110,7 @@ impl Live {
         })
         .await;
         match answered {
-            Ok(response) => Ok(response.map(|incoming| Body {
-                live: Some(self),
-                incoming: Some(incoming),
-                pool,
-            })),
+            Ok(response) => Ok(response.map(|incoming| Body { live: Some(self), incoming: Some(incoming), pool })),
             Err(mut error) => Err(match error.take_message() {
                 Some(request) => Failed::Unsent(Box::new(request), error.into_error()),
                 None => Failed::Broken(error.into_error()),
@@ -149,9 +139,7 @@ pub(crate) struct Body {
 impl Body {
     /// The length that the server announced.
     pub(crate) fn length(&self) -> Option<u64> {
-        self.incoming
-            .as_ref()
-            .map_or(Some(0), |incoming| incoming.size_hint().exact())
+        self.incoming.as_ref().map_or(Some(0), |incoming| incoming.size_hint().exact())
     }
 
     /// Whether everything was read.
@@ -160,10 +148,7 @@ impl Body {
     }
 
     /// The next bytes.
-    pub(crate) fn poll_bytes(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Bytes, BodyError>>> {
+    pub(crate) fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
         let mut driven = false;
         while let Some(incoming) = &mut self.incoming {
             match Pin::new(&mut *incoming).poll_frame(cx) {
@@ -182,11 +167,7 @@ impl Body {
                 }
                 Poll::Ready(None) => self.settle(cx),
                 Poll::Pending if driven => {
-                    if self
-                        .live
-                        .as_ref()
-                        .is_some_and(|live| live.connection.is_some())
-                    {
+                    if self.live.as_ref().is_some_and(|live| live.connection.is_some()) {
                         return Poll::Pending;
                     }
                     self.abandon();

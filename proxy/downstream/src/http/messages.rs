@@ -121,15 +121,9 @@ impl Messages {
     }
 
     fn split(&mut self, batch: &Bytes) {
-        let parts = std::str::from_utf8(batch)
-            .ok()
-            .and_then(|text| json::elements(text).ok());
+        let parts = std::str::from_utf8(batch).ok().and_then(|text| json::elements(text).ok());
         match parts {
-            Some(parts) => self.batch.extend(
-                parts
-                    .into_iter()
-                    .map(|part| batch.slice_ref(part.as_bytes())),
-            ),
+            Some(parts) => self.batch.extend(parts.into_iter().map(|part| batch.slice_ref(part.as_bytes()))),
             None => {
                 self.odd("a batch that is not JSON");
             }
@@ -139,11 +133,7 @@ impl Messages {
     /// Reads the next piece, of this connection or of the one that continues it.
     async fn read(&mut self) -> Result<(), DownstreamError> {
         let read = match &mut self.body {
-            Some(body) => self
-                .patience
-                .within(body.bytes())
-                .await
-                .map_err(|cut| cut.may_have_run())?,
+            Some(body) => self.patience.within(body.bytes()).await.map_err(|cut| cut.may_have_run())?,
             None => None,
         };
         match read {
@@ -151,17 +141,14 @@ impl Messages {
             Some(Err(error)) => self.resume(broken(&error)).await,
             None => {
                 let ended = "the server ended its stream of events without a response";
-                self.resume(DownstreamError::may_have_run(Fault::Closed, ended))
-                    .await
+                self.resume(DownstreamError::may_have_run(Fault::Closed, ended)).await
             }
         }
     }
 
     fn push(&mut self, bytes: Bytes) -> Result<(), DownstreamError> {
         let before = self.reader.last_id().cloned();
-        self.reader
-            .push(bytes)
-            .map_err(|error| DownstreamError::may_have_run(Fault::TooLarge, error.to_string()))?;
+        self.reader.push(bytes).map_err(|error| DownstreamError::may_have_run(Fault::TooLarge, error.to_string()))?;
         if self.reader.last_id() != before.as_ref() {
             self.resumes = 0;
         }
@@ -176,25 +163,10 @@ impl Messages {
         };
         while self.resumes < RESUMES_MAX {
             self.resumes += 1;
-            let delay = self
-                .reader
-                .retry()
-                .unwrap_or(RESUME_DELAY * self.resumes)
-                .max(RESUME_DELAY_MIN);
-            self.patience
-                .within(sleep(delay))
-                .await
-                .map_err(|cut| cut.may_have_run())?;
-            match self
-                .peer
-                .client
-                .bare(Method::GET, headers.clone(), &self.patience)
-                .await
-            {
-                Ok(response)
-                    if response.status() == StatusCode::OK
-                        && Kind::of(response.headers()) == Kind::Sse =>
-                {
+            let delay = self.reader.retry().unwrap_or(RESUME_DELAY * self.resumes).max(RESUME_DELAY_MIN);
+            self.patience.within(sleep(delay)).await.map_err(|cut| cut.may_have_run())?;
+            match self.peer.client.bare(Method::GET, headers.clone(), &self.patience).await {
+                Ok(response) if response.status() == StatusCode::OK && Kind::of(response.headers()) == Kind::Sse => {
                     self.reader = self.reader.continued();
                     self.body = Some(response.into_body());
                     return Ok(());
@@ -230,11 +202,7 @@ impl Messages {
                 return self.odd("a response to another request");
             }
             self.finish();
-            return Some(Message::Response(Answer {
-                head: data,
-                rest: None,
-                era: self.era,
-            }));
+            return Some(Message::Response(Answer { head: data, rest: None, era: self.era }));
         }
         if head.is_notification() {
             return match event_of(&head) {
@@ -248,10 +216,8 @@ impl Messages {
         match (head.id, &self.session) {
             (Some(id), Some(session)) if head.is_request() => {
                 if head.method_name().as_deref() == Some("ping") {
-                    self.peer.post_aside(
-                        session.headers.clone(),
-                        format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#),
-                    );
+                    self.peer
+                        .post_aside(session.headers.clone(), format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#));
                     return None;
                 }
                 let answer = Box::new(Back {
@@ -260,10 +226,7 @@ impl Messages {
                     id: id.to_owned(),
                     patience: self.patience.clone(),
                 });
-                Some(Message::Request(Question {
-                    message: data,
-                    answer,
-                }))
+                Some(Message::Request(Question { message: data, answer }))
             }
             _ => self.odd("a message that is neither response nor notification"),
         }
@@ -299,10 +262,7 @@ impl MessageStream for Messages {
                 return Ok(first);
             }
             if self.done {
-                return Err(DownstreamError::may_have_run(
-                    Fault::Closed,
-                    "the reply was read to its end already",
-                ));
+                return Err(DownstreamError::may_have_run(Fault::Closed, "the reply was read to its end already"));
             }
             let message = self.message().await;
             if let Err(error) = &message {
@@ -332,10 +292,7 @@ impl AnswerSink for Back {
             message.push(b',');
             message.extend_from_slice(&outcome);
             message.push(b'}');
-            let status = self
-                .peer
-                .post_accepted(self.session.headers.clone(), message.into(), &self.patience)
-                .await?;
+            let status = self.peer.post_accepted(self.session.headers.clone(), message.into(), &self.patience).await?;
             match status {
                 status if status.is_success() => Ok(()),
                 StatusCode::NOT_FOUND => Err(DownstreamError::may_have_run(
@@ -344,10 +301,7 @@ impl AnswerSink for Back {
                 )),
                 status => Err(DownstreamError::may_have_run(
                     Fault::Refused(status.as_u16()),
-                    format!(
-                        "the server refused the answer to its question with HTTP {}",
-                        status.as_u16()
-                    ),
+                    format!("the server refused the answer to its question with HTTP {}", status.as_u16()),
                 )),
             }
         })

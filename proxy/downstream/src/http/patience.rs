@@ -58,16 +58,9 @@ impl Cut {
     fn error(self, delivery: Delivery) -> DownstreamError {
         let (fault, detail) = match self {
             Self::Deadline => (Fault::Timeout, "the deadline of the call passed"),
-            Self::Closed => (
-                Fault::Closed,
-                "the connection to the server was closed by the gateway",
-            ),
+            Self::Closed => (Fault::Closed, "the connection to the server was closed by the gateway"),
         };
-        DownstreamError {
-            fault,
-            delivery,
-            detail: detail.into(),
-        }
+        DownstreamError { fault, delivery, detail: detail.into() }
     }
 
     pub(crate) fn not_sent(self) -> DownstreamError {
@@ -92,10 +85,7 @@ impl Patience {
 
     /// The same, but not after this time.
     pub(crate) fn until(&self, latest: Instant) -> Self {
-        Self {
-            deadline: self.deadline.min(latest),
-            closing: self.closing.clone(),
-        }
+        Self { deadline: self.deadline.min(latest), closing: self.closing.clone() }
     }
 }
 
@@ -110,20 +100,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn waiting_ends_at_the_deadline_or_when_it_is_closed() {
         let closing = Closing::default();
-        let patience = Patience {
-            deadline: Instant::now() + Duration::from_secs(9),
-            closing: closing.clone(),
-        };
+        let patience = Patience { deadline: Instant::now() + Duration::from_secs(9), closing: closing.clone() };
         assert_eq!(patience.within(async { 7 }).await, Ok(7));
         let mut waiting = Box::pin(patience.within(pending::<()>()));
         assert!(futures_util::poll!(&mut waiting).is_pending());
         closing.close();
         assert_eq!(waiting.await, Err(Cut::Closed));
         assert_eq!(patience.within(pending::<()>()).await, Err(Cut::Closed));
-        let patience = Patience {
-            closing: Closing::default(),
-            ..patience
-        };
+        let patience = Patience { closing: Closing::default(), ..patience };
         assert_eq!(patience.within(pending::<()>()).await, Err(Cut::Deadline));
     }
 }

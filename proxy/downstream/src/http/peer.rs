@@ -56,10 +56,7 @@ impl Peer {
     }
 
     pub(crate) fn patience(&self, deadline: Instant) -> Patience {
-        Patience {
-            deadline,
-            closing: self.closing.clone(),
-        }
+        Patience { deadline, closing: self.closing.clone() }
     }
 
     /// Tells whoever listens.

@@ -48,12 +48,7 @@ impl Shard {
 
 impl Pool {
     pub(crate) fn new(open_max: usize, idle_timeout: Duration) -> Arc<Self> {
-        Arc::new(Self {
-            shards: Default::default(),
-            open: Arc::default(),
-            open_max,
-            idle_timeout,
-        })
+        Arc::new(Self { shards: Default::default(), open: Arc::default(), open_max, idle_timeout })
     }
 
     fn shard(&self, thread: u64) -> &Shard {
@@ -72,10 +67,7 @@ impl Pool {
     /// A place for one more connection. When all are taken, an idle one of another thread has to go.
     pub(crate) fn place(&self) -> Option<Counted> {
         Counted::take(&self.open, self.open_max).or_else(|| {
-            let evicted = self
-                .shards
-                .iter()
-                .find_map(|shard| shard.lock().pop_front());
+            let evicted = self.shards.iter().find_map(|shard| shard.lock().pop_front());
             evicted.and_then(|evicted| {
                 drop(evicted);
                 Counted::take(&self.open, self.open_max)
@@ -107,10 +99,7 @@ impl Pool {
             return;
         };
         if !self.shard(thread).swept.swap(true, Ordering::AcqRel) {
-            let sweeper = Sweeper {
-                pool: Arc::downgrade(self),
-                thread,
-            };
+            let sweeper = Sweeper { pool: Arc::downgrade(self), thread };
             runtime.spawn(sweeper.run(self.idle_timeout));
         }
     }
@@ -140,10 +129,7 @@ impl Sweeper {
         let mut look_again = Some(Instant::now() + idle_timeout);
         while let Some(until) = look_again {
             sleep_until(until).await;
-            look_again = self
-                .pool
-                .upgrade()
-                .and_then(|pool| pool.close_old(self.thread));
+            look_again = self.pool.upgrade().and_then(|pool| pool.close_old(self.thread));
         }
     }
 }
@@ -151,9 +137,7 @@ impl Sweeper {
 impl Drop for Sweeper {
     fn drop(&mut self) {
         if let Some(pool) = self.pool.upgrade() {
-            pool.shard(self.thread)
-                .swept
-                .store(false, Ordering::Release);
+            pool.shard(self.thread).swept.store(false, Ordering::Release);
         }
     }
 }

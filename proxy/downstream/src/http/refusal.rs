@@ -34,16 +34,10 @@ pub(crate) async fn read_refusal(
     let patience = patience.until(Instant::now() + REFUSAL_PATIENCE);
     let mut body = response.into_body();
     // The status counts, whatever becomes of the words after it.
-    let mut said = gather(&mut body, REFUSAL_BYTES_MAX, &patience)
-        .await
-        .unwrap_or_default();
+    let mut said = gather(&mut body, REFUSAL_BYTES_MAX, &patience).await.unwrap_or_default();
     said.truncate(REFUSAL_BYTES_MAX);
     let excerpt = peer.client.heads.excerpt(&said);
-    Ok(Refusal {
-        status,
-        body: said,
-        excerpt,
-    })
+    Ok(Refusal { status, body: said, excerpt })
 }
 
 /// What a refusal means for a call.
@@ -61,9 +55,7 @@ pub(crate) enum Verdict {
 
 impl Refusal {
     fn head(&self) -> Option<MessageHead<'_>> {
-        std::str::from_utf8(&self.body)
-            .ok()
-            .and_then(|text| MessageHead::read(text).ok())
+        std::str::from_utf8(&self.body).ok().and_then(|text| MessageHead::read(text).ok())
     }
 
     /// The code of the JSON-RPC error in it, whichever request that names.
@@ -72,16 +64,12 @@ impl Refusal {
     }
 
     fn answers(&self, id: u64) -> bool {
-        self.head()
-            .is_some_and(|head| head.is_response() && head.id == Some(&*raw_id(id)))
+        self.head().is_some_and(|head| head.is_response() && head.id == Some(&*raw_id(id)))
     }
 
     /// Servers that keep sessions in memory answer 400 after a restart, in words.
     fn speaks_of_session(&self) -> bool {
-        self.body
-            .to_ascii_lowercase()
-            .windows(7)
-            .any(|word| word == b"session")
+        self.body.to_ascii_lowercase().windows(7).any(|word| word == b"session")
     }
 
     /// What it means for request `id`, sent in this era, in a session with an id or without.
@@ -92,9 +80,7 @@ impl Refusal {
             (_, 401 | 403 | 407 | 408 | 429 | 503) => Verdict::Refused,
             (Era::Legacy, 404) if in_session && code != Some(-32601) => Verdict::SessionLost,
             (Era::Legacy, 400)
-                if in_session
-                    && matches!(code, None | Some(-32600 | -32000 | -32001))
-                    && self.speaks_of_session() =>
+                if in_session && matches!(code, None | Some(-32600 | -32000 | -32001)) && self.speaks_of_session() =>
             {
                 Verdict::SessionLost
             }
@@ -110,32 +96,20 @@ impl Refusal {
     /// It as an error.
     pub(crate) fn error(&self) -> DownstreamError {
         let status = self.status.as_u16();
-        let delivery = if matches!(status, 429 | 503) {
-            Delivery::NotSent
-        } else {
-            Delivery::MayHaveRun
-        };
+        let delivery = if matches!(status, 429 | 503) { Delivery::NotSent } else { Delivery::MayHaveRun };
         let detail = match (&*self.excerpt, self.status.is_redirection()) {
-            (_, true) => format!(
-                "HTTP {status}; redirects are not followed, so the server's URL must be the final one"
-            ),
+            (_, true) => {
+                format!("HTTP {status}; redirects are not followed, so the server's URL must be the final one")
+            }
             ("", _) => format!("HTTP {status} without words"),
             (said, _) => format!("HTTP {status}: {said}"),
         };
-        DownstreamError {
-            fault: Fault::Refused(status),
-            delivery,
-            detail,
-        }
+        DownstreamError { fault: Fault::Refused(status), delivery, detail }
     }
 
     /// It as the response that it is.
     pub(crate) fn into_answer(self, era: Era) -> Answer {
-        Answer {
-            head: self.body,
-            rest: None,
-            era,
-        }
+        Answer { head: self.body, rest: None, era }
     }
 }
 
@@ -145,11 +119,7 @@ mod tests {
 
     fn refusal(status: u16, body: &'static str) -> Refusal {
         let status = StatusCode::from_u16(status).expect("a status");
-        Refusal {
-            status,
-            body: Bytes::from_static(body.as_bytes()),
-            excerpt: body.into(),
-        }
+        Refusal { status, body: Bytes::from_static(body.as_bytes()), excerpt: body.into() }
     }
 
     #[test]
@@ -158,8 +128,7 @@ mod tests {
         let unsupported = r#"{"id":7,"error":{"code":-32022,"message":"x"}}"#;
         let mismatch = r#"{"id":7,"error":{"code":-32020,"message":"x"}}"#;
         let unknown = r#"{"id":7,"error":{"code":-32601,"message":"x"}}"#;
-        let sessionless =
-            r#"{"id":7,"error":{"code":-32000,"message":"Bad Request: No valid Session ID"}}"#;
+        let sessionless = r#"{"id":7,"error":{"code":-32000,"message":"Bad Request: No valid Session ID"}}"#;
         let foreign = r#"{"id":8,"error":{"code":-32602,"message":"x"}}"#;
         for (status, body, era, in_session, expected) in [
             (400, unsupported, Modern, false, EraDoubt),
@@ -182,25 +151,15 @@ mod tests {
             (302, "", Legacy, true, Refused),
         ] {
             let found = refusal(status, body).verdict(7, era, in_session);
-            assert_eq!(
-                found, expected,
-                "{status} {body} in the {era:?} era, in a session: {in_session}"
-            );
+            assert_eq!(found, expected, "{status} {body} in the {era:?} era, in a session: {in_session}");
         }
     }
 
     #[test]
     fn only_busy_servers_are_known_not_to_have_acted() {
-        for (status, delivery) in [
-            (429, Delivery::NotSent),
-            (503, Delivery::NotSent),
-            (500, Delivery::MayHaveRun),
-        ] {
+        for (status, delivery) in [(429, Delivery::NotSent), (503, Delivery::NotSent), (500, Delivery::MayHaveRun)] {
             let error = refusal(status, "").error();
-            assert_eq!(
-                (error.fault, error.delivery),
-                (Fault::Refused(status), delivery)
-            );
+            assert_eq!((error.fault, error.delivery), (Fault::Refused(status), delivery));
         }
     }
 }

@@ -42,11 +42,7 @@ pub(crate) async fn answer(
         return Err(too_large(max));
     }
     if !is_framed(&head.headers) {
-        return Ok(Answer {
-            head: until_closed(&mut body, max, patience).await?,
-            rest: None,
-            era,
-        });
+        return Ok(Answer { head: until_closed(&mut body, max, patience).await?, rest: None, era });
     }
     let upto = match length {
         // A long answer is streamed from its first bytes on.
@@ -55,23 +51,13 @@ pub(crate) async fn answer(
     };
     let head = gather(&mut body, upto, patience).await?;
     if head.is_empty() && body.is_ended() {
-        return Err(DownstreamError::may_have_run(
-            Fault::Protocol,
-            "the server answered with an empty body",
-        ));
+        return Err(DownstreamError::may_have_run(Fault::Protocol, "the server answered with an empty body"));
     }
     if head.len() as u64 > max {
         return Err(too_large(max));
     }
-    let rest = (!body.is_ended()).then(|| {
-        rest(
-            peer.clone(),
-            body,
-            max - head.len() as u64,
-            patience.clone(),
-            in_flight,
-        )
-    });
+    let rest =
+        (!body.is_ended()).then(|| rest(peer.clone(), body, max - head.len() as u64, patience.clone(), in_flight));
     Ok(Answer { head, rest, era })
 }
 
@@ -90,8 +76,7 @@ pub(crate) async fn single(
             whole(body, HELLO_BYTES_MAX, patience).await.map(Some)
         }
         Kind::Sse => {
-            let mut messages =
-                Messages::of_handshake(peer.clone(), response.into_body(), id, patience.clone());
+            let mut messages = Messages::of_handshake(peer.clone(), response.into_body(), id, patience.clone());
             loop {
                 if let Message::Response(answer) = messages.message().await? {
                     return Ok(Some(answer.head));
@@ -109,22 +94,16 @@ fn is_framed(headers: &HeaderMap) -> bool {
 /// No encoding was asked for, so none can be understood.
 pub(crate) fn identity(headers: &HeaderMap) -> Result<(), DownstreamError> {
     match headers.get(CONTENT_ENCODING) {
-        Some(encoding) if !encoding.as_bytes().eq_ignore_ascii_case(b"identity") => {
-            Err(DownstreamError::may_have_run(
-                Fault::Protocol,
-                "the server compressed its answer without being asked to",
-            ))
-        }
+        Some(encoding) if !encoding.as_bytes().eq_ignore_ascii_case(b"identity") => Err(DownstreamError::may_have_run(
+            Fault::Protocol,
+            "the server compressed its answer without being asked to",
+        )),
         _ => Ok(()),
     }
 }
 
 /// Reads on until the end, or until there are more than so many bytes. One piece is not copied.
-pub(crate) async fn gather(
-    body: &mut Body,
-    upto: usize,
-    patience: &Patience,
-) -> Result<Bytes, DownstreamError> {
+pub(crate) async fn gather(body: &mut Body, upto: usize, patience: &Patience) -> Result<Bytes, DownstreamError> {
     let Some(first) = next(body, patience).await? else {
         return Ok(Bytes::new());
     };
@@ -144,19 +123,11 @@ pub(crate) async fn gather(
 
 async fn whole(mut body: Body, max: usize, patience: &Patience) -> Result<Bytes, DownstreamError> {
     let all = gather(&mut body, max, patience).await?;
-    if all.len() > max {
-        Err(too_large(max as u64))
-    } else {
-        Ok(all)
-    }
+    if all.len() > max { Err(too_large(max as u64)) } else { Ok(all) }
 }
 
 /// A body that ends with the connection: only its JSON says whether it is whole.
-async fn until_closed(
-    body: &mut Body,
-    max: u64,
-    patience: &Patience,
-) -> Result<Bytes, DownstreamError> {
+async fn until_closed(body: &mut Body, max: u64, patience: &Patience) -> Result<Bytes, DownstreamError> {
     let all = gather(body, usize::try_from(max).unwrap_or(usize::MAX), patience).await?;
     if all.len() as u64 > max {
         return Err(too_large(max));
@@ -165,49 +136,34 @@ async fn until_closed(
     if is_whole {
         Ok(all)
     } else {
-        Err(DownstreamError::may_have_run(
-            Fault::Closed,
-            "the server's answer is not whole",
-        ))
+        Err(DownstreamError::may_have_run(Fault::Closed, "the server's answer is not whole"))
     }
 }
 
 async fn next(body: &mut Body, patience: &Patience) -> Result<Option<Bytes>, DownstreamError> {
-    let read = patience
-        .within(body.bytes())
-        .await
-        .map_err(|cut| cut.may_have_run())?;
+    let read = patience.within(body.bytes()).await.map_err(|cut| cut.may_have_run())?;
     read.transpose().map_err(|error| broken(&error))
 }
 
 /// The bytes after the head, as they come, as long as patience lasts and as many as may be.
-fn rest(
-    peer: Arc<Peer>,
-    body: Body,
-    left: u64,
-    patience: Patience,
-    in_flight: InFlight,
-) -> ByteStream {
-    Box::pin(stream::unfold(
-        Some((peer, body, left, patience, in_flight)),
-        |state| async move {
-            let (peer, mut body, left, patience, in_flight) = state?;
-            let piece = match next(&mut body, &patience).await.transpose()? {
-                Ok(bytes) if bytes.len() as u64 > left => Err(too_large(peer.response_bytes_max)),
-                piece => piece,
-            };
-            match piece {
-                Ok(bytes) => {
-                    let left = left - bytes.len() as u64;
-                    Some((Ok(bytes), Some((peer, body, left, patience, in_flight))))
-                }
-                Err(error) => {
-                    peer.status.failed(&error);
-                    Some((Err(error), None))
-                }
+fn rest(peer: Arc<Peer>, body: Body, left: u64, patience: Patience, in_flight: InFlight) -> ByteStream {
+    Box::pin(stream::unfold(Some((peer, body, left, patience, in_flight)), |state| async move {
+        let (peer, mut body, left, patience, in_flight) = state?;
+        let piece = match next(&mut body, &patience).await.transpose()? {
+            Ok(bytes) if bytes.len() as u64 > left => Err(too_large(peer.response_bytes_max)),
+            piece => piece,
+        };
+        match piece {
+            Ok(bytes) => {
+                let left = left - bytes.len() as u64;
+                Some((Ok(bytes), Some((peer, body, left, patience, in_flight))))
             }
-        },
-    ))
+            Err(error) => {
+                peer.status.failed(&error);
+                Some((Err(error), None))
+            }
+        }
+    }))
 }
 
 pub(crate) fn broken(error: &BodyError) -> DownstreamError {

@@ -63,10 +63,7 @@ impl Sessions {
     pub(crate) fn drain(&self) -> Vec<Arc<Session>> {
         let slots: Vec<Arc<Slot>> = self.0.iter().map(|entry| entry.value().clone()).collect();
         self.0.clear();
-        slots
-            .iter()
-            .filter_map(|slot| slot.open.swap(None))
-            .collect()
+        slots.iter().filter_map(|slot| slot.open.swap(None)).collect()
     }
 
     fn slot(&self, key: &SessionKey) -> Option<Arc<Slot>> {
@@ -78,21 +75,13 @@ impl Sessions {
         if let Some(slot) = self.slot(key) {
             return (slot, None);
         }
-        let pushed_out = if self.0.len() >= SESSIONS_MAX {
-            self.remove_oldest()
-        } else {
-            None
-        };
+        let pushed_out = if self.0.len() >= SESSIONS_MAX { self.remove_oldest() } else { None };
         (self.0.entry(key.clone()).or_default().clone(), pushed_out)
     }
 
     fn remove_oldest(&self) -> Option<Arc<Slot>> {
         let age = |slot: &Slot| slot.used.load(Ordering::Relaxed);
-        let oldest = self
-            .0
-            .iter()
-            .min_by_key(|entry| age(entry.value()))
-            .map(|entry| entry.key().clone())?;
+        let oldest = self.0.iter().min_by_key(|entry| age(entry.value())).map(|entry| entry.key().clone())?;
         self.0.remove(&oldest).map(|(_, slot)| slot)
     }
 }
@@ -118,16 +107,11 @@ impl Peer {
             Some(slot) => slot,
             None => self.new_slot(key),
         };
-        slot.used
-            .store(self.ids.load(Ordering::Relaxed), Ordering::Relaxed);
+        slot.used.store(self.ids.load(Ordering::Relaxed), Ordering::Relaxed);
         if let Some(open) = slot.open.load_full() {
             return Ok((slot, open));
         }
-        let turn = slot
-            .opening
-            .turn(patience)
-            .await
-            .map_err(|cut| cut.not_sent())??;
+        let turn = slot.opening.turn(patience).await.map_err(|cut| cut.not_sent())??;
         if let Some(open) = slot.open.load_full() {
             return Ok((slot.clone(), open));
         }
@@ -172,15 +156,7 @@ impl Peer {
             Version::NEWEST_LEGACY,
             wire::client_info(),
         );
-        let asked = self
-            .ask(
-                self.client.heads.opening(),
-                id,
-                message.into(),
-                Era::Legacy,
-                patience,
-            )
-            .await?;
+        let asked = self.ask(self.client.heads.opening(), id, message.into(), Era::Legacy, patience).await?;
         let (headers, message) = match asked {
             Asked::Answer(headers, message) => (headers, message),
             Asked::Misfit(why) => return Err(Unopened::Misfit(why)),
@@ -193,13 +169,8 @@ impl Peer {
     }
 
     /// Some servers refuse this notification and work all the same, so only its delivery counts.
-    async fn say_initialized(
-        &self,
-        headers: HeaderMap,
-        patience: &Patience,
-    ) -> Result<(), DownstreamError> {
-        let message =
-            Bytes::from_static(br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
+    async fn say_initialized(&self, headers: HeaderMap, patience: &Patience) -> Result<(), DownstreamError> {
+        let message = Bytes::from_static(br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
         let status = self.post_accepted(headers, message, patience).await?;
         if !status.is_success() {
             tracing::debug!(%status, "the server refused notifications/initialized");
@@ -209,13 +180,9 @@ impl Peer {
 
     /// An `initialize` that was answered, but not by what a legacy server says of itself.
     fn no_hello(&self, why: String, message: &[u8]) -> Unopened {
-        let is_error = std::str::from_utf8(message)
-            .is_ok_and(|text| json::at_path(text, &["error"]).is_some());
+        let is_error = std::str::from_utf8(message).is_ok_and(|text| json::at_path(text, &["error"]).is_some());
         if is_error {
-            Unopened::Misfit(format!(
-                "initialize: {}",
-                self.client.heads.excerpt(message)
-            ))
+            Unopened::Misfit(format!("initialize: {}", self.client.heads.excerpt(message)))
         } else {
             protocol(why).into()
         }
@@ -250,10 +217,7 @@ impl Unopened {
                 Fault::Protocol,
                 format!("the server took no initialize; is it a Streamable HTTP endpoint? {why}"),
             ),
-            Self::Failed(error) => DownstreamError {
-                delivery: crate::Delivery::NotSent,
-                ..error
-            },
+            Self::Failed(error) => DownstreamError { delivery: crate::Delivery::NotSent, ..error },
         }
     }
 }

@@ -104,11 +104,7 @@ impl Reader {
 
     /// A reader for the stream that continues this one: it knows the last id and the delay.
     pub(crate) fn continued(&mut self) -> Self {
-        Self {
-            last_id: self.last_id.take(),
-            retry: self.retry,
-            ..Self::new(self.event_bytes_max)
-        }
+        Self { last_id: self.last_id.take(), retry: self.retry, ..Self::new(self.event_bytes_max) }
     }
 
     /// The next event that is complete.
@@ -148,11 +144,7 @@ impl Reader {
 
     fn bound(&self, more: usize) -> Result<(), TooLarge> {
         let bytes = self.data.len() + self.partial.len() + more;
-        if bytes > self.event_bytes_max {
-            Err(TooLarge(self.event_bytes_max))
-        } else {
-            Ok(())
-        }
+        if bytes > self.event_bytes_max { Err(TooLarge(self.event_bytes_max)) } else { Ok(()) }
     }
 
     fn whole_line(&mut self, end: Bytes) -> Bytes {
@@ -203,11 +195,7 @@ fn delay(digits: &[u8]) -> Option<Duration> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    std::str::from_utf8(digits)
-        .ok()?
-        .parse()
-        .ok()
-        .map(Duration::from_millis)
+    std::str::from_utf8(digits).ok()?.parse().ok().map(Duration::from_millis)
 }
 
 #[cfg(test)]
@@ -218,19 +206,14 @@ mod tests {
         retry: 250\rdata: x\rdata:y\rdata\r\revent: ping\ndata: z\n\nid\ndata: ü\n\nretry: soon\nfoo: bar\n\ndata: lost";
 
     fn event(kind: Option<&'static str>, data: &'static str) -> Event {
-        Event {
-            kind: kind.map(|kind| Bytes::from_static(kind.as_bytes())),
-            data: Bytes::from_static(data.as_bytes()),
-        }
+        Event { kind: kind.map(|kind| Bytes::from_static(kind.as_bytes())), data: Bytes::from_static(data.as_bytes()) }
     }
 
     fn read(pieces: &[&[u8]]) -> (Vec<Event>, Reader) {
         let mut reader = Reader::new(1000);
         let mut events = Vec::new();
         for piece in pieces {
-            reader
-                .push(Bytes::copy_from_slice(piece))
-                .expect("within the bound");
+            reader.push(Bytes::copy_from_slice(piece)).expect("within the bound");
             events.extend(std::iter::from_fn(|| reader.next()));
         }
         (events, reader)
@@ -239,16 +222,11 @@ mod tests {
     #[test]
     fn events_are_the_same_however_the_stream_is_split() {
         let stream = STREAM.as_bytes();
-        let expected = [
-            event(Some("message"), "{\"a\":1}"),
-            event(None, "x\ny\n"),
-            event(Some("ping"), "z"),
-            event(None, "ü"),
-        ];
+        let expected =
+            [event(Some("message"), "{\"a\":1}"), event(None, "x\ny\n"), event(Some("ping"), "z"), event(None, "ü")];
         for first in 0..stream.len() {
             for second in first..stream.len() {
-                let (events, reader) =
-                    read(&[&stream[..first], &stream[first..second], &stream[second..]]);
+                let (events, reader) = read(&[&stream[..first], &stream[first..second], &stream[second..]]);
                 assert_eq!(events, expected, "split at {first} and {second}");
                 assert_eq!(reader.last_id().map(|id| &id[..]), Some(&b""[..]));
                 assert_eq!(reader.retry(), Some(Duration::from_millis(250)));
@@ -261,13 +239,8 @@ mod tests {
     #[test]
     fn an_event_over_the_bound_is_refused_before_it_is_whole() {
         let mut reader = Reader::new(100);
-        reader
-            .push(Bytes::from(format!("data: {}\n", "x".repeat(60))))
-            .expect("within the bound");
-        assert_eq!(
-            reader.push(Bytes::from("data: ".to_owned() + &"y".repeat(50))),
-            Err(TooLarge(100))
-        );
+        reader.push(Bytes::from(format!("data: {}\n", "x".repeat(60)))).expect("within the bound");
+        assert_eq!(reader.push(Bytes::from("data: ".to_owned() + &"y".repeat(50))), Err(TooLarge(100)));
         assert!(reader.next().is_none());
     }
 

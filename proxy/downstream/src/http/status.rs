@@ -35,18 +35,13 @@ impl Status {
     /// It failed.
     pub(crate) fn failed(&self, error: &DownstreamError) {
         match error.fault {
-            Fault::Unavailable
-            | Fault::Timeout
-            | Fault::Closed
-            | Fault::Protocol
-            | Fault::Refused(500..) => self.turn(DOWN),
+            Fault::Unavailable | Fault::Timeout | Fault::Closed | Fault::Protocol | Fault::Refused(500..) => {
+                self.turn(DOWN)
+            }
             // It said something sensible, or the gateway did not even ask.
             _ => {}
         }
-        *self
-            .last_error
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
     }
 
     /// For good.
@@ -58,9 +53,7 @@ impl Status {
     fn turn(&self, to: u8) {
         let now = self.state.load(Ordering::Relaxed);
         if now != to && now != CLOSED {
-            let _ = self
-                .state
-                .compare_exchange(now, to, Ordering::AcqRel, Ordering::Relaxed);
+            let _ = self.state.compare_exchange(now, to, Ordering::AcqRel, Ordering::Relaxed);
         }
     }
 
@@ -72,11 +65,7 @@ impl Status {
                 CLOSED => HealthState::Closed,
                 IDLE.. => HealthState::Idle,
             },
-            last_error: self
-                .last_error
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone(),
+            last_error: self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             in_flight: self.in_flight.load(Ordering::Relaxed),
             ..Health::default()
         }

@@ -25,10 +25,7 @@ pub(crate) enum TlsError {
 /// The connector that all servers share; it holds no state of any of them but resumable sessions by server name.
 pub(crate) async fn connector() -> Result<TlsConnector, TlsError> {
     static CONNECTOR: OnceCell<TlsConnector> = OnceCell::const_new();
-    CONNECTOR
-        .get_or_try_init(|| async { Ok(spawn_blocking(build).await??) })
-        .await
-        .cloned()
+    CONNECTOR.get_or_try_init(|| async { Ok(spawn_blocking(build).await??) }).await.cloned()
 }
 
 fn build() -> Result<TlsConnector, rustls::Error> {

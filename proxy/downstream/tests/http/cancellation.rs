@@ -10,15 +10,9 @@ async fn a_legacy_server_is_told_when_nobody_waits_any_more() {
         let http = http.clone();
         async move { http.call(cx(), echo("x")).await.map(drop) }
     });
-    let asked = server
-        .log
-        .wait_for(|seen| seen.method() == "tools/call")
-        .await;
+    let asked = server.log.wait_for(|seen| seen.method() == "tools/call").await;
     call.abort();
-    let cancelled = server
-        .log
-        .wait_for(|seen| seen.method() == "notifications/cancelled")
-        .await;
+    let cancelled = server.log.wait_for(|seen| seen.method() == "notifications/cancelled").await;
     assert_eq!(cancelled.body["params"]["requestId"], asked.body["id"]);
     assert_eq!(cancelled.header("mcp-session-id"), Some("s1"));
     assert_eq!(http.health().in_flight, 0);
@@ -43,14 +37,8 @@ async fn a_legacy_stream_that_is_dropped_is_cancelled_and_one_that_ended_is_not(
     while !matches!(ended.next().await.unwrap(), Message::Response(_)) {}
     drop(ended);
     drop(stream(http.call(cx(), echo("go on")).await));
-    let cancelled = server
-        .log
-        .wait_for(|seen| seen.method() == "notifications/cancelled")
-        .await;
-    let asked = server
-        .log
-        .wait_for(|seen| seen.body["params"]["arguments"]["text"] == "go on")
-        .await;
+    let cancelled = server.log.wait_for(|seen| seen.method() == "notifications/cancelled").await;
+    let asked = server.log.wait_for(|seen| seen.body["params"]["arguments"]["text"] == "go on").await;
     assert_eq!(cancelled.body["params"]["requestId"], asked.body["id"]);
     let dropped = feeds.lock().unwrap()[1].clone();
     dropped.closed().await;

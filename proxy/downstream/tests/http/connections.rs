@@ -30,20 +30,15 @@ async fn answers_in_events_keep_their_connection_too() {
         server.log.wait_for_open(1).await;
         tokio::task::yield_now().await;
     }
-    assert!(
-        server.log.connections.load(Ordering::SeqCst) <= 5,
-        "connections are thrown away"
-    );
+    assert!(server.log.connections.load(Ordering::SeqCst) <= 5, "connections are thrown away");
 }
 
 #[tokio::test]
 async fn connections_have_a_bound_and_an_end() {
-    let server = Server::modern(
-        |seen| match seen.body["params"]["arguments"]["text"].as_str() {
-            Some("hang") => std::future::pending().boxed(),
-            _ => ready(echoed(&seen)),
-        },
-    )
+    let server = Server::modern(|seen| match seen.body["params"]["arguments"]["text"].as_str() {
+        Some("hang") => std::future::pending().boxed(),
+        _ => ready(echoed(&seen)),
+    })
     .await;
     let tight = HttpOptions {
         connections_max: 1,
@@ -59,10 +54,7 @@ async fn connections_have_a_bound_and_an_end() {
         _ = server.log.wait_for(|seen| seen.method() == "tools/call") => {}
     }
     let error = failed(http.call(cx(), echo("x")).await);
-    assert_eq!(
-        (error.fault, error.delivery),
-        (Fault::Busy, Delivery::NotSent)
-    );
+    assert_eq!((error.fault, error.delivery), (Fault::Busy, Delivery::NotSent));
     drop(hanging);
     one(http.call(cx(), echo("x")).await).await;
     server.log.wait_for_open(0).await;
@@ -84,9 +76,7 @@ async fn a_connection_that_went_stale_is_replaced_unseen() {
                     "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
                     body.len()
                 );
-                tcp.write_all(format!("{head}{body}").as_bytes())
-                    .await
-                    .unwrap();
+                tcp.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
             }
         }
     });
@@ -111,21 +101,13 @@ async fn a_server_that_closes_after_reading_the_request_is_not_asked_twice() {
         }
     });
     let error = failed(http.call(cx(), echo("x")).await);
-    assert_eq!(
-        (error.fault, error.delivery),
-        (Fault::Closed, Delivery::MayHaveRun)
-    );
+    assert_eq!((error.fault, error.delivery), (Fault::Closed, Delivery::MayHaveRun));
     assert_eq!(taken.load(Ordering::SeqCst), 1);
 }
 
 #[test]
 fn connections_survive_neither_their_runtime_nor_are_they_needed_to() {
-    let runtime = || {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap()
-    };
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let servers = runtime();
     let server = servers.block_on(Server::modern(|seen| ready(echoed(&seen))));
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -162,10 +144,7 @@ async fn many_calls_at_once_on_many_threads_get_their_own_answers() {
         let http = http.clone();
         tokio::spawn(async move {
             let text = n.to_string();
-            assert_eq!(
-                one(http.call(cx(), echo(&text)).await).await["result"]["text"],
-                text
-            );
+            assert_eq!(one(http.call(cx(), echo(&text)).await).await["result"]["text"], text);
         })
     });
     for call in join_all(calls).await {

@@ -9,14 +9,8 @@ async fn a_modern_server_is_found_by_one_question_and_gets_mirrored_headers() {
     let mut request = echo("hi");
     request.mirror_name = Some("größe".into());
     request.mirror_params.push(("Region".into(), "eu".into()));
-    assert_eq!(
-        one(http.call(cx(), request).await).await["result"]["text"],
-        "hi"
-    );
-    let call = server
-        .log
-        .wait_for(|seen| seen.method() == "tools/call")
-        .await;
+    assert_eq!(one(http.call(cx(), request).await).await["result"]["text"], "hi");
+    let call = server.log.wait_for(|seen| seen.method() == "tools/call").await;
     assert_eq!(server.log.methods(), ["server/discover", "tools/call"]);
     assert_eq!(call.path, "/mcp");
     assert_eq!(call.header("mcp-protocol-version"), Some("2026-07-28"));
@@ -24,15 +18,9 @@ async fn a_modern_server_is_found_by_one_question_and_gets_mirrored_headers() {
     assert_eq!(call.header("mcp-name"), Some("=?base64?Z3LDtsOfZQ==?="));
     assert_eq!(call.header("mcp-param-region"), Some("eu"));
     assert_eq!(call.header("mcp-session-id"), None);
-    assert_eq!(
-        call.body["params"]["_meta"]["io.modelcontextprotocol/protocolVersion"],
-        "2026-07-28"
-    );
+    assert_eq!(call.body["params"]["_meta"]["io.modelcontextprotocol/protocolVersion"], "2026-07-28");
     let hello = http.hello(soon()).await.unwrap();
-    assert_eq!(
-        (hello.version, &*hello.server_info),
-        (Version::V2026_07_28, r#"{"name":"modern","version":"1"}"#)
-    );
+    assert_eq!((hello.version, &*hello.server_info), (Version::V2026_07_28, r#"{"name":"modern","version":"1"}"#));
 }
 
 #[tokio::test]
@@ -42,28 +30,13 @@ async fn a_legacy_server_is_found_by_the_second_question_and_keeps_its_session()
     let hello = http.hello(soon()).await.unwrap();
     assert_eq!(hello.version, Version::V2025_11_25);
     for text in ["a", "b"] {
-        assert_eq!(
-            one(http.call(cx(), echo(text)).await).await["result"]["text"],
-            text
-        );
+        assert_eq!(one(http.call(cx(), echo(text)).await).await["result"]["text"], text);
     }
-    let methods = [
-        "server/discover",
-        "initialize",
-        "notifications/initialized",
-        "tools/call",
-        "tools/call",
-    ];
+    let methods = ["server/discover", "initialize", "notifications/initialized", "tools/call", "tools/call"];
     assert_eq!(server.log.methods(), methods);
     let all = server.log.all();
     assert_eq!(all[1].body["params"]["protocolVersion"], "2025-11-25");
-    assert_eq!(
-        (
-            all[1].header("mcp-session-id"),
-            all[1].header("mcp-protocol-version")
-        ),
-        (None, None)
-    );
+    assert_eq!((all[1].header("mcp-session-id"), all[1].header("mcp-protocol-version")), (None, None));
     for later in &all[2..] {
         assert_eq!(later.header("mcp-session-id"), Some("s1"));
         assert_eq!(later.header("mcp-protocol-version"), Some("2025-11-25"));
@@ -80,24 +53,14 @@ async fn many_first_calls_ask_for_the_era_once() {
     for (n, reply) in replies.into_iter().enumerate() {
         assert_eq!(one(reply).await["result"]["text"], n.to_string());
     }
-    assert_eq!(
-        (
-            server.log.count("server/discover"),
-            server.log.count("initialize")
-        ),
-        (1, 1)
-    );
+    assert_eq!((server.log.count("server/discover"), server.log.count("initialize")), (1, 1));
 }
 
 #[tokio::test]
 async fn a_remembered_era_costs_no_question() {
     let server = Server::modern(|seen| ready(echoed(&seen))).await;
     let remembered = remembered(Version::V2026_07_28);
-    let http = HttpDownstream::new(HttpOptions {
-        remembered,
-        ..options(server.address)
-    })
-    .unwrap();
+    let http = HttpDownstream::new(HttpOptions { remembered, ..options(server.address) }).unwrap();
     one(http.call(cx(), echo("x")).await).await;
     assert_eq!(server.log.methods(), ["tools/call"]);
 }
@@ -110,28 +73,15 @@ async fn a_wrongly_remembered_era_is_mended_within_the_call_and_told() {
         (legacy.address, Version::V2026_07_28, Version::V2025_11_25),
         (modern.address, Version::V2025_11_25, Version::V2026_07_28),
     ] {
-        let http = HttpDownstream::new(HttpOptions {
-            remembered: remembered(wrong),
-            ..options(address)
-        })
-        .unwrap();
+        let http = HttpDownstream::new(HttpOptions { remembered: remembered(wrong), ..options(address) }).unwrap();
         let mut events = http.events();
-        assert_eq!(
-            one(http.call(cx(), echo("x")).await).await["result"]["text"],
-            "x"
-        );
+        assert_eq!(one(http.call(cx(), echo("x")).await).await["result"]["text"], "x");
         match events.recv().await.unwrap() {
             Event::HelloChanged(hello) => assert_eq!(hello.version, right),
             other => panic!("{other:?}"),
         }
     }
-    assert_eq!(
-        (
-            legacy.log.count("tools/call"),
-            modern.log.count("tools/call")
-        ),
-        (2, 1)
-    );
+    assert_eq!((legacy.log.count("tools/call"), modern.log.count("tools/call")), (2, 1));
 }
 
 #[tokio::test]
@@ -139,15 +89,8 @@ async fn a_server_of_neither_era_is_said_to_be_none() {
     let server = Server::start(|_| ready(bytes(404, "text/html", "<h1>Not here</h1>"))).await;
     let http = HttpDownstream::new(options(server.address)).unwrap();
     let error = http.hello(soon()).await.unwrap_err();
-    assert_eq!(
-        (error.fault, error.delivery),
-        (Fault::Protocol, Delivery::NotSent)
-    );
-    assert!(
-        error.detail.contains("Streamable HTTP") && error.detail.contains("Not here"),
-        "{}",
-        error.detail
-    );
+    assert_eq!((error.fault, error.delivery), (Fault::Protocol, Delivery::NotSent));
+    assert!(error.detail.contains("Streamable HTTP") && error.detail.contains("Not here"), "{}", error.detail);
     assert_eq!(http.health().state, HealthState::Down);
 }
 
@@ -168,19 +111,7 @@ async fn an_old_server_that_answers_in_events_is_spoken_to_in_its_revision() {
     .await;
     let http = HttpDownstream::new(options(server.address)).unwrap();
     one(http.call(cx(), echo("x")).await).await;
-    assert_eq!(
-        http.hello(soon()).await.unwrap().version,
-        Version::V2025_03_26
-    );
-    let call = server
-        .log
-        .wait_for(|seen| seen.method() == "tools/call")
-        .await;
-    assert_eq!(
-        (
-            call.header("mcp-protocol-version"),
-            call.header("mcp-session-id")
-        ),
-        (None, None)
-    );
+    assert_eq!(http.hello(soon()).await.unwrap().version, Version::V2025_03_26);
+    let call = server.log.wait_for(|seen| seen.method() == "tools/call").await;
+    assert_eq!((call.header("mcp-protocol-version"), call.header("mcp-session-id")), (None, None));
 }

@@ -21,33 +21,17 @@ async fn a_legacy_server_is_heard_while_somebody_listens() {
     http.hello(soon()).await.unwrap();
     assert_eq!(server.log.count("GET"), 0, "nobody listens yet");
     let mut events = http.events();
-    assert_eq!(
-        timeout(Duration::from_secs(10), events.recv())
-            .await
-            .unwrap(),
-        Ok(Event::ListChanged(List::Tools))
-    );
+    assert_eq!(timeout(Duration::from_secs(10), events.recv()).await.unwrap(), Ok(Event::ListChanged(List::Tools)));
     feeds.lock().unwrap()[0].event(&json!({
         "jsonrpc": "2.0", "method": "notifications/resources/updated", "params": {"uri": "file:///a"},
     }));
-    assert_eq!(
-        events.recv().await,
-        Ok(Event::ResourceUpdated("file:///a".into()))
-    );
+    assert_eq!(events.recv().await, Ok(Event::ResourceUpdated("file:///a".into())));
     // A restart: the stream breaks, the session is gone.
     sessions.forget_all();
     feeds.lock().unwrap().clear();
-    assert_eq!(
-        timeout(Duration::from_secs(20), events.recv())
-            .await
-            .unwrap(),
-        Ok(Event::Reconnected)
-    );
+    assert_eq!(timeout(Duration::from_secs(20), events.recv()).await.unwrap(), Ok(Event::Reconnected));
     assert_eq!(events.recv().await, Ok(Event::ListChanged(List::Tools)));
-    assert_eq!(
-        server.log.all().last().unwrap().header("mcp-session-id"),
-        Some("s2")
-    );
+    assert_eq!(server.log.all().last().unwrap().header("mcp-session-id"), Some("s2"));
 }
 
 #[tokio::test]
@@ -71,8 +55,12 @@ async fn a_modern_server_is_heard_while_somebody_listens() {
     let server = Server::modern(move |seen| {
         let (feed, reply) = events();
         let meta = json!({"io.modelcontextprotocol/subscriptionId": seen.id()});
-        feed.event(&json!({"jsonrpc": "2.0", "method": "notifications/subscriptions/acknowledged", "params": {"_meta": meta}}));
-        feed.event(&json!({"jsonrpc": "2.0", "method": "notifications/resources/list_changed", "params": {"_meta": meta}}));
+        feed.event(
+            &json!({"jsonrpc": "2.0", "method": "notifications/subscriptions/acknowledged", "params": {"_meta": meta}}),
+        );
+        feed.event(
+            &json!({"jsonrpc": "2.0", "method": "notifications/resources/list_changed", "params": {"_meta": meta}}),
+        );
         kept.lock().unwrap().push(feed);
         ready(reply)
     })
@@ -80,27 +68,11 @@ async fn a_modern_server_is_heard_while_somebody_listens() {
     let http = HttpDownstream::new(options(server.address)).unwrap();
     let mut events = http.events();
     http.hello(soon()).await.unwrap();
-    assert_eq!(
-        timeout(Duration::from_secs(10), events.recv())
-            .await
-            .unwrap(),
-        Ok(Event::ListChanged(List::Resources))
-    );
-    let listening = server
-        .log
-        .wait_for(|seen| seen.method() == "subscriptions/listen")
-        .await;
-    assert_eq!(
-        listening.body["params"]["notifications"]["toolsListChanged"],
-        true
-    );
+    assert_eq!(timeout(Duration::from_secs(10), events.recv()).await.unwrap(), Ok(Event::ListChanged(List::Resources)));
+    let listening = server.log.wait_for(|seen| seen.method() == "subscriptions/listen").await;
+    assert_eq!(listening.body["params"]["notifications"]["toolsListChanged"], true);
     feeds.lock().unwrap().clear();
-    assert_eq!(
-        timeout(Duration::from_secs(20), events.recv())
-            .await
-            .unwrap(),
-        Ok(Event::Reconnected)
-    );
+    assert_eq!(timeout(Duration::from_secs(20), events.recv()).await.unwrap(), Ok(Event::Reconnected));
     let last = feeds.lock().unwrap()[0].clone();
     drop(http);
     last.closed().await;

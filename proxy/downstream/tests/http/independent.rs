@@ -7,8 +7,8 @@ use hyper_util::rt::TokioIo;
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
-        CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock,
-        ProgressNotificationParam, ProtocolVersion, ServerCapabilities, ServerConfig,
+        CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ProgressNotificationParam,
+        ProtocolVersion, ServerCapabilities, ServerConfig,
     },
     service::{NotificationContext, RequestContext},
     transport::streamable_http_server::{
@@ -25,12 +25,7 @@ struct Echo {
 
 impl ServerHandler for Echo {
     fn get_info(&self) -> ServerConfig {
-        ServerConfig::new(
-            ServerCapabilities::builder()
-                .enable_tools()
-                .enable_tool_list_changed()
-                .build(),
-        )
+        ServerConfig::new(ServerCapabilities::builder().enable_tools().enable_tool_list_changed().build())
     }
 
     fn supported_protocol_versions(&self) -> Cow<'static, [ProtocolVersion]> {
@@ -47,14 +42,9 @@ impl ServerHandler for Echo {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         if let Some(token) = context.meta.get_progress_token() {
-            let _ = context
-                .peer
-                .notify_progress(ProgressNotificationParam::new(token, 1.0))
-                .await;
+            let _ = context.peer.notify_progress(ProgressNotificationParam::new(token, 1.0)).await;
         }
-        let text = request
-            .arguments
-            .and_then(|arguments| arguments["text"].as_str().map(str::to_owned));
+        let text = request.arguments.and_then(|arguments| arguments["text"].as_str().map(str::to_owned));
         Ok(CallToolResult::success(vec![ContentBlock::text(text.unwrap_or_default())]).into())
     }
 }
@@ -62,11 +52,8 @@ impl ServerHandler for Echo {
 async fn start(versions: Cow<'static, [ProtocolVersion]>) -> std::net::SocketAddr {
     let echo = Echo { versions };
     let config = StreamableHttpServerConfig::default();
-    let service = StreamableHttpService::new(
-        move || Ok(echo.clone()),
-        Arc::new(LocalSessionManager::default()),
-        config,
-    );
+    let service =
+        StreamableHttpService::new(move || Ok(echo.clone()), Arc::new(LocalSessionManager::default()), config);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -86,10 +73,7 @@ async fn start(versions: Cow<'static, [ProtocolVersion]>) -> std::net::SocketAdd
 async fn last(reply: Result<Reply, DownstreamError>) -> (usize, Value) {
     let mut notifications = 0;
     match reply.expect("a reply") {
-        Reply::One(answer) => (
-            0,
-            serde_json::from_slice(&whole(answer).await.unwrap()).unwrap(),
-        ),
+        Reply::One(answer) => (0, serde_json::from_slice(&whole(answer).await.unwrap()).unwrap()),
         Reply::Stream(mut stream) => loop {
             match stream.next().await.expect("a message") {
                 Message::Notification(_) => notifications += 1,
@@ -114,27 +98,11 @@ async fn rmcp_is_understood_in_both_eras() {
             let text = n.to_string();
             let (_, plain) = last(http.call(cx(), echo(&text)).await).await;
             assert_eq!(plain["result"]["content"][0]["text"], text, "{plain}");
-            let (notifications, noisy) = last(
-                http.call(
-                    cx(),
-                    Outgoing {
-                        progress: true,
-                        ..echo(&text)
-                    },
-                )
-                .await,
-            )
-            .await;
-            assert_eq!(
-                (notifications, &noisy["result"]["content"][0]["text"]),
-                (1, &json!(text)),
-                "{noisy}"
-            );
+            let (notifications, noisy) = last(http.call(cx(), Outgoing { progress: true, ..echo(&text) }).await).await;
+            assert_eq!((notifications, &noisy["result"]["content"][0]["text"]), (1, &json!(text)), "{noisy}");
         }
         if era == Era::Legacy {
-            let heard = timeout(Duration::from_secs(10), events.recv())
-                .await
-                .expect("it is heard");
+            let heard = timeout(Duration::from_secs(10), events.recv()).await.expect("it is heard");
             assert_eq!(heard, Ok(Event::ListChanged(List::Tools)));
         }
         http.close().await;

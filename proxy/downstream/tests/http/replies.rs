@@ -27,13 +27,8 @@ async fn a_stream_is_the_same_wherever_it_is_split() {
     for split in 0..230 {
         at.store(split, Ordering::SeqCst);
         let mut stream = stream(http.call(cx(), echo("x")).await);
-        assert!(
-            matches!(stream.next().await, Ok(Message::Notification(_))),
-            "split at {split}"
-        );
-        let Ok(Message::Response(answer)) = stream.next().await else {
-            panic!("no response when split at {split}")
-        };
+        assert!(matches!(stream.next().await, Ok(Message::Notification(_))), "split at {split}");
+        let Ok(Message::Response(answer)) = stream.next().await else { panic!("no response when split at {split}") };
         let answer: Value = serde_json::from_slice(&answer.head).unwrap();
         assert_eq!(answer["result"], json!({"ü": 1}), "split at {split}");
         assert!(stream.next().await.is_err());
@@ -44,11 +39,7 @@ async fn a_stream_is_the_same_wherever_it_is_split() {
 async fn only_the_response_to_the_own_request_counts() {
     let server = Server::modern(|seen| {
         let (feed, reply) = events();
-        for id in [
-            json!(seen.id() + 1),
-            json!(seen.id().to_string()),
-            json!(null),
-        ] {
+        for id in [json!(seen.id() + 1), json!(seen.id().to_string()), json!(null)] {
             feed.event(&json!({"jsonrpc": "2.0", "id": id, "result": {"text": "another's"}}));
         }
         feed.raw("data: {broken\n\n");
@@ -61,56 +52,37 @@ async fn only_the_response_to_the_own_request_counts() {
     .await;
     let http = pinned(server.address, EraPin::Modern);
     for _ in 0..3 {
-        assert_eq!(
-            one(http.call(cx(), echo("x")).await).await["result"]["text"],
-            "own"
-        );
+        assert_eq!(one(http.call(cx(), echo("x")).await).await["result"]["text"], "own");
     }
 }
 
 #[tokio::test]
 async fn a_long_answer_streams_and_a_short_one_comes_whole() {
     let server = Server::modern(|seen| {
-        let text = "x".repeat(
-            seen.body["params"]["arguments"]["text"]
-                .as_str()
-                .unwrap()
-                .parse()
-                .unwrap(),
-        );
+        let text = "x".repeat(seen.body["params"]["arguments"]["text"].as_str().unwrap().parse().unwrap());
         ready(result(&seen, json!({"text": text})))
     })
     .await;
     let http = pinned(server.address, EraPin::Modern);
     for (length, streamed) in [(10, false), (60_000, false), (3_000_000, true)] {
-        let Ok(Reply::One(answer)) = http.call(cx(), echo(&length.to_string())).await else {
-            panic!("no answer")
-        };
+        let Ok(Reply::One(answer)) = http.call(cx(), echo(&length.to_string())).await else { panic!("no answer") };
         assert_eq!((answer.rest.is_some(), answer.era), (streamed, Era::Modern));
         let answer: Value = serde_json::from_slice(&whole(answer).await.unwrap()).unwrap();
         assert_eq!(answer["result"]["text"].as_str().unwrap().len(), length);
     }
-    assert_eq!(
-        (
-            server.log.connections.load(Ordering::SeqCst),
-            http.health().in_flight
-        ),
-        (1, 0)
-    );
+    assert_eq!((server.log.connections.load(Ordering::SeqCst), http.health().in_flight), (1, 0));
 }
 
 #[tokio::test]
 async fn half_a_body_is_never_passed_off_as_whole() {
-    let short = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{\"jsonrpc\":".to_vec();
-    let mut long =
-        b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 900000\r\n\r\n"
-            .to_vec();
+    let short =
+        b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{\"jsonrpc\":".to_vec();
+    let mut long = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 900000\r\n\r\n".to_vec();
     long.extend_from_slice(&[b'x'; 200_000]);
     let mut chunked =
-        b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n7\r\n{\"id\":1\r\n".to_vec();
-    let unframed =
-        b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{\"id\":1,\"result\":{}"
+        b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n7\r\n{\"id\":1\r\n"
             .to_vec();
+    let unframed = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{\"id\":1,\"result\":{}".to_vec();
     chunked.truncate(chunked.len() - 1);
     for answer in [short, long, chunked, unframed] {
         let http = pinned(raw(answer).await, EraPin::Modern);
@@ -119,22 +91,16 @@ async fn half_a_body_is_never_passed_off_as_whole() {
             Ok(Reply::Stream(_)) => panic!("no stream was sent"),
             Err(error) => error,
         };
-        assert_eq!(
-            (error.fault, error.delivery),
-            (Fault::Closed, Delivery::MayHaveRun),
-            "{error}"
-        );
+        assert_eq!((error.fault, error.delivery), (Fault::Closed, Delivery::MayHaveRun), "{error}");
     }
 }
 
 #[tokio::test]
 async fn a_body_that_ends_with_the_connection_counts_when_its_json_does() {
-    let whole = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{\"id\":1,\"result\":{\"text\":\"x\"}}".to_vec();
+    let whole =
+        b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{\"id\":1,\"result\":{\"text\":\"x\"}}".to_vec();
     let http = pinned(raw(whole).await, EraPin::Modern);
-    assert_eq!(
-        one(http.call(cx(), echo("x")).await).await["result"]["text"],
-        "x"
-    );
+    assert_eq!(one(http.call(cx(), echo("x")).await).await["result"]["text"], "x");
 }
 
 #[tokio::test]
@@ -158,11 +124,7 @@ async fn answers_over_the_bound_are_refused() {
     let http = HttpDownstream::new(bounded).unwrap();
     for kind in ["plain", "stream"] {
         let error = failed(http.call(cx(), echo(kind)).await);
-        assert_eq!(
-            (error.fault, error.delivery),
-            (Fault::TooLarge, Delivery::MayHaveRun),
-            "{kind}"
-        );
+        assert_eq!((error.fault, error.delivery), (Fault::TooLarge, Delivery::MayHaveRun), "{kind}");
     }
 }
 
@@ -173,9 +135,7 @@ async fn statuses_say_whether_the_server_may_have_acted() {
     let server = Server::modern(move |_| {
         let status = u16::try_from(next.load(Ordering::SeqCst)).unwrap();
         let mut reply = bytes(status, "text/plain", "go\r\naway");
-        reply
-            .headers_mut()
-            .insert("location", "http://127.0.0.1:1/".parse().unwrap());
+        reply.headers_mut().insert("location", "http://127.0.0.1:1/".parse().unwrap());
         ready(reply)
     })
     .await;
@@ -194,11 +154,7 @@ async fn statuses_say_whether_the_server_may_have_acted() {
     ] {
         status.store(code, Ordering::SeqCst);
         let error = failed(http.call(cx(), echo("x")).await);
-        assert_eq!(
-            (error.fault, error.delivery),
-            (fault, delivery),
-            "HTTP {code}"
-        );
+        assert_eq!((error.fault, error.delivery), (fault, delivery), "HTTP {code}");
         assert!(!error.detail.contains(['\r', '\n']), "{}", error.detail);
     }
 }
@@ -206,41 +162,21 @@ async fn statuses_say_whether_the_server_may_have_acted() {
 #[tokio::test]
 async fn an_error_of_the_protocol_is_an_answer_whatever_its_status() {
     let server = Server::modern(|seen| {
-        let (status, code) = if seen.method() == "tools/call" {
-            (400, -32020)
-        } else {
-            (404, -32601)
-        };
+        let (status, code) = if seen.method() == "tools/call" { (400, -32020) } else { (404, -32601) };
         ready(rpc_error(status, Some(seen.id()), code, "no"))
     })
     .await;
     let http = pinned(server.address, EraPin::Modern);
-    assert_eq!(
-        one(http.call(cx(), echo("x")).await).await["error"]["code"],
-        -32020
-    );
-    assert_eq!(
-        one(http
-            .call(cx(), Outgoing::plain("prompts/list", vec![]))
-            .await)
-        .await["error"]["code"],
-        -32601
-    );
+    assert_eq!(one(http.call(cx(), echo("x")).await).await["error"]["code"], -32020);
+    assert_eq!(one(http.call(cx(), Outgoing::plain("prompts/list", vec![])).await).await["error"]["code"], -32601);
 }
 
 #[tokio::test]
 async fn what_is_not_http_is_a_fault_of_the_protocol() {
     let endless = format!("HTTP/1.1 200 OK\r\nx: {}", "y".repeat(2_000_000));
-    for said in [
-        b"SSH-2.0-OpenSSH_9.9\r\n\r\n".to_vec(),
-        endless.into_bytes(),
-    ] {
+    for said in [b"SSH-2.0-OpenSSH_9.9\r\n\r\n".to_vec(), endless.into_bytes()] {
         let http = pinned(raw(said).await, EraPin::Modern);
         let error = failed(http.call(cx(), echo("x")).await);
-        assert_eq!(
-            (error.fault, error.delivery),
-            (Fault::Protocol, Delivery::MayHaveRun),
-            "{error}"
-        );
+        assert_eq!((error.fault, error.delivery), (Fault::Protocol, Delivery::MayHaveRun), "{error}");
     }
 }

@@ -69,17 +69,11 @@ impl Log {
     }
 
     pub(crate) fn methods(&self) -> Vec<String> {
-        self.all()
-            .iter()
-            .map(|seen| seen.method().to_owned())
-            .collect()
+        self.all().iter().map(|seen| seen.method().to_owned()).collect()
     }
 
     pub(crate) fn count(&self, method: &str) -> usize {
-        self.all()
-            .iter()
-            .filter(|seen| seen.method() == method)
-            .count()
+        self.all().iter().filter(|seen| seen.method() == method).count()
     }
 
     /// Waits for the first request that fits.
@@ -93,9 +87,7 @@ impl Log {
                 changed.await;
             }
         };
-        timeout(Duration::from_secs(10), found)
-            .await
-            .expect("the server sees the request")
+        timeout(Duration::from_secs(10), found).await.expect("the server sees the request")
     }
 
     pub(crate) async fn wait_for_open(&self, count: usize) {
@@ -104,9 +96,7 @@ impl Log {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         };
-        timeout(Duration::from_secs(10), reached)
-            .await
-            .expect("the number of open connections");
+        timeout(Duration::from_secs(10), reached).await.expect("the number of open connections");
     }
 }
 
@@ -151,19 +141,12 @@ impl Server {
         let server = Self::start(move |seen| {
             if seen.method() == "initialize" {
                 let mut reply = result(&seen, initialized("2025-11-25"));
-                reply
-                    .headers_mut()
-                    .insert("mcp-session-id", known.open().parse().unwrap());
+                reply.headers_mut().insert("mcp-session-id", known.open().parse().unwrap());
                 return ready(reply);
             }
             match seen.header("mcp-session-id") {
                 None => {
-                    return ready(rpc_error(
-                        400,
-                        None,
-                        -32000,
-                        "Bad Request: Server not initialized",
-                    ));
+                    return ready(rpc_error(400, None, -32000, "Bad Request: Server not initialized"));
                 }
                 Some(id) if !known.has(id) => {
                     return ready(rpc_error(404, None, -32001, "Session not found"));
@@ -216,19 +199,13 @@ async fn serve(listener: TcpListener, script: Script, log: Arc<Log>) {
         let (script, log) = (script.clone(), log.clone());
         tokio::spawn(async move {
             let service = service_fn(|request| take(request, script.clone(), log.clone()));
-            let _ = http1::Builder::new()
-                .serve_connection(TokioIo::new(tcp), service)
-                .await;
+            let _ = http1::Builder::new().serve_connection(TokioIo::new(tcp), service).await;
             log.open.fetch_sub(1, Ordering::SeqCst);
         });
     }
 }
 
-async fn take(
-    request: Request<Incoming>,
-    script: Script,
-    log: Arc<Log>,
-) -> Result<Reply, hyper::Error> {
+async fn take(request: Request<Incoming>, script: Script, log: Arc<Log>) -> Result<Reply, hyper::Error> {
     let (head, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
     let seen = Seen {
@@ -253,22 +230,13 @@ pub(crate) fn empty(status: u16) -> Reply {
 pub(crate) fn bytes(status: u16, kind: &str, body: impl Into<Bytes>) -> Reply {
     let mut reply = Response::new(Full::new(body.into()).boxed());
     *reply.status_mut() = StatusCode::from_u16(status).unwrap();
-    reply
-        .headers_mut()
-        .insert("content-type", kind.parse().unwrap());
+    reply.headers_mut().insert("content-type", kind.parse().unwrap());
     reply
 }
 
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "json! reads better without a reference"
-)]
+#[expect(clippy::needless_pass_by_value, reason = "json! reads better without a reference")]
 pub(crate) fn result(seen: &Seen, result: Value) -> Reply {
-    bytes(
-        200,
-        "application/json",
-        json!({"jsonrpc": "2.0", "id": seen.id(), "result": result}).to_string(),
-    )
+    bytes(200, "application/json", json!({"jsonrpc": "2.0", "id": seen.id(), "result": result}).to_string())
 }
 
 pub(crate) fn rpc_error(status: u16, id: Option<u64>, code: i64, message: &str) -> Reply {
@@ -308,9 +276,7 @@ impl Feed {
 
     /// Waits until the client closed the stream.
     pub(crate) async fn closed(&self) {
-        timeout(Duration::from_secs(10), self.0.closed())
-            .await
-            .expect("the client closes the stream");
+        timeout(Duration::from_secs(10), self.0.closed()).await.expect("the client closes the stream");
     }
 }
 
@@ -320,11 +286,7 @@ pub(crate) fn events() -> (Feed, Reply) {
         let bytes: Bytes = fed.recv().await?;
         Some((Ok::<_, Infallible>(Frame::data(bytes)), fed))
     });
-    let mut reply = Response::new(BodyExt::boxed(
-        StreamBody::new(frames.map(|frame| frame)).map_err(|never| never),
-    ));
-    reply
-        .headers_mut()
-        .insert("content-type", "text/event-stream".parse().unwrap());
+    let mut reply = Response::new(BodyExt::boxed(StreamBody::new(frames.map(|frame| frame)).map_err(|never| never)));
+    reply.headers_mut().insert("content-type", "text/event-stream".parse().unwrap());
     (Feed(feed), reply)
 }
