@@ -37,25 +37,14 @@ pub(crate) fn install(packages: &[&str], wanted_for: &str) -> Result<()> {
     ensure!(in_path("apt-get").is_some() && may_install()?, "{how}");
     println!("installing {names} for {wanted_for}");
     UPDATED.call_once(|| {
-        let update = process::output(
-            as_root(&["apt-get", "update"]).current_dir(root()),
-            "apt-get update",
-            LIMIT,
-        );
+        let update = process::output(as_root(&["apt-get", "update"]).current_dir(root()), "apt-get update", LIMIT);
         if let Err(error) = update {
-            println!(
-                "apt-get update failed, going on with the package lists that are here: {error}"
-            );
+            println!("apt-get update failed, going on with the package lists that are here: {error}");
         }
     });
     let mut arguments = vec!["sh", "-c", SCRIPT, "sh"];
     arguments.extend(packages);
-    process::output(
-        as_root(&arguments).current_dir(root()),
-        "apt-get install",
-        LIMIT,
-    )
-    .context(how)?;
+    process::output(as_root(&arguments).current_dir(root()), "apt-get install", LIMIT).context(how)?;
     Ok(())
 }
 
@@ -64,8 +53,7 @@ fn may_install() -> Result<bool> {
         return Ok(true);
     }
     let mut sudo = Command::new("sudo");
-    Ok(in_path("sudo").is_some()
-        && process::succeeds(sudo.args(["-n", "true"]), "sudo", Duration::from_secs(10))?)
+    Ok(in_path("sudo").is_some() && process::succeeds(sudo.args(["-n", "true"]), "sudo", Duration::from_secs(10))?)
 }
 
 fn as_root(arguments: &[&str]) -> Command {

@@ -61,22 +61,13 @@ impl Args {
 
 /// Measures, prints, and fails only when a measurement could not be made.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let names = SCENARIOS
-        .iter()
-        .map(|scenario| scenario.name)
-        .chain([resident::MEMORY, resident::START]);
+    let names = SCENARIOS.iter().map(|scenario| scenario.name).chain([resident::MEMORY, resident::START]);
     if args.list {
         names.for_each(|name| println!("{name}"));
         return Ok(());
     }
-    ensure!(
-        names.into_iter().any(|name| args.wants(name)),
-        "no measurement has such a name; `--list` tells the names"
-    );
-    ensure!(
-        args.rounds > 0 && args.seconds > 0,
-        "a measurement takes at least one round of one second"
-    );
+    ensure!(names.into_iter().any(|name| args.wants(name)), "no measurement has such a name; `--list` tells the names");
+    ensure!(args.rounds > 0 && args.seconds > 0, "a measurement takes at least one round of one second");
     raise_open_files()?;
     build(args)?;
     let bins = target().join("release");
@@ -87,10 +78,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.wants(resident::MEMORY) {
         report.memory = resident::memory(&mut fleet, &load)?;
     }
-    for scenario in SCENARIOS
-        .iter()
-        .filter(|scenario| args.wants(scenario.name))
-    {
+    for scenario in SCENARIOS.iter().filter(|scenario| args.wants(scenario.name)) {
         report.rows.extend(measure(&fleet, &load, scenario, args)?);
     }
     if args.wants(resident::START) {
@@ -107,47 +95,23 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 /// All targets in turns, round after round, so that a slow moment of the machine meets each of them.
 fn measure(fleet: &Fleet, load: &Load, scenario: &Scenario, args: &Args) -> Result<Vec<Row>> {
-    let targets: Vec<Target> = fleet
-        .targets()
-        .filter(|target| scenario.suits(*target))
-        .collect();
+    let targets: Vec<Target> = fleet.targets().filter(|target| scenario.suits(*target)).collect();
     let mut measures: Vec<Vec<Measure>> = vec![Vec::new(); targets.len()];
     for round in 1..=args.rounds {
         for (target, measures) in targets.iter().zip(&mut measures) {
             let measure = load.measure(&scenario.job(fleet, *target, args.seconds)?)?;
-            println!(
-                "{} {}/{}: {:8} {measure}",
-                scenario.name,
-                round,
-                args.rounds,
-                target.name()
-            );
+            println!("{} {}/{}: {:8} {measure}", scenario.name, round, args.rounds, target.name());
             measures.push(measure);
         }
     }
-    let median = |(target, measures): (Target, Vec<Measure>)| {
-        Row::new(scenario, target, Measure::median(&measures))
-    };
+    let median = |(target, measures): (Target, Vec<Measure>)| Row::new(scenario, target, Measure::median(&measures));
     Ok(targets.into_iter().zip(measures).map(median).collect())
 }
 
 fn build(args: &Args) -> Result<()> {
     let mut build = cargo();
-    build.args([
-        "build",
-        "--release",
-        "--package",
-        "patchbay-e2e",
-        "--bin",
-        "bench-load",
-        "--bin",
-        "bench-origin",
-    ]);
-    process::run(
-        &mut build,
-        "cargo build of the load client and the origin",
-        BUILD_LIMIT,
-    )?;
+    build.args(["build", "--release", "--package", "patchbay-e2e", "--bin", "bench-load", "--bin", "bench-origin"]);
+    process::run(&mut build, "cargo build of the load client and the origin", BUILD_LIMIT)?;
     if !args.without_patchbay {
         // Alone, so that no other package adds features to what is measured.
         let mut build = cargo();
@@ -160,6 +124,5 @@ fn build(args: &Args) -> Result<()> {
 /// Thousands of connections need thousands of files; children inherit the limit.
 fn raise_open_files() -> Result<()> {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    setrlimit(Resource::RLIMIT_NOFILE, hard.min(1 << 20), hard)
-        .context("cannot raise the limit of open files")
+    setrlimit(Resource::RLIMIT_NOFILE, hard.min(1 << 20), hard).context("cannot raise the limit of open files")
 }

@@ -14,25 +14,9 @@ pub(crate) fn run() -> Result<()> {
     println!("tidiness");
     tidy::check()?;
     step("formatting", cargo().args(["fmt", "--all", "--check"]))?;
-    step(
-        "lints",
-        cargo().args([
-            "clippy",
-            "--workspace",
-            "--all-targets",
-            "--",
-            "-D",
-            "warnings",
-        ]),
-    )?;
+    step("lints", cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
     let mut doc = cargo();
-    doc.args([
-        "doc",
-        "--workspace",
-        "--no-deps",
-        "--document-private-items",
-    ])
-    .env("RUSTDOCFLAGS", "-D warnings");
+    doc.args(["doc", "--workspace", "--no-deps", "--document-private-items"]).env("RUSTDOCFLAGS", "-D warnings");
     step("documentation", &mut doc)?;
     suites::run(&suites::Args::default(), suites::Length::Sampled)
 }

@@ -1,11 +1,7 @@
 //! The project's own commands: `cargo xtask test | ci | bench | soak`.
 //!
 //! Here the command line is read; each command lives in the file of its name. Nothing of this ships with the gateway.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "these commands talk to the person who runs them"
-)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "these commands talk to the person who runs them")]
 
 mod apt;
 mod bench;

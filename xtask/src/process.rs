@@ -34,11 +34,7 @@ extern "C" fn note_interrupt(_: nix::libc::c_int) {
 
 /// From now on Ctrl-C and SIGTERM end the wait in progress with an error, so that every guard stops its process.
 pub(crate) fn end_in_order_when_interrupted() -> Result<()> {
-    let action = SigAction::new(
-        SigHandler::Handler(note_interrupt),
-        SaFlags::empty(),
-        SigSet::empty(),
-    );
+    let action = SigAction::new(SigHandler::Handler(note_interrupt), SaFlags::empty(), SigSet::empty());
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         // SAFETY: the handler only stores into an atomic, which is async-signal-safe.
         unsafe { sigaction(signal, &action) }.context("installing a signal handler")?;
@@ -76,14 +72,8 @@ impl Guard {
         command.process_group(0);
         // SAFETY: prctl is async-signal-safe, and nothing is allocated between fork and exec.
         unsafe { command.pre_exec(move || Ok(prctl::set_pdeathsig(ask)?)) };
-        let child = command
-            .spawn()
-            .with_context(|| format!("cannot start {name}: {command:?}"))?;
-        Ok(Self {
-            child,
-            name: name.to_owned(),
-            ask,
-        })
+        let child = command.spawn().with_context(|| format!("cannot start {name}: {command:?}"))?;
+        Ok(Self { child, name: name.to_owned(), ask })
     }
 
     /// The process id.
@@ -147,10 +137,7 @@ impl Drop for Guard {
 /// Runs `command` with its output on our screen; fails when it does.
 pub(crate) fn run(command: &mut Command, name: &str, limit: Duration) -> Result<()> {
     let status = status(command, name, limit)?;
-    ensure!(
-        status.success(),
-        "{name} failed ({status}); its own output above says why"
-    );
+    ensure!(status.success(), "{name} failed ({status}); its own output above says why");
     Ok(())
 }
 
@@ -162,18 +149,10 @@ pub(crate) fn status(command: &mut Command, name: &str, limit: Duration) -> Resu
 /// Runs `command` and gives back what it wrote to its standard output; on failure the error holds the rest.
 pub(crate) fn output(command: &mut Command, name: &str, limit: Duration) -> Result<String> {
     let (mut out, mut err) = (tempfile::tempfile()?, tempfile::tempfile()?);
-    command
-        .stdin(Stdio::null())
-        .stdout(out.try_clone()?)
-        .stderr(err.try_clone()?);
+    command.stdin(Stdio::null()).stdout(out.try_clone()?).stderr(err.try_clone()?);
     let status = Guard::start(command, name)?.wait(limit)?;
     let text = read_back(&mut out)?;
-    ensure!(
-        status.success(),
-        "{name} failed ({status}): {} {}",
-        tail(&text),
-        tail(&read_back(&mut err)?)
-    );
+    ensure!(status.success(), "{name} failed ({status}): {} {}", tail(&text), tail(&read_back(&mut err)?));
     Ok(text)
 }
 
@@ -185,17 +164,9 @@ pub(crate) fn succeeds(command: &mut Command, name: &str, limit: Duration) -> Re
 }
 
 /// Runs `command`, shows its standard output line by line, and gives it back with the way it ended.
-pub(crate) fn tee(
-    command: &mut Command,
-    name: &str,
-    limit: Duration,
-) -> Result<(ExitStatus, String)> {
+pub(crate) fn tee(command: &mut Command, name: &str, limit: Duration) -> Result<(ExitStatus, String)> {
     let mut guard = Guard::start(command.stdin(Stdio::null()).stdout(Stdio::piped()), name)?;
-    let pipe = guard
-        .child()
-        .stdout
-        .take()
-        .context("the pipe was asked for above")?;
+    let pipe = guard.child().stdout.take().context("the pipe was asked for above")?;
     let reader = thread::spawn(move || {
         let mut all = String::new();
         for line in BufReader::new(pipe).lines().map_while(Result::ok) {
@@ -234,19 +205,12 @@ mod tests {
     fn a_process_that_hangs_is_stopped_with_its_children() {
         let begun = Instant::now();
         let mut shell = Command::new("sh");
-        shell
-            .args(["-c", "sleep 600 & echo $!; wait"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped());
+        shell.args(["-c", "sleep 600 & echo $!; wait"]).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut guard = Guard::start(&mut shell, "sh").expect("a shell is there");
         let mut line = String::new();
         let pipe = guard.child().stdout.take().expect("piped");
-        BufReader::new(pipe)
-            .read_line(&mut line)
-            .expect("the shell tells the id of its child");
-        let error = guard
-            .wait(Duration::from_millis(200))
-            .expect_err("it hangs");
+        BufReader::new(pipe).read_line(&mut line).expect("the shell tells the id of its child");
+        let error = guard.wait(Duration::from_millis(200)).expect_err("it hangs");
         assert!(error.to_string().contains("did not end within"), "{error}");
         assert!(begun.elapsed() < GRACE, "it had to be killed");
         let gone = || {
@@ -254,10 +218,7 @@ mod tests {
             stat.map_or(true, |stat| stat.contains(") Z "))
         };
         while !gone() {
-            assert!(
-                begun.elapsed() < GRACE,
-                "the child of the shell is still there"
-            );
+            assert!(begun.elapsed() < GRACE, "the child of the shell is still there");
             thread::sleep(POLL);
         }
     }
@@ -265,12 +226,8 @@ mod tests {
     #[test]
     fn a_failing_command_tells_what_it_wrote() {
         let mut shell = Command::new("sh");
-        let error = output(
-            shell.args(["-c", "echo no such thing >&2; exit 3"]),
-            "the probe",
-            GRACE,
-        )
-        .expect_err("exit 3");
+        let error =
+            output(shell.args(["-c", "echo no such thing >&2; exit 3"]), "the probe", GRACE).expect_err("exit 3");
         assert!(error.to_string().contains("no such thing"), "{error}");
     }
 }

@@ -66,11 +66,7 @@ impl Suite {
             Self::Doc => 3,
             Self::E2e => 20,
         };
-        if length == Length::Whole {
-            sampled * 6
-        } else {
-            sampled
-        }
+        if length == Length::Whole { sampled * 6 } else { sampled }
     }
 
     /// The packages of the suite, as cargo's arguments.
@@ -86,10 +82,7 @@ impl Suite {
 /// Runs the suites; fails when one test did.
 pub(crate) fn run(args: &Args, length: Length) -> Result<()> {
     let wanted = |suite: &Suite| args.only.is_empty() || args.only.contains(suite);
-    let suites: Vec<Suite> = [Suite::Unit, Suite::Doc, Suite::E2e]
-        .into_iter()
-        .filter(wanted)
-        .collect();
+    let suites: Vec<Suite> = [Suite::Unit, Suite::Doc, Suite::E2e].into_iter().filter(wanted).collect();
     let runner = Runner::find();
     let services = Services::start()?;
     let mut environment = services.environment();
@@ -111,50 +104,26 @@ pub(crate) fn run(args: &Args, length: Length) -> Result<()> {
     }
     println!("\n{}", report.join("\n"));
     println!("{} passed, {} failed", total.passed, total.failed);
-    if total.failed > 0 {
-        bail!("{} tests failed", total.failed)
-    } else {
-        Ok(())
-    }
+    if total.failed > 0 { bail!("{} tests failed", total.failed) } else { Ok(()) }
 }
 
 /// Builds everything before the first suite, so that the budgets are about testing.
 fn build(suites: &[Suite]) -> Result<()> {
     let begun = Instant::now();
     if suites.contains(&Suite::E2e) {
-        let packages = [
-            "--package",
-            "patchbay",
-            "--package",
-            "patchbay-builtin-tools",
-            "--package",
-            "patchbay-e2e",
-        ];
-        process::run(
-            cargo().arg("build").args(packages).arg("--bins"),
-            "cargo build",
-            BUILD_LIMIT,
-        )?;
+        let packages = ["--package", "patchbay", "--package", "patchbay-builtin-tools", "--package", "patchbay-e2e"];
+        process::run(cargo().arg("build").args(packages).arg("--bins"), "cargo build", BUILD_LIMIT)?;
     }
     for suite in suites.iter().filter(|suite| **suite != Suite::Doc) {
         let mut build = cargo();
-        build
-            .arg("test")
-            .args(suite.packages())
-            .args(["--no-run", "--all-targets"]);
+        build.arg("test").args(suite.packages()).args(["--no-run", "--all-targets"]);
         process::run(&mut build, "cargo test --no-run", BUILD_LIMIT)?;
     }
     println!("built in {}", duration(begun.elapsed()));
     Ok(())
 }
 
-fn run_suite(
-    runner: Runner,
-    suite: Suite,
-    args: &Args,
-    length: Length,
-    environment: &Environment,
-) -> Result<Counts> {
+fn run_suite(runner: Runner, suite: Suite, args: &Args, length: Length, environment: &Environment) -> Result<Counts> {
     let budget = suite.budget_minutes(length);
     println!("\nsuite {}: budget {budget} minutes", suite.name());
     let prepare = |command: &mut Command| {
@@ -172,11 +141,7 @@ fn run_suite(
 fn line(suite: Suite, length: Length, counts: Counts, used: Duration) -> String {
     let budget = suite.budget_minutes(length);
     let Counts { passed, failed } = counts;
-    let over = if used > Duration::from_secs(budget * 60) {
-        "  WARNING: over its budget"
-    } else {
-        ""
-    };
+    let over = if used > Duration::from_secs(budget * 60) { "  WARNING: over its budget" } else { "" };
     format!(
         "suite {:5} {passed:5} passed {failed:3} failed  {} of {budget} minutes{over}",
         suite.name(),

@@ -31,22 +31,12 @@ pub(crate) fn check() -> Result<()> {
     }
     let forbidden = forbidden();
     let mut git = Command::new("git");
-    git.args([
-        "ls-files",
-        "-z",
-        "--cached",
-        "--others",
-        "--exclude-standard",
-    ])
-    .current_dir(root());
+    git.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]).current_dir(root());
     let files = process::output(&mut git, "git ls-files", Duration::from_secs(60))?;
     let mut findings = Vec::new();
     for name in files.split('\0').filter(|name| !name.is_empty()) {
-        findings.extend(
-            findings_in(&root().join(name), &forbidden)?
-                .into_iter()
-                .map(|found| format!("{name}:{found}")),
-        );
+        findings
+            .extend(findings_in(&root().join(name), &forbidden)?.into_iter().map(|found| format!("{name}:{found}")));
     }
     ensure!(
         findings.is_empty(),
@@ -58,15 +48,9 @@ pub(crate) fn check() -> Result<()> {
 
 /// The fixed texts, and where this checkout and its owner's home happen to lie.
 fn forbidden() -> Vec<String> {
-    let fixed = FORBIDDEN
-        .iter()
-        .map(|(first, second)| format!("{first}{second}"));
-    let here = [Some(root().to_path_buf()), env::home_dir()]
-        .into_iter()
-        .flatten();
-    let here = here
-        .filter(|folder| folder.components().count() > 1)
-        .map(|folder| format!("{}/", folder.display()));
+    let fixed = FORBIDDEN.iter().map(|(first, second)| format!("{first}{second}"));
+    let here = [Some(root().to_path_buf()), env::home_dir()].into_iter().flatten();
+    let here = here.filter(|folder| folder.components().count() > 1).map(|folder| format!("{}/", folder.display()));
     fixed.chain(here).collect()
 }
 
@@ -80,12 +64,8 @@ fn findings_in(file: &Path, forbidden: &[String]) -> Result<Vec<String>> {
     let bytes = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
     let text = String::from_utf8_lossy(&bytes);
     let numbered = text.lines().enumerate();
-    let hits = numbered.filter_map(|(index, line)| {
-        Some((index, forbidden.iter().find(|text| stands_in(line, text))?))
-    });
-    Ok(hits
-        .map(|(index, text)| format!("{}: {text}", index + 1))
-        .collect())
+    let hits = numbered.filter_map(|(index, line)| Some((index, forbidden.iter().find(|text| stands_in(line, text))?)));
+    Ok(hits.map(|(index, text)| format!("{}: {text}", index + 1)).collect())
 }
 
 /// A path counts only where it begins, so that a longer path with the same words in the middle is left alone.

@@ -12,9 +12,7 @@ use anyhow::{Context, Result};
 
 /// The root folder of the checkout.
 pub(crate) fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("this package lies in a folder of the workspace")
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this package lies in a folder of the workspace")
 }
 
 /// Cargo's target folder, with whatever else we keep between runs.
@@ -32,18 +30,9 @@ pub(crate) fn target() -> PathBuf {
 pub(crate) fn cargo() -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(root());
-    let about_xtask = [
-        "CARGO_PKG_",
-        "CARGO_MANIFEST_",
-        "CARGO_BIN_",
-        "CARGO_CRATE_",
-        "CARGO_PRIMARY_",
-    ];
+    let about_xtask = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_"];
     for (name, _) in env::vars_os() {
-        if name
-            .to_str()
-            .is_some_and(|name| about_xtask.iter().any(|prefix| name.starts_with(prefix)))
-        {
+        if name.to_str().is_some_and(|name| about_xtask.iter().any(|prefix| name.starts_with(prefix))) {
             cargo.env_remove(name);
         }
     }
@@ -52,18 +41,13 @@ pub(crate) fn cargo() -> Command {
 
 /// The first program of this name in PATH.
 pub(crate) fn in_path(program: &str) -> Option<PathBuf> {
-    path_folders()
-        .into_iter()
-        .map(|folder| folder.join(program))
-        .find(|file| file.is_file())
+    path_folders().into_iter().map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 
 /// The folders of PATH, then those where system programs lie that PATH may lack.
 pub(crate) fn path_folders() -> Vec<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path)
-        .chain(["/usr/sbin", "/usr/local/sbin", "/sbin"].map(PathBuf::from))
-        .collect()
+    env::split_paths(&path).chain(["/usr/sbin", "/usr/local/sbin", "/sbin"].map(PathBuf::from)).collect()
 }
 
 /// A port of the loopback address that is free now.
@@ -76,9 +60,7 @@ pub(crate) fn free_port() -> Result<u16> {
 pub(crate) fn fingerprint(files: &[PathBuf]) -> Result<String> {
     let mut hasher = DefaultHasher::new();
     for file in files {
-        fs::read(file)
-            .with_context(|| format!("cannot read {}", file.display()))?
-            .hash(&mut hasher);
+        fs::read(file).with_context(|| format!("cannot read {}", file.display()))?.hash(&mut hasher);
     }
     Ok(format!("{:016x}", hasher.finish()))
 }
@@ -88,17 +70,11 @@ pub(crate) fn scratch(parent: &Path) -> Result<tempfile::TempDir> {
     fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
     for entry in fs::read_dir(parent)?.flatten() {
         let name = entry.file_name();
-        let pid = name
-            .to_str()
-            .and_then(|name| name.strip_prefix("run-"))
-            .and_then(|rest| rest.split('-').next());
+        let pid = name.to_str().and_then(|name| name.strip_prefix("run-")).and_then(|rest| rest.split('-').next());
         if pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
             let _ = fs::remove_dir_all(entry.path());
         }
     }
     let prefix = format!("run-{}-", std::process::id());
-    tempfile::Builder::new()
-        .prefix(&prefix)
-        .tempdir_in(parent)
-        .context("cannot make a scratch folder")
+    tempfile::Builder::new().prefix(&prefix).tempdir_in(parent).context("cannot make a scratch folder")
 }

@@ -50,35 +50,20 @@ impl Fleet {
         let folder = scratch(&target().join("bench"))?;
         let origin = Origin::start(bins)?;
         let nginx = Nginx::start(folder.path(), origin.port)?;
-        let mut patchbay = with_patchbay
-            .then(|| Patchbay::prepare(bins, folder.path(), &origin))
-            .transpose()?;
+        let mut patchbay = with_patchbay.then(|| Patchbay::prepare(bins, folder.path(), &origin)).transpose()?;
         if let Some(patchbay) = &mut patchbay {
             patchbay.start()?;
         }
-        Ok(Self {
-            patchbay,
-            nginx,
-            origin,
-            _folder: folder,
-        })
+        Ok(Self { patchbay, nginx, origin, _folder: folder })
     }
 
     /// Who there is to measure.
     pub(super) fn targets(&self) -> impl Iterator<Item = Target> {
-        [Target::Direct, Target::Nginx]
-            .into_iter()
-            .chain(self.patchbay.is_some().then_some(Target::Patchbay))
+        [Target::Direct, Target::Nginx].into_iter().chain(self.patchbay.is_some().then_some(Target::Patchbay))
     }
 
     /// Where requests to a target go, as the load client wants to hear it: the origin's path, or the toolset of Patchbay.
-    pub(super) fn place(
-        &self,
-        target: Target,
-        era: &str,
-        path: &str,
-        toolset: &str,
-    ) -> Result<Value> {
+    pub(super) fn place(&self, target: Target, era: &str, path: &str, toolset: &str) -> Result<Value> {
         let (port, path, bearer) = match target {
             Target::Direct => (self.origin.port, path.to_owned(), "pb_none"),
             Target::Nginx => (self.nginx.port(), path.to_owned(), "pb_none"),
@@ -87,9 +72,7 @@ impl Fleet {
                 (patchbay.port(), patchbay.path(toolset), patchbay.key())
             }
         };
-        Ok(
-            json!({"address": format!("127.0.0.1:{port}"), "path": path, "bearer": bearer, "era": era}),
-        )
+        Ok(json!({"address": format!("127.0.0.1:{port}"), "path": path, "bearer": bearer, "era": era}))
     }
 
     /// The processes of the proxy whose CPU time counts.
@@ -97,12 +80,7 @@ impl Fleet {
         match target {
             Target::Direct => Ok(vec![self.origin.server.pid()]),
             Target::Nginx => self.nginx.pids(),
-            Target::Patchbay => Ok(self
-                .patchbay
-                .as_ref()
-                .and_then(Patchbay::pid)
-                .into_iter()
-                .collect()),
+            Target::Patchbay => Ok(self.patchbay.as_ref().and_then(Patchbay::pid).into_iter().collect()),
         }
     }
 }
@@ -118,36 +96,18 @@ impl Origin {
     fn start(bins: &Path) -> Result<Self> {
         let program = bins.join("bench-origin");
         let mut command = Command::new(&program);
-        command
-            .args(["--port", "0"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped());
+        command.args(["--port", "0"]).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut server = Guard::start(&mut command, "the origin")?;
         let mut line = String::new();
-        let pipe = server
-            .child()
-            .stdout
-            .take()
-            .context("the pipe was asked for above")?;
+        let pipe = server.child().stdout.take().context("the pipe was asked for above")?;
         BufReader::new(pipe).read_line(&mut line)?;
-        let port = line
-            .trim()
-            .parse()
-            .context("the origin did not tell its port")?;
-        Ok(Self {
-            server,
-            program,
-            port,
-        })
+        let port = line.trim().parse().context("the origin did not tell its port")?;
+        Ok(Self { server, program, port })
     }
 
     /// The command that serves the same over standard streams.
     pub(super) fn stdio_command(&self) -> Vec<String> {
-        vec![
-            self.program.display().to_string(),
-            "--stdio".to_owned(),
-            "legacy".to_owned(),
-        ]
+        vec![self.program.display().to_string(), "--stdio".to_owned(), "legacy".to_owned()]
     }
 
     /// The address of one of its servers.

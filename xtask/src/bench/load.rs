@@ -37,54 +37,34 @@ pub(super) struct Measure {
 
 impl Load {
     pub(super) fn new(bins: &Path) -> Self {
-        Self {
-            program: bins.join("bench-load"),
-        }
+        Self { program: bins.join("bench-load") }
     }
 
     /// Runs a job to its end; wrong answers make it fail.
     pub(super) fn measure(&self, job: &Value) -> Result<Measure> {
         let measure: Measure = self.run(job)?;
         let error = measure.first_error.as_deref().unwrap_or_default();
-        ensure!(
-            measure.errors == 0,
-            "{} of the answers were wrong, the first one so: {error}",
-            measure.errors
-        );
+        ensure!(measure.errors == 0, "{} of the answers were wrong, the first one so: {error}", measure.errors);
         ensure!(measure.requests > 0, "nothing was answered");
         Ok(measure)
     }
 
     /// Runs a job to its end.
     pub(super) fn run<T: DeserializeOwned>(&self, job: &Value) -> Result<T> {
-        let text = process::output(
-            Command::new(&self.program).arg(job.to_string()),
-            "the load client",
-            LIMIT,
-        )
-        .with_context(|| format!("the job was {job}"))?;
+        let text = process::output(Command::new(&self.program).arg(job.to_string()), "the load client", LIMIT)
+            .with_context(|| format!("the job was {job}"))?;
         serde_json::from_str(&text).context("the load client's report is not as expected")
     }
 
     /// Starts a job that holds what it opened; it lets go when the guard is dropped.
     pub(super) fn hold(&self, job: &Value) -> Result<Guard> {
         let mut command = Command::new(&self.program);
-        command
-            .arg(job.to_string())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
+        command.arg(job.to_string()).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut guard = Guard::start(&mut command, "the load client")?;
-        let pipe = guard
-            .child()
-            .stdout
-            .take()
-            .context("the pipe was asked for above")?;
+        let pipe = guard.child().stdout.take().context("the pipe was asked for above")?;
         let mut line = String::new();
         BufReader::new(pipe).read_line(&mut line)?;
-        ensure!(
-            line.starts_with("{\"held\":"),
-            "the sessions could not be opened; the reason stands above"
-        );
+        ensure!(line.starts_with("{\"held\":"), "the sessions could not be opened; the reason stands above");
         Ok(guard)
     }
 }
@@ -108,18 +88,8 @@ impl Measure {
 
 impl fmt::Display for Measure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            rps,
-            p50_us,
-            p95_us,
-            p99_us,
-            cpu_us_per_request: cpu,
-            ..
-        } = self;
-        write!(
-            f,
-            "{rps:9.0}/s  p50 {p50_us:8.1}  p95 {p95_us:8.1}  p99 {p99_us:8.1} µs  cpu {cpu:7.2} µs"
-        )
+        let Self { rps, p50_us, p95_us, p99_us, cpu_us_per_request: cpu, .. } = self;
+        write!(f, "{rps:9.0}/s  p50 {p50_us:8.1}  p95 {p95_us:8.1}  p99 {p99_us:8.1} µs  cpu {cpu:7.2} µs")
     }
 }
 

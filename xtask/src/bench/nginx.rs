@@ -30,28 +30,17 @@ impl Nginx {
         if in_path("nginx").is_none() {
             apt::install(&["nginx"], "nginx, beside which Patchbay is measured,")?;
         }
-        let program = in_path("nginx")
-            .context("nginx is still not in PATH after its package was installed")?;
+        let program = in_path("nginx").context("nginx is still not in PATH after its package was installed")?;
         let port = free_port()?;
         let config = folder.join("nginx.conf");
         fs::write(&config, configuration(folder, port, origin))?;
         let mut command = Command::new(program);
-        command
-            .arg("-p")
-            .arg(folder)
-            .arg("-e")
-            .arg(folder.join("nginx.log"))
-            .arg("-c")
-            .arg(&config);
+        command.arg("-p").arg(folder).arg("-e").arg(folder.join("nginx.log")).arg("-c").arg(&config);
         let mut server = Guard::start(command.stdin(Stdio::null()), "nginx")?;
         let end = Instant::now() + LIMIT;
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
             server.check_alive()?;
-            ensure!(
-                Instant::now() < end,
-                "nginx took no connections within {} seconds",
-                LIMIT.as_secs()
-            );
+            ensure!(Instant::now() < end, "nginx took no connections within {} seconds", LIMIT.as_secs());
             process::pause()?;
         }
         Ok(Self { server, port })
@@ -74,21 +63,12 @@ impl Nginx {
 
 fn parent(pid: u32) -> Option<u32> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(')')?
-        .1
-        .split_whitespace()
-        .nth(1)?
-        .parse()
-        .ok()
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
 
 /// What an operator who knows nginx would write: connections kept on both sides, no log, answers never on disk.
 fn configuration(folder: &Path, port: u16, origin: u16) -> String {
-    let user = if geteuid().is_root() {
-        "user root;"
-    } else {
-        ""
-    };
+    let user = if geteuid().is_root() { "user root;" } else { "" };
     let folder = folder.display();
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|kind| format!("    {kind}_temp_path {folder}/nginx-{kind};\n"))

@@ -43,30 +43,15 @@ impl Patchbay {
     pub(super) fn prepare(bins: &Path, folder: &Path, origin: &Origin) -> Result<Self> {
         let (port, operations) = (free_port()?, free_port()?);
         let (config, tenant) = (folder.join("patchbay.yaml"), folder.join("bench.yaml"));
-        fs::write(
-            &config,
-            configuration(folder, port, operations, &origin.stdio_command()[0]),
-        )?;
+        fs::write(&config, configuration(folder, port, operations, &origin.stdio_command()[0]))?;
         fs::write(&tenant, tenant_file(origin))?;
         let log = folder.join("patchbay.log");
-        let mut patchbay = Self {
-            program: bins.join("patchbay"),
-            config,
-            log,
-            port,
-            key: String::new(),
-            server: None,
-        };
-        process::output(
-            patchbay.command("apply").arg("-f").arg(&tenant),
-            "patchbay apply",
-            LIMIT,
-        )?;
+        let mut patchbay = Self { program: bins.join("patchbay"), config, log, port, key: String::new(), server: None };
+        process::output(patchbay.command("apply").arg("-f").arg(&tenant), "patchbay apply", LIMIT)?;
         let mut create = patchbay.command("key");
         create.args(["create", "--tenant", "bench", "--label", "bench", "--json"]);
         let text = process::output(&mut create, "patchbay key create", LIMIT)?;
-        let made: NewKey = serde_json::from_str(&text)
-            .context("`patchbay key create --json` did not tell the key")?;
+        let made: NewKey = serde_json::from_str(&text).context("`patchbay key create --json` did not tell the key")?;
         patchbay.key = made.key;
         Ok(patchbay)
     }
@@ -76,23 +61,13 @@ impl Patchbay {
         let arguments = self.serve_command();
         let mut command = Command::new(&arguments[0]);
         let log = fs::File::create(&self.log)?;
-        command
-            .args(&arguments[1..])
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log);
+        command.args(&arguments[1..]).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let server = self.server.insert(Guard::start(&mut command, "Patchbay")?);
         let end = Instant::now() + LIMIT;
         while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            let said =
-                || process::tail(&fs::read_to_string(&self.log).unwrap_or_default()).to_owned();
+            let said = || process::tail(&fs::read_to_string(&self.log).unwrap_or_default()).to_owned();
             server.check_alive().with_context(said)?;
-            ensure!(
-                Instant::now() < end,
-                "Patchbay took no connections in {} seconds: {}",
-                LIMIT.as_secs(),
-                said()
-            );
+            ensure!(Instant::now() < end, "Patchbay took no connections in {} seconds: {}", LIMIT.as_secs(), said());
             process::pause()?;
         }
         Ok(())
@@ -105,15 +80,8 @@ impl Patchbay {
 
     /// The command line that serves.
     pub(super) fn serve_command(&self) -> Vec<String> {
-        let words = [
-            self.program.display().to_string(),
-            "serve".into(),
-            "--config".into(),
-        ];
-        words
-            .into_iter()
-            .chain([self.config.display().to_string()])
-            .collect()
+        let words = [self.program.display().to_string(), "serve".into(), "--config".into()];
+        words.into_iter().chain([self.config.display().to_string()]).collect()
     }
 
     /// The path of a toolset.
@@ -182,8 +150,6 @@ fn tenant_file(origin: &Origin) -> String {
     for name in ["legacy", "modern", "stdio"] {
         text += &format!("  {name}:\n    servers: [{name}]\n    prefix: never\n");
     }
-    let lists: Vec<String> = (0..LIST_SERVERS)
-        .map(|number| format!("list{number}"))
-        .collect();
+    let lists: Vec<String> = (0..LIST_SERVERS).map(|number| format!("list{number}")).collect();
     text + &format!("  lists:\n    servers: [{}]\n", lists.join(", "))
 }

@@ -15,10 +15,7 @@ const REST_KIB_MAX: f64 = 20.0 * 1024.0;
 const SESSION_KIB_MAX: f64 = 8.0;
 const START_MS_MAX: f64 = 25.0;
 /// A call to a server over standard streams has no row of nginx; it is held against nginx's row of the same width.
-const STDIO_YARDSTICKS: [(&str, &str); 2] = [
-    ("stdio-1", "small-legacy-1"),
-    ("stdio-64", "small-legacy-64"),
-];
+const STDIO_YARDSTICKS: [(&str, &str); 2] = [("stdio-1", "small-legacy-1"), ("stdio-64", "small-legacy-64")];
 
 /// All numbers of a run.
 #[derive(Default, Serialize)]
@@ -49,47 +46,25 @@ struct Verdict {
 
 impl Row {
     pub(super) fn new(scenario: &Scenario, target: Target, measure: Measure) -> Self {
-        Self {
-            scenario: scenario.name,
-            target,
-            measure,
-            aims: scenario.aims,
-        }
+        Self { scenario: scenario.name, target, measure, aims: scenario.aims }
     }
 }
 
 impl Report {
     fn find(&self, scenario: &str, target: Target) -> Option<&Measure> {
-        self.rows
-            .iter()
-            .find(|row| row.scenario == scenario && row.target == target)
-            .map(|row| &row.measure)
+        self.rows.iter().find(|row| row.scenario == scenario && row.target == target).map(|row| &row.measure)
     }
 
     fn yardstick(&self, scenario: &str) -> Option<&Measure> {
-        let other = STDIO_YARDSTICKS
-            .iter()
-            .find(|(name, _)| *name == scenario)
-            .map_or(scenario, |(_, other)| other);
+        let other = STDIO_YARDSTICKS.iter().find(|(name, _)| *name == scenario).map_or(scenario, |(_, other)| other);
         self.find(other, Target::Nginx)
     }
 
     fn verdicts(&self) -> Vec<Verdict> {
-        let patchbay = self
-            .rows
-            .iter()
-            .filter(|row| row.target == Target::Patchbay);
+        let patchbay = self.rows.iter().filter(|row| row.target == Target::Patchbay);
         let mut all: Vec<Verdict> = patchbay.flat_map(|row| self.verdicts_on(row)).collect();
-        for memory in self
-            .memory
-            .iter()
-            .filter(|memory| memory.target == Target::Patchbay)
-        {
-            all.push(Verdict::at_most(
-                "KiB resident at rest",
-                memory.rest_kib as f64,
-                REST_KIB_MAX,
-            ));
+        for memory in self.memory.iter().filter(|memory| memory.target == Target::Patchbay) {
+            all.push(Verdict::at_most("KiB resident at rest", memory.rest_kib as f64, REST_KIB_MAX));
             for (sessions, kib) in &memory.with_sessions_kib {
                 let each = kib.saturating_sub(memory.rest_kib) as f64 / *sessions as f64;
                 let what = format!("KiB for each of {sessions} sessions, its connection included");
@@ -98,11 +73,7 @@ impl Report {
         }
         if !self.start_us.is_empty() {
             let middle = median(self.start_us.iter().map(|us| *us as f64 / 1000.0).collect());
-            all.push(Verdict::at_most(
-                "ms from start to the first answered list",
-                middle,
-                START_MS_MAX,
-            ));
+            all.push(Verdict::at_most("ms from start to the first answered list", middle, START_MS_MAX));
         }
         all
     }
@@ -113,11 +84,7 @@ impl Report {
         let direct = self.find(name, Target::Direct);
         let cpu = row.aims.cpu_of_nginx_max.zip(nginx).map(|(bound, nginx)| {
             let ratio = row.measure.cpu_us_per_request / nginx.cpu_us_per_request;
-            Verdict::at_most(
-                &format!("{name}: CPU per request, times nginx"),
-                ratio,
-                bound,
-            )
+            Verdict::at_most(&format!("{name}: CPU per request, times nginx"), ratio, bound)
         });
         let rate = row.aims.rate_of_nginx_min.zip(nginx).map(|(bound, nginx)| {
             let ratio = row.measure.rps / nginx.rps;
@@ -128,38 +95,21 @@ impl Report {
                 at_least: true,
             }
         });
-        let added = row
-            .aims
-            .added_p50_us_max
-            .zip(direct)
-            .map(|(bound, direct)| {
-                let added = row.measure.p50_us - direct.p50_us;
-                Verdict::at_most(
-                    &format!("{name}: µs added to the median over direct"),
-                    added,
-                    bound,
-                )
-            });
+        let added = row.aims.added_p50_us_max.zip(direct).map(|(bound, direct)| {
+            let added = row.measure.p50_us - direct.p50_us;
+            Verdict::at_most(&format!("{name}: µs added to the median over direct"), added, bound)
+        });
         [cpu, rate, added].into_iter().flatten().collect()
     }
 }
 
 impl Verdict {
     fn at_most(what: &str, found: f64, bound: f64) -> Self {
-        Self {
-            what: what.to_owned(),
-            found,
-            bound,
-            at_least: false,
-        }
+        Self { what: what.to_owned(), found, bound, at_least: false }
     }
 
     fn is_met(&self) -> bool {
-        if self.at_least {
-            self.found >= self.bound
-        } else {
-            self.found <= self.bound
-        }
+        if self.at_least { self.found >= self.bound } else { self.found <= self.bound }
     }
 }
 
@@ -180,49 +130,19 @@ impl fmt::Display for Report {
             "p50 added"
         )?;
         for row in &self.rows {
-            let Measure {
-                rps,
-                p50_us,
-                p95_us,
-                p99_us,
-                cpu_us_per_request: cpu,
-                ..
-            } = &row.measure;
-            write!(
-                f,
-                "{:18} {:8} {rps:9.0} {p50_us:8.1} {p95_us:8.1} {p99_us:8.1}",
-                row.scenario,
-                row.target.name()
-            )?;
+            let Measure { rps, p50_us, p95_us, p99_us, cpu_us_per_request: cpu, .. } = &row.measure;
+            write!(f, "{:18} {:8} {rps:9.0} {p50_us:8.1} {p95_us:8.1} {p99_us:8.1}", row.scenario, row.target.name())?;
             if row.target == Target::Direct {
                 writeln!(f)?;
                 continue;
             }
             let nginx = self.yardstick(row.scenario);
-            let ratio = |number: fn(&Measure) -> f64| {
-                nginx.map(|nginx| number(&row.measure) / number(nginx))
-            };
-            let added = self
-                .find(row.scenario, Target::Direct)
-                .map(|direct| p50_us - direct.p50_us);
-            let (cpu_ratio, rate) = (
-                ratio(|measure| measure.cpu_us_per_request),
-                ratio(|measure| measure.rps),
-            );
-            writeln!(
-                f,
-                " {cpu:9.2} {:>9} {:>9} {:>9}",
-                two(cpu_ratio),
-                two(rate),
-                two(added)
-            )?;
+            let ratio = |number: fn(&Measure) -> f64| nginx.map(|nginx| number(&row.measure) / number(nginx));
+            let added = self.find(row.scenario, Target::Direct).map(|direct| p50_us - direct.p50_us);
+            let (cpu_ratio, rate) = (ratio(|measure| measure.cpu_us_per_request), ratio(|measure| measure.rps));
+            writeln!(f, " {cpu:9.2} {:>9} {:>9} {:>9}", two(cpu_ratio), two(rate), two(added))?;
         }
-        for Memory {
-            target,
-            rest_kib,
-            with_sessions_kib,
-        } in &self.memory
-        {
+        for Memory { target, rest_kib, with_sessions_kib } in &self.memory {
             write!(f, "\nmemory of {}: {rest_kib} KiB at rest", target.name())?;
             for (sessions, kib) in with_sessions_kib {
                 let each = kib.saturating_sub(*rest_kib) as f64 / *sessions as f64;
@@ -231,20 +151,9 @@ impl fmt::Display for Report {
         }
         writeln!(f, "\n")?;
         for verdict in self.verdicts() {
-            let Verdict {
-                what,
-                found,
-                bound,
-                at_least,
-            } = &verdict;
-            let (met, side) = (
-                if verdict.is_met() {
-                    "met    "
-                } else {
-                    "NOT MET"
-                },
-                if *at_least { ">=" } else { "<=" },
-            );
+            let Verdict { what, found, bound, at_least } = &verdict;
+            let (met, side) =
+                (if verdict.is_met() { "met    " } else { "NOT MET" }, if *at_least { ">=" } else { "<=" });
             writeln!(f, "{met} {what}: {found:.2} (aim {side} {bound})")?;
         }
         Ok(())

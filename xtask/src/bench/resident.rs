@@ -38,14 +38,8 @@ pub(super) fn memory(fleet: &mut Fleet, load: &Load) -> Result<Vec<Memory>> {
         patchbay.stop();
         patchbay.start()?;
     }
-    let targets: Vec<Target> = fleet
-        .targets()
-        .filter(|target| *target != Target::Direct)
-        .collect();
-    targets
-        .into_iter()
-        .map(|target| of_target(fleet, load, target))
-        .collect()
+    let targets: Vec<Target> = fleet.targets().filter(|target| *target != Target::Direct).collect();
+    targets.into_iter().map(|target| of_target(fleet, load, target)).collect()
 }
 
 fn of_target(fleet: &Fleet, load: &Load, target: Target) -> Result<Memory> {
@@ -65,34 +59,19 @@ fn of_target(fleet: &Fleet, load: &Load, target: Target) -> Result<Memory> {
         thread::sleep(SETTLE);
         process::check_interrupted()?;
         let kib = resident_kib(&pids)?;
-        println!(
-            "{MEMORY}: {:8} {rest_kib} KiB at rest, {kib} KiB with {sessions} sessions",
-            target.name()
-        );
+        println!("{MEMORY}: {:8} {rest_kib} KiB at rest, {kib} KiB with {sessions} sessions", target.name());
         with_sessions_kib.push((sessions, kib));
     }
-    Ok(Memory {
-        target,
-        rest_kib,
-        with_sessions_kib,
-    })
+    Ok(Memory { target, rest_kib, with_sessions_kib })
 }
 
 /// The sum over the processes; pages that nginx's workers share count for each of them.
 fn resident_kib(pids: &[u32]) -> Result<u64> {
     let of = |pid: &u32| {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-        status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))?
-            .split_whitespace()
-            .next()?
-            .parse::<u64>()
-            .ok()
+        status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.split_whitespace().next()?.parse::<u64>().ok()
     };
-    pids.iter()
-        .map(|pid| of(pid).with_context(|| format!("process {pid} is gone")))
-        .sum()
+    pids.iter().map(|pid| of(pid).with_context(|| format!("process {pid} is gone"))).sum()
 }
 
 #[derive(Deserialize)]
@@ -109,16 +88,9 @@ pub(super) fn start(fleet: &mut Fleet, load: &Load) -> Result<Vec<u64>> {
         }
         None => return Ok(Vec::new()),
     };
-    let command = fleet
-        .patchbay
-        .as_ref()
-        .map(|patchbay| patchbay.serve_command())
-        .unwrap_or_default();
+    let command = fleet.patchbay.as_ref().map(|patchbay| patchbay.serve_command()).unwrap_or_default();
     let job = json!({"mode": "start", "command": command, "target": place, "tries": STARTS});
     let starts: Starts = load.run(&job)?;
-    println!(
-        "{START}: first answers after {:?} µs",
-        starts.first_answer_us
-    );
+    println!("{START}: first answers after {:?} µs", starts.first_answer_us);
     Ok(starts.first_answer_us)
 }

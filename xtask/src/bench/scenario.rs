@@ -43,26 +43,11 @@ pub(super) struct Aims {
     pub(super) added_p50_us_max: Option<f64>,
 }
 
-const NONE: Aims = Aims {
-    cpu_of_nginx_max: None,
-    rate_of_nginx_min: None,
-    added_p50_us_max: None,
-};
-const SMALL_ALONE: Aims = Aims {
-    cpu_of_nginx_max: Some(2.0),
-    added_p50_us_max: Some(100.0),
-    ..NONE
-};
-const SMALL_CROWD: Aims = Aims {
-    cpu_of_nginx_max: Some(2.0),
-    rate_of_nginx_min: Some(0.55),
-    ..NONE
-};
+const NONE: Aims = Aims { cpu_of_nginx_max: None, rate_of_nginx_min: None, added_p50_us_max: None };
+const SMALL_ALONE: Aims = Aims { cpu_of_nginx_max: Some(2.0), added_p50_us_max: Some(100.0), ..NONE };
+const SMALL_CROWD: Aims = Aims { cpu_of_nginx_max: Some(2.0), rate_of_nginx_min: Some(0.55), ..NONE };
 
-const SMALL: Act = Act::Call {
-    tool: "small",
-    bytes_min: 200,
-};
+const SMALL: Act = Act::Call { tool: "small", bytes_min: 200 };
 const LEGACY: Scenario = Scenario {
     name: "small-legacy-1",
     era: "legacy",
@@ -72,54 +57,27 @@ const LEGACY: Scenario = Scenario {
     connections: 1,
     aims: SMALL_ALONE,
 };
-const MODERN: Scenario = Scenario {
-    name: "small-modern-1",
-    era: "modern",
-    path: "/modern/calls",
-    toolset: "modern",
-    ..LEGACY
-};
+const MODERN: Scenario =
+    Scenario { name: "small-modern-1", era: "modern", path: "/modern/calls", toolset: "modern", ..LEGACY };
 
 /// All of them, in order.
 pub(super) const SCENARIOS: [Scenario; 10] = [
     LEGACY,
-    Scenario {
-        name: "small-legacy-64",
-        connections: 64,
-        aims: SMALL_CROWD,
-        ..LEGACY
-    },
+    Scenario { name: "small-legacy-64", connections: 64, aims: SMALL_CROWD, ..LEGACY },
     MODERN,
-    Scenario {
-        name: "small-modern-64",
-        connections: 64,
-        aims: SMALL_CROWD,
-        ..MODERN
-    },
+    Scenario { name: "small-modern-64", connections: 64, aims: SMALL_CROWD, ..MODERN },
     Scenario {
         name: "big-legacy-16",
-        act: Act::Call {
-            tool: "big",
-            bytes_min: 64 * 1024,
-        },
+        act: Act::Call { tool: "big", bytes_min: 64 * 1024 },
         connections: 16,
-        aims: Aims {
-            cpu_of_nginx_max: Some(1.5),
-            ..NONE
-        },
+        aims: Aims { cpu_of_nginx_max: Some(1.5), ..NONE },
         ..LEGACY
     },
     Scenario {
         name: "big-modern-16",
-        act: Act::Call {
-            tool: "big",
-            bytes_min: 64 * 1024,
-        },
+        act: Act::Call { tool: "big", bytes_min: 64 * 1024 },
         connections: 16,
-        aims: Aims {
-            cpu_of_nginx_max: Some(1.5),
-            ..NONE
-        },
+        aims: Aims { cpu_of_nginx_max: Some(1.5), ..NONE },
         ..MODERN
     },
     Scenario {
@@ -128,37 +86,18 @@ pub(super) const SCENARIOS: [Scenario; 10] = [
         toolset: "lists",
         act: Act::List { tools: 100 },
         connections: 16,
-        aims: Aims {
-            cpu_of_nginx_max: Some(0.8),
-            ..NONE
-        },
+        aims: Aims { cpu_of_nginx_max: Some(0.8), ..NONE },
         ..LEGACY
     },
     Scenario {
         name: "session-storm-16",
         act: Act::Storm,
         connections: 16,
-        aims: Aims {
-            cpu_of_nginx_max: Some(2.0),
-            ..NONE
-        },
+        aims: Aims { cpu_of_nginx_max: Some(2.0), ..NONE },
         ..LEGACY
     },
-    Scenario {
-        name: "stdio-1",
-        toolset: "stdio",
-        act: Act::StdioCall,
-        aims: NONE,
-        ..LEGACY
-    },
-    Scenario {
-        name: "stdio-64",
-        toolset: "stdio",
-        act: Act::StdioCall,
-        connections: 64,
-        aims: NONE,
-        ..LEGACY
-    },
+    Scenario { name: "stdio-1", toolset: "stdio", act: Act::StdioCall, aims: NONE, ..LEGACY },
+    Scenario { name: "stdio-64", toolset: "stdio", act: Act::StdioCall, connections: 64, aims: NONE, ..LEGACY },
 ];
 
 impl Scenario {
@@ -179,15 +118,11 @@ impl Scenario {
             Act::StdioCall => json!({"call": {"tool": "small", "bytes_min": 200}}),
         };
         if matches!((&self.act, target), (Act::StdioCall, Target::Direct)) {
-            return Ok(
-                json!({"mode": "stdio", "command": fleet.origin.stdio_command(), "act": act,
-                "in_flight": self.connections, "warmup_ms": warmup_ms, "window_ms": window_ms}),
-            );
+            return Ok(json!({"mode": "stdio", "command": fleet.origin.stdio_command(), "act": act,
+                "in_flight": self.connections, "warmup_ms": warmup_ms, "window_ms": window_ms}));
         }
         let place = fleet.place(target, self.era, self.path, self.toolset)?;
-        Ok(
-            json!({"mode": "http", "target": place, "act": act, "connections": self.connections,
-            "warmup_ms": warmup_ms, "window_ms": window_ms, "pids": fleet.pids(target)?}),
-        )
+        Ok(json!({"mode": "http", "target": place, "act": act, "connections": self.connections,
+            "warmup_ms": warmup_ms, "window_ms": window_ms, "pids": fleet.pids(target)?}))
     }
 }

@@ -26,10 +26,7 @@ const ENVIRONMENTS: [(&str, &str); 3] = [
 ];
 
 pub(super) fn prepare() -> Result<Environment> {
-    ENVIRONMENTS
-        .iter()
-        .map(|(variable, name)| Ok((*variable, environment(name)?.into())))
-        .collect()
+    ENVIRONMENTS.iter().map(|(variable, name)| Ok((*variable, environment(name)?.into()))).collect()
 }
 
 /// The Python executable of the environment.
@@ -37,39 +34,17 @@ fn environment(name: &str) -> Result<PathBuf> {
     let requirements = workspace::root().join(format!("tests/clients/python/{name}.txt"));
     let folder = workspace::target().join(format!("e2e-py-{name}"));
     let python = folder.join("bin/python");
-    let (mark, wanted) = (
-        folder.join("installed"),
-        workspace::fingerprint(std::slice::from_ref(&requirements))?,
-    );
-    if fs::read_to_string(&mark).is_ok_and(|found| found == wanted)
-        && succeeds(&python, "import mcp")?
-    {
+    let (mark, wanted) = (folder.join("installed"), workspace::fingerprint(std::slice::from_ref(&requirements))?);
+    if fs::read_to_string(&mark).is_ok_and(|found| found == wanted) && succeeds(&python, "import mcp")? {
         return Ok(python);
     }
     println!("installing the Python packages of tests/clients/python/{name}.txt (once)");
     let _ = fs::remove_dir_all(&folder);
     let mut venv = Command::new(base_python()?);
-    process::output(
-        venv.args(["-m", "venv"]).arg(&folder),
-        "python3 -m venv",
-        INSTALL_LIMIT,
-    )?;
+    process::output(venv.args(["-m", "venv"]).arg(&folder), "python3 -m venv", INSTALL_LIMIT)?;
     let mut pip = Command::new(&python);
-    pip.args([
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--no-input",
-        "--disable-pip-version-check",
-        "-r",
-    ])
-    .arg(&requirements);
-    process::output(
-        &mut pip,
-        &format!("pip install of {name}.txt"),
-        INSTALL_LIMIT,
-    )?;
+    pip.args(["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check", "-r"]).arg(&requirements);
+    process::output(&mut pip, &format!("pip install of {name}.txt"), INSTALL_LIMIT)?;
     fs::write(&mark, wanted).with_context(|| format!("cannot write {}", mark.display()))?;
     Ok(python)
 }
@@ -79,27 +54,16 @@ fn base_python() -> Result<PathBuf> {
     if let Some(found) = find_python()? {
         return Ok(found);
     }
-    apt::install(
-        &["python3", "python3-venv"],
-        "Python 3.10 or newer with its venv module",
-    )?;
-    find_python()?.context("python3 and python3-venv were installed, but no Python from 3.10 on can make virtual environments")
+    apt::install(&["python3", "python3-venv"], "Python 3.10 or newer with its venv module")?;
+    find_python()?
+        .context("python3 and python3-venv were installed, but no Python from 3.10 on can make virtual environments")
 }
 
 fn find_python() -> Result<Option<PathBuf>> {
-    let names = [
-        "python3",
-        "python3.13",
-        "python3.12",
-        "python3.11",
-        "python3.10",
-    ];
+    let names = ["python3", "python3.13", "python3.12", "python3.11", "python3.10"];
     let system = Some(PathBuf::from("/usr/bin/python3"));
     for python in names.into_iter().map(in_path).chain([system]).flatten() {
-        if succeeds(
-            &python,
-            "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))",
-        )? {
+        if succeeds(&python, "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))")? {
             return Ok(Some(python));
         }
     }
@@ -107,9 +71,5 @@ fn find_python() -> Result<Option<PathBuf>> {
 }
 
 fn succeeds(python: &Path, code: &str) -> Result<bool> {
-    process::succeeds(
-        Command::new(python).args(["-c", code]),
-        "python3",
-        LOOK_LIMIT,
-    )
+    process::succeeds(Command::new(python).args(["-c", code]), "python3", LOOK_LIMIT)
 }

@@ -47,11 +47,7 @@ impl Postgres {
             let port = workspace::free_port()?;
             match serve(&programs, owner.as_ref(), folder.path(), port) {
                 Ok(server) => {
-                    return Ok(Self {
-                        _server: server,
-                        _folder: folder,
-                        port,
-                    });
+                    return Ok(Self { _server: server, _folder: folder, port });
                 }
                 Err(error) if attempts == 0 => return Err(error),
                 Err(_) => process::check_interrupted()?,
@@ -70,44 +66,23 @@ fn programs() -> Result<PathBuf> {
     if let Some(found) = find_programs() {
         return Ok(found);
     }
-    apt::install(
-        &["postgresql"],
-        "PostgreSQL (its programs postgres and initdb)",
-    )?;
-    find_programs().context(
-        "the package postgresql was installed, but postgres and initdb were not found after it",
-    )
+    apt::install(&["postgresql"], "PostgreSQL (its programs postgres and initdb)")?;
+    find_programs().context("the package postgresql was installed, but postgres and initdb were not found after it")
 }
 
 fn find_programs() -> Option<PathBuf> {
-    let complete =
-        |folder: &PathBuf| folder.join("postgres").is_file() && folder.join("initdb").is_file();
-    workspace::path_folders()
-        .into_iter()
-        .chain(packaged())
-        .find(complete)
+    let complete = |folder: &PathBuf| folder.join("postgres").is_file() && folder.join("initdb").is_file();
+    workspace::path_folders().into_iter().chain(packaged()).find(complete)
 }
 
 /// Where distributions put the programs that are not in PATH, the newest version first.
 fn packaged() -> Vec<PathBuf> {
-    let mut versions: Vec<_> = fs::read_dir("/usr/lib/postgresql")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|e| e.path())
-        .collect();
-    let number = |folder: &PathBuf| {
-        folder
-            .file_name()
-            .and_then(|n| n.to_str()?.parse::<u32>().ok())
-    };
+    let mut versions: Vec<_> =
+        fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten().map(|e| e.path()).collect();
+    let number = |folder: &PathBuf| folder.file_name().and_then(|n| n.to_str()?.parse::<u32>().ok());
     versions.sort_by_key(|folder| std::cmp::Reverse(number(folder)));
     let others = ["/usr/local/pgsql", "/usr/lib/postgres", "/usr/pgsql"].map(PathBuf::from);
-    versions
-        .into_iter()
-        .chain(others)
-        .map(|folder| folder.join("bin"))
-        .collect()
+    versions.into_iter().chain(others).map(|folder| folder.join("bin")).collect()
 }
 
 /// Whom the server runs as; PostgreSQL refuses to run as root.
@@ -120,9 +95,7 @@ fn owner() -> Result<Option<User>> {
             return Ok(Some(user));
         }
     }
-    bail!(
-        "PostgreSQL does not run as root, and there is no user postgres or nobody; run this as an ordinary user"
-    )
+    bail!("PostgreSQL does not run as root, and there is no user postgres or nobody; run this as an ordinary user")
 }
 
 /// A folder that the owner can reach and write: below the target folder, or, where that is closed to others, below the
@@ -133,21 +106,10 @@ fn folder(parent: &Path, owner: Option<&User>) -> Result<TempDir> {
     };
     for parent in [parent, &std::env::temp_dir().join("patchbay-e2e")] {
         let folder = workspace::scratch(parent)?;
-        chown(
-            folder.path(),
-            Some(user.uid.as_raw()),
-            Some(user.gid.as_raw()),
-        )?;
+        chown(folder.path(), Some(user.uid.as_raw()), Some(user.gid.as_raw()))?;
         let mut probe = Command::new("/bin/sh");
-        probe
-            .args(["-c", "cd \"$1\" && : > probe && rm probe", "sh"])
-            .arg(folder.path())
-            .current_dir("/");
-        if process::succeeds(
-            as_owner(&mut probe, owner),
-            "a look at the data folder",
-            LIMIT,
-        )? {
+        probe.args(["-c", "cd \"$1\" && : > probe && rm probe", "sh"]).arg(folder.path()).current_dir("/");
+        if process::succeeds(as_owner(&mut probe, owner), "a look at the data folder", LIMIT)? {
             return Ok(folder);
         }
     }
@@ -160,14 +122,7 @@ fn folder(parent: &Path, owner: Option<&User>) -> Result<TempDir> {
 
 fn initdb(programs: &Path, owner: Option<&User>, folder: &Path) -> Result<()> {
     let mut initdb = Command::new(programs.join("initdb"));
-    initdb.args([
-        "--auth=trust",
-        "--username=postgres",
-        "--encoding=UTF8",
-        "--locale=C",
-        "--no-sync",
-        "-D",
-    ]);
+    initdb.args(["--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", "--no-sync", "-D"]);
     initdb.arg(folder.join("data")).current_dir(folder);
     process::output(as_owner(&mut initdb, owner), "initdb", LIMIT)?;
     Ok(())
@@ -177,10 +132,7 @@ fn initdb(programs: &Path, owner: Option<&User>, folder: &Path) -> Result<()> {
 fn serve(programs: &Path, owner: Option<&User>, folder: &Path, port: u16) -> Result<Guard> {
     let log = folder.join("postgres.log");
     let mut command = Command::new(programs.join("postgres"));
-    command
-        .arg("-D")
-        .arg(folder.join("data"))
-        .current_dir(folder);
+    command.arg("-D").arg(folder.join("data")).current_dir(folder);
     for setting in [
         &format!("port={port}"),
         "listen_addresses=127.0.0.1",
@@ -194,24 +146,14 @@ fn serve(programs: &Path, owner: Option<&User>, folder: &Path, port: u16) -> Res
     ] {
         command.args(["-c", setting]);
     }
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(File::create(&log)?);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log)?);
     // SIGTERM would wait for the clients to leave.
-    let mut server =
-        Guard::start_ended_by(Signal::SIGINT, as_owner(&mut command, owner), "PostgreSQL")?;
+    let mut server = Guard::start_ended_by(Signal::SIGINT, as_owner(&mut command, owner), "PostgreSQL")?;
     let end = Instant::now() + LIMIT;
     while !fs::read_to_string(&log).is_ok_and(|text| text.contains(READY)) {
-        server
-            .check_alive()
-            .with_context(|| format!("PostgreSQL did not start: {}", log_tail(&log)))?;
+        server.check_alive().with_context(|| format!("PostgreSQL did not start: {}", log_tail(&log)))?;
         if Instant::now() > end {
-            bail!(
-                "PostgreSQL took no connections within {} seconds: {}",
-                LIMIT.as_secs(),
-                log_tail(&log)
-            );
+            bail!("PostgreSQL took no connections within {} seconds: {}", LIMIT.as_secs(), log_tail(&log));
         }
         process::pause()?;
     }
@@ -220,10 +162,7 @@ fn serve(programs: &Path, owner: Option<&User>, folder: &Path, port: u16) -> Res
 
 fn as_owner<'a>(command: &'a mut Command, owner: Option<&User>) -> &'a mut Command {
     if let Some(user) = owner {
-        command
-            .uid(user.uid.as_raw())
-            .gid(user.gid.as_raw())
-            .env("HOME", "/");
+        command.uid(user.uid.as_raw()).gid(user.gid.as_raw()).env("HOME", "/");
     }
     command
 }

@@ -34,8 +34,8 @@ impl Redis {
         if workspace::in_path(program).is_none() {
             apt::install(&["redis-server"], "Redis (its program redis-server)")?;
         }
-        let program = workspace::in_path(program)
-            .context("redis-server is still not in PATH after its package was installed")?;
+        let program =
+            workspace::in_path(program).context("redis-server is still not in PATH after its package was installed")?;
         let folder = workspace::scratch(parent)?;
         let mut attempts = 3;
         loop {
@@ -43,11 +43,7 @@ impl Redis {
             let port = workspace::free_port()?;
             match serve(&program, folder.path(), port) {
                 Ok(server) => {
-                    return Ok(Self {
-                        _server: server,
-                        _folder: folder,
-                        port,
-                    });
+                    return Ok(Self { _server: server, _folder: folder, port });
                 }
                 Err(error) if attempts == 0 => return Err(error),
                 Err(_) => process::check_interrupted()?,
@@ -64,34 +60,15 @@ fn serve(program: &Path, folder: &Path, port: u16) -> Result<Guard> {
     let log = folder.join("redis.log");
     let mut command = Command::new(program);
     command
-        .args([
-            "--bind",
-            "127.0.0.1",
-            "--save",
-            "",
-            "--appendonly",
-            "no",
-            "--port",
-            &port.to_string(),
-            "--dir",
-        ])
+        .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--port", &port.to_string(), "--dir"])
         .arg(folder);
-    command
-        .stdin(Stdio::null())
-        .stdout(File::create(&log)?)
-        .stderr(File::create(folder.join("redis.err"))?);
+    command.stdin(Stdio::null()).stdout(File::create(&log)?).stderr(File::create(folder.join("redis.err"))?);
     let mut server = Guard::start(&mut command, "Redis")?;
     let end = Instant::now() + LIMIT;
     while !answers(port) {
-        server
-            .check_alive()
-            .with_context(|| format!("Redis did not start: {}", log_tail(&log)))?;
+        server.check_alive().with_context(|| format!("Redis did not start: {}", log_tail(&log)))?;
         if Instant::now() > end {
-            bail!(
-                "Redis took no connections within {} seconds: {}",
-                LIMIT.as_secs(),
-                log_tail(&log)
-            );
+            bail!("Redis took no connections within {} seconds: {}", LIMIT.as_secs(), log_tail(&log));
         }
         process::pause()?;
     }
