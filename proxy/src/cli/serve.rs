@@ -1,6 +1,6 @@
 //! `serve`, `check` and `health`.
 
-use std::path::PathBuf;
+use std::{io::IsTerminal, path::PathBuf};
 
 use anyhow::Context;
 use patchbay_config::{GatewayConfig, LogFormat};
@@ -98,8 +98,14 @@ pub(super) async fn health(given: Option<PathBuf>) -> anyhow::Result<()> {
 }
 
 fn start_log(config: &GatewayConfig) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&config.log.filter).context("log.filter")?;
-    let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // The SDK under the built-in servers logs whole messages at info; they may hold what tools say.
+    let filter = if config.log.filter.contains("rmcp") {
+        config.log.filter.clone()
+    } else {
+        format!("{},rmcp=warn", config.log.filter)
+    };
+    let filter = EnvFilter::try_new(filter).context("log.filter cannot be read: expected for example `info` or `info,patchbay=debug`")?;
+    let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
     match config.log.format {
         LogFormat::Json => builder.json().flatten_event(true).init(),
         LogFormat::Text => builder.with_target(false).compact().init(),
