@@ -28,34 +28,19 @@ pub(crate) struct Connection {
 impl Connection {
     /// Connects, without a session.
     pub(crate) async fn open(target: &Target) -> Result<Self> {
-        let stream = TcpStream::connect(&target.address)
-            .await
-            .with_context(|| format!("connecting to {}", target.address))?;
+        let stream =
+            TcpStream::connect(&target.address).await.with_context(|| format!("connecting to {}", target.address))?;
         stream.set_nodelay(true)?;
-        let (sender, connection) = http1::handshake(TokioIo::new(stream))
-            .await
-            .context("beginning HTTP")?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.context("beginning HTTP")?;
         tokio::spawn(connection);
-        Ok(Self {
-            target: target.clone(),
-            sender,
-            session: None,
-            last_id: 0,
-            answer: Vec::new(),
-        })
+        Ok(Self { target: target.clone(), sender, session: None, last_id: 0, answer: Vec::new() })
     }
 
     /// Begins a legacy session: `initialize`, then `notifications/initialized`.
     pub(crate) async fn begin_session(&mut self, initialize: &Template) -> Result<()> {
         self.session = None;
         self.ask(initialize).await.context("initialize")?;
-        self.post(
-            "notifications/initialized",
-            None,
-            INITIALIZED.to_owned(),
-            StatusCode::ACCEPTED,
-        )
-        .await?;
+        self.post("notifications/initialized", None, INITIALIZED.to_owned(), StatusCode::ACCEPTED).await?;
         Ok(())
     }
 
@@ -63,36 +48,16 @@ impl Connection {
     pub(crate) async fn ask(&mut self, template: &Template) -> Result<&[u8]> {
         self.last_id += 1;
         let id = self.last_id;
-        self.post(
-            template.method,
-            template.tool.as_deref(),
-            template.with_id(id),
-            StatusCode::OK,
-        )
-        .await?;
+        self.post(template.method, template.tool.as_deref(), template.with_id(id), StatusCode::OK).await?;
         check(&self.answer, id)?;
         Ok(&self.answer)
     }
 
-    async fn post(
-        &mut self,
-        method: &str,
-        tool: Option<&str>,
-        body: String,
-        expected: StatusCode,
-    ) -> Result<()> {
-        let mut request =
-            Request::post(self.target.path.as_str()).body(Full::new(Bytes::from(body)))?;
+    async fn post(&mut self, method: &str, tool: Option<&str>, body: String, expected: StatusCode) -> Result<()> {
+        let mut request = Request::post(self.target.path.as_str()).body(Full::new(Bytes::from(body)))?;
         self.fill(request.headers_mut(), method, tool)?;
-        self.sender
-            .ready()
-            .await
-            .context("the connection was closed")?;
-        let response = self
-            .sender
-            .send_request(request)
-            .await
-            .with_context(|| format!("sending {method}"))?;
+        self.sender.ready().await.context("the connection was closed")?;
+        let response = self.sender.send_request(request).await.with_context(|| format!("sending {method}"))?;
         let status = response.status();
         if let Some(session) = response.headers().get("mcp-session-id") {
             self.session = Some(session.clone());
@@ -100,44 +65,23 @@ impl Connection {
         self.answer.clear();
         let mut body = response.into_body();
         while let Some(frame) = body.frame().await {
-            if let Ok(data) = frame
-                .with_context(|| format!("reading the answer to {method}"))?
-                .into_data()
-            {
+            if let Ok(data) = frame.with_context(|| format!("reading the answer to {method}"))?.into_data() {
                 self.answer.extend_from_slice(&data);
             }
         }
-        ensure!(
-            status == expected,
-            "{method} was answered with {status}: {}",
-            start_of(&self.answer)
-        );
+        ensure!(status == expected, "{method} was answered with {status}: {}", start_of(&self.answer));
         Ok(())
     }
 
     fn fill(&self, headers: &mut HeaderMap, method: &str, tool: Option<&str>) -> Result<()> {
-        let Target {
-            address,
-            bearer,
-            era,
-            ..
-        } = &self.target;
+        let Target { address, bearer, era, .. } = &self.target;
         headers.insert(HOST, HeaderValue::from_str(address)?);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(
-            ACCEPT,
-            HeaderValue::from_static("application/json, text/event-stream"),
-        );
-        headers.insert(
-            AUTHORIZATION,
-            HeaderValue::from_str(&format!("Bearer {bearer}"))?,
-        );
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+        headers.insert(AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {bearer}"))?);
         let begins = method == "initialize";
         if !begins {
-            headers.insert(
-                "mcp-protocol-version",
-                HeaderValue::from_static(era.version()),
-            );
+            headers.insert("mcp-protocol-version", HeaderValue::from_static(era.version()));
         }
         if *era == Era::Modern {
             headers.insert("mcp-method", HeaderValue::from_str(method)?);
@@ -155,14 +99,8 @@ impl Connection {
 /// Fails unless the answer is a result, not an error of either kind, for this id.
 pub(crate) fn check(answer: &[u8], id: u64) -> Result<()> {
     for wanted in [format!("\"id\":{id}"), "\"result\":".to_owned()] {
-        let ends = [
-            &answer[..answer.len().min(EDGE)],
-            &answer[answer.len().saturating_sub(EDGE)..],
-        ];
-        let found = ends
-            .into_iter()
-            .chain([answer])
-            .any(|part| holds(part, wanted.as_bytes()));
+        let ends = [&answer[..answer.len().min(EDGE)], &answer[answer.len().saturating_sub(EDGE)..]];
+        let found = ends.into_iter().chain([answer]).any(|part| holds(part, wanted.as_bytes()));
         ensure!(found, "the answer lacks {wanted}: {}", start_of(answer));
     }
     let tail = &answer[answer.len().saturating_sub(EDGE)..];
@@ -175,9 +113,7 @@ pub(crate) fn check(answer: &[u8], id: u64) -> Result<()> {
 /// Whether `part` holds `wanted`, not followed by a digit.
 fn holds(part: &[u8], wanted: &[u8]) -> bool {
     let ends = |at: usize| !part.get(at + wanted.len()).is_some_and(u8::is_ascii_digit);
-    part.windows(wanted.len())
-        .enumerate()
-        .any(|(at, window)| window == wanted && ends(at))
+    part.windows(wanted.len()).enumerate().any(|(at, window)| window == wanted && ends(at))
 }
 
 fn start_of(answer: &[u8]) -> String {

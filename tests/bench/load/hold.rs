@@ -21,17 +21,10 @@ pub(crate) async fn run(job: &HoldJob) -> Result<()> {
         connection.begin_session(&initialize).await?;
         Ok(connection)
     };
-    let held: Vec<Connection> = stream::iter(0..job.sessions)
-        .map(|_| open())
-        .buffer_unordered(AT_ONCE)
-        .try_collect()
-        .await?;
+    let held: Vec<Connection> =
+        stream::iter(0..job.sessions).map(|_| open()).buffer_unordered(AT_ONCE).try_collect().await?;
     say(&serde_json::json!({ "held": held.len() }))?;
     let mut rest = Vec::new();
-    tokio::io::stdin()
-        .take(1 << 10)
-        .read_to_end(&mut rest)
-        .await
-        .context("waiting for the end of standard input")?;
+    tokio::io::stdin().take(1 << 10).read_to_end(&mut rest).await.context("waiting for the end of standard input")?;
     Ok(())
 }

@@ -21,9 +21,7 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(20);
 pub(crate) async fn run(job: &HttpJob) -> Result<Report> {
     let tally = Rc::new(Tally::default());
     let local = LocalSet::new();
-    let mut first = Worker::open(&job.target, &job.act)
-        .await
-        .context("before measuring")?;
+    let mut first = Worker::open(&job.target, &job.act).await.context("before measuring")?;
     first.check_once().await.context("before measuring")?;
     let mut workers = vec![first];
     for _ in 1..job.connections {
@@ -67,13 +65,7 @@ impl Worker {
         };
         let connection = Connection::open(target).await?;
         let (target, act) = (target.clone(), act.clone());
-        let mut worker = Self {
-            connection,
-            target,
-            act,
-            initialize: Template::initialize(),
-            request,
-        };
+        let mut worker = Self { connection, target, act, initialize: Template::initialize(), request };
         worker.begin().await?;
         Ok(worker)
     }
@@ -93,14 +85,8 @@ impl Worker {
         }
         let answer = self.connection.ask(&self.request).await?;
         if let Act::List { tools } = self.act {
-            let found = answer
-                .windows(13)
-                .filter(|window| window == br#""inputSchema""#)
-                .count();
-            ensure!(
-                found == tools,
-                "expected {tools} tools, the list has {found}"
-            );
+            let found = answer.windows(13).filter(|window| window == br#""inputSchema""#).count();
+            ensure!(found == tools, "expected {tools} tools, the list has {found}");
         }
         Ok(())
     }
@@ -125,11 +111,7 @@ impl Worker {
         }
         let answer = self.connection.ask(&self.request).await?;
         if let Act::Call { bytes_min, .. } = self.act {
-            ensure!(
-                answer.len() >= bytes_min,
-                "an answer of {} bytes is shorter than {bytes_min}",
-                answer.len()
-            );
+            ensure!(answer.len() >= bytes_min, "an answer of {} bytes is shorter than {bytes_min}", answer.len());
         }
         Ok(())
     }

@@ -127,12 +127,7 @@ impl Template {
     pub(crate) fn initialize() -> Self {
         let version = Era::Legacy.version();
         let client = r#""capabilities":{},"clientInfo":{"name":"bench-load","version":"1.0.0"}"#;
-        Self::new(
-            Era::Legacy,
-            "initialize",
-            None,
-            &format!(r#""protocolVersion":"{version}",{client}"#),
-        )
+        Self::new(Era::Legacy, "initialize", None, &format!(r#""protocolVersion":"{version}",{client}"#))
     }
 
     /// The message with this id.
@@ -147,18 +142,9 @@ impl Template {
             r#""io.modelcontextprotocol/clientInfo":{"name":"bench-load","version":"1.0.0"}}"#
         );
         let meta = if era == Era::Modern { meta } else { "" };
-        let comma = if start.is_empty() || meta.is_empty() {
-            ""
-        } else {
-            ","
-        };
+        let comma = if start.is_empty() || meta.is_empty() { "" } else { "," };
         let after = format!(r#","method":"{method}","params":{{{start}{comma}{meta}}}}}"#);
-        Self {
-            method,
-            tool,
-            before: r#"{"jsonrpc":"2.0","id":"#.to_owned(),
-            after,
-        }
+        Self { method, tool, before: r#"{"jsonrpc":"2.0","id":"#.to_owned(), after }
     }
 }
 

@@ -18,13 +18,10 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use crate::job::Job;
 
 fn main() -> Result<()> {
-    let text = std::env::args()
-        .nth(1)
-        .context("expected one argument: the job, as JSON")?;
+    let text = std::env::args().nth(1).context("expected one argument: the job, as JSON")?;
     let job: Job = serde_json::from_str(&text).context("the job is not as expected")?;
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
-        .context("cannot raise the limit of open files")?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).context("cannot raise the limit of open files")?;
     match job {
         Job::Http(job) => say(&runtime()?.block_on(http::run(&job))?),
         Job::Hold(job) => runtime()?.block_on(hold::run(&job)),
@@ -35,9 +32,7 @@ fn main() -> Result<()> {
 
 /// One thread, so that the client costs as little as it can and leaves the rest to what is measured.
 fn runtime() -> Result<tokio::runtime::Runtime> {
-    Ok(tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?)
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
 }
 
 fn say(value: &impl serde::Serialize) -> Result<()> {

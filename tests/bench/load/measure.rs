@@ -65,9 +65,7 @@ impl Tally {
     pub(crate) fn answered(&self, begun: Instant) {
         let mut inner = self.inner.borrow_mut();
         if inner.open {
-            inner
-                .latencies_ns
-                .push(u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX));
+            inner.latencies_ns.push(u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX));
         }
     }
 
@@ -78,26 +76,17 @@ impl Tally {
             return;
         }
         inner.errors += 1;
-        inner
-            .first_error
-            .get_or_insert_with(|| format!("{error:#}"));
+        inner.first_error.get_or_insert_with(|| format!("{error:#}"));
     }
 
     /// Sums up a window of this length in which processes spent so much CPU time.
     pub(crate) fn report(self, window: Duration, cpu: Duration) -> Report {
-        let Inner {
-            mut latencies_ns,
-            errors,
-            first_error,
-            ..
-        } = self.inner.into_inner();
+        let Inner { mut latencies_ns, errors, first_error, .. } = self.inner.into_inner();
         latencies_ns.sort_unstable();
         let requests = latencies_ns.len();
         let at = |share: f64| {
             let index = ((requests as f64 * share) as usize).min(requests.saturating_sub(1));
-            latencies_ns
-                .get(index)
-                .map_or(0.0, |ns| *ns as f64 / 1000.0)
+            latencies_ns.get(index).map_or(0.0, |ns| *ns as f64 / 1000.0)
         };
         Report {
             requests,
@@ -120,20 +109,10 @@ pub(crate) fn cpu_time(pids: &[u32]) -> Result<Duration> {
 
 fn ticks_of(pid: u32) -> Result<u64> {
     let file = format!("/proc/{pid}/stat");
-    let text = fs::read_to_string(&file)
-        .with_context(|| format!("cannot read {file}: the process is gone"))?;
+    let text = fs::read_to_string(&file).with_context(|| format!("cannot read {file}: the process is gone"))?;
     // The name in parentheses may hold anything; user and system time are the 12th and 13th field after it.
-    let fields: Vec<&str> = text
-        .rsplit_once(')')
-        .map(|(_, rest)| rest.split_whitespace().collect())
-        .unwrap_or_default();
-    let field = |index: usize| {
-        fields
-            .get(index)
-            .and_then(|field| field.parse::<u64>().ok())
-    };
-    field(11)
-        .zip(field(12))
-        .map(|(user, system)| user + system)
-        .with_context(|| format!("{file} is not as expected"))
+    let fields: Vec<&str> =
+        text.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().collect()).unwrap_or_default();
+    let field = |index: usize| fields.get(index).and_then(|field| field.parse::<u64>().ok());
+    field(11).zip(field(12)).map(|(user, system)| user + system).with_context(|| format!("{file} is not as expected"))
 }

@@ -31,33 +31,17 @@ pub(crate) struct Starts {
 /// Runs the job.
 pub(crate) fn run(job: &StartJob) -> Result<Starts> {
     let times = (0..job.tries).map(|_| once(job)).collect::<Result<_>>()?;
-    Ok(Starts {
-        first_answer_us: times,
-    })
+    Ok(Starts { first_answer_us: times })
 }
 
 fn once(job: &StartJob) -> Result<u64> {
-    let address: SocketAddr = job
-        .target
-        .address
-        .parse()
-        .context("the address is IP:PORT")?;
-    ensure!(
-        TcpStream::connect(address).is_err(),
-        "something listens on {address} already"
-    );
+    let address: SocketAddr = job.target.address.parse().context("the address is IP:PORT")?;
+    ensure!(TcpStream::connect(address).is_err(), "something listens on {address} already");
     let (program, arguments) = job.command.split_first().context("the command is empty")?;
     let mut command = Command::new(program);
-    command
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null());
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null());
     let begun = Instant::now();
-    let mut server = Server(
-        command
-            .spawn()
-            .with_context(|| format!("cannot start {program}"))?,
-    );
+    let mut server = Server(command.spawn().with_context(|| format!("cannot start {program}"))?);
     let request = request(job);
     loop {
         if let Some(status) = server.0.try_wait()? {

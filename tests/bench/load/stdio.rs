@@ -25,9 +25,7 @@ struct Server {
 
 /// Runs the job.
 pub(crate) fn run(job: &StdioJob) -> Result<Report> {
-    let Act::Call { tool, .. } = &job.act else {
-        bail!("over standard streams only calls are measured")
-    };
+    let Act::Call { tool, .. } = &job.act else { bail!("over standard streams only calls are measured") };
     let mut server = Server::start(&job.command)?;
     server.write(&Template::initialize().with_id(0))?;
     server.read()?;
@@ -49,9 +47,7 @@ pub(crate) fn run(job: &StdioJob) -> Result<Report> {
     let mut open = false;
     loop {
         let id = server.read()?;
-        let sent = begun
-            .remove(&id)
-            .with_context(|| format!("nobody asked with the id {id}"))?;
+        let sent = begun.remove(&id).with_context(|| format!("nobody asked with the id {id}"))?;
         match check(&server.line, id) {
             Ok(()) => tally.answered(sent),
             Err(error) => tally.failed(&error),
@@ -71,31 +67,14 @@ pub(crate) fn run(job: &StdioJob) -> Result<Report> {
 impl Server {
     fn start(command: &[String]) -> Result<Self> {
         let (program, arguments) = command.split_first().context("the command is empty")?;
-        let mut child = Command::new(program)
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
+        let mut child = Command::new(program).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let input = child.stdin.take();
-        let output = BufReader::new(
-            child
-                .stdout
-                .take()
-                .context("the pipe was asked for above")?,
-        );
-        Ok(Self {
-            child,
-            input,
-            output,
-            line: Vec::new(),
-        })
+        let output = BufReader::new(child.stdout.take().context("the pipe was asked for above")?);
+        Ok(Self { child, input, output, line: Vec::new() })
     }
 
     fn write(&mut self, message: &str) -> Result<()> {
-        let input = self
-            .input
-            .as_mut()
-            .context("the input is open until the end")?;
+        let input = self.input.as_mut().context("the input is open until the end")?;
         Ok(input.write_all(format!("{message}\n").as_bytes())?)
     }
 
@@ -104,14 +83,9 @@ impl Server {
         self.line.clear();
         self.output.read_until(b'\n', &mut self.line)?;
         // The origin puts the id first.
-        let text = self
-            .line
-            .strip_prefix(br#"{"jsonrpc":"2.0","id":"#)
-            .context("the child's answer is not as expected")?;
-        let digits: String = text
-            .iter()
-            .map_while(|byte| byte.is_ascii_digit().then_some(char::from(*byte)))
-            .collect();
+        let text =
+            self.line.strip_prefix(br#"{"jsonrpc":"2.0","id":"#).context("the child's answer is not as expected")?;
+        let digits: String = text.iter().map_while(|byte| byte.is_ascii_digit().then_some(char::from(*byte))).collect();
         digits.parse().context("the child's answer has no id")
     }
 }

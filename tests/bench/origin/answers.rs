@@ -123,23 +123,15 @@ struct Meta<'a> {
 impl Answers {
     /// Prepares everything.
     pub(crate) fn new() -> Self {
-        let versions = LEGACY_VERSIONS
-            .into_iter()
-            .map(|version| (version, result(&initialized(version))))
-            .collect();
-        let all: Vec<&str> = [MODERN_VERSION]
-            .into_iter()
-            .chain(LEGACY_VERSIONS)
-            .collect();
+        let versions = LEGACY_VERSIONS.into_iter().map(|version| (version, result(&initialized(version)))).collect();
+        let all: Vec<&str> = [MODERN_VERSION].into_iter().chain(LEGACY_VERSIONS).collect();
         let data = json!({"supported": [MODERN_VERSION], "requested": "unknown"});
         Self {
             legacy: Tails::new(|body| body),
             modern: Tails::new(modern),
             initialize: versions,
             discover: [discovered(&[MODERN_VERSION]), discovered(&all)],
-            unsupported: error(
-                &json!({"code": -32022, "message": "unsupported protocol version", "data": data}),
-            ),
+            unsupported: error(&json!({"code": -32022, "message": "unsupported protocol version", "data": data})),
             unknown_method: error(&json!({"code": -32601, "message": "method not found"})),
             unknown_tool: error(&json!({"code": -32602, "message": "unknown tool"})),
         }
@@ -152,12 +144,7 @@ impl Answers {
             return Some(Answer::None);
         };
         let params = incoming.params.as_ref();
-        let is_modern = params.is_some_and(|params| {
-            params
-                .meta
-                .as_ref()
-                .is_some_and(|meta| meta.version.is_some())
-        });
+        let is_modern = params.is_some_and(|params| params.meta.as_ref().is_some_and(|meta| meta.version.is_some()));
         let (tail, refused) = match (era, is_modern) {
             // What a server that does not know the other era says.
             (Era::Legacy, true) => (&self.unknown_method, true),
@@ -168,22 +155,10 @@ impl Answers {
         head.put_slice(br#"{"jsonrpc":"2.0","id":"#);
         head.put_slice(id.get().as_bytes());
         let opens_session = method == "initialize" && !refused;
-        Some(Answer::Message {
-            head: head.freeze(),
-            tail: tail.clone(),
-            opens_session,
-            refused,
-        })
+        Some(Answer::Message { head: head.freeze(), tail: tail.clone(), opens_session, refused })
     }
 
-    fn tail(
-        &self,
-        era: Era,
-        catalog: Catalog,
-        method: &str,
-        params: Option<&Params<'_>>,
-        modern: bool,
-    ) -> &Bytes {
+    fn tail(&self, era: Era, catalog: Catalog, method: &str, params: Option<&Params<'_>>, modern: bool) -> &Bytes {
         let tails = if modern { &self.modern } else { &self.legacy };
         match method {
             "tools/call" => match params.and_then(|params| params.name.as_deref()) {
@@ -204,10 +179,7 @@ impl Answers {
     }
 
     fn initialize(&self, wanted: Option<&str>) -> &Bytes {
-        let known = self
-            .initialize
-            .iter()
-            .find(|(version, _)| Some(*version) == wanted);
+        let known = self.initialize.iter().find(|(version, _)| Some(*version) == wanted);
         &known.unwrap_or(&self.initialize[0]).1
     }
 }
@@ -216,9 +188,7 @@ impl Tails {
     fn new(dress: fn(Value) -> Value) -> Self {
         let text = |bytes: usize| json!({"content": [{"type": "text", "text": "lorem ipsum ".repeat(bytes / 12 + 1)[..bytes]}]});
         let list = |count: usize| {
-            dress(
-                json!({"tools": (0..count).map(|n| tool(&format!("tool_{n:03}"))).collect::<Vec<_>>()}),
-            )
+            dress(json!({"tools": (0..count).map(|n| tool(&format!("tool_{n:03}"))).collect::<Vec<_>>()}))
         };
         Self {
             small: result(&dress(text(SMALL_BYTES))),
@@ -255,9 +225,7 @@ fn initialized(version: &str) -> Value {
 }
 
 fn discovered(versions: &[&str]) -> Bytes {
-    result(&modern(
-        json!({"supportedVersions": versions, "capabilities": {"tools": {}}}),
-    ))
+    result(&modern(json!({"supportedVersions": versions, "capabilities": {"tools": {}}})))
 }
 
 /// Adds what every modern result carries, and the hints of those that may be kept.

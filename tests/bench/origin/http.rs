@@ -35,17 +35,11 @@ struct Origin {
 
 /// Serves for as long as the process lives; the first line on standard output is the port.
 pub(crate) fn serve(port: u16) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let listener = TcpListener::bind(("127.0.0.1", port)).await?;
         writeln!(std::io::stdout(), "{}", listener.local_addr()?.port())?;
-        let origin = Arc::new(Origin {
-            answers: Answers::new(),
-            sessions: AtomicU64::new(1),
-        });
+        let origin = Arc::new(Origin { answers: Answers::new(), sessions: AtomicU64::new(1) });
         loop {
             let (stream, _) = listener.accept().await?;
             tokio::spawn(connection(stream, Arc::clone(&origin)));
@@ -60,9 +54,7 @@ async fn connection(stream: TcpStream, origin: Arc<Origin>) {
         async move { Ok::<_, Infallible>(respond(&origin, request).await) }
     });
     // A client that goes away ends its connection with an error that interests nobody here.
-    let _ = http1::Builder::new()
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
 async fn respond(origin: &Origin, request: Request<Incoming>) -> Response<Pieces> {
@@ -75,29 +67,19 @@ async fn respond(origin: &Origin, request: Request<Incoming>) -> Response<Pieces
         Method::DELETE => return bare(StatusCode::NO_CONTENT),
         _ => return bare(StatusCode::METHOD_NOT_ALLOWED),
     }
-    let Ok(body) = Limited::new(request.into_body(), BODY_BYTES_MAX)
-        .collect()
-        .await
-    else {
+    let Ok(body) = Limited::new(request.into_body(), BODY_BYTES_MAX).collect().await else {
         return bare(StatusCode::BAD_REQUEST);
     };
     match origin.answers.answer(era, catalog, &body.to_bytes()) {
         None => bare(StatusCode::BAD_REQUEST),
         Some(Answer::None) => bare(StatusCode::ACCEPTED),
-        Some(Answer::Message {
-            head,
-            tail,
-            opens_session,
-            refused,
-        }) => {
+        Some(Answer::Message { head, tail, opens_session, refused }) => {
             let mut response = Response::new(Pieces([head, tail]));
-            response
-                .headers_mut()
-                .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
             if opens_session {
                 let number = origin.sessions.fetch_add(1, Ordering::Relaxed);
-                let id = HeaderValue::from_str(&format!("{number:032x}"))
-                    .expect("hexadecimal digits are a header value");
+                let id =
+                    HeaderValue::from_str(&format!("{number:032x}")).expect("hexadecimal digits are a header value");
                 response.headers_mut().insert("mcp-session-id", id);
             }
             if refused {
@@ -127,15 +109,8 @@ impl Body for Pieces {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let next = self
-            .0
-            .iter_mut()
-            .find(|piece| !piece.is_empty())
-            .map(std::mem::take);
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let next = self.0.iter_mut().find(|piece| !piece.is_empty()).map(std::mem::take);
         Poll::Ready(next.map(|piece| Ok(Frame::data(piece))))
     }
 

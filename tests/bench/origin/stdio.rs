@@ -12,8 +12,7 @@ pub(crate) fn serve(answers: &Answers, era: Era) -> Result<()> {
     let mut output = BufWriter::with_capacity(1 << 18, std::io::stdout().lock());
     let mut line = Vec::new();
     while input.read_until(b'\n', &mut line)? > 0 {
-        if let Some(Answer::Message { head, tail, .. }) = answers.answer(era, Catalog::Calls, &line)
-        {
+        if let Some(Answer::Message { head, tail, .. }) = answers.answer(era, Catalog::Calls, &line) {
             output.write_all(&head)?;
             output.write_all(&tail)?;
             output.write_all(b"\n")?;
