@@ -6,13 +6,22 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::Command,
+    sync::LazyLock,
 };
 
 use anyhow::{Context, Result};
 
 /// The root folder of the checkout.
+///
+/// Cargo says at run time where this package lies; what it said at compile time is wrong when two checkouts share a
+/// target folder.
 pub(crate) fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this package lies in a folder of the workspace")
+    static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
+        let package = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+        let root = Path::new(&package).parent();
+        root.expect("this package lies in a folder of the workspace").to_path_buf()
+    });
+    &ROOT
 }
 
 /// Cargo's target folder, with whatever else we keep between runs.
