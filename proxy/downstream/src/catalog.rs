@@ -213,7 +213,10 @@ impl Reader<'_> {
                 Ok(Some(page)) => page,
                 Ok(None) => break,
                 Err(page::Trouble::TooLarge) if read > 0 => {
-                    part.warnings.push(format!("its answers are larger than {} bytes; the rest is left out", self.bounds.bytes_max));
+                    part.warnings.push(format!(
+                        "its answers are larger than {} bytes; the rest is left out",
+                        self.bounds.bytes_max
+                    ));
                     break;
                 }
                 Err(trouble) => return Err(trouble.into()),

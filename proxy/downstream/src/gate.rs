@@ -20,9 +20,7 @@ use tokio::{
 };
 
 use self::breaker::{Breaker, Pass};
-use crate::{
-    CallCx, Downstream, DownstreamError, Event, Fault, Health, HealthState, Hello, Outgoing, Reply,
-};
+use crate::{CallCx, Downstream, DownstreamError, Event, Fault, Health, HealthState, Hello, Outgoing, Reply};
 
 /// The bounds of one server.
 #[derive(Debug, Clone)]

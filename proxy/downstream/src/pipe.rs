@@ -30,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::{
     call::CallError,
+    hello::one_line,
     open::{OpenError, Opening, open},
 };
 use self::{

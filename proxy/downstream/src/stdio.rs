@@ -18,12 +18,12 @@ use futures_util::future::BoxFuture;
 use patchbay_core::model::Sharing;
 use tokio::{sync::broadcast, time::Instant};
 
-use self::{process::ProcessLauncher, ring::Ring};
 pub use self::{
     budget::ChildBudget,
     environment::{EnvironmentError, check_env},
     options::StdioOptions,
 };
+use self::{process::ProcessLauncher, ring::Ring};
 use crate::{
     CallCx, Downstream, DownstreamError, Event, Fault, Health, HealthState, Hello, Outgoing, Reply, ShareKey,
     seat::{Common, Seat},

@@ -86,7 +86,10 @@ mod tests {
     #[test]
     fn a_plain_request_has_no_meta_in_the_legacy_era() {
         let out = Outgoing::plain("tools/list", Vec::new());
-        assert_eq!(request(1, &out, Era::Legacy, "{}"), br#"{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{}}"#);
+        assert_eq!(
+            request(1, &out, Era::Legacy, "{}"),
+            br#"{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{}}"#
+        );
     }
 
     #[test]

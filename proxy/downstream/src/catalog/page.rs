@@ -8,7 +8,7 @@ use patchbay_core::{
 };
 
 use super::CatalogList;
-use crate::{Answer, DownstreamError, Fault, Message, Reply};
+use crate::{Answer, DownstreamError, Fault, Message, Reply, pipe::one_line};
 
 /// The error code of a method that the server does not know.
 const METHOD_NOT_FOUND: &str = "-32601";
@@ -95,7 +95,7 @@ pub(super) fn read(list: CatalogList, response: &[u8]) -> Result<Option<Page>, T
             return Ok(None);
         }
         let message = json::at_path(error, &["message"]).and_then(json::unquote).unwrap_or_default();
-        return Err(protocol(format!("it answered with an error: {}", message.chars().take(200).collect::<String>())));
+        return Err(protocol(format!("it answered with an error: {}", one_line(&message))));
     }
     page(list, head.result.ok_or_else(broken)?).map(Some)
 }
@@ -107,8 +107,7 @@ fn page(list: CatalogList, result: &str) -> Result<Page, Trouble> {
     let elements = elements.ok_or_else(missing)?;
     let mut warnings = Vec::new();
     let count = elements.len();
-    let items: Vec<String> =
-        elements.into_iter().filter(|item| item.starts_with('{')).map(ToOwned::to_owned).collect();
+    let items: Vec<String> = elements.into_iter().filter(|item| item.starts_with('{')).map(ToOwned::to_owned).collect();
     if items.len() < count {
         warnings.push(format!("{} items are no objects and were left out", count - items.len()));
     }

@@ -165,7 +165,10 @@ impl Breaker {
 }
 
 fn refusal(state: &State) -> DownstreamError {
-    let text = format!("the server failed {} times; it is asked again soon; the last time: {}", state.failures, state.last_error);
+    let text = format!(
+        "the server failed {} times; it is asked again soon; the last time: {}",
+        state.failures, state.last_error
+    );
     DownstreamError::not_sent(Fault::Unavailable, text)
 }
 

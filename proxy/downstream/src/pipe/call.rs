@@ -19,9 +19,7 @@ use super::{
     Frame, Pipe, gone,
     inbox::{Early, Item, Kind, Slot},
 };
-use crate::{
-    Answer, AnswerSink, CallCx, DownstreamError, Fault, Message, MessageStream, Outgoing, Reply, wire,
-};
+use crate::{Answer, AnswerSink, CallCx, DownstreamError, Fault, Message, MessageStream, Outgoing, Reply, wire};
 
 /// How long an answer to a server's question waits for room in the outbox.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
@@ -129,7 +127,10 @@ impl Waiter {
             self.pipe.suspicion.notify_one();
         }
         if self.slot.withdraw() {
-            return DownstreamError::not_sent(Fault::Timeout, "the server did not read the request before the deadline");
+            return DownstreamError::not_sent(
+                Fault::Timeout,
+                "the server did not read the request before the deadline",
+            );
         }
         DownstreamError::may_have_run(Fault::Timeout, "the deadline passed before the answer was there")
     }

@@ -75,11 +75,7 @@ impl Garbage {
 }
 
 /// Writes until the input is to be closed (`None`) or cannot be written.
-async fn write(
-    pipe: &Pipe,
-    mut writer: impl AsyncWrite + Unpin,
-    mut frames: mpsc::Receiver<Frame>,
-) -> Option<End> {
+async fn write(pipe: &Pipe, mut writer: impl AsyncWrite + Unpin, mut frames: mpsc::Receiver<Frame>) -> Option<End> {
     let mut closed = pin!(pipe.input_closed.cancelled());
     let mut batch = Vec::with_capacity(BATCH_MAX);
     let mut joined = Vec::new();

@@ -44,7 +44,7 @@ pub(super) fn outcome(response: &str) -> Outcome<'_> {
         Some(MessageHead { result: Some(result), .. }) => Outcome::Result(result),
         Some(MessageHead { error: Some(error), .. }) => Outcome::Error(Refusal {
             code: json::at_path(error, &["code"]).and_then(|code| code.parse().ok()).unwrap_or(0),
-            message: text(error, "message").unwrap_or_default().chars().take(TEXT_CHARS_MAX).collect(),
+            message: text(error, "message").map(|said| one_line(&said)).unwrap_or_default(),
             names_legacy: json::at_path(error, &["data", "supported"]).is_some_and(has_legacy),
         }),
         _ => Outcome::Broken,
@@ -65,10 +65,8 @@ pub(super) fn of_initialize(result: &str) -> Result<Hello, String> {
 pub(super) fn of_discover(result: &str) -> Option<Hello> {
     let supported = json::elements(json::at_path(result, &["supportedVersions"])?).ok()?;
     let modern = supported.into_iter().filter_map(json::unquote).any(|version| version == Version::NEWEST.as_str());
-    modern.then(|| Hello {
-        server_info: object(result, &["_meta", META_SERVER_INFO]),
-        ..common(result, Version::NEWEST)
-    })
+    modern
+        .then(|| Hello { server_info: object(result, &["_meta", META_SERVER_INFO]), ..common(result, Version::NEWEST) })
 }
 
 /// What is known of a modern server that refuses to say more.
@@ -83,6 +81,11 @@ fn common(result: &str, version: Version) -> Hello {
         server_info: "{}".to_owned(),
         instructions: text(result, "instructions").map(Cow::into_owned),
     }
+}
+
+/// A server's text, short and without anything that could pass for a line of our log.
+pub(crate) fn one_line(said: &str) -> String {
+    said.chars().take(TEXT_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 fn text<'a>(object: &'a str, name: &str) -> Option<Cow<'a, str>> {
@@ -104,7 +107,8 @@ mod tests {
 
     #[test]
     fn the_oldest_revision_counts_as_the_next_and_unknown_ones_are_refused() {
-        let hello = of_initialize(r#"{"protocolVersion":"2024-11-05","capabilities":{"tools":{}},"serverInfo":{"name":"x"}}"#);
+        let hello =
+            of_initialize(r#"{"protocolVersion":"2024-11-05","capabilities":{"tools":{}},"serverInfo":{"name":"x"}}"#);
         let hello = hello.expect("served");
         assert_eq!((hello.version, &*hello.capabilities), (Version::V2025_03_26, r#"{"tools":{}}"#));
         assert!(of_initialize(r#"{"protocolVersion":"1999-01-01"}"#).is_err());

@@ -117,12 +117,10 @@ fn notification(pipe: &Pipe, method: &str, head: &MessageHead<'_>, line: &Bytes)
         "notifications/tools/list_changed" => Event::ListChanged(List::Tools),
         "notifications/prompts/list_changed" => Event::ListChanged(List::Prompts),
         "notifications/resources/list_changed" => Event::ListChanged(List::Resources),
-        "notifications/resources/updated" => {
-            match json::at_path(params, &["uri"]).and_then(json::unquote) {
-                Some(uri) => Event::ResourceUpdated(uri.as_ref().into()),
-                None => return pipe.drop_one("an update of a resource without its uri"),
-            }
-        }
+        "notifications/resources/updated" => match json::at_path(params, &["uri"]).and_then(json::unquote) {
+            Some(uri) => Event::ResourceUpdated(uri.as_ref().into()),
+            None => return pipe.drop_one("an update of a resource without its uri"),
+        },
         "notifications/subscriptions/acknowledged" | "notifications/cancelled" => return,
         _ => return to_only_call(pipe, line),
     };
@@ -172,7 +170,8 @@ fn ask(pipe: &Arc<Pipe>, id: &str, line: &Bytes) -> Result<(), &'static str> {
         return Err("This revision has no requests of servers: answer with input_required instead.");
     }
     let slot = pipe.pending().only_call().map(Arc::clone);
-    let slot = slot.ok_or("A question can be asked only while exactly one call runs, so that it is known who is meant.")?;
+    let slot =
+        slot.ok_or("A question can be asked only while exactly one call runs, so that it is known who is meant.")?;
     let answer = Box::new(Answering::new(Arc::clone(pipe), id));
     if slot.push(Early::Question(Question { message: line.clone(), answer })).is_err() {
         pipe.drop_one("a question to a caller who reads too slowly");

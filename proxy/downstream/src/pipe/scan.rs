@@ -111,7 +111,10 @@ mod tests {
         let tail = br#""},"id":31}"#;
         assert_eq!(response_id_of_ends(br#"{"jsonrpc":"2.0","result":{"x":"yyy"#, tail), Some(31));
         assert_eq!(response_id_of_ends(br#"{"jsonrpc":"2.0","id":30,"result":{"x":"yyy"#, tail), Some(30));
-        assert_eq!(response_id_of_ends(br#"{"jsonrpc":"2.0","method":"sampling/createMessage","params":{"#, tail), None);
+        assert_eq!(
+            response_id_of_ends(br#"{"jsonrpc":"2.0","method":"sampling/createMessage","params":{"#, tail),
+            None
+        );
         assert_eq!(response_id_of_ends(br#"{"params":{"x":"yyy"#, tail), None);
     }
 

@@ -21,6 +21,9 @@ use crate::{
 /// How long the output of a child that has exited is read for what it still holds.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
+/// How long a child that has closed its output may take to exit, so that it is known how.
+const LAST_BREATH: Duration = Duration::from_millis(50);
+
 /// A child with its connection.
 struct Child {
     pipe: Arc<Pipe>,
@@ -106,12 +109,8 @@ impl Seat {
 /// Starts a child and shakes hands, once more without a probe when it died of one.
 async fn start(seat: &Arc<Seat>, deadline: Instant) -> Result<(Child, Hello), DownstreamError> {
     let rules = &seat.common.rules;
-    let mut opening = Opening {
-        pin: rules.era,
-        remembered: seat.common.era(),
-        probe_timeout: rules.probe_timeout,
-        deadline,
-    };
+    let mut opening =
+        Opening { pin: rules.era, remembered: seat.common.era(), probe_timeout: rules.probe_timeout, deadline };
     match attempt(seat, &opening).await {
         Err(OpenError::DiedOfProbe) => opening.remembered = Some(Era::Legacy),
         Err(OpenError::Failed(error)) => return Err(error),
@@ -166,18 +165,22 @@ async fn shake_hands(child: &mut Child, opening: &Opening) -> Result<Hello, Open
     }
 }
 
-/// Resolves when the child or its connection ends by itself, with how.
+/// Resolves when the child or its connection ends by itself, with how. Of a child that exits, both do, in either order.
 async fn ended(driver: &mut JoinHandle<End>, body: &mut Box<dyn Body>) -> String {
-    let how = tokio::select! {
+    tokio::select! {
         biased;
-        how = body.exited() => how,
-        end = &mut *driver => return match end {
+        how = body.exited() => {
+            let _ = timeout(LAST_WORDS, driver).await;
+            how
+        }
+        end = &mut *driver => match end {
+            Ok(End::Eof | End::Write(_)) => {
+                timeout(LAST_BREATH, body.exited()).await.unwrap_or_else(|_| End::Eof.to_string())
+            }
             Ok(end) => end.to_string(),
             Err(_) => "its connection broke down".to_owned(),
         },
-    };
-    let _ = timeout(LAST_WORDS, driver).await;
-    how
+    }
 }
 
 /// Why a child is to be stopped.

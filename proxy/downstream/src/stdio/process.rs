@@ -59,9 +59,8 @@ impl ProcessLauncher {
     }
 
     fn command(&self) -> Result<Command, DownstreamError> {
-        let unusable = |error: environment::EnvironmentError| {
-            DownstreamError::not_sent(Fault::Unavailable, error.to_string())
-        };
+        let unusable =
+            |error: environment::EnvironmentError| DownstreamError::not_sent(Fault::Unavailable, error.to_string());
         let env = environment::build(&self.command, &self.env).map_err(unusable)?;
         let mut command = Command::new(&self.command);
         command.args(&self.args).env_clear().envs(env).process_group(0).kill_on_drop(true);

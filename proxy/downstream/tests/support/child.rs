@@ -20,14 +20,23 @@ fn main() {
         "garbage-first" => (0..50).for_each(|n| say_raw(format!("npm WARN {n}\n").as_bytes())),
         "garbage-flood" => (0..10_000).for_each(|n| say_raw(format!("{n}\n").as_bytes())),
         "speaks-first" => {
-            say(&json!({"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "info", "data": "up"}}));
+            say(
+                &json!({"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "info", "data": "up"}}),
+            );
             say(&json!({"jsonrpc": "2.0", "id": "hello?", "method": "ping"}));
         }
         "stubborn" => ignore_term(),
         "stderr" => eprint_lines(),
         _ => {}
     }
-    let mut server = Server { mode, capabilities: Value::Null, cancelled: Vec::new(), held: Vec::new(), answers: Vec::new(), asker: None };
+    let mut server = Server {
+        mode,
+        capabilities: Value::Null,
+        cancelled: Vec::new(),
+        held: Vec::new(),
+        answers: Vec::new(),
+        asker: None,
+    };
     for line in io::stdin().lock().lines() {
         let Ok(line) = line else { break };
         match serde_json::from_str::<Value>(&line) {
@@ -111,19 +120,23 @@ impl Server {
             "progress" => progress(id, params, count),
             "twice" => (0..2).for_each(|_| reply(id, &json!({"n": 1}))),
             "huge" => huge(id, count, arguments["id_last"] == true),
-            "rune" => say_raw(format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{\"x\":\"\u{fc}").as_bytes().split_last().map_or(&[], |(_, cut)| cut)).then_end(),
+            "rune" => half_a_rune(id),
             "change" => {
                 say(&json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}));
                 say(&json!({"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": {"uri": "a:b"}}));
                 reply(id, &json!({}));
             }
             "log" => {
-                say(&json!({"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "info", "data": "x"}}));
+                say(
+                    &json!({"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "info", "data": "x"}}),
+                );
                 reply(id, &json!({}));
             }
             "ask" => {
                 self.asker = Some(id.clone());
-                say(&json!({"jsonrpc": "2.0", "id": "q-1", "method": "elicitation/create", "params": {"message": "?"}}));
+                say(
+                    &json!({"jsonrpc": "2.0", "id": "q-1", "method": "elicitation/create", "params": {"message": "?"}}),
+                );
             }
             "grandchild" => reply(id, &json!({"pid": grandchild(arguments["stdin"] == true)})),
             other => refuse(id, -32602, &format!("no tool {other}")),
@@ -146,15 +159,9 @@ impl Server {
     }
 }
 
-/// Lets a match arm end a line that was written without its end.
-trait ThenEnd {
-    fn then_end(self);
-}
-
-impl ThenEnd for () {
-    fn then_end(self) {
-        say_raw(b"\"}}\n");
-    }
+fn half_a_rune(id: &Value) {
+    let start = format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{\"x\":\"");
+    say_raw(&[start.as_bytes(), b"\xc3", b"\"}}\n"].concat());
 }
 
 fn progress(id: &Value, params: &Value, count: u64) {

@@ -4,20 +4,18 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::future::BoxFuture;
 use patchbay_core::era::{Era, Version};
-use patchbay_downstream::{
-    Answer, CallCx, Downstream, DownstreamError, Event, Health, Hello, Outgoing, Reply,
-};
+use patchbay_downstream::{Answer, CallCx, Downstream, DownstreamError, Event, Health, Hello, Outgoing, Reply};
 use tokio::{sync::broadcast, time::Instant};
 
 type Script = Box<dyn Fn(CallCx, Outgoing) -> BoxFuture<'static, Result<Reply, DownstreamError>> + Send + Sync>;
 
-pub struct Fake {
+pub(crate) struct Fake {
     script: Mutex<Arc<Script>>,
     capabilities: String,
 }
 
 impl Fake {
-    pub fn new<F>(script: impl Fn(CallCx, Outgoing) -> F + Send + Sync + 'static) -> Arc<Self>
+    pub(crate) fn new<F>(script: impl Fn(CallCx, Outgoing) -> F + Send + Sync + 'static) -> Arc<Self>
     where
         F: Future<Output = Result<Reply, DownstreamError>> + Send + 'static,
     {
@@ -27,7 +25,7 @@ impl Fake {
     }
 }
 
-pub fn one(text: impl Into<bytes::Bytes>) -> Reply {
+pub(crate) fn one(text: impl Into<bytes::Bytes>) -> Reply {
     Reply::One(Answer { head: text.into(), rest: None, era: Era::Legacy })
 }
 

@@ -6,15 +6,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use patchbay_downstream::{
-    Answer, CallCx, Downstream, DownstreamError, Message, Outgoing, Reply, ShareKey,
-    stdio::{ChildBudget, StdioOptions},
-};
+use patchbay_downstream::{Answer, CallCx, Downstream, DownstreamError, Message, Outgoing, Reply, ShareKey};
 use serde_json::Value;
 use tokio::{runtime::Handle, time::Instant};
 
 /// A single-threaded runtime on a thread of its own, as the gateway has one for its children.
-pub fn control() -> Handle {
+pub(crate) fn control() -> Handle {
     static CONTROL: OnceLock<Handle> = OnceLock::new();
     let start = || {
         let (sender, receiver) = std::sync::mpsc::sync_channel(1);
@@ -28,35 +25,27 @@ pub fn control() -> Handle {
     CONTROL.get_or_init(start).clone()
 }
 
-/// Options for the scripted child in this mode.
-pub fn options(mode: &str) -> StdioOptions {
-    let exe = env!("CARGO_BIN_EXE_patchbay-test-child");
-    let mut options = StdioOptions::new("child", exe, ChildBudget::new(16), control());
-    options.args = vec![mode.to_owned()];
-    options
-}
-
-pub fn soon() -> Instant {
+pub(crate) fn soon() -> Instant {
     Instant::now() + Duration::from_secs(20)
 }
 
-pub fn tool(name: &str, arguments: &Value) -> Outgoing {
+pub(crate) fn tool(name: &str, arguments: &Value) -> Outgoing {
     let params = format!(r#""name":"{name}","arguments":{arguments}"#);
     Outgoing::plain("tools/call", vec![Bytes::from(params)])
 }
 
-pub fn cx(share: ShareKey, capabilities: &str) -> CallCx {
+pub(crate) fn cx(share: ShareKey, capabilities: &str) -> CallCx {
     CallCx { deadline: soon(), share, capabilities: Arc::from(capabilities) }
 }
 
 /// Calls a tool as any caller of the tenant and gives the result.
-pub async fn call(server: &dyn Downstream, name: &str, arguments: &Value) -> Result<Value, DownstreamError> {
+pub(crate) async fn call(server: &dyn Downstream, name: &str, arguments: &Value) -> Result<Value, DownstreamError> {
     let reply = server.call(cx(ShareKey::Tenant, "{}"), tool(name, arguments)).await?;
     Ok(result(&finish(reply).await?))
 }
 
 /// The response at the end of a reply, whatever comes before it.
-pub async fn finish(reply: Reply) -> Result<Answer, DownstreamError> {
+pub(crate) async fn finish(reply: Reply) -> Result<Answer, DownstreamError> {
     let mut stream = match reply {
         Reply::One(answer) => return Ok(answer),
         Reply::Stream(stream) => stream,
@@ -68,13 +57,13 @@ pub async fn finish(reply: Reply) -> Result<Answer, DownstreamError> {
     }
 }
 
-pub fn result(answer: &Answer) -> Value {
+pub(crate) fn result(answer: &Answer) -> Value {
     let value: Value = serde_json::from_slice(&answer.head).expect("a whole JSON message");
     value["result"].clone()
 }
 
 /// Waits for a condition; fails when it does not come true.
-pub async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let end = std::time::Instant::now() + Duration::from_secs(20);
     while !condition() {
         assert!(std::time::Instant::now() < end, "{what}: not within 20 s");
