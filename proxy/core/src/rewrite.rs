@@ -5,6 +5,8 @@
 //! It looks at two levels: the message's own members (`id`, `result`, `error`) and the members of `result`. It counts
 //! brackets below and does not check the grammar there; [`is_json`] does that for what is wholly in memory.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use memchr::memchr2;
 
@@ -63,13 +65,43 @@ pub struct Rewriter {
     at: At,
     level: Level,
     seen: Seen,
-    /// What stands between the last member and the value to come: comma, space, key, colon.
-    lead: Vec<u8>,
-    /// Where in `lead` the key begins and ends, with its quotes.
-    key: (usize, usize),
+    lead: Lead,
     /// The value that is kept back to be rewritten or looked at.
     held: Vec<u8>,
     has: Has,
+}
+
+/// What stands between the last member and the value to come: comma, space, key, colon. While it lies in one chunk it is only
+/// a place in it; what lies before the chunk is kept here.
+#[derive(Debug, Default)]
+struct Lead {
+    /// The part that came with earlier chunks.
+    kept: Vec<u8>,
+    /// Where it goes on in this chunk.
+    from: usize,
+    /// Where the key begins and ends, with its quotes, counted from the lead's first byte.
+    key: (usize, usize),
+    comma: bool,
+    colon: bool,
+}
+
+impl Lead {
+    /// How far the byte at this place of the chunk is from the lead's first.
+    const fn offset(&self, at: usize) -> usize {
+        self.kept.len() + at - self.from
+    }
+
+    /// All of it up to this place of the chunk.
+    fn bytes<'a>(&'a self, chunk: &'a [u8], end: usize) -> Cow<'a, [u8]> {
+        let here = &chunk[self.from..end];
+        if self.kept.is_empty() { Cow::Borrowed(here) } else { Cow::Owned([&self.kept, here].concat()) }
+    }
+
+    /// Begins anew at this place.
+    fn restart(&mut self, at: usize) {
+        self.kept.clear();
+        *self = Self { kept: std::mem::take(&mut self.kept), from: at, ..Self::default() };
+    }
 }
 
 /// The members that were met.
@@ -116,6 +148,10 @@ enum Nest {
 enum Action {
     Copy,
     Drop,
+    /// Write the client's id in its place.
+    Id,
+    /// Look at its members.
+    Descend,
     /// Keep back and decide at its end.
     Hold(Held),
 }
@@ -178,8 +214,7 @@ impl Rewriter {
             at: At::Start,
             level: Level { depth: 1, wrote: [false; 2] },
             seen: Seen::default(),
-            lead: Vec::new(),
-            key: (0, 0),
+            lead: Lead::default(),
             held: Vec::new(),
             has: Has::default(),
         }
@@ -195,6 +230,7 @@ impl Rewriter {
         let bytes: &[u8] = chunk;
         let mut out = Out { chunk, run: None, pieces };
         let mut at = 0;
+        self.lead.from = 0;
         while at < bytes.len() {
             at = match self.at {
                 At::Start => self.start(bytes, at, &mut out)?,
@@ -206,6 +242,10 @@ impl Rewriter {
             };
         }
         out.flush();
+        if matches!(self.at, At::Lead | At::Key(_) | At::Colon) {
+            self.lead.kept.extend_from_slice(&bytes[self.lead.from..]);
+            self.lead.from = 0;
+        }
         Ok(())
     }
 
@@ -224,6 +264,7 @@ impl Rewriter {
             None => Ok(open),
             Some(b'{') => {
                 out.copy(open, open + 1);
+                self.lead.restart(open + 1);
                 self.at = At::Lead;
                 Ok(open + 1)
             }
@@ -235,39 +276,33 @@ impl Rewriter {
         if bytes[at].is_ascii_whitespace() { Ok(at + 1) } else { Err(RewriteError::NotAResponse) }
     }
 
-    /// Between members: gathers the comma and the space, up to a key or the end of the object.
+    /// Between members: passes the comma and the space, up to a key or the end of the object.
     fn lead(&mut self, bytes: &[u8], at: usize, out: &mut Out<'_>) -> Result<usize, RewriteError> {
-        let byte = bytes[at];
-        match byte {
-            b' ' | b'\t' | b'\n' | b'\r' | b',' if self.lead.len() < LEAD_BYTES_MAX => {
-                self.lead.push(byte);
-                Ok(at + 1)
-            }
+        let offset = self.lead.offset(at);
+        match bytes[at] {
+            _ if offset >= LEAD_BYTES_MAX => return Err(RewriteError::Member),
+            b' ' | b'\t' | b'\n' | b'\r' => {}
+            b',' if !self.lead.comma => self.lead.comma = true,
             b'"' => {
-                self.key.0 = self.lead.len();
-                self.lead.push(byte);
+                self.lead.key.0 = offset;
                 self.at = At::Key(false);
-                Ok(at + 1)
             }
-            b'}' => {
-                self.close(out);
-                Ok(at + 1)
-            }
-            _ => Err(RewriteError::NotAResponse),
+            b'}' if !self.lead.comma => self.close(bytes, at, out),
+            _ => return Err(RewriteError::NotAResponse),
         }
+        Ok(at + 1)
     }
 
     fn in_key(&mut self, bytes: &[u8], at: usize, escaped: bool) -> Result<usize, RewriteError> {
-        if self.lead.len() >= LEAD_BYTES_MAX {
+        let offset = self.lead.offset(at);
+        if offset >= LEAD_BYTES_MAX {
             return Err(RewriteError::Member);
         }
-        let byte = bytes[at];
-        self.lead.push(byte);
-        self.at = match byte {
+        self.at = match bytes[at] {
             _ if escaped => At::Key(false),
             b'\\' => At::Key(true),
             b'"' => {
-                self.key.1 = self.lead.len();
+                self.lead.key.1 = offset + 1;
                 At::Colon
             }
             _ => At::Key(false),
@@ -276,57 +311,51 @@ impl Rewriter {
     }
 
     fn colon(&mut self, bytes: &[u8], at: usize, out: &mut Out<'_>) -> Result<usize, RewriteError> {
-        let byte = bytes[at];
-        if matches!(byte, b':' | b' ' | b'\t' | b'\n' | b'\r') {
-            if self.lead.len() >= LEAD_BYTES_MAX {
-                return Err(RewriteError::Member);
+        match bytes[at] {
+            _ if self.lead.offset(at) >= LEAD_BYTES_MAX => Err(RewriteError::Member),
+            b' ' | b'\t' | b'\n' | b'\r' => Ok(at + 1),
+            b':' if !self.lead.colon => {
+                self.lead.colon = true;
+                Ok(at + 1)
             }
-            self.lead.push(byte);
-            return Ok(at + 1);
+            first if self.lead.colon => self.begin_value(bytes, at, first, out),
+            _ => Err(RewriteError::NotAResponse),
         }
-        if !self.lead[self.key.1..].contains(&b':') {
-            return Err(RewriteError::NotAResponse);
-        }
-        self.begin_value(bytes, at, byte, out)
     }
 
     /// At the first byte of a value: decides what becomes of the member.
     fn begin_value(&mut self, bytes: &[u8], at: usize, first: u8, out: &mut Out<'_>) -> Result<usize, RewriteError> {
-        let key = std::str::from_utf8(&self.lead[self.key.0..self.key.1]).map_err(|_| RewriteError::NotAResponse)?;
-        let name = json::unquote(key).ok_or(RewriteError::NotAResponse)?.into_owned();
-        let action = if self.level.depth == 1 {
-            match name.as_str() {
-                "id" => {
-                    once(&mut self.has.id)?;
-                    self.emit_lead(out);
-                    out.insert(self.plan.id.clone());
-                    Action::Drop
-                }
-                "result" => {
-                    once(&mut self.has.outcome)?;
-                    if first != b'{' {
-                        return Err(RewriteError::NotAResponse);
-                    }
-                    self.emit_lead(out);
-                    out.copy(at, at + 1);
-                    self.level.depth = 2;
-                    self.at = At::Lead;
-                    return Ok(at + 1);
-                }
-                "error" => {
-                    once(&mut self.has.outcome)?;
-                    self.seen.error = true;
-                    Action::Copy
-                }
-                _ => Action::Copy,
+        let action = {
+            let lead = self.lead.bytes(bytes, at);
+            let key = std::str::from_utf8(&lead[self.lead.key.0..self.lead.key.1]);
+            let name = key.ok().and_then(json::unquote).ok_or(RewriteError::NotAResponse)?;
+            if self.level.depth == 1 {
+                message_member(&name, first, &mut self.has, &mut self.seen)?
+            } else {
+                result_member(&name, first, &self.plan, &mut self.has)?
             }
-        } else {
-            self.result_member(&name, first)?
         };
         match action {
-            Action::Copy => self.emit_lead(out),
-            Action::Hold(_) => self.held.clear(),
-            Action::Drop => self.lead.clear(),
+            Action::Copy => self.emit_lead(bytes, at, out),
+            Action::Id => {
+                self.emit_lead(bytes, at, out);
+                out.insert(self.plan.id.clone());
+            }
+            Action::Descend => {
+                self.emit_lead(bytes, at, out);
+                out.copy(at, at + 1);
+                self.level.depth = 2;
+                self.lead.restart(at + 1);
+                self.at = At::Lead;
+                return Ok(at + 1);
+            }
+            Action::Hold(_) => {
+                self.held.clear();
+                // The lead is written when it is known that the value stays; until then it is kept.
+                let lead = self.lead.bytes(bytes, at).into_owned();
+                (self.lead.kept, self.lead.from) = (lead, at);
+            }
+            Action::Drop => {}
         }
         let nest = match first {
             b'"' => Nest::String(0, false),
@@ -340,45 +369,6 @@ impl Rewriter {
         }
         self.take(bytes, at, at + 1, action, out)?;
         Ok(at + 1)
-    }
-
-    /// What becomes of a member of the result.
-    fn result_member(&mut self, name: &str, first: u8) -> Result<Action, RewriteError> {
-        let modern = self.plan.to == Era::Modern;
-        Ok(match name {
-            "resultType" => {
-                once(&mut self.has.result_type)?;
-                Action::Hold(Held::ResultType)
-            }
-            "_meta" => {
-                once(&mut self.has.meta)?;
-                if first != b'{' {
-                    Action::Copy
-                } else if modern || self.plan.from == Era::Modern {
-                    Action::Hold(Held::Meta)
-                } else {
-                    Action::Copy
-                }
-            }
-            "isError" => {
-                once(&mut self.has.is_error)?;
-                Action::Hold(Held::IsError)
-            }
-            "structuredContent" => {
-                once(&mut self.has.structured)?;
-                if !modern && first != b'{' { Action::Drop } else { Action::Copy }
-            }
-            "ttlMs" if self.plan.cacheable => {
-                once(&mut self.has.ttl)?;
-                if modern { Action::Copy } else { Action::Drop }
-            }
-            // What a server calls public was still asked for with one tenant's credentials.
-            "cacheScope" if self.plan.cacheable => {
-                once(&mut self.has.scope)?;
-                Action::Drop
-            }
-            _ => Action::Copy,
-        })
     }
 
     /// In a value: runs to its end or to the end of the chunk.
@@ -445,7 +435,7 @@ impl Rewriter {
     ) -> Result<(), RewriteError> {
         match action {
             Action::Copy => out.copy(start, end),
-            Action::Drop => {}
+            Action::Drop | Action::Id | Action::Descend => {}
             Action::Hold(_) if self.held.len() + end - start > META_BYTES_MAX => return Err(RewriteError::Member),
             Action::Hold(_) => self.held.extend_from_slice(&bytes[start..end]),
         }
@@ -462,33 +452,34 @@ impl Rewriter {
     ) -> Result<usize, RewriteError> {
         self.take(bytes, start, end, action, out)?;
         if let Action::Hold(held) = action {
-            self.release(held, out)?;
+            self.lead.from = end;
+            self.release(held, bytes, end, out)?;
         }
-        self.lead.clear();
+        self.lead.restart(end);
         self.at = At::Lead;
         Ok(end)
     }
 
     /// At the end of a value that was kept back: writes what takes its place.
-    fn release(&mut self, held: Held, out: &mut Out<'_>) -> Result<(), RewriteError> {
+    fn release(&mut self, held: Held, bytes: &[u8], at: usize, out: &mut Out<'_>) -> Result<(), RewriteError> {
         let value = std::mem::take(&mut self.held);
         match held {
             Held::ResultType => {
                 self.seen.incomplete = value != b"\"complete\"";
                 if self.plan.to == Era::Modern {
-                    self.emit_lead(out);
+                    self.emit_lead(bytes, at, out);
                     out.insert(value.into());
                 }
             }
             Held::IsError => {
                 self.seen.is_error = value == b"true";
-                self.emit_lead(out);
+                self.emit_lead(bytes, at, out);
                 out.insert(value.into());
             }
             Held::Meta => {
                 let text = std::str::from_utf8(&value).map_err(|_| RewriteError::NotAResponse)?;
                 if let Some(meta) = self.meta(text)? {
-                    self.emit_lead(out);
+                    self.emit_lead(bytes, at, out);
                     out.insert(meta);
                 }
             }
@@ -519,21 +510,24 @@ impl Rewriter {
     }
 
     /// Writes comma, space, key and colon of a member. The comma goes when nothing was written before it.
-    fn emit_lead(&mut self, out: &mut Out<'_>) {
+    fn emit_lead(&mut self, bytes: &[u8], at: usize, out: &mut Out<'_>) {
         let wrote = &mut self.level.wrote[usize::from(self.level.depth) - 1];
-        let lead = std::mem::take(&mut self.lead);
-        let lead = match lead.iter().position(|b| *b == b',').filter(|at| *at < self.key.0) {
-            Some(comma) if !*wrote => [&lead[..comma], &lead[comma + 1..]].concat(),
-            None if *wrote => [b",", lead.as_slice()].concat(),
-            _ => lead,
+        let before = std::mem::replace(wrote, true);
+        if before == self.lead.comma && self.lead.kept.is_empty() {
+            out.copy(self.lead.from, at);
+            return;
+        }
+        let lead = self.lead.bytes(bytes, at);
+        let lead = match lead.iter().position(|b| *b == b',').filter(|comma| *comma < self.lead.key.0) {
+            Some(comma) if !before => [&lead[..comma], &lead[comma + 1..]].concat(),
+            None if before => [b",", &*lead].concat(),
+            _ => lead.into_owned(),
         };
-        *wrote = true;
         out.insert(lead.into());
     }
 
     /// At the end of an object: adds what the client's era demands and nobody wrote.
-    fn close(&mut self, out: &mut Out<'_>) {
-        self.lead.clear();
+    fn close(&mut self, bytes: &[u8], at: usize, out: &mut Out<'_>) {
         let mut added = Vec::new();
         let wrote = self.level.wrote[usize::from(self.level.depth) - 1];
         let mut add = |member: &str| {
@@ -542,7 +536,8 @@ impl Rewriter {
             }
             added.extend_from_slice(member.as_bytes());
         };
-        if self.level.depth == 2 {
+        let depth = std::mem::replace(&mut self.level.depth, 1);
+        if depth == 2 {
             if self.plan.to == Era::Modern {
                 if !self.has.result_type {
                     add("\"resultType\":\"complete\"");
@@ -557,7 +552,6 @@ impl Rewriter {
                     add("\"cacheScope\":\"private\"");
                 }
             }
-            self.level.depth = 1;
             self.at = At::Lead;
         } else {
             if !self.has.id {
@@ -565,9 +559,71 @@ impl Rewriter {
             }
             self.at = At::End;
         }
-        added.push(b'}');
-        out.insert(added.into());
+        if !added.is_empty() {
+            out.insert(added.into());
+        } else if self.lead.kept.is_empty() {
+            // Space before the bracket stays where it is.
+            out.copy(self.lead.from, at);
+        }
+        debug_assert_eq!(bytes[at], b'}');
+        out.copy(at, at + 1);
+        self.lead.restart(at + 1);
     }
+}
+
+/// What becomes of a member of the message.
+fn message_member(name: &str, first: u8, has: &mut Has, seen: &mut Seen) -> Result<Action, RewriteError> {
+    Ok(match name {
+        "id" => {
+            once(&mut has.id)?;
+            Action::Id
+        }
+        "result" if first == b'{' => {
+            once(&mut has.outcome)?;
+            Action::Descend
+        }
+        "result" => return Err(RewriteError::NotAResponse),
+        "error" => {
+            once(&mut has.outcome)?;
+            seen.error = true;
+            Action::Copy
+        }
+        _ => Action::Copy,
+    })
+}
+
+/// What becomes of a member of the result.
+fn result_member(name: &str, first: u8, plan: &Plan, has: &mut Has) -> Result<Action, RewriteError> {
+    let modern = plan.to == Era::Modern;
+    Ok(match name {
+        "resultType" => {
+            once(&mut has.result_type)?;
+            Action::Hold(Held::ResultType)
+        }
+        "_meta" => {
+            once(&mut has.meta)?;
+            let ours = first == b'{' && (modern || plan.from == Era::Modern);
+            if ours { Action::Hold(Held::Meta) } else { Action::Copy }
+        }
+        "isError" => {
+            once(&mut has.is_error)?;
+            Action::Hold(Held::IsError)
+        }
+        "structuredContent" => {
+            once(&mut has.structured)?;
+            if !modern && first != b'{' { Action::Drop } else { Action::Copy }
+        }
+        "ttlMs" if plan.cacheable => {
+            once(&mut has.ttl)?;
+            if modern { Action::Copy } else { Action::Drop }
+        }
+        // What a server calls public was still asked for with one tenant's credentials.
+        "cacheScope" if plan.cacheable => {
+            once(&mut has.scope)?;
+            Action::Drop
+        }
+        _ => Action::Copy,
+    })
 }
 
 /// Marks a member as met; a second time is an error.

@@ -39,7 +39,8 @@ fn between_equal_legacy_peers_only_the_id_changes() {
 
 #[test]
 fn a_legacy_result_becomes_a_complete_modern_one() {
-    let out = rewritten(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#, &plan(Era::Legacy, Era::Modern)).expect("a response");
+    let out =
+        rewritten(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#, &plan(Era::Legacy, Era::Modern)).expect("a response");
     assert_eq!(
         out,
         r#"{"jsonrpc":"2.0","id":"c-1","result":{"resultType":"complete","_meta":{"io.modelcontextprotocol/serverInfo":{"name":"patchbay"}}}}"#
@@ -91,7 +92,9 @@ fn a_missing_id_is_added_and_a_failed_tool_is_seen() {
 
 #[test]
 fn garbage_and_short_answers_are_errors() {
-    for text in ["", "<html>", "[]", "{\"jsonrpc\":\"2.0\"}", "{\"result\":3}", "{\"id\":1,\"result\":{}", "{\"result\":{}}x"] {
+    for text in
+        ["", "<html>", "[]", "{\"jsonrpc\":\"2.0\"}", "{\"result\":3}", "{\"id\":1,\"result\":{}", "{\"result\":{}}x"]
+    {
         let outcome = rewritten(text, &plan(Era::Legacy, Era::Legacy));
         assert!(outcome.is_err(), "{text:?} gave {outcome:?}");
     }
@@ -109,8 +112,7 @@ fn json_value() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(3, 24, 4, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::btree_map(".{0,6}", inner, 0..4)
-                .prop_map(|map| Value::Object(map.into_iter().collect())),
+            prop::collection::btree_map(".{0,6}", inner, 0..4).prop_map(|map| Value::Object(map.into_iter().collect())),
         ]
     })
 }
