@@ -42,20 +42,14 @@ impl Builtin {
 
     /// A server of this kind, or a sentence about the option that is wrong. Files in `off_limits` (the gateway's own
     /// database) are refused as sources, also through a link.
-    pub fn build(
-        &self,
-        options: Value,
-        off_limits: &[PathBuf],
-    ) -> Result<ToolServer, OptionsError> {
+    pub fn build(&self, options: Value, off_limits: &[PathBuf]) -> Result<ToolServer, OptionsError> {
         (self.make)(options, off_limits)
     }
 }
 
 impl fmt::Debug for Builtin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builtin")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
+        f.debug_struct("Builtin").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
@@ -67,9 +61,7 @@ pub struct ToolServer {
 
 impl ToolServer {
     fn new<S: Service<RoleServer> + Clone + Sync>(service: S) -> Self {
-        Self {
-            handler: Arc::new(move || Box::new(service.clone())),
-        }
+        Self { handler: Arc::new(move || Box::new(service.clone())) }
     }
 
     /// A handler for one connection; it implements `Service<RoleServer>`.
@@ -106,9 +98,7 @@ pub enum OptionsError {
     #[error("The option `source` is {0:?}; expected 1 to 40 characters of a-z, 0-9, `-` and `_`.")]
     Source(String),
     /// The database cannot be opened.
-    #[error(
-        "The database {path:?} cannot be opened ({reason}). Name an existing SQLite file that this user may read."
-    )]
+    #[error("The database {path:?} cannot be opened ({reason}). Name an existing SQLite file that this user may read.")]
     Database {
         /// The path as it was given.
         path: PathBuf,
@@ -121,8 +111,6 @@ pub enum OptionsError {
     )]
     Table(String),
     /// The file belongs to the gateway.
-    #[error(
-        "The option `database` names a file that belongs to the gateway itself; name another database."
-    )]
+    #[error("The option `database` names a file that belongs to the gateway itself; name another database.")]
     OffLimits,
 }

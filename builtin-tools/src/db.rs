@@ -47,13 +47,8 @@ struct Inner {
 pub fn db(options: Value) -> Result<DbExplorer, OptionsError> {
     let settings = Settings::parse(options)?;
     fence::check(&settings)?;
-    let inner = Inner {
-        settings: Arc::new(settings),
-        workers: Workers::default(),
-    };
-    Ok(DbExplorer {
-        inner: Arc::new(inner),
-    })
+    let inner = Inner { settings: Arc::new(settings), workers: Workers::default() };
+    Ok(DbExplorer { inner: Arc::new(inner) })
 }
 
 impl DbExplorer {
@@ -74,9 +69,6 @@ impl DbExplorer {
     ) -> Result<T, QueryError> {
         let settings = Arc::clone(&self.inner.settings);
         let timeout = settings.timeout;
-        self.inner
-            .workers
-            .run(timeout, move |stop| job(Session::open(settings, stop)?))
-            .await
+        self.inner.workers.run(timeout, move |stop| job(Session::open(settings, stop)?)).await
     }
 }

@@ -3,10 +3,7 @@
 //!
 //! Begin with [`BUILTINS`] (which kinds there are), then [`db`] (the DB explorer, the first of them).
 
-#![cfg_attr(
-    test,
-    expect(clippy::unwrap_used, reason = "a test stops at the first surprise")
-)]
+#![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test stops at the first surprise"))]
 
 mod builtins;
 pub mod db;

@@ -57,10 +57,7 @@ struct Db {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
-    tracing_subscriber::fmt()
-        .with_writer(io::stderr)
-        .with_max_level(tracing::Level::WARN)
-        .init();
+    tracing_subscriber::fmt().with_writer(io::stderr).with_max_level(tracing::Level::WARN).init();
     match Cli::parse().command {
         Command::Db(options) => serve(options).await,
         Command::Sample { database } => sample(&database),
@@ -76,14 +73,8 @@ async fn serve(options: Db) -> anyhow::Result<()> {
         "bytes_max": options.bytes_max,
         "timeout_ms": options.timeout_ms,
     }))?;
-    let running = explorer
-        .serve(rmcp::transport::stdio())
-        .await
-        .context("the client did not begin an MCP session")?;
-    running
-        .waiting()
-        .await
-        .context("the MCP session broke off")?;
+    let running = explorer.serve(rmcp::transport::stdio()).await.context("the client did not begin an MCP session")?;
+    running.waiting().await.context("the MCP session broke off")?;
     Ok(())
 }
 

@@ -30,10 +30,7 @@ pub(crate) fn authorizer(
     move |context| match judge(&names, &context) {
         Ok(()) => Authorization::Allow,
         Err(error) => {
-            denial
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .get_or_insert(error);
+            denial.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
             Authorization::Deny
         }
     }
@@ -42,20 +39,13 @@ pub(crate) fn authorizer(
 fn judge(names: &Names, context: &AuthContext<'_>) -> Result<(), QueryError> {
     match context.action {
         AuthAction::Select | AuthAction::Recursive => Ok(()),
-        AuthAction::Read {
-            table_name,
-            column_name,
-        } => read(names, table_name, column_name, context.database_name),
+        AuthAction::Read { table_name, column_name } => read(names, table_name, column_name, context.database_name),
         AuthAction::Function { function_name } if functions::is_allowed(function_name) => Ok(()),
-        AuthAction::Function { function_name } => Err(QueryError::Function(
-            function_name.chars().take(64).collect(),
-        )),
+        AuthAction::Function { function_name } => Err(QueryError::Function(function_name.chars().take(64).collect())),
         AuthAction::Insert { .. } | AuthAction::Update { .. } | AuthAction::Delete { .. } => {
             Err(QueryError::Refused("write"))
         }
-        AuthAction::Attach { .. } | AuthAction::Detach { .. } => {
-            Err(QueryError::Refused("open or close another file"))
-        }
+        AuthAction::Attach { .. } | AuthAction::Detach { .. } => Err(QueryError::Refused("open or close another file")),
         AuthAction::Pragma { .. } => Err(QueryError::Refused("read or change a setting")),
         AuthAction::Transaction { .. } | AuthAction::Savepoint { .. } => {
             Err(QueryError::Refused("begin or end a transaction"))
@@ -69,22 +59,13 @@ fn judge(names: &Names, context: &AuthContext<'_>) -> Result<(), QueryError> {
 /// nothing is read. A CTE cannot lend its name to an unlisted table: that one is reported under its own.
 ///
 /// The view or CTE through which a read happens (the accessor) is no argument for it: a CTE can take any view's name.
-fn read(
-    names: &Names,
-    table: &str,
-    column: &str,
-    database: Option<&str>,
-) -> Result<(), QueryError> {
+fn read(names: &Names, table: &str, column: &str, database: Option<&str>) -> Result<(), QueryError> {
     let table = table.to_ascii_lowercase();
     let in_main = database.is_some_and(|name| name.eq_ignore_ascii_case("main"));
     let nothing_read = column.is_empty() && database.is_none();
     let offered = names.offered.contains(&table) || functions::is_allowed_table(&table);
     let of_the_query = nothing_read && !is_existing(names, &table);
-    if (offered && (in_main || nothing_read)) || of_the_query {
-        Ok(())
-    } else {
-        Err(QueryError::Unlisted)
-    }
+    if (offered && (in_main || nothing_read)) || of_the_query { Ok(()) } else { Err(QueryError::Unlisted) }
 }
 
 fn is_existing(names: &Names, table: &str) -> bool {
@@ -97,10 +78,7 @@ mod tests {
 
     fn names() -> Names {
         let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        Names {
-            offered: set(&["products"]),
-            existing: set(&["products", "secrets", "dbstat"]),
-        }
+        Names { offered: set(&["products"]), existing: set(&["products", "secrets", "dbstat"]) }
     }
 
     #[test]
@@ -116,10 +94,7 @@ mod tests {
             ("products", "name", Some("temp")),
             ("cte", "x", Some("main")),
         ] {
-            assert!(
-                read(&names(), table, column, database).is_err(),
-                "{table}.{column} in {database:?}"
-            );
+            assert!(read(&names(), table, column, database).is_err(), "{table}.{column} in {database:?}");
         }
     }
 
@@ -131,10 +106,7 @@ mod tests {
             ("cte", "", None),
             ("json_each", "value", Some("main")),
         ] {
-            assert!(
-                read(&names(), table, column, database).is_ok(),
-                "{table}.{column} in {database:?}"
-            );
+            assert!(read(&names(), table, column, database).is_ok(), "{table}.{column} in {database:?}");
         }
     }
 }

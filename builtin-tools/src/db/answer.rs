@@ -132,15 +132,7 @@ fn cell(value: ValueRef<'_>, bytes_max: usize) -> (Value, bool) {
         // JSON has no infinity, and SQLite no NaN.
         ValueRef::Real(number) => match serde_json::Number::from_f64(number) {
             Some(number) => (number.into(), false),
-            None => (
-                if number > 0.0 {
-                    "Infinity"
-                } else {
-                    "-Infinity"
-                }
-                .into(),
-                false,
-            ),
+            None => (if number > 0.0 { "Infinity" } else { "-Infinity" }.into(), false),
         },
         ValueRef::Text(bytes) => {
             let text = String::from_utf8_lossy(bytes);
@@ -155,10 +147,7 @@ fn cell(value: ValueRef<'_>, bytes_max: usize) -> (Value, bool) {
 
 fn blob(bytes: &[u8], bytes_max: usize) -> String {
     let shown = bytes.len().min(BLOB_BYTES_SHOWN).min(bytes_max / 4);
-    let hex: String = bytes[..shown]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let hex: String = bytes[..shown].iter().map(|byte| format!("{byte:02x}")).collect();
     let more = if shown < bytes.len() { "…" } else { "" };
     format!("<blob of {} bytes: {hex}{more}>", bytes.len())
 }
@@ -203,19 +192,11 @@ mod tests {
 
     #[test]
     fn cut_text_never_outgrows_its_bytes_as_json() {
-        for text in [
-            "a".repeat(500),
-            "\u{1}".repeat(500),
-            "\"\\".repeat(300),
-            "é漢🦀".repeat(100),
-        ] {
+        for text in ["a".repeat(500), "\u{1}".repeat(500), "\"\\".repeat(300), "é漢🦀".repeat(100)] {
             for bytes_max in 8..200 {
                 let (value, was_cut) = cell(ValueRef::Text(text.as_bytes()), bytes_max);
                 assert!(was_cut);
-                assert!(
-                    value.to_string().len() <= bytes_max,
-                    "{value} is longer than {bytes_max}"
-                );
+                assert!(value.to_string().len() <= bytes_max, "{value} is longer than {bytes_max}");
             }
         }
     }
@@ -223,10 +204,7 @@ mod tests {
     #[test]
     fn text_that_just_fits_is_whole() {
         let text = "\"é".repeat(10);
-        assert_eq!(
-            cell(ValueRef::Text(text.as_bytes()), 42),
-            (Value::from(text.as_str()), false)
-        );
+        assert_eq!(cell(ValueRef::Text(text.as_bytes()), 42), (Value::from(text.as_str()), false));
         assert!(cell(ValueRef::Text(text.as_bytes()), 41).1);
     }
 
@@ -234,10 +212,7 @@ mod tests {
     fn values_that_json_lacks_are_texts() {
         assert_eq!(cell(ValueRef::Real(f64::INFINITY), 100).0, "Infinity");
         assert_eq!(cell(ValueRef::Real(f64::NEG_INFINITY), 100).0, "-Infinity");
-        assert_eq!(
-            cell(ValueRef::Blob(&[10, 11]), 100).0,
-            "<blob of 2 bytes: 0a0b>"
-        );
+        assert_eq!(cell(ValueRef::Blob(&[10, 11]), 100).0, "<blob of 2 bytes: 0a0b>");
         assert_eq!(cell(ValueRef::Integer(i64::MIN), 100).0, i64::MIN);
     }
 }

@@ -50,7 +50,8 @@ const SWITCHES: &[(DbConfig, bool)] = &[
 ];
 
 /// Temporary tables and sorters stay in memory, where they are counted, and never become files.
-const PRAGMAS: &str = "PRAGMA query_only = ON; PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0; PRAGMA cell_size_check = ON;";
+const PRAGMAS: &str =
+    "PRAGMA query_only = ON; PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0; PRAGMA cell_size_check = ON;";
 
 /// Holds the connection to the bounds.
 pub(crate) fn apply(conn: &Connection) -> Result<()> {

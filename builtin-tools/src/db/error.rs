@@ -36,11 +36,7 @@ pub(crate) enum QueryError {
     #[error("The source cannot be read at the moment.")]
     Unavailable,
     #[error("{message}")]
-    Sql {
-        code: &'static str,
-        message: String,
-        hint: &'static str,
-    },
+    Sql { code: &'static str, message: String, hint: &'static str },
 }
 
 impl QueryError {
@@ -49,9 +45,7 @@ impl QueryError {
         match self {
             Self::Refused(_) | Self::Function(_) | Self::Unlisted => "SQLITE_AUTH",
             Self::NoSuchTable => "SQLITE_ERROR",
-            Self::Empty | Self::Several | Self::NotAQuery | Self::Arguments(_) => {
-                "INVALID_ARGUMENTS"
-            }
+            Self::Empty | Self::Several | Self::NotAQuery | Self::Arguments(_) => "INVALID_ARGUMENTS",
             Self::Deadline(_) | Self::Cancelled => "SQLITE_INTERRUPT",
             Self::Memory => "SQLITE_NOMEM",
             Self::Crowded => "SQLITE_BUSY",
@@ -63,39 +57,24 @@ impl QueryError {
     /// What to try.
     pub(crate) fn hint(&self) -> &'static str {
         match self {
-            Self::Refused(_) | Self::NotAQuery => {
-                "Write one SELECT, VALUES or WITH … SELECT statement."
-            }
-            Self::Function(_) => {
-                "Use plain SQL, or functions for text, dates, numbers, JSON, aggregates and windows."
-            }
-            Self::Unlisted | Self::NoSuchTable => {
-                "Call list_tables and use the names that it gives."
-            }
+            Self::Refused(_) | Self::NotAQuery => "Write one SELECT, VALUES or WITH … SELECT statement.",
+            Self::Function(_) => "Use plain SQL, or functions for text, dates, numbers, JSON, aggregates and windows.",
+            Self::Unlisted | Self::NoSuchTable => "Call list_tables and use the names that it gives.",
             Self::Empty => "Put one SELECT statement into `sql`.",
             Self::Several => "Send one statement per call.",
             Self::Arguments(_) => "Compare the arguments with the tool's input schema.",
-            Self::Deadline(_) => {
-                "Filter earlier, join fewer rows, aggregate, or end a recursive query with a LIMIT."
-            }
+            Self::Deadline(_) => "Filter earlier, join fewer rows, aggregate, or end a recursive query with a LIMIT.",
             Self::Memory => "Sort, group or collect fewer or narrower rows.",
             Self::Cancelled => "Call again if the answer is still wanted.",
             Self::Crowded => "Wait a moment and call again.",
-            Self::Unavailable => {
-                "Try again later; if it stays so, tell the person who runs this source."
-            }
+            Self::Unavailable => "Try again later; if it stays so, tell the person who runs this source.",
             Self::Sql { hint, .. } => hint,
         }
     }
 
     /// All of it, as the text of a tool's error result.
     pub(crate) fn to_text(&self) -> String {
-        format!(
-            "{}: {} {}",
-            self.code(),
-            sentence(&self.to_string()),
-            self.hint()
-        )
+        format!("{}: {} {}", self.code(), sentence(&self.to_string()), self.hint())
     }
 
     /// What an error of SQLite is for the model.
@@ -108,17 +87,9 @@ impl QueryError {
     }
 
     fn of_code(error: ffi::Error, message: Option<&str>) -> Self {
-        let sql = |code, text: &str, hint| Self::Sql {
-            code,
-            message: text.to_owned(),
-            hint,
-        };
+        let sql = |code, text: &str, hint| Self::Sql { code, message: text.to_owned(), hint };
         match error.code {
-            ErrorCode::Unknown => sql(
-                "SQLITE_ERROR",
-                &of_the_query(message),
-                hint_for(message.unwrap_or_default()),
-            ),
+            ErrorCode::Unknown => sql("SQLITE_ERROR", &of_the_query(message), hint_for(message.unwrap_or_default())),
             ErrorCode::AuthorizationForStatementDenied => Self::Unlisted,
             ErrorCode::OperationInterrupted => Self::Cancelled,
             ErrorCode::OutOfMemory => Self::Memory,
@@ -128,16 +99,12 @@ impl QueryError {
                 "A text, a value or the statement itself is longer than this source allows (1 MiB for a value, 64 KiB for SQL).",
                 "Use substr() or length() instead of whole values.",
             ),
-            ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => sql(
-                "SQLITE_BUSY",
-                "Another program is writing to the database.",
-                "Wait a moment and call again.",
-            ),
-            ErrorCode::TypeMismatch => sql(
-                "SQLITE_MISMATCH",
-                "A value has a type that does not fit there.",
-                "Check LIMIT, OFFSET and CAST.",
-            ),
+            ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => {
+                sql("SQLITE_BUSY", "Another program is writing to the database.", "Wait a moment and call again.")
+            }
+            ErrorCode::TypeMismatch => {
+                sql("SQLITE_MISMATCH", "A value has a type that does not fit there.", "Check LIMIT, OFFSET and CAST.")
+            }
             ErrorCode::ParameterOutOfRange => sql(
                 "SQLITE_RANGE",
                 "A parameter number is out of range.",
@@ -151,9 +118,7 @@ impl QueryError {
 /// SQLite's words about the query. Its generic errors speak of names and syntax; anything with a path in it does not pass.
 fn of_the_query(message: Option<&str>) -> String {
     match message {
-        Some(text) if !text.contains("unable to open") => {
-            text.chars().take(MESSAGE_CHARS_MAX).collect()
-        }
+        Some(text) if !text.contains("unable to open") => text.chars().take(MESSAGE_CHARS_MAX).collect(),
         _ => "SQLite could not run the statement".to_owned(),
     }
 }

@@ -54,43 +54,28 @@ impl Session {
     }
 
     fn connect(settings: Arc<Settings>) -> rusqlite::Result<Self> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX
-            | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+        let flags =
+            OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
         let conn = Connection::open_with_flags(&settings.database, flags)?;
         conn.busy_timeout(BUSY_WAIT_MAX.min(settings.timeout))?;
         bounds::apply(&conn)?;
         let (offered, existing) = catalog(&conn, &settings)?;
-        Ok(Self {
-            conn,
-            settings,
-            offered,
-            existing,
-        })
+        Ok(Self { conn, settings, offered, existing })
     }
 
     /// The offered table or view of that name.
     pub(crate) fn find(&self, name: &str) -> Result<&Offered, QueryError> {
-        self.offered
-            .get(&name.to_ascii_lowercase())
-            .ok_or(QueryError::NoSuchTable)
+        self.offered.get(&name.to_ascii_lowercase()).ok_or(QueryError::NoSuchTable)
     }
 
     /// Puts the authorizer on.
     pub(crate) fn fence(self) -> Result<Fenced, QueryError> {
-        let names = Names {
-            offered: self.offered.into_keys().collect(),
-            existing: self.existing.into_iter().collect(),
-        };
+        let names =
+            Names { offered: self.offered.into_keys().collect(), existing: self.existing.into_iter().collect() };
         let denial = Denial::default();
         let authorizer = access::authorizer(names, Arc::clone(&denial));
-        self.conn
-            .authorizer(Some(authorizer))
-            .map_err(|error| unavailable(&error))?;
-        Ok(Fenced {
-            conn: self.conn,
-            denial,
-        })
+        self.conn.authorizer(Some(authorizer)).map_err(|error| unavailable(&error))?;
+        Ok(Fenced { conn: self.conn, denial })
     }
 }
 
@@ -98,16 +83,11 @@ impl Fenced {
     /// Compiles the one query in `sql`.
     pub(crate) fn prepare(&self, sql: &str) -> Result<Statement<'_>, QueryError> {
         if sql.contains('\0') {
-            return Err(QueryError::Arguments(
-                "The SQL text has a NUL character in it.".to_owned(),
-            ));
+            return Err(QueryError::Arguments("The SQL text has a NUL character in it.".to_owned()));
         }
         // One by one: `Connection::prepare` looks for a second statement by recursion, as deep as there are statements.
         let mut batch = Batch::new(&self.conn, sql);
-        let statement = batch
-            .next()
-            .map_err(|error| self.explain(&error))?
-            .ok_or(QueryError::Empty)?;
+        let statement = batch.next().map_err(|error| self.explain(&error))?.ok_or(QueryError::Empty)?;
         match batch.next() {
             Ok(None) => {}
             Ok(Some(_)) | Err(_) => return Err(QueryError::Several),
@@ -120,11 +100,7 @@ impl Fenced {
 
     /// What an error of SQLite on this connection is for the model; the judge's first word if it was the judge.
     pub(crate) fn explain(&self, error: &rusqlite::Error) -> QueryError {
-        let denied = self
-            .denial
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let denied = self.denial.lock().unwrap_or_else(PoisonError::into_inner).take();
         denied.unwrap_or_else(|| QueryError::of_sqlite(error))
     }
 }
@@ -132,22 +108,11 @@ impl Fenced {
 /// Opens the source once, to tell the operator what is wrong with it.
 pub(crate) fn check(settings: &Settings) -> Result<(), OptionsError> {
     let listed = settings.tables.clone();
-    let probe = Settings {
-        source: settings.source.clone(),
-        database: settings.database.clone(),
-        tables: listed,
-        ..*settings
-    };
-    let session = Session::connect(Arc::new(probe)).map_err(|error| OptionsError::Database {
-        path: settings.database.clone(),
-        reason: error.to_string(),
-    })?;
-    match settings
-        .tables
-        .iter()
-        .flatten()
-        .find(|name| !session.offered.contains_key(*name))
-    {
+    let probe =
+        Settings { source: settings.source.clone(), database: settings.database.clone(), tables: listed, ..*settings };
+    let session = Session::connect(Arc::new(probe))
+        .map_err(|error| OptionsError::Database { path: settings.database.clone(), reason: error.to_string() })?;
+    match settings.tables.iter().flatten().find(|name| !session.offered.contains_key(*name)) {
         Some(name) => Err(OptionsError::Table(name.clone())),
         None => Ok(()),
     }
@@ -160,30 +125,17 @@ fn unavailable(error: &rusqlite::Error) -> QueryError {
 
 /// What the database has: what is offered of it, and every name that exists. Virtual tables are never offered, since
 /// reading them runs code of modules.
-fn catalog(
-    conn: &Connection,
-    settings: &Settings,
-) -> rusqlite::Result<(BTreeMap<String, Offered>, Vec<String>)> {
+fn catalog(conn: &Connection, settings: &Settings) -> rusqlite::Result<(BTreeMap<String, Offered>, Vec<String>)> {
     let mut offered = BTreeMap::new();
     let mut existing: Vec<String> = Vec::new();
-    let mut tables =
-        conn.prepare("SELECT name, type FROM pragma_table_list WHERE schema = 'main'")?;
+    let mut tables = conn.prepare("SELECT name, type FROM pragma_table_list WHERE schema = 'main'")?;
     let mut rows = tables.query([])?;
     while let Some(row) = rows.next()? {
         let (name, kind): (String, String) = (row.get(0)?, row.get(1)?);
         let key = name.to_ascii_lowercase();
-        let listed = settings
-            .tables
-            .as_ref()
-            .is_none_or(|tables| tables.contains(&key));
+        let listed = settings.tables.as_ref().is_none_or(|tables| tables.contains(&key));
         if listed && matches!(kind.as_str(), "table" | "view") && !key.starts_with("sqlite_") {
-            offered.insert(
-                key.clone(),
-                Offered {
-                    name,
-                    is_view: kind == "view",
-                },
-            );
+            offered.insert(key.clone(), Offered { name, is_view: kind == "view" });
         }
         existing.push(key);
     }

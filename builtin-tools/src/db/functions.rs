@@ -156,11 +156,7 @@ mod tests {
     #[test]
     fn list_is_sorted_so_that_the_search_finds_all() {
         assert!(ALLOWED.is_sorted());
-        assert!(
-            ALLOWED
-                .iter()
-                .all(|name| is_allowed(&name.to_ascii_uppercase()))
-        );
+        assert!(ALLOWED.iter().all(|name| is_allowed(&name.to_ascii_uppercase())));
     }
 
     #[test]

@@ -3,12 +3,11 @@
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
-        CacheScope, CallToolRequestParams, CallToolResponse, CompleteRequestParams, CompleteResult,
-        CompletionInfo, GetPromptRequestParams, GetPromptResponse, GetPromptResult, Implementation,
-        ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult,
-        PaginatedRequestParams, Prompt, PromptArgument, PromptMessage, ReadResourceRequestParams,
-        ReadResourceResponse, ReadResourceResult, Reference, Resource, ResourceContents,
-        ResourceTemplate, Role, ServerCapabilities, ServerConfig, Tool,
+        CacheScope, CallToolRequestParams, CallToolResponse, CompleteRequestParams, CompleteResult, CompletionInfo,
+        GetPromptRequestParams, GetPromptResponse, GetPromptResult, Implementation, ListPromptsResult,
+        ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams, Prompt,
+        PromptArgument, PromptMessage, ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult, Reference,
+        Resource, ResourceContents, ResourceTemplate, Role, ServerCapabilities, ServerConfig, Tool,
     },
     service::RequestContext,
 };
@@ -45,10 +44,7 @@ impl DbExplorer {
 
     async fn overview(&self, context: &Context) -> Result<String, QueryError> {
         let source = self.source().to_owned();
-        self.until_cancelled(context, move |session| {
-            Ok(resources::overview(&source, &schema::list(&session)?))
-        })
-        .await
+        self.until_cancelled(context, move |session| Ok(resources::overview(&source, &schema::list(&session)?))).await
     }
 
     fn template(&self) -> String {
@@ -75,42 +71,28 @@ impl ServerHandler for DbExplorer {
             ))
     }
 
-    async fn list_tools(
-        &self,
-        _: Option<PaginatedRequestParams>,
-        _: Context,
-    ) -> Result<ListToolsResult, ErrorData> {
+    async fn list_tools(&self, _: Option<PaginatedRequestParams>, _: Context) -> Result<ListToolsResult, ErrorData> {
         let list = ListToolsResult::with_all_items(tools::TOOLS.clone());
-        Ok(list
-            .with_ttl_ms(LISTS_TTL_MS)
-            .with_cache_scope(CacheScope::Private))
+        Ok(list.with_ttl_ms(LISTS_TTL_MS).with_cache_scope(CacheScope::Private))
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
         tools::find(name).cloned()
     }
 
-    async fn call_tool(
-        &self,
-        request: CallToolRequestParams,
-        context: Context,
-    ) -> Result<CallToolResponse, ErrorData> {
+    async fn call_tool(&self, request: CallToolRequestParams, context: Context) -> Result<CallToolResponse, ErrorData> {
         let result = match request.name.as_ref() {
             tools::QUERY => match tools::arguments::<QueryArguments>(request.arguments) {
                 Ok(arguments) => {
                     let query = arguments.into();
-                    tools::result(
-                        self.until_cancelled(&context, move |session| query::run(session, &query))
-                            .await,
-                    )
+                    tools::result(self.until_cancelled(&context, move |session| query::run(session, &query)).await)
                 }
                 Err(error) => tools::result::<()>(Err(error)),
             },
             tools::LIST => match tools::arguments::<ListArguments>(request.arguments) {
-                Ok(ListArguments {}) => tools::result(
-                    self.until_cancelled(&context, |session| schema::list(&session))
-                        .await,
-                ),
+                Ok(ListArguments {}) => {
+                    tools::result(self.until_cancelled(&context, |session| schema::list(&session)).await)
+                }
                 Err(error) => tools::result::<()>(Err(error)),
             },
             tools::DESCRIBE => match tools::arguments::<DescribeArguments>(request.arguments) {
@@ -121,10 +103,7 @@ impl ServerHandler for DbExplorer {
                 Err(error) => tools::result::<()>(Err(error)),
             },
             name => {
-                return Err(ErrorData::invalid_params(
-                    format!("Unknown tool: {name}"),
-                    None,
-                ));
+                return Err(ErrorData::invalid_params(format!("Unknown tool: {name}"), None));
             }
         };
         Ok(result.into())
@@ -140,9 +119,7 @@ impl ServerHandler for DbExplorer {
             .with_description("All tables and views with their columns and row counts.")
             .with_mime_type(resources::OVERVIEW_TYPE);
         let list = ListResourcesResult::with_all_items(vec![overview]);
-        Ok(list
-            .with_ttl_ms(LISTS_TTL_MS)
-            .with_cache_scope(CacheScope::Private))
+        Ok(list.with_ttl_ms(LISTS_TTL_MS).with_cache_scope(CacheScope::Private))
     }
 
     async fn list_resource_templates(
@@ -155,9 +132,7 @@ impl ServerHandler for DbExplorer {
             .with_description("The columns, keys and indexes of one table or view.")
             .with_mime_type(resources::SCHEMA_TYPE);
         let list = ListResourceTemplatesResult::with_all_items(vec![template]);
-        Ok(list
-            .with_ttl_ms(LISTS_TTL_MS)
-            .with_cache_scope(CacheScope::Private))
+        Ok(list.with_ttl_ms(LISTS_TTL_MS).with_cache_scope(CacheScope::Private))
     }
 
     async fn read_resource(
@@ -166,17 +141,12 @@ impl ServerHandler for DbExplorer {
         context: Context,
     ) -> Result<ReadResourceResponse, ErrorData> {
         let uri = request.uri;
-        let unknown =
-            || ErrorData::resource_not_found(format!("There is no resource {uri}."), None);
+        let unknown = || ErrorData::resource_not_found(format!("There is no resource {uri}."), None);
         let (text, kind) = match resources::place(self.source(), &uri).ok_or_else(unknown)? {
             Place::Overview => (self.overview(&context).await, resources::OVERVIEW_TYPE),
             Place::Table(table) => {
-                let describe =
-                    move |session: Session| resources::schema(&schema::describe(&session, &table)?);
-                (
-                    self.until_cancelled(&context, describe).await,
-                    resources::SCHEMA_TYPE,
-                )
+                let describe = move |session: Session| resources::schema(&schema::describe(&session, &table)?);
+                (self.until_cancelled(&context, describe).await, resources::SCHEMA_TYPE)
             }
         };
         let text = text.map_err(|error| match error {
@@ -184,17 +154,10 @@ impl ServerHandler for DbExplorer {
             error => ErrorData::internal_error(error.to_text(), None),
         })?;
         let contents = ResourceContents::text(text, uri).with_mime_type(kind);
-        Ok(ReadResourceResult::new(vec![contents])
-            .with_ttl_ms(0)
-            .with_cache_scope(CacheScope::Private)
-            .into())
+        Ok(ReadResourceResult::new(vec![contents]).with_ttl_ms(0).with_cache_scope(CacheScope::Private).into())
     }
 
-    async fn complete(
-        &self,
-        request: CompleteRequestParams,
-        context: Context,
-    ) -> Result<CompleteResult, ErrorData> {
+    async fn complete(&self, request: CompleteRequestParams, context: Context) -> Result<CompleteResult, ErrorData> {
         let is_table = matches!(&request.r#ref, Reference::Resource(to) if to.uri == self.template())
             && request.argument.name == TABLE_ARGUMENT;
         if !is_table {
@@ -202,9 +165,7 @@ impl ServerHandler for DbExplorer {
         }
         let beginning = request.argument.value;
         let names = self
-            .until_cancelled(&context, move |session| {
-                Ok(schema::names(&session, &beginning))
-            })
+            .until_cancelled(&context, move |session| Ok(schema::names(&session, &beginning)))
             .await
             .map_err(|error| ErrorData::internal_error(error.to_text(), None))?;
         let total = u32::try_from(names.len()).ok();
@@ -231,9 +192,7 @@ impl ServerHandler for DbExplorer {
         )
         .with_title("Data analyst");
         let list = ListPromptsResult::with_all_items(vec![prompt]);
-        Ok(list
-            .with_ttl_ms(LISTS_TTL_MS)
-            .with_cache_scope(CacheScope::Private))
+        Ok(list.with_ttl_ms(LISTS_TTL_MS).with_cache_scope(CacheScope::Private))
     }
 
     async fn get_prompt(
@@ -242,29 +201,17 @@ impl ServerHandler for DbExplorer {
         context: Context,
     ) -> Result<GetPromptResponse, ErrorData> {
         if request.name != PROMPT {
-            return Err(ErrorData::invalid_params(
-                format!("Unknown prompt: {}", request.name),
-                None,
-            ));
+            return Err(ErrorData::invalid_params(format!("Unknown prompt: {}", request.name), None));
         }
         let arguments = request.arguments.unwrap_or_default();
-        let question = arguments
-            .get("question")
-            .and_then(|value| value.as_str())
-            .filter(|text| !text.trim().is_empty());
+        let question =
+            arguments.get("question").and_then(|value| value.as_str()).filter(|text| !text.trim().is_empty());
         let Some(question) = question else {
-            return Err(ErrorData::invalid_params(
-                "The prompt needs the argument `question`, a text.",
-                None,
-            ));
+            return Err(ErrorData::invalid_params("The prompt needs the argument `question`, a text.", None));
         };
-        let overview = self
-            .overview(&context)
-            .await
-            .map_err(|error| ErrorData::internal_error(error.to_text(), None))?;
+        let overview =
+            self.overview(&context).await.map_err(|error| ErrorData::internal_error(error.to_text(), None))?;
         let message = PromptMessage::new_text(Role::User, resources::analyst(question, &overview));
-        Ok(GetPromptResult::new(vec![message])
-            .with_description("A question to the database")
-            .into())
+        Ok(GetPromptResult::new(vec![message]).with_description("A question to the database").into())
     }
 }

@@ -63,8 +63,8 @@ const fn timeout_ms_default() -> u64 {
 
 impl Settings {
     pub(crate) fn parse(options: Value) -> Result<Self, OptionsError> {
-        let given: Options = serde_json::from_value(options)
-            .map_err(|error| OptionsError::Shape(error, OPTIONS_HELP))?;
+        let given: Options =
+            serde_json::from_value(options).map_err(|error| OptionsError::Shape(error, OPTIONS_HELP))?;
         let database = canonical(&given.database)?;
         let source = match given.source {
             Some(name) => checked_source(name)?,
@@ -73,40 +73,23 @@ impl Settings {
         Ok(Self {
             source,
             database,
-            tables: given
-                .tables
-                .map(|names| names.iter().map(|name| name.to_ascii_lowercase()).collect()),
+            tables: given.tables.map(|names| names.iter().map(|name| name.to_ascii_lowercase()).collect()),
             rows_max: in_range("rows_max", given.rows_max, 1, 10_000)?,
             bytes_max: in_range("bytes_max", given.bytes_max, 1024, 8 * 1024 * 1024)?,
-            timeout: Duration::from_millis(
-                in_range("timeout_ms", given.timeout_ms, 10, 60_000)? as u64
-            ),
+            timeout: Duration::from_millis(in_range("timeout_ms", given.timeout_ms, 10, 60_000)? as u64),
         })
     }
 }
 
-fn in_range(
-    option: &'static str,
-    given: u64,
-    least: u64,
-    most: u64,
-) -> Result<usize, OptionsError> {
+fn in_range(option: &'static str, given: u64, least: u64, most: u64) -> Result<usize, OptionsError> {
     match usize::try_from(given) {
         Ok(number) if (least..=most).contains(&given) => Ok(number),
-        _ => Err(OptionsError::Range {
-            option,
-            given,
-            least,
-            most,
-        }),
+        _ => Err(OptionsError::Range { option, given, least, most }),
     }
 }
 
 fn canonical(path: &Path) -> Result<PathBuf, OptionsError> {
-    let refuse = |reason: String| OptionsError::Database {
-        path: path.to_owned(),
-        reason,
-    };
+    let refuse = |reason: String| OptionsError::Database { path: path.to_owned(), reason };
     let canonical = fs::canonicalize(path).map_err(|error| refuse(error.to_string()))?;
     match fs::metadata(&canonical) {
         Ok(metadata) if metadata.is_file() => Ok(canonical),
@@ -117,32 +100,14 @@ fn canonical(path: &Path) -> Result<PathBuf, OptionsError> {
 
 fn checked_source(name: String) -> Result<String, OptionsError> {
     let fits = (1..=40).contains(&name.len())
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_'));
-    if fits {
-        Ok(name)
-    } else {
-        Err(OptionsError::Source(name))
-    }
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_'));
+    if fits { Ok(name) } else { Err(OptionsError::Source(name)) }
 }
 
 fn source_of(path: &Path) -> String {
-    let stem = path
-        .file_stem()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .to_ascii_lowercase();
-    let name: String = stem
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
-        .take(40)
-        .collect();
-    if name.is_empty() {
-        "database".to_owned()
-    } else {
-        name
-    }
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    let name: String = stem.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(40).collect();
+    if name.is_empty() { "database".to_owned() } else { name }
 }
 
 /// Whether both names lead to one file. Compares what the file system compares where that is possible.

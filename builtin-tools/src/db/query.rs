@@ -25,10 +25,7 @@ pub(crate) struct Query {
 /// Runs the query.
 pub(crate) fn run(session: Session, query: &Query) -> Result<QueryAnswer, QueryError> {
     if query.sql.len() > bounds::SQL_BYTES_MAX {
-        return Err(QueryError::Arguments(format!(
-            "The SQL text is longer than {} bytes.",
-            bounds::SQL_BYTES_MAX
-        )));
+        return Err(QueryError::Arguments(format!("The SQL text is longer than {} bytes.", bounds::SQL_BYTES_MAX)));
     }
     let rows_max = rows_max(query.limit, session.settings.rows_max)?;
     let bytes_max = session.settings.bytes_max;
@@ -51,9 +48,7 @@ fn name(name: &str) -> String {
 
 fn rows_max(wanted: Option<u64>, most: usize) -> Result<usize, QueryError> {
     match wanted {
-        Some(0) => Err(QueryError::Arguments(
-            "`limit` is 0; expected at least 1.".to_owned(),
-        )),
+        Some(0) => Err(QueryError::Arguments("`limit` is 0; expected at least 1.".to_owned())),
         Some(wanted) => Ok(usize::try_from(wanted).map_or(most, |wanted| wanted.min(most))),
         None => Ok(most),
     }

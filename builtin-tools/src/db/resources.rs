@@ -30,10 +30,7 @@ pub(crate) fn template(source: &str) -> String {
 
 /// Where the URI leads, if it is one of this source.
 pub(crate) fn place(source: &str, uri: &str) -> Option<Place> {
-    let path = uri
-        .strip_prefix("db://")?
-        .strip_prefix(source)?
-        .strip_prefix('/')?;
+    let path = uri.strip_prefix("db://")?.strip_prefix(source)?.strip_prefix('/')?;
     if path == "overview" {
         return Some(Place::Overview);
     }
@@ -41,10 +38,7 @@ pub(crate) fn place(source: &str, uri: &str) -> Option<Place> {
     if table.is_empty() || table.contains('/') {
         return None;
     }
-    percent_decode_str(table)
-        .decode_utf8()
-        .ok()
-        .map(|name| Place::Table(name.into_owned()))
+    percent_decode_str(table).decode_utf8().ok().map(|name| Place::Table(name.into_owned()))
 }
 
 /// The whole source on one page.
@@ -52,13 +46,7 @@ pub(crate) fn overview(source: &str, list: &TableList) -> String {
     let mut text = format!("# Database `{source}`\n\nSQLite, read-only.\n\n");
     for table in &list.tables {
         // Writing to a String does not fail.
-        let _ = writeln!(
-            text,
-            "- `{}` ({}): {}",
-            table.name,
-            size(table),
-            table.columns.join(", ")
-        );
+        let _ = writeln!(text, "- `{}` ({}): {}", table.name, size(table), table.columns.join(", "));
     }
     if list.truncated {
         text.push_str("\nThere are more tables than are listed here.\n");
@@ -113,9 +101,6 @@ mod tests {
     #[test]
     fn uri_of_a_table_is_decoded_once() {
         assert_eq!(place("shop", "db://shop/overview"), Some(Place::Overview));
-        assert_eq!(
-            place("shop", "db://shop/tables/a%20b%252F/schema"),
-            Some(Place::Table("a b%2F".to_owned()))
-        );
+        assert_eq!(place("shop", "db://shop/tables/a%20b%252F/schema"), Some(Place::Table("a b%2F".to_owned())));
     }
 }

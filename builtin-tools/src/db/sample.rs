@@ -21,14 +21,10 @@ pub enum Sample {
 #[derive(Debug, thiserror::Error)]
 pub enum SampleError {
     /// SQLite could not write it.
-    #[error(
-        "The sample database {0:?} could not be written. Check that its folder exists and that there is space."
-    )]
+    #[error("The sample database {0:?} could not be written. Check that its folder exists and that there is space.")]
     Database(PathBuf, #[source] rusqlite::Error),
     /// The file could not be put in its place.
-    #[error(
-        "The sample database could not be put at {0:?}. Check that its folder exists and may be written."
-    )]
+    #[error("The sample database could not be put at {0:?}. Check that its folder exists and may be written.")]
     File(PathBuf, #[source] io::Error),
 }
 
@@ -110,12 +106,8 @@ const CUSTOMERS: &[(&str, &str)] = &[
     ("Oskar Berg", "Bergen"),
 ];
 
-const NOTES: &[&str] = &[
-    "drop shipping",
-    "leave at the neighbour's",
-    "gift; no invoice in the parcel",
-    "call before delivery",
-];
+const NOTES: &[&str] =
+    &["drop shipping", "leave at the neighbour's", "gift; no invoice in the parcel", "call before delivery"];
 
 const ORDERS: i64 = 42;
 
@@ -161,48 +153,25 @@ fn fill(path: &Path) -> rusqlite::Result<()> {
 }
 
 fn products(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
-    let mut insert =
-        transaction.prepare("INSERT INTO products VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
+    let mut insert = transaction.prepare("INSERT INTO products VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
     for (id, (name, category, price_cents)) in (1_i64..).zip(PRODUCTS) {
         let sku = format!("{}-{id:03}", category[..3].to_ascii_uppercase());
-        insert.execute(params![
-            id,
-            sku,
-            name,
-            category,
-            price_cents,
-            id * 37 % 90,
-            day(id * 5 % 120)
-        ])?;
+        insert.execute(params![id, sku, name, category, price_cents, id * 37 % 90, day(id * 5 % 120)])?;
     }
     Ok(())
 }
 
 fn orders(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
-    let mut insert =
-        transaction.prepare("INSERT INTO orders VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
+    let mut insert = transaction.prepare("INSERT INTO orders VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
     let mut insert_item = transaction.prepare("INSERT INTO order_items VALUES (?1, ?2, ?3, ?4)")?;
     for (id, (customer, city)) in (1..=ORDERS).zip(CUSTOMERS.iter().cycle()) {
         let created = id * 3;
         let note = (id % 5 == 0).then(|| NOTES[index(id / 5) % NOTES.len()]);
-        insert.execute(params![
-            id,
-            customer,
-            city,
-            status(id),
-            note,
-            day(created),
-            day(created + id % 6)
-        ])?;
+        insert.execute(params![id, customer, city, status(id), note, day(created), day(created + id % 6)])?;
         for item in 0..1 + id % 4 {
             let product = index(id * 7 + item * 5) % PRODUCTS.len();
             let quantity = 1 + (id + item) % 3;
-            insert_item.execute(params![
-                id,
-                product as i64 + 1,
-                quantity,
-                PRODUCTS[product].2
-            ])?;
+            insert_item.execute(params![id, product as i64 + 1, quantity, PRODUCTS[product].2])?;
         }
     }
     Ok(())

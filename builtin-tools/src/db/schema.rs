@@ -97,15 +97,9 @@ pub(crate) struct Index {
 
 /// The tables and views of the source.
 pub(crate) fn list(session: &Session) -> Result<TableList, QueryError> {
-    let lines = session
-        .offered
-        .values()
-        .take(TABLES_MAX)
-        .map(|table| line(session, table));
+    let lines = session.offered.values().take(TABLES_MAX).map(|table| line(session, table));
     Ok(TableList {
-        tables: lines
-            .collect::<Sqlite<_>>()
-            .map_err(|error| QueryError::of_sqlite(&error))?,
+        tables: lines.collect::<Sqlite<_>>().map_err(|error| QueryError::of_sqlite(&error))?,
         truncated: session.offered.len() > TABLES_MAX,
     })
 }
@@ -113,12 +107,7 @@ pub(crate) fn list(session: &Session) -> Result<TableList, QueryError> {
 /// The names of the source's tables and views that begin so.
 pub(crate) fn names(session: &Session, beginning: &str) -> Vec<String> {
     let beginning = beginning.to_ascii_lowercase();
-    session
-        .offered
-        .iter()
-        .filter(|(key, _)| key.starts_with(&beginning))
-        .map(|(_, table)| table.name.clone())
-        .collect()
+    session.offered.iter().filter(|(key, _)| key.starts_with(&beginning)).map(|(_, table)| table.name.clone()).collect()
 }
 
 /// What the table or view of that name looks like.
@@ -128,17 +117,10 @@ pub(crate) fn describe(session: &Session, name: &str) -> Result<TableDetail, Que
 }
 
 fn line(session: &Session, table: &Offered) -> Sqlite<TableLine> {
-    let rows = if table.is_view {
-        None
-    } else {
-        Some(count(session, &table.name)?)
-    };
+    let rows = if table.is_view { None } else { Some(count(session, &table.name)?) };
     // A view over a table that is gone has no columns, and spoils its own line only.
-    let columns = if table.is_view {
-        columns(session, &table.name).unwrap_or_default()
-    } else {
-        columns(session, &table.name)?
-    };
+    let columns =
+        if table.is_view { columns(session, &table.name).unwrap_or_default() } else { columns(session, &table.name)? };
     Ok(TableLine {
         name: table.name.clone(),
         kind: kind(table),
@@ -154,17 +136,9 @@ const fn kind(table: &Offered) -> &'static str {
 
 fn count(session: &Session, table: &str) -> Sqlite<u64> {
     let quoted = table.replace('"', "\"\"");
-    let sql = format!(
-        "SELECT count(*) FROM (SELECT 1 FROM main.\"{quoted}\" LIMIT {})",
-        COUNTED_MAX + 1
-    );
-    let rows: Option<i64> = session
-        .conn
-        .query_row(&sql, [], |row| row.get(0))
-        .optional()?;
-    Ok(rows
-        .and_then(|rows| u64::try_from(rows).ok())
-        .unwrap_or_default())
+    let sql = format!("SELECT count(*) FROM (SELECT 1 FROM main.\"{quoted}\" LIMIT {})", COUNTED_MAX + 1);
+    let rows: Option<i64> = session.conn.query_row(&sql, [], |row| row.get(0)).optional()?;
+    Ok(rows.and_then(|rows| u64::try_from(rows).ok()).unwrap_or_default())
 }
 
 fn detail(session: &Session, table: &Offered) -> Sqlite<TableDetail> {
@@ -179,7 +153,8 @@ fn detail(session: &Session, table: &Offered) -> Sqlite<TableDetail> {
 
 fn columns(session: &Session, table: &str) -> Sqlite<Vec<Column>> {
     // Hidden columns (1) belong to virtual tables; generated ones (2 and 3) are ordinary to a reader.
-    let sql = "SELECT name, type, \"notnull\", dflt_value, pk FROM pragma_table_xinfo(?1) WHERE hidden <> 1 ORDER BY cid";
+    let sql =
+        "SELECT name, type, \"notnull\", dflt_value, pk FROM pragma_table_xinfo(?1) WHERE hidden <> 1 ORDER BY cid";
     let mut statement = session.conn.prepare(sql)?;
     let rows = statement.query_map([table], |row| {
         let (not_null, place): (bool, u32) = (row.get(2)?, row.get(4)?);
@@ -195,37 +170,22 @@ fn columns(session: &Session, table: &str) -> Sqlite<Vec<Column>> {
 }
 
 fn foreign_keys(session: &Session, table: &str) -> Sqlite<Vec<ForeignKey>> {
-    let sql =
-        "SELECT \"from\", \"table\", \"to\" FROM pragma_foreign_key_list(?1) ORDER BY id, seq";
+    let sql = "SELECT \"from\", \"table\", \"to\" FROM pragma_foreign_key_list(?1) ORDER BY id, seq";
     let mut statement = session.conn.prepare(sql)?;
-    let rows = statement.query_map([table], |row| {
-        Ok(ForeignKey {
-            column: row.get(0)?,
-            table: row.get(1)?,
-            to: row.get(2)?,
-        })
-    })?;
+    let rows = statement
+        .query_map([table], |row| Ok(ForeignKey { column: row.get(0)?, table: row.get(1)?, to: row.get(2)? }))?;
     let keys: Vec<ForeignKey> = rows.collect::<Sqlite<_>>()?;
-    Ok(keys
-        .into_iter()
-        .filter(|key| session.find(&key.table).is_ok())
-        .collect())
+    Ok(keys.into_iter().filter(|key| session.find(&key.table).is_ok()).collect())
 }
 
 fn indexes(session: &Session, table: &str) -> Sqlite<Vec<Index>> {
-    let mut statement = session
-        .conn
-        .prepare("SELECT name, \"unique\" FROM pragma_index_list(?1) ORDER BY name")?;
+    let mut statement = session.conn.prepare("SELECT name, \"unique\" FROM pragma_index_list(?1) ORDER BY name")?;
     let found = statement.query_map([table], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?;
-    let mut columns = session
-        .conn
-        .prepare("SELECT name FROM pragma_index_info(?1) ORDER BY seqno")?;
+    let mut columns = session.conn.prepare("SELECT name FROM pragma_index_info(?1) ORDER BY seqno")?;
     let mut indexes = Vec::new();
     for index in found {
         let (name, unique) = index?;
-        let columns = columns
-            .query_map([name], |row| row.get(0))?
-            .collect::<Sqlite<_>>()?;
+        let columns = columns.query_map([name], |row| row.get(0))?.collect::<Sqlite<_>>()?;
         indexes.push(Index { columns, unique });
     }
     Ok(indexes)

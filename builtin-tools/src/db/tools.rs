@@ -51,11 +51,7 @@ fn limit_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
 
 impl From<QueryArguments> for Query {
     fn from(arguments: QueryArguments) -> Self {
-        Self {
-            sql: arguments.sql,
-            params: arguments.params,
-            limit: arguments.limit,
-        }
+        Self { sql: arguments.sql, params: arguments.params, limit: arguments.limit }
     }
 }
 
@@ -101,17 +97,10 @@ fn tool<A: JsonSchema + 'static, R: JsonSchema + 'static>(
 ) -> Tool {
     let mut tool = Tool::new(name, description, JsonObject::default()).with_input_schema::<A>();
     // Some clients refuse an object schema without this member, also when there is nothing to say in it.
-    Arc::make_mut(&mut tool.input_schema)
-        .entry("properties")
-        .or_insert_with(|| JsonObject::default().into());
-    let hints = ToolAnnotations::with_title(title)
-        .read_only(true)
-        .destructive(false)
-        .idempotent(true)
-        .open_world(false);
-    tool.with_title(title)
-        .with_output_schema::<R>()
-        .with_annotations(hints)
+    Arc::make_mut(&mut tool.input_schema).entry("properties").or_insert_with(|| JsonObject::default().into());
+    let hints =
+        ToolAnnotations::with_title(title).read_only(true).destructive(false).idempotent(true).open_world(false);
+    tool.with_title(title).with_output_schema::<R>().with_annotations(hints)
 }
 
 /// The arguments of a call, or what is wrong with them in words for the model.
@@ -122,9 +111,7 @@ pub(crate) fn arguments<A: DeserializeOwned>(given: Option<JsonObject>) -> Resul
 
 /// The result of a call: structured, with the same JSON as text for clients that show only text.
 pub(crate) fn result<T: Serialize>(answer: Result<T, QueryError>) -> CallToolResult {
-    match answer
-        .and_then(|answer| serde_json::to_value(answer).map_err(|_| QueryError::Unavailable))
-    {
+    match answer.and_then(|answer| serde_json::to_value(answer).map_err(|_| QueryError::Unavailable)) {
         Ok(value) => CallToolResult::structured(value),
         Err(error) => CallToolResult::error(vec![ContentBlock::text(error.to_text())]),
     }

@@ -38,10 +38,7 @@ pub(crate) struct Workers {
 
 impl Default for Workers {
     fn default() -> Self {
-        Self {
-            seats: Semaphore::new(RUNNING_MAX + WAITING_MAX),
-            running: Arc::new(Semaphore::new(RUNNING_MAX)),
-        }
+        Self { seats: Semaphore::new(RUNNING_MAX + WAITING_MAX), running: Arc::new(Semaphore::new(RUNNING_MAX)) }
     }
 }
 
@@ -138,8 +135,7 @@ impl Stop {
 
     /// From now on stops what runs on that connection.
     pub(crate) fn watch(self: &Arc<Self>, conn: &Connection) {
-        *self.handle.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some(Handle(conn.get_interrupt_handle()));
+        *self.handle.lock().unwrap_or_else(PoisonError::into_inner) = Some(Handle(conn.get_interrupt_handle()));
         let stop = Arc::clone(self);
         // It fails only on a connection that is not ours to configure.
         let _ = conn.progress_handler(bounds::STEPS_BETWEEN_LOOKS, Some(move || stop.is_due()));
@@ -155,9 +151,7 @@ impl Stop {
     }
 
     fn give(&self, reason: Reason) {
-        let _ = self
-            .reason
-            .compare_exchange(0, reason as u8, Ordering::Relaxed, Ordering::Relaxed);
+        let _ = self.reason.compare_exchange(0, reason as u8, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     fn interrupt(&self, reason: Reason) {
@@ -203,35 +197,21 @@ mod tests {
         assert!(started.elapsed() < Duration::from_secs(5));
         assert_eq!(workers.running.available_permits(), RUNNING_MAX - 1);
         drop(release);
-        let _all = workers
-            .running
-            .acquire_many(RUNNING_MAX as u32)
-            .await
-            .unwrap();
+        let _all = workers.running.acquire_many(RUNNING_MAX as u32).await.unwrap();
     }
 
     #[tokio::test]
     async fn job_that_panics_is_an_error_of_its_call_alone() {
         let workers = Workers::default();
-        let answer: Result<(), _> = workers
-            .run(Duration::from_secs(5), |_| panic!("as the test wants it"))
-            .await;
+        let answer: Result<(), _> = workers.run(Duration::from_secs(5), |_| panic!("as the test wants it")).await;
         assert!(matches!(answer, Err(QueryError::Unavailable)));
-        assert!(
-            workers
-                .run(Duration::from_secs(5), |_| Ok(()))
-                .await
-                .is_ok()
-        );
+        assert!(workers.run(Duration::from_secs(5), |_| Ok(())).await.is_ok());
     }
 
     #[tokio::test]
     async fn full_house_is_refused_and_not_queued_without_end() {
         let workers = Workers::default();
-        let _taken = workers
-            .seats
-            .try_acquire_many((RUNNING_MAX + WAITING_MAX) as u32)
-            .unwrap();
+        let _taken = workers.seats.try_acquire_many((RUNNING_MAX + WAITING_MAX) as u32).unwrap();
         let answer = workers.run(Duration::from_secs(5), |_| Ok(())).await;
         assert!(matches!(answer, Err(QueryError::Crowded)));
     }

@@ -8,8 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{Shop, answer, call, is_error, query, text};
 
-const ENDLESS: &str =
-    "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c";
+const ENDLESS: &str = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn endless_query_ends_by_its_deadline() {
@@ -23,10 +22,7 @@ async fn endless_query_ends_by_its_deadline() {
         "SQLITE_INTERRUPT: The query did not finish within 300 ms. Filter earlier, join fewer rows, aggregate, or end a \
          recursive query with a LIMIT."
     );
-    assert!(
-        started.elapsed() >= Duration::from_millis(300)
-            && started.elapsed() < Duration::from_secs(3)
-    );
+    assert!(started.elapsed() >= Duration::from_millis(300) && started.elapsed() < Duration::from_secs(3));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -38,17 +34,9 @@ async fn query_inside_one_long_call_of_a_function_is_left_behind_and_others_are_
                   SELECT instr(t, substr(t, 1, length(t) / 2) || 'b') FROM (SELECT max(t) AS t FROM c)";
     let started = Instant::now();
     let result = query(&client, halves).await;
-    assert!(
-        started.elapsed() < Duration::from_secs(2),
-        "{:?}",
-        started.elapsed()
-    );
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
     if is_error(&result) {
-        assert!(
-            text(&result).starts_with("SQLITE_INTERRUPT"),
-            "{}",
-            text(&result)
-        );
+        assert!(text(&result).starts_with("SQLITE_INTERRUPT"), "{}", text(&result));
     }
     assert!(!is_error(&query(&client, "SELECT 1").await));
 }
@@ -62,14 +50,8 @@ async fn cancelled_query_frees_its_place_at_once() {
         let arguments = json!({ "sql": ENDLESS }).as_object().unwrap().clone();
         let params = CallToolRequestParams::new("query_database").with_arguments(arguments);
         let request = ClientRequest::CallToolRequest(CallToolRequest::new(params));
-        let handle = client
-            .send_cancellable_request(request, Default::default())
-            .await
-            .unwrap();
-        handle
-            .cancel(Some("the test goes on".to_owned()))
-            .await
-            .unwrap();
+        let handle = client.send_cancellable_request(request, Default::default()).await.unwrap();
+        handle.cancel(Some("the test goes on".to_owned())).await.unwrap();
     }
     let started = Instant::now();
     assert!(!is_error(&query(&client, "SELECT 1").await));
@@ -82,49 +64,27 @@ async fn answer_of_too_many_rows_says_so() {
     let client = shop.client(json!({ "rows_max": 10 })).await;
     let result = query(&client, "SELECT id FROM products").await;
     let whole = answer(&result);
-    assert_eq!(
-        (&whole["row_count"], &whole["truncated"]),
-        (&json!(10), &json!(true))
-    );
-    assert!(
-        whole["note"]
-            .as_str()
-            .unwrap()
-            .contains("more than these 10 rows")
-    );
+    assert_eq!((&whole["row_count"], &whole["truncated"]), (&json!(10), &json!(true)));
+    assert!(whole["note"].as_str().unwrap().contains("more than these 10 rows"));
     let exact = query(&client, "SELECT id FROM products LIMIT 10").await;
     assert_eq!(answer(&exact)["truncated"], false);
-    let fewer = call(
-        &client,
-        "query_database",
-        json!({ "sql": "SELECT id FROM products", "limit": 3 }),
-    )
-    .await;
+    let fewer = call(&client, "query_database", json!({ "sql": "SELECT id FROM products", "limit": 3 })).await;
     assert_eq!(answer(&fewer)["row_count"], 3);
-    let no_more = call(
-        &client,
-        "query_database",
-        json!({ "sql": "SELECT id FROM products", "limit": 10_000 }),
-    )
-    .await;
+    let no_more = call(&client, "query_database", json!({ "sql": "SELECT id FROM products", "limit": 10_000 })).await;
     assert_eq!(answer(&no_more)["row_count"], 10);
 }
 
 #[tokio::test]
 async fn answer_of_too_many_bytes_ends_or_is_cut_and_says_so() {
     let shop = Shop::new();
-    let client = shop
-        .client(json!({ "bytes_max": 4096, "rows_max": 10_000 }))
-        .await;
+    let client = shop.client(json!({ "bytes_max": 4096, "rows_max": 10_000 })).await;
     let long = "WITH RECURSIVE c(t) AS (SELECT 'ab\"' UNION ALL SELECT t || t FROM c WHERE length(t) < 100000)";
     for sql in [
         "SELECT a.*, b.* FROM products a, products b".to_owned(),
         format!("{long} SELECT t FROM c"),
         format!("{long} SELECT max(t), max(t), max(t) FROM c"),
         format!("{long} SELECT replace(max(t), '\"', char(1)) FROM c"),
-        format!(
-            "{long} SELECT CAST(max(t) AS BLOB) FROM c, products a, products b GROUP BY a.id, b.id"
-        ),
+        format!("{long} SELECT CAST(max(t) AS BLOB) FROM c, products a, products b GROUP BY a.id, b.id"),
     ] {
         let result = query(&client, &sql).await;
         let rows = answer(&result)["rows"].to_string();
@@ -143,28 +103,16 @@ fn wrong_options_are_refused_in_words() {
     assert!(said(json!(null)).contains("Expected an object with: database"));
     assert!(said(json!({ "database": path, "row_max": 1 })).contains("unknown field `row_max`"));
     assert!(said(json!({ "database": path, "rows_max": 0 })).contains("`rows_max` is 0"));
-    assert!(
-        said(json!({ "database": path, "timeout_ms": 3_600_000 })).contains("from 10 to 60000")
-    );
-    assert!(
-        said(json!({ "database": path, "tables": ["products", "nowhere"] }))
-            .contains("\"nowhere\"")
-    );
-    assert!(
-        said(json!({ "database": path, "tables": ["sqlite_schema"] })).contains("no table or view")
-    );
+    assert!(said(json!({ "database": path, "timeout_ms": 3_600_000 })).contains("from 10 to 60000"));
+    assert!(said(json!({ "database": path, "tables": ["products", "nowhere"] })).contains("\"nowhere\""));
+    assert!(said(json!({ "database": path, "tables": ["sqlite_schema"] })).contains("no table or view"));
     assert!(said(json!({ "database": path, "source": "../x" })).contains("`source`"));
     assert!(said(json!({ "database": "file:shop.db?mode=rwc" })).contains("cannot be opened"));
     assert!(said(json!({ "database": ":memory:" })).contains("cannot be opened"));
     assert!(said(json!({ "database": shop.folder.path() })).contains("not a regular file"));
-    std::fs::write(
-        shop.folder.path().join("text.db"),
-        "this is no database, and long enough to look at".repeat(50),
-    )
-    .unwrap();
-    assert!(
-        said(json!({ "database": shop.folder.path().join("text.db") })).contains("not a database")
-    );
+    std::fs::write(shop.folder.path().join("text.db"), "this is no database, and long enough to look at".repeat(50))
+        .unwrap();
+    assert!(said(json!({ "database": shop.folder.path().join("text.db") })).contains("not a database"));
     assert_eq!(shop.files().len(), 2);
 }
 
@@ -191,11 +139,7 @@ async fn source_that_went_away_is_an_error_without_its_path() {
     std::fs::remove_file(shop.database()).unwrap();
     let result = query(&client, "SELECT 1").await;
     assert!(is_error(&result));
-    assert!(
-        text(&result).starts_with("SQLITE_CANTOPEN"),
-        "{}",
-        text(&result)
-    );
+    assert!(text(&result).starts_with("SQLITE_CANTOPEN"), "{}", text(&result));
     assert!(!text(&result).contains("shop.db"));
     assert!(shop.files().is_empty());
 }

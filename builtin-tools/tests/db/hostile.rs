@@ -182,16 +182,8 @@ async fn guarded_shop() -> (Shop, crate::Client) {
          CREATE VIRTUAL TABLE search USING fts5(body);
          INSERT INTO search VALUES ('hunter2');",
     );
-    let tables = [
-        "products",
-        "orders",
-        "order_items",
-        "order_totals",
-        "lent_view",
-    ];
-    let client = shop
-        .client(json!({ "tables": tables, "timeout_ms": 700 }))
-        .await;
+    let tables = ["products", "orders", "order_items", "order_totals", "lent_view"];
+    let client = shop.client(json!({ "tables": tables, "timeout_ms": 700 })).await;
     (shop, client)
 }
 
@@ -205,16 +197,8 @@ async fn hostile_statements_are_refused_and_leave_no_trace() {
         let result = query(&client, sql).await;
         assert!(is_error(&result), "accepted: {sql}\n{}", text(&result));
         assert!(result.structured_content.is_none(), "{sql}");
-        assert!(
-            !text(&result).contains(folder),
-            "told where the files are: {sql}\n{}",
-            text(&result)
-        );
-        assert!(
-            !text(&result).contains("hunter2"),
-            "{sql}\n{}",
-            text(&result)
-        );
+        assert!(!text(&result).contains(folder), "told where the files are: {sql}\n{}", text(&result));
+        assert!(!text(&result).contains("hunter2"), "{sql}\n{}", text(&result));
     }
     assert_eq!(shop.files(), before);
 }
@@ -226,25 +210,16 @@ async fn bombs_end_by_a_bound_and_the_source_answers_afterwards() {
     for sql in BOMBS {
         let started = Instant::now();
         let result = query(&client, sql).await;
-        assert!(
-            started.elapsed() < Duration::from_secs(4),
-            "took {:?}: {sql}",
-            started.elapsed()
-        );
+        assert!(started.elapsed() < Duration::from_secs(4), "took {:?}: {sql}", started.elapsed());
         if is_error(&result) {
             let said = text(&result);
-            let known = ["SQLITE_INTERRUPT", "SQLITE_NOMEM", "SQLITE_TOOBIG"]
-                .iter()
-                .any(|code| said.starts_with(code));
+            let known = ["SQLITE_INTERRUPT", "SQLITE_NOMEM", "SQLITE_TOOBIG"].iter().any(|code| said.starts_with(code));
             assert!(known, "{sql}\n{said}");
         } else {
             assert_eq!(answer(&result)["truncated"], true, "{sql}");
             assert!(text(&result).len() < 1_200_000, "{sql}");
         }
-        assert!(
-            !is_error(&query(&client, "SELECT 1").await),
-            "the source is gone after: {sql}"
-        );
+        assert!(!is_error(&query(&client, "SELECT 1").await), "the source is gone after: {sql}");
     }
     assert_eq!(shop.files(), before);
 }
@@ -260,11 +235,7 @@ async fn statements_of_monstrous_shape_are_refused_and_not_fatal() {
         format!("SELECT {}1", "- ".repeat(30_000)),
         format!("SELECT 1{}", " UNION ALL SELECT 1".repeat(3_000)),
         format!("SELECT 1{}", ";SELECT.1".repeat(7_000)),
-        format!(
-            "{}SELECT 1{}",
-            "SELECT * FROM (".repeat(4_000),
-            ")".repeat(4_000)
-        ),
+        format!("{}SELECT 1{}", "SELECT * FROM (".repeat(4_000), ")".repeat(4_000)),
         format!("SELECT {}1", "1,".repeat(3_000)),
         format!("SELECT coalesce(1{})", ",1".repeat(2_000)),
         format!("SELECT * FROM orders{}", ", orders".repeat(100)),
@@ -273,25 +244,15 @@ async fn statements_of_monstrous_shape_are_refused_and_not_fatal() {
         format!("SELECT '{}'", "x".repeat(70_000)),
         format!(
             "WITH {} SELECT 1 FROM c0",
-            (0..3_000)
-                .map(|n| format!("c{n} AS (SELECT 1)"))
-                .collect::<Vec<_>>()
-                .join(",")
+            (0..3_000).map(|n| format!("c{n} AS (SELECT 1)")).collect::<Vec<_>>().join(",")
         ),
     ];
     for sql in monsters {
         let started = Instant::now();
         let result = query(&client, &sql).await;
         let begins: String = sql.chars().take(60).collect();
-        assert!(
-            is_error(&result) || answer(&result)["row_count"] == 1,
-            "accepted: {begins}"
-        );
-        assert!(
-            started.elapsed() < Duration::from_secs(4),
-            "took {:?}: {begins}",
-            started.elapsed()
-        );
+        assert!(is_error(&result) || answer(&result)["row_count"] == 1, "accepted: {begins}");
+        assert!(started.elapsed() < Duration::from_secs(4), "took {:?}: {begins}", started.elapsed());
     }
     assert!(!is_error(&query(&client, "SELECT 1").await));
     assert_eq!(shop.files(), before);
@@ -304,27 +265,11 @@ async fn refusals_give_a_code_and_a_hint() {
         ("DELETE FROM products", "SQLITE_AUTH", "SELECT"),
         ("SELECT * FROM secrets", "SQLITE_AUTH", "list_tables"),
         ("SELECT printf('x')", "SQLITE_AUTH", "functions"),
-        (
-            "SELECT colour FROM products",
-            "SQLITE_ERROR: no such column: colour.",
-            "describe_table",
-        ),
-        (
-            "SELECT * FROM nowhere",
-            "SQLITE_ERROR: no such table: nowhere.",
-            "list_tables",
-        ),
-        (
-            "SELEC 1",
-            "SQLITE_ERROR: near \"SELEC\": syntax error.",
-            "syntax",
-        ),
+        ("SELECT colour FROM products", "SQLITE_ERROR: no such column: colour.", "describe_table"),
+        ("SELECT * FROM nowhere", "SQLITE_ERROR: no such table: nowhere.", "list_tables"),
+        ("SELEC 1", "SQLITE_ERROR: near \"SELEC\": syntax error.", "syntax"),
         ("SELECT 1; SELECT 2", "INVALID_ARGUMENTS", "one statement"),
-        (
-            "SELECT name FROM products WHERE name = \"Pepper mill\"",
-            "SQLITE_ERROR",
-            "single quotes",
-        ),
+        ("SELECT name FROM products WHERE name = \"Pepper mill\"", "SQLITE_ERROR", "single quotes"),
     ] {
         let result = query(&client, sql).await;
         assert!(text(&result).starts_with(code), "{sql}\n{}", text(&result));

@@ -62,9 +62,7 @@ async fn legitimate_queries_are_answered_and_leave_no_trace() {
     let shop = Shop::new();
     let before = shop.files();
     let client = shop.client(json!({})).await;
-    let listed = shop
-        .client(json!({ "tables": ["products", "orders", "order_items", "order_totals"] }))
-        .await;
+    let listed = shop.client(json!({ "tables": ["products", "orders", "order_items", "order_totals"] })).await;
     for sql in ACCEPTED {
         if sql.contains("ESCAPE") {
             // GLOB takes no ESCAPE; the line stands for a mistake that is told and not for a refusal.
@@ -81,11 +79,8 @@ async fn legitimate_queries_are_answered_and_leave_no_trace() {
 async fn answers_are_right() {
     let shop = Shop::new();
     let client = shop.client(json!({})).await;
-    let result = query(
-        &client,
-        "SELECT id, name, price_cents / 100.0 AS price, NULL AS none FROM products WHERE id < 3",
-    )
-    .await;
+    let result =
+        query(&client, "SELECT id, name, price_cents / 100.0 AS price, NULL AS none FROM products WHERE id < 3").await;
     assert_eq!(
         *answer(&result),
         json!({
@@ -95,10 +90,7 @@ async fn answers_are_right() {
             "truncated": false
         })
     );
-    assert_eq!(
-        serde_json::from_str::<serde_json::Value>(crate::text(&result)).unwrap(),
-        *answer(&result)
-    );
+    assert_eq!(serde_json::from_str::<serde_json::Value>(crate::text(&result)).unwrap(), *answer(&result));
 }
 
 #[tokio::test]
@@ -110,45 +102,19 @@ async fn parameters_are_bound_as_values_and_never_as_text() {
         "params": ["x'; DROP TABLE products --", 9007199254740993_i64, 0.5, true]
     });
     let result = call(&client, "query_database", arguments).await;
-    let row = json!([
-        "x'; DROP TABLE products --",
-        9007199254740993_i64,
-        0.5,
-        1,
-        "real",
-        0
-    ]);
+    let row = json!(["x'; DROP TABLE products --", 9007199254740993_i64, 0.5, 1, "real", 0]);
     assert_eq!(answer(&result)["rows"][0], row);
     for (arguments, said) in [
-        (
-            json!({ "sql": "SELECT ?1" }),
-            "1 parameters, and `params` has 0",
-        ),
-        (
-            json!({ "sql": "SELECT ?1", "params": [1, 2] }),
-            "1 parameters, and `params` has 2",
-        ),
-        (
-            json!({ "sql": "SELECT ?1", "params": [{}] }),
-            "no text, number, boolean or null",
-        ),
-        (
-            json!({ "sql": "SELECT 1", "params": "x" }),
-            "arguments cannot be read",
-        ),
-        (
-            json!({ "sql": "SELECT 1", "database": "/etc/passwd" }),
-            "unknown field",
-        ),
+        (json!({ "sql": "SELECT ?1" }), "1 parameters, and `params` has 0"),
+        (json!({ "sql": "SELECT ?1", "params": [1, 2] }), "1 parameters, and `params` has 2"),
+        (json!({ "sql": "SELECT ?1", "params": [{}] }), "no text, number, boolean or null"),
+        (json!({ "sql": "SELECT 1", "params": "x" }), "arguments cannot be read"),
+        (json!({ "sql": "SELECT 1", "database": "/etc/passwd" }), "unknown field"),
         (json!({}), "missing field `sql`"),
         (json!({ "sql": "SELECT 1", "limit": 0 }), "`limit` is 0"),
     ] {
         let result = call(&client, "query_database", arguments).await;
         assert!(crate::is_error(&result));
-        assert!(
-            crate::text(&result).contains(said),
-            "{}",
-            crate::text(&result)
-        );
+        assert!(crate::text(&result).contains(said), "{}", crate::text(&result));
     }
 }

@@ -32,9 +32,7 @@ struct Shop {
 
 impl Shop {
     fn new() -> Self {
-        let shop = Self {
-            folder: tempfile::tempdir().unwrap(),
-        };
+        let shop = Self { folder: tempfile::tempdir().unwrap() };
         create_sample_shop(&shop.database()).unwrap();
         shop
     }
@@ -45,17 +43,12 @@ impl Shop {
 
     /// Lets the operator's own hand change the database.
     fn execute(&self, sql: &str) {
-        Connection::open(self.database())
-            .unwrap()
-            .execute_batch(sql)
-            .unwrap();
+        Connection::open(self.database()).unwrap().execute_batch(sql).unwrap();
     }
 
     fn explorer(&self, options: &Value) -> DbExplorer {
         let mut all = json!({ "database": self.database() });
-        all.as_object_mut()
-            .unwrap()
-            .extend(options.as_object().unwrap().clone());
+        all.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
         db(all).unwrap()
     }
 
@@ -70,33 +63,23 @@ impl Shop {
 }
 
 fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let entries = fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    entries
-        .map(|path| (path.clone(), fs::read(&path).unwrap()))
-        .collect()
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.map(|path| (path.clone(), fs::read(&path).unwrap())).collect()
 }
 
 async fn connect(explorer: DbExplorer, lifecycle: ClientLifecycleMode) -> Client {
     let (near, far) = tokio::io::duplex(64 * 1024);
     tokio::spawn(async move { explorer.serve(far).await.unwrap().waiting().await });
-    serve_client_with_lifecycle((), near, lifecycle)
-        .await
-        .unwrap()
+    serve_client_with_lifecycle((), near, lifecycle).await.unwrap()
 }
 
 fn both_lifecycles() -> [ClientLifecycleMode; 2] {
     let preferred_versions = vec![ProtocolVersion::V_2026_07_28];
-    [
-        ClientLifecycleMode::Initialize,
-        ClientLifecycleMode::Discover { preferred_versions },
-    ]
+    [ClientLifecycleMode::Initialize, ClientLifecycleMode::Discover { preferred_versions }]
 }
 
 async fn call(client: &Client, tool: &'static str, arguments: Value) -> CallToolResult {
-    let request =
-        CallToolRequestParams::new(tool).with_arguments(arguments.as_object().unwrap().clone());
+    let request = CallToolRequestParams::new(tool).with_arguments(arguments.as_object().unwrap().clone());
     client.call_tool(request).await.unwrap()
 }
 

@@ -2,8 +2,8 @@
 
 use patchbay_builtin_tools::{BUILTINS, Builtin};
 use rmcp::model::{
-    ArgumentInfo, CallToolRequestParams, CompleteRequestParams, GetPromptRequestParams,
-    ReadResourceRequestParams, Reference, ResourceContents,
+    ArgumentInfo, CallToolRequestParams, CompleteRequestParams, GetPromptRequestParams, ReadResourceRequestParams,
+    Reference, ResourceContents,
 };
 use rmcp::{ServiceExt, service::serve_client};
 use serde_json::{Value, json};
@@ -11,9 +11,7 @@ use serde_json::{Value, json};
 use crate::{Client, Shop, answer, both_lifecycles, call, connect, is_error, query, text};
 
 async fn read(client: &Client, uri: &str) -> Result<String, rmcp::ServiceError> {
-    let result = client
-        .read_resource(ReadResourceRequestParams::new(uri))
-        .await?;
+    let result = client.read_resource(ReadResourceRequestParams::new(uri)).await?;
     match &result.contents[0] {
         ResourceContents::TextResourceContents { text, .. } => Ok(text.clone()),
         other => panic!("not a text: {other:?}"),
@@ -30,27 +28,14 @@ async fn lists_and_calls_work_in_both_eras() {
         assert_eq!(names, ["describe_table", "list_tables", "query_database"]);
         for tool in &tools {
             let hints = tool.annotations.as_ref().unwrap();
-            assert_eq!(
-                (hints.read_only_hint, hints.open_world_hint),
-                (Some(true), Some(false))
-            );
+            assert_eq!((hints.read_only_hint, hints.open_world_hint), (Some(true), Some(false)));
             assert_eq!(tool.output_schema.as_ref().unwrap()["type"], "object");
             assert_eq!(tool.input_schema["type"], "object");
             assert!(tool.input_schema["properties"].is_object());
         }
-        assert_eq!(
-            answer(&query(&client, "SELECT count(*) FROM products").await)["rows"],
-            json!([[24]])
-        );
-        let unknown = client
-            .call_tool(CallToolRequestParams::new("drop_database"))
-            .await;
-        assert!(
-            unknown
-                .unwrap_err()
-                .to_string()
-                .contains("Unknown tool: drop_database")
-        );
+        assert_eq!(answer(&query(&client, "SELECT count(*) FROM products").await)["rows"], json!([[24]]));
+        let unknown = client.call_tool(CallToolRequestParams::new("drop_database")).await;
+        assert!(unknown.unwrap_err().to_string().contains("Unknown tool: drop_database"));
     }
 }
 
@@ -61,20 +46,8 @@ async fn tables_are_listed_and_described() {
     let client = shop.client(json!({})).await;
     let tables = call(&client, "list_tables", json!({})).await;
     let lines = answer(&tables)["tables"].as_array().unwrap();
-    let names: Vec<_> = lines
-        .iter()
-        .map(|line| line["name"].as_str().unwrap())
-        .collect();
-    assert_eq!(
-        names,
-        [
-            "broken",
-            "order_items",
-            "order_totals",
-            "orders",
-            "products"
-        ]
-    );
+    let names: Vec<_> = lines.iter().map(|line| line["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["broken", "order_items", "order_totals", "orders", "products"]);
     assert_eq!(lines[3]["rows"], 42);
     let detail = call(&client, "describe_table", json!({ "table": "ORDER_items" })).await;
     assert_eq!(
@@ -115,17 +88,8 @@ async fn table_that_is_not_offered_shows_up_nowhere() {
                     names that it gives.";
         assert_eq!(text(&detail), same);
     }
-    assert!(
-        !read(&client, "db://shop/overview")
-            .await
-            .unwrap()
-            .contains("products")
-    );
-    assert!(
-        read(&client, "db://shop/tables/products/schema")
-            .await
-            .is_err()
-    );
+    assert!(!read(&client, "db://shop/overview").await.unwrap().contains("products"));
+    assert!(read(&client, "db://shop/tables/products/schema").await.is_err());
 }
 
 #[tokio::test]
@@ -136,22 +100,11 @@ async fn resources_are_listed_read_and_completed() {
         let resources = client.list_all_resources().await.unwrap();
         assert_eq!(resources[0].uri, "db://store/overview");
         let overview = read(&client, "db://store/overview").await.unwrap();
-        assert!(
-            overview.contains("- `orders` (table, 42 rows): id, customer, city"),
-            "{overview}"
-        );
+        assert!(overview.contains("- `orders` (table, 42 rows): id, customer, city"), "{overview}");
         let templates = client.list_all_resource_templates().await.unwrap();
-        assert_eq!(
-            templates[0].uri_template,
-            "db://store/tables/{table}/schema"
-        );
-        let schema = read(&client, "db://store/tables/orders/schema")
-            .await
-            .unwrap();
-        assert_eq!(
-            serde_json::from_str::<Value>(&schema).unwrap()["columns"][1]["name"],
-            "customer"
-        );
+        assert_eq!(templates[0].uri_template, "db://store/tables/{table}/schema");
+        let schema = read(&client, "db://store/tables/orders/schema").await.unwrap();
+        assert_eq!(serde_json::from_str::<Value>(&schema).unwrap()["columns"][1]["name"], "customer");
         assert!(read(&client, "db://shop/overview").await.is_err());
         let reference = Reference::for_resource("db://store/tables/{table}/schema");
         let request = CompleteRequestParams::new(reference, ArgumentInfo::new("table", "ORD"));
@@ -164,46 +117,21 @@ async fn resources_are_listed_read_and_completed() {
 async fn prompt_carries_the_question_and_the_overview() {
     let shop = Shop::new();
     let client = shop.client(json!({})).await;
-    assert_eq!(
-        client.list_all_prompts().await.unwrap()[0].name,
-        "data_analyst"
-    );
-    let arguments = json!({ "question": "Which city buys most?" })
-        .as_object()
-        .unwrap()
-        .clone();
+    assert_eq!(client.list_all_prompts().await.unwrap()[0].name, "data_analyst");
+    let arguments = json!({ "question": "Which city buys most?" }).as_object().unwrap().clone();
     let request = GetPromptRequestParams::new("data_analyst").with_arguments(arguments);
     let prompt = client.get_prompt(request).await.unwrap();
     let said = &prompt.messages[0].content.as_text().unwrap().text;
     assert!(said.contains("Which city buys most?") && said.contains("`products`"));
-    assert!(
-        client
-            .get_prompt(GetPromptRequestParams::new("data_analyst"))
-            .await
-            .is_err()
-    );
-    assert!(
-        client
-            .get_prompt(GetPromptRequestParams::new("other"))
-            .await
-            .is_err()
-    );
+    assert!(client.get_prompt(GetPromptRequestParams::new("data_analyst")).await.is_err());
+    assert!(client.get_prompt(GetPromptRequestParams::new("other")).await.is_err());
 }
 
 #[tokio::test]
 async fn every_built_in_kind_is_built_and_served_from_the_table() {
     let shop = Shop::new();
-    assert_eq!(
-        BUILTINS
-            .iter()
-            .map(|builtin| builtin.name)
-            .collect::<Vec<_>>(),
-        ["db"]
-    );
-    let server = Builtin::find("db")
-        .unwrap()
-        .build(json!({ "database": shop.database() }), &[])
-        .unwrap();
+    assert_eq!(BUILTINS.iter().map(|builtin| builtin.name).collect::<Vec<_>>(), ["db"]);
+    let server = Builtin::find("db").unwrap().build(json!({ "database": shop.database() }), &[]).unwrap();
     for _ in 0..2 {
         let (near, far) = tokio::io::duplex(64 * 1024);
         let handler = server.handler();
