@@ -1,11 +1,9 @@
 //! The composition root: everything that lives as long as the gateway, put together once. The one file that names the back
 //! ends: SQLite or Postgres, limits in memory, the spool.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU8, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU8, Ordering},
 };
 
 use anyhow::Context;
@@ -160,7 +158,13 @@ impl Keys {
             anyhow::bail!("the key has {} characters; it needs at least 32, and they must be random", text.len());
         }
         let of = |purpose: &str| -> [u8; 32] {
-            Sha256::new().chain_update(b"patchbay ").chain_update(purpose).chain_update(b"\n").chain_update(text).finalize().into()
+            Sha256::new()
+                .chain_update(b"patchbay ")
+                .chain_update(purpose)
+                .chain_update(b"\n")
+                .chain_update(text)
+                .finalize()
+                .into()
         };
         Ok(Self { id: of("key id")[0], handles: of("handles"), vault: of("vault") })
     }

@@ -90,7 +90,11 @@ fn credential(headers: &HeaderMap) -> Result<Option<&str>, GatewayError> {
     match (bearer, key) {
         (Some(bearer), None) => {
             let (scheme, token) = bearer.split_once(' ').ok_or(GatewayError::MalformedCredential)?;
-            if scheme.eq_ignore_ascii_case("bearer") { Ok(Some(token.trim())) } else { Err(GatewayError::MalformedCredential) }
+            if scheme.eq_ignore_ascii_case("bearer") {
+                Ok(Some(token.trim()))
+            } else {
+                Err(GatewayError::MalformedCredential)
+            }
         }
         (None, key) => Ok(key),
         (Some(_), Some(_)) => Err(GatewayError::MalformedCredential),

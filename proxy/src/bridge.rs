@@ -54,7 +54,11 @@ pub fn cannot_ask(method: &Method, id: &[u8], server: &str, said: &str) -> Bytes
          the gateway. Give the missing details in the arguments, if the tool takes them.{}{said}",
         if said.is_empty() { "" } else { " The server says: " },
     );
-    if *method == Method::ToolsCall { tool_error(id, &text, false) } else { error_body(Some(id), -32603, &text, None).into() }
+    if *method == Method::ToolsCall {
+        tool_error(id, &text, false)
+    } else {
+        error_body(Some(id), -32603, &text, None).into()
+    }
 }
 
 /// A tool result that says what went wrong, in words for the model.
@@ -114,7 +118,8 @@ mod tests {
 
     #[test]
     fn a_question_that_cannot_be_carried_becomes_words_for_the_model() {
-        let error_message = bytes(r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32021,"message":"needs\u0007 elicitation"}}"#);
+        let error_message =
+            bytes(r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32021,"message":"needs\u0007 elicitation"}}"#);
         let out = error(&error_message, &Method::ToolsCall, Era::Modern, Era::Legacy, b"1", "s").expect("translated");
         let out: serde_json::Value = serde_json::from_slice(&out).expect("JSON");
         assert_eq!(out["result"]["isError"], true);
@@ -123,7 +128,8 @@ mod tests {
 
     #[test]
     fn progress_goes_up_and_carries_the_callers_token() {
-        let message = bytes(r#"{"method":"notifications/progress","params":{"progress": 2,"progressToken":17,"x":1.0}}"#);
+        let message =
+            bytes(r#"{"method":"notifications/progress","params":{"progress": 2,"progressToken":17,"x":1.0}}"#);
         let mut last = 1.0;
         let out = progress(&message, "\"t\"", &mut last).expect("passed on");
         assert_eq!(out, r#"{"method":"notifications/progress","params":{"progress": 2,"progressToken":"t","x":1.0}}"#);

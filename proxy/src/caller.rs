@@ -62,11 +62,12 @@ impl Capabilities {
     }
 
     /// One byte for a session id.
-    pub const fn bits(self) -> u8 {
-        (self.elicitation as u8) * ELICITATION
-            | (self.elicitation_url as u8) * ELICITATION_URL
-            | (self.sampling as u8) * SAMPLING
-            | (self.roots as u8) * ROOTS
+    pub fn bits(self) -> u8 {
+        let bit = |has: bool, bit: u8| if has { bit } else { 0 };
+        bit(self.elicitation, ELICITATION)
+            | bit(self.elicitation_url, ELICITATION_URL)
+            | bit(self.sampling, SAMPLING)
+            | bit(self.roots, ROOTS)
     }
 
     /// From that byte.

@@ -168,11 +168,17 @@ impl GatewayError {
         use Blame::{Caller, Gateway, Server};
         let text = || Cow::Owned(self.to_string());
         let (status, code, public, blame, label) = match self {
-            Self::Unauthenticated => (401, 0, "sign in: send Authorization: Bearer <key>".into(), Caller, "unauthenticated"),
-            Self::BadCredential => (401, 0, "the key is unknown, expired or revoked".into(), Caller, "bad_credential"),
-            Self::MalformedCredential => {
-                (400, -32600, "send one Authorization: Bearer header, or one X-API-Key header".into(), Caller, "bad_credential")
+            Self::Unauthenticated => {
+                (401, 0, "sign in: send Authorization: Bearer <key>".into(), Caller, "unauthenticated")
             }
+            Self::BadCredential => (401, 0, "the key is unknown, expired or revoked".into(), Caller, "bad_credential"),
+            Self::MalformedCredential => (
+                400,
+                -32600,
+                "send one Authorization: Bearer header, or one X-API-Key header".into(),
+                Caller,
+                "bad_credential",
+            ),
             Self::NotFound => (404, 0, "not found".into(), Caller, "not_found"),
             Self::ForeignHost(_) => (403, CODE_FORBIDDEN, text(), Caller, "foreign_host"),
             Self::SwitchedOff => (403, CODE_FORBIDDEN, text(), Caller, "switched_off"),
@@ -200,7 +206,9 @@ impl GatewayError {
             Self::Limited { .. } => (429, CODE_LIMITED, text(), Caller, "limited"),
             Self::Overloaded(_) => (503, CODE_OVERLOADED, text(), Gateway, "overloaded"),
             Self::Server { server, source } => (200, -32603, Cow::Owned(server_text(server, source)), Server, "server"),
-            Self::Internal(_) => (500, -32603, "internal error: the log of the gateway has the reason".into(), Gateway, "internal"),
+            Self::Internal(_) => {
+                (500, -32603, "internal error: the log of the gateway has the reason".into(), Gateway, "internal")
+            }
         };
         Facts { status, code, public, data: self.data(), blame, retry_after: self.retry_after(), label }
     }
@@ -242,7 +250,9 @@ pub fn server_text(server: &str, error: &DownstreamError) -> String {
     };
     let then = match (error.fault, error.delivery) {
         (Fault::TooLarge, _) => "Ask for less at a time.",
-        (Fault::Protocol | Fault::Refused(_), _) => "Trying again is unlikely to help; tell the operator of the gateway.",
+        (Fault::Protocol | Fault::Refused(_), _) => {
+            "Trying again is unlikely to help; tell the operator of the gateway."
+        }
         (_, Delivery::NotSent) => "The request was not carried out; it is safe to try again later.",
         (_, Delivery::MayHaveRun) => "The request may have been carried out; check before trying again.",
     };

@@ -16,7 +16,10 @@ use anyhow::Context;
 pub fn make_private_folder(path: &Path) -> anyhow::Result<()> {
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.with_context(|| {
-        format!("the folder {} cannot be made: choose another with data_dir, or correct its permissions", path.display())
+        format!(
+            "the folder {} cannot be made: choose another with data_dir, or correct its permissions",
+            path.display()
+        )
     })
 }
 
@@ -30,8 +33,7 @@ pub fn read_or_make_secret(path: &Path) -> anyhow::Result<String> {
         make_private_folder(folder)?;
     }
     if !path.exists() {
-        let secret: String =
-            patchbay_core::random_bytes::<32>().iter().map(|byte| format!("{byte:02x}")).collect();
+        let secret: String = patchbay_core::random_bytes::<32>().iter().map(|byte| format!("{byte:02x}")).collect();
         let draft = path.with_extension(format!("{:08x}", u32::from_ne_bytes(patchbay_core::random_bytes())));
         let mut file = fs::OpenOptions::new()
             .write(true)

@@ -8,19 +8,19 @@
 
 #![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test stops at the first surprise"))]
 
-pub mod edge;
-pub mod tenancy;
-pub mod auth;
-pub mod caller;
-pub mod dispatch;
 pub mod admission;
-pub mod bridge;
-pub mod audit;
-pub mod control;
-pub mod error;
-pub mod metrics;
-pub mod worker;
 pub mod app;
-pub mod run;
-pub mod files;
+pub mod audit;
+pub mod auth;
+pub mod bridge;
+pub mod caller;
 pub mod cli;
+pub mod control;
+pub mod dispatch;
+pub mod edge;
+pub mod error;
+pub mod files;
+pub mod metrics;
+pub mod run;
+pub mod tenancy;
+pub mod worker;

@@ -84,14 +84,16 @@ impl Gateway {
         let workers = Arc::new(Workers::start(app.config.limits.workers.get())?);
         let (control_stop, operations_stop) = (CancellationToken::new(), CancellationToken::new());
         let sink = app::StoreSink(app.store.clone());
-        let drain = audit::Drain::start(app.audit.clone(), sink, audit::DrainOptions::default(), &tokio::runtime::Handle::current());
+        let drain = audit::Drain::start(
+            app.audit.clone(),
+            sink,
+            audit::DrainOptions::default(),
+            &tokio::runtime::Handle::current(),
+        );
         let (loaded, in_force) = oneshot::channel();
         let control = tokio::spawn(control::run(app.clone(), workers.clone(), loaded, control_stop.clone()));
-        let operators = tokio::spawn(operations::serve(
-            app.clone(),
-            TcpListener::from_std(operations)?,
-            operations_stop.clone(),
-        ));
+        let operators =
+            tokio::spawn(operations::serve(app.clone(), TcpListener::from_std(operations)?, operations_stop.clone()));
         tokio::select! {
             () = stop.cancelled() => {}
             _ = in_force => {

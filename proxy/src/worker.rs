@@ -19,6 +19,9 @@ use tokio::{
 /// A piece of work for a worker's runtime. It is made on the worker itself.
 type Job = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()>>> + Send>;
 
+/// Jobs that wait until a worker has begun them; it takes them as soon as it comes by.
+const JOBS_WAITING_MAX: usize = 4096;
+
 /// The serving threads.
 pub struct Workers {
     workers: Vec<Worker>,
@@ -26,7 +29,7 @@ pub struct Workers {
 }
 
 struct Worker {
-    jobs: mpsc::UnboundedSender<Job>,
+    jobs: mpsc::Sender<Job>,
     handle: Handle,
     /// Jobs that run now.
     busy: Arc<AtomicUsize>,
@@ -58,7 +61,8 @@ impl Workers {
                 work.await;
             })
         });
-        let _ = worker.jobs.send(job);
+        // A job that finds no room is dropped: the connection that it would have served is closed.
+        let _ = worker.jobs.try_send(job);
     }
 
     /// One of the workers' runtimes after the other, for tasks that belong to no connection.
@@ -70,14 +74,14 @@ impl Workers {
     /// Runs a short piece of work on every worker.
     pub fn each(&self, work: fn()) {
         for worker in &self.workers {
-            let _ = worker.jobs.send(Box::new(move || Box::pin(async move { work() })));
+            let _ = worker.jobs.try_send(Box::new(move || Box::pin(async move { work() })));
         }
     }
 
     /// Ends the threads. Jobs that still run are dropped.
     pub fn stop(mut self) {
         for worker in &mut self.workers {
-            let (closed, _) = mpsc::unbounded_channel();
+            let (closed, _) = mpsc::channel(1);
             worker.jobs = closed;
         }
         for worker in &mut self.workers {
@@ -90,8 +94,8 @@ impl Workers {
 
 impl Worker {
     fn start(index: usize) -> std::io::Result<Self> {
-        let (jobs, mut inbox) = mpsc::unbounded_channel::<Job>();
-        let (ready, started) = std::sync::mpsc::channel();
+        let (jobs, mut inbox) = mpsc::channel::<Job>(JOBS_WAITING_MAX);
+        let (ready, started) = std::sync::mpsc::sync_channel(1);
         let thread = thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
             let runtime = match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
                 Ok(runtime) => runtime,
@@ -125,7 +129,7 @@ mod tests {
     #[test]
     fn jobs_spread_over_the_workers_and_end_with_them() {
         let workers = Workers::start(2).expect("threads");
-        let (names, seen) = std::sync::mpsc::channel();
+        let (names, seen) = std::sync::mpsc::sync_channel(2);
         for _ in 0..2 {
             let names = names.clone();
             workers.run(move || async move {

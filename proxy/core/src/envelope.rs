@@ -77,7 +77,8 @@ pub struct Response {
 /// The members of a message that are ours to read.
 const KNOWN: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
 /// The members of params that decide where a request goes and what it may do.
-const KNOWN_PARAMS: [&str; 8] = ["name", "uri", "arguments", "_meta", "cursor", "ref", "requestState", "inputResponses"];
+const KNOWN_PARAMS: [&str; 8] =
+    ["name", "uri", "arguments", "_meta", "cursor", "ref", "requestState", "inputResponses"];
 /// The longest id that is taken, in bytes; it comes back in each answer.
 const ID_BYTES_MAX: usize = 1024;
 
@@ -97,7 +98,8 @@ impl Incoming {
         if !text.starts_with('[') {
             return Self::of(body, text).map(|one| vec![one]);
         }
-        let parts = json::elements(text).map_err(|_| EnvelopeError::Invalid("the batch is not an array of messages"))?;
+        let parts =
+            json::elements(text).map_err(|_| EnvelopeError::Invalid("the batch is not an array of messages"))?;
         if parts.is_empty() {
             return Err(EnvelopeError::Invalid("the batch is empty"));
         }
@@ -260,9 +262,8 @@ impl Params {
                 pieces.push(Bytes::from_static(b","));
             }
             let whole = self.text(*span);
-            let replaced = json::end_of_string(whole.as_bytes(), 0).is_ok_and(|end| {
-                Member { key: &whole[..end], value: "", whole: "" }.is(replace)
-            });
+            let replaced = json::end_of_string(whole.as_bytes(), 0)
+                .is_ok_and(|end| Member { key: &whole[..end], value: "", whole: "" }.is(replace));
             if replaced {
                 pieces.push(Bytes::from(format!("\"{replace}\":{value}")));
             } else {

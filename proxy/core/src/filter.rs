@@ -22,9 +22,7 @@ pub enum FilterError {
         reason: String,
     },
     /// There are too many.
-    #[error(
-        "a list of globs holds {0}, expected at most {GLOBS_MAX}: join some with `*` or `{{a,b}}`"
-    )]
+    #[error("a list of globs holds {0}, expected at most {GLOBS_MAX}: join some with `*` or `{{a,b}}`")]
     TooMany(usize),
 }
 
@@ -39,11 +37,7 @@ impl Globs {
         if patterns.len() > GLOBS_MAX {
             return Err(FilterError::TooMany(patterns.len()));
         }
-        patterns
-            .iter()
-            .map(|pattern| compile(pattern))
-            .collect::<Result<_, _>>()
-            .map(Self)
+        patterns.iter().map(|pattern| compile(pattern)).collect::<Result<_, _>>().map(Self)
     }
 
     /// The place of the first glob that matches.
@@ -63,19 +57,12 @@ impl Globs {
 }
 
 fn compile(pattern: &str) -> Result<GlobMatcher, FilterError> {
-    let fault = |reason: String| FilterError::Pattern {
-        pattern: pattern.chars().take(80).collect(),
-        reason,
-    };
+    let fault = |reason: String| FilterError::Pattern { pattern: pattern.chars().take(80).collect(), reason };
     if pattern.len() > GLOB_BYTES_MAX {
         return Err(fault(format!("expected at most {GLOB_BYTES_MAX} bytes")));
     }
-    let glob = GlobBuilder::new(pattern)
-        .literal_separator(false)
-        .backslash_escape(true)
-        .build();
-    glob.map(|glob| glob.compile_matcher())
-        .map_err(|error| fault(error.kind().to_string()))
+    let glob = GlobBuilder::new(pattern).literal_separator(false).backslash_escape(true).build();
+    glob.map(|glob| glob.compile_matcher()).map_err(|error| fault(error.kind().to_string()))
 }
 
 /// The rules of one server (over native names) or one toolset (over `server/native`).
@@ -89,11 +76,7 @@ pub struct Rules<'a> {
 impl<'a> Rules<'a> {
     /// Reads the globs of the rules.
     pub fn compile(rules: &'a ToolRules) -> Result<Self, FilterError> {
-        Ok(Self {
-            rules,
-            allow: Globs::compile(&rules.allow)?,
-            deny: Globs::compile(&rules.deny)?,
-        })
+        Ok(Self { rules, allow: Globs::compile(&rules.allow)?, deny: Globs::compile(&rules.deny)? })
     }
 
     /// Whether a tool of that name is offered. What is denied is not, whatever is allowed.
@@ -118,11 +101,7 @@ mod tests {
 
     fn rules(allow: &[&str], deny: &[&str]) -> ToolRules {
         let owned = |list: &[&str]| list.iter().map(ToString::to_string).collect();
-        ToolRules {
-            allow: owned(allow),
-            deny: owned(deny),
-            ..ToolRules::default()
-        }
+        ToolRules { allow: owned(allow), deny: owned(deny), ..ToolRules::default() }
     }
 
     #[test]
@@ -130,16 +109,8 @@ mod tests {
         let rules = rules(&["get_*", "drop_table"], &["*_table"]);
         let compiled = Rules::compile(&rules).expect("good globs");
         assert!(compiled.offers("get_user"));
-        assert!(
-            !compiled.offers("get_table")
-                && !compiled.offers("drop_table")
-                && !compiled.offers("set_user")
-        );
-        assert!(
-            Rules::compile(&ToolRules::default())
-                .expect("no globs")
-                .offers("anything")
-        );
+        assert!(!compiled.offers("get_table") && !compiled.offers("drop_table") && !compiled.offers("set_user"));
+        assert!(Rules::compile(&ToolRules::default()).expect("no globs").offers("anything"));
     }
 
     #[test]
@@ -153,15 +124,7 @@ mod tests {
     fn a_star_hides_names_with_slashes_dots_and_odd_ends_too() {
         let rules = rules(&[], &["files/*"]);
         let compiled = Rules::compile(&rules).expect("good globs");
-        for name in [
-            "files/a",
-            "files/a/b",
-            "files/",
-            "files/..",
-            "files/a.",
-            "files/.x",
-            "files/ü",
-        ] {
+        for name in ["files/a", "files/a/b", "files/", "files/..", "files/a.", "files/.x", "files/ü"] {
             assert!(!compiled.offers(name), "{name} got through");
         }
         assert!(compiled.offers("file/a"));
@@ -183,13 +146,7 @@ mod tests {
             ..ToolRules::default()
         };
         let compiled = Rules::compile(&rules).expect("no globs");
-        assert_eq!(
-            (compiled.renamed("a"), compiled.described("a")),
-            (Some("b"), Some("text"))
-        );
-        assert_eq!(
-            (compiled.renamed("A"), compiled.described("aa")),
-            (None, None)
-        );
+        assert_eq!((compiled.renamed("a"), compiled.described("a")), (Some("b"), Some("text")));
+        assert_eq!((compiled.renamed("A"), compiled.described("aa")), (None, None));
     }
 }

@@ -138,16 +138,8 @@ const PROMPT: Known = &[
     ("title", Shape::MaybeText),
     ("_meta", Shape::MaybeObject),
 ];
-const RESOURCE: Known = &[
-    ("uri", Shape::Text),
-    ("name", Shape::Text),
-    ("description", Shape::MaybeText),
-];
-const TEMPLATE: Known = &[
-    ("uriTemplate", Shape::Text),
-    ("name", Shape::Text),
-    ("description", Shape::MaybeText),
-];
+const RESOURCE: Known = &[("uri", Shape::Text), ("name", Shape::Text), ("description", Shape::MaybeText)];
+const TEMPLATE: Known = &[("uriTemplate", Shape::Text), ("name", Shape::Text), ("description", Shape::MaybeText)];
 
 /// Reads a tool.
 pub fn tool(raw: &str) -> Result<Tool<'_>, ItemFault> {
@@ -158,10 +150,7 @@ pub fn tool(raw: &str) -> Result<Tool<'_>, ItemFault> {
 pub fn prompt(raw: &str) -> Result<Prompt<'_>, ItemFault> {
     let read = || {
         let found = known(raw, PROMPT)?;
-        Ok(Prompt {
-            raw,
-            name: text(found[0], "name", NATIVE_BYTES_MAX)?,
-        })
+        Ok(Prompt { raw, name: text(found[0], "name", NATIVE_BYTES_MAX)? })
     };
     read().map_err(|reason| fault(raw, "name", reason))
 }
@@ -178,10 +167,7 @@ pub fn template(raw: &str) -> Result<Resource<'_>, ItemFault> {
 
 fn fault(raw: &str, key: &str, reason: FaultReason) -> ItemFault {
     let name = json::at_path(raw, &[key]).and_then(json::unquote);
-    ItemFault {
-        name: name.map(|name| name.chars().take(80).collect()),
-        reason,
-    }
+    ItemFault { name: name.map(|name| name.chars().take(80).collect()), reason }
 }
 
 fn read_tool(raw: &str) -> Result<Tool<'_>, FaultReason> {
@@ -203,11 +189,7 @@ fn read_tool(raw: &str) -> Result<Tool<'_>, FaultReason> {
         app_only: is_app_only(meta),
         ui_uris: [&["ui", "resourceUri"][..], &["ui/resourceUri"]]
             .iter()
-            .filter_map(|path| {
-                json::at_path(meta, path)
-                    .and_then(json::unquote)
-                    .map(Cow::into_owned)
-            })
+            .filter_map(|path| json::at_path(meta, path).and_then(json::unquote).map(Cow::into_owned))
             .filter(|uri| uri.len() <= URI_BYTES_MAX)
             .collect(),
     })
@@ -216,10 +198,7 @@ fn read_tool(raw: &str) -> Result<Tool<'_>, FaultReason> {
 fn read_resource(raw: &str, table: Known) -> Result<Resource<'_>, FaultReason> {
     let found = known(raw, table)?;
     text(found[1], "name", NATIVE_BYTES_MAX)?;
-    Ok(Resource {
-        raw,
-        uri: text(found[0], table[0].0, URI_BYTES_MAX)?,
-    })
+    Ok(Resource { raw, uri: text(found[0], table[0].0, URI_BYTES_MAX)? })
 }
 
 fn output_schema(schema: Option<&str>) -> OutputSchema {
@@ -234,8 +213,7 @@ fn output_schema(schema: Option<&str>) -> OutputSchema {
 }
 
 fn is_app_only(meta: &str) -> bool {
-    let listed =
-        json::at_path(meta, &["ui", "visibility"]).and_then(|list| json::elements(list).ok());
+    let listed = json::at_path(meta, &["ui", "visibility"]).and_then(|list| json::elements(list).ok());
     listed.is_some_and(|list| !list.is_empty() && list.iter().all(|entry| is_text(entry, "app")))
 }
 
@@ -287,18 +265,10 @@ fn check_shape(value: Option<&str>, name: &'static str, shape: Shape) -> Result<
     }
 }
 
-fn text<'a>(
-    raw: Option<&'a str>,
-    name: &'static str,
-    bytes_max: usize,
-) -> Result<Cow<'a, str>, FaultReason> {
+fn text<'a>(raw: Option<&'a str>, name: &'static str, bytes_max: usize) -> Result<Cow<'a, str>, FaultReason> {
     let text = raw.and_then(json::unquote).ok_or(FaultReason::Text(name))?;
     let good = !text.is_empty() && text.len() <= bytes_max && !text.chars().any(char::is_control);
-    if good {
-        Ok(text)
-    } else {
-        Err(FaultReason::Text(name))
-    }
+    if good { Ok(text) } else { Err(FaultReason::Text(name)) }
 }
 
 #[cfg(test)]

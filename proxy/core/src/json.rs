@@ -342,7 +342,8 @@ mod tests {
 
     #[test]
     fn broken_objects_are_errors_not_panics() {
-        for text in ["", "[]", "{", "{\"a\"}", "{\"a\":}", "{\"a\":1", "{\"a\":1}x", "{\"a\":1 \"b\":2}", "{\"a\":\"\\"] {
+        for text in ["", "[]", "{", "{\"a\"}", "{\"a\":}", "{\"a\":1", "{\"a\":1}x", "{\"a\":1 \"b\":2}", "{\"a\":\"\\"]
+        {
             assert!(members(text).any(|m| m.is_err()), "{text:?} was taken");
         }
         assert_eq!(members("{}").count(), 0);

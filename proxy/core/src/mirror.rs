@@ -67,9 +67,7 @@ pub enum Mismatch {
     #[error("the header {0} does not say what the body says")]
     Different(Box<str>),
     /// The header stands twice or is not encoded as the protocol says.
-    #[error(
-        "the header {0} cannot be read: expected one value of visible ASCII, or =?base64?...?= with UTF-8 in it"
-    )]
+    #[error("the header {0} cannot be read: expected one value of visible ASCII, or =?base64?...?= with UTF-8 in it")]
     Malformed(Box<str>),
     /// The body is ambiguous.
     #[error("an argument that is repeated in the header {0} stands twice in the body")]
@@ -109,11 +107,7 @@ impl HeaderParams {
         let Ok(Value::Object(schema)) = serde_json::from_str(schema) else {
             return Err(AnnotationError::NotAnObject);
         };
-        let mut reader = Reader {
-            params: Vec::new(),
-            names: HashSet::new(),
-            path: Vec::new(),
-        };
+        let mut reader = Reader { params: Vec::new(), names: HashSet::new(), path: Vec::new() };
         reader.schema(&schema, true)?;
         Ok(Self(reader.params))
     }
@@ -134,26 +128,15 @@ impl HeaderParams {
         let header = |param| match argument(arguments, param) {
             Ok(Scalar::Text(text)) => Some(encode_value(&text).into_owned()),
             Ok(Scalar::Bool(value)) => Some(value.to_string()),
-            Ok(Scalar::Number(raw)) => {
-                Some(integer(raw).map_or_else(|| raw.to_owned(), |value| value.to_string()))
-            }
+            Ok(Scalar::Number(raw)) => Some(integer(raw).map_or_else(|| raw.to_owned(), |value| value.to_string())),
             Ok(Scalar::Absent | Scalar::Compound) | Err(_) => None,
         };
-        self.0
-            .iter()
-            .filter_map(|param| Some((&*param.header, header(param)?)))
-            .collect()
+        self.0.iter().filter_map(|param| Some((&*param.header, header(param)?))).collect()
     }
 
     /// Holds a caller's headers against its arguments.
-    pub fn check<'h>(
-        &self,
-        arguments: Option<&str>,
-        lookup: impl Fn(&str) -> Sent<'h>,
-    ) -> Result<(), Mismatch> {
-        self.0
-            .iter()
-            .try_for_each(|param| check_one(param, arguments, lookup(&param.header)))
+    pub fn check<'h>(&self, arguments: Option<&str>, lookup: impl Fn(&str) -> Sent<'h>) -> Result<(), Mismatch> {
+        self.0.iter().try_for_each(|param| check_one(param, arguments, lookup(&param.header)))
     }
 }
 
@@ -176,11 +159,7 @@ fn check_one(param: &HeaderParam, arguments: Option<&str>, sent: Sent<'_>) -> Re
         },
         Scalar::Absent | Scalar::Compound => false,
     };
-    if same {
-        Ok(())
-    } else {
-        Err(Mismatch::Different(header()))
-    }
+    if same { Ok(()) } else { Err(Mismatch::Different(header())) }
 }
 
 /// Writes a value for a header: as it is when it is visible ASCII, else in base64 with the mark around it.
@@ -192,22 +171,14 @@ pub fn encode_value(value: &str) -> Cow<'_, str> {
     if plain && !looks_encoded && !edge(bytes.first()) && !edge(bytes.last()) {
         return Cow::Borrowed(value);
     }
-    Cow::Owned(format!(
-        "{SENTINEL_START}{}{SENTINEL_END}",
-        BASE64_STANDARD.encode(value)
-    ))
+    Cow::Owned(format!("{SENTINEL_START}{}{SENTINEL_END}", BASE64_STANDARD.encode(value)))
 }
 
 /// Reads a value of a header; `None` when it is marked as base64 and is not.
 pub fn decode_value(sent: &str) -> Option<Cow<'_, str>> {
-    match sent
-        .strip_prefix(SENTINEL_START)
-        .and_then(|rest| rest.strip_suffix(SENTINEL_END))
-    {
+    match sent.strip_prefix(SENTINEL_START).and_then(|rest| rest.strip_suffix(SENTINEL_END)) {
         None => Some(Cow::Borrowed(sent)),
-        Some(inner) => String::from_utf8(BASE64_STANDARD.decode(inner).ok()?)
-            .ok()
-            .map(Cow::Owned),
+        Some(inner) => String::from_utf8(BASE64_STANDARD.decode(inner).ok()?).ok().map(Cow::Owned),
     }
 }
 
@@ -232,9 +203,7 @@ fn argument<'a>(arguments: Option<&'a str>, param: &HeaderParam) -> Result<Scala
         None | Some("null") => Scalar::Absent,
         Some("true") => Scalar::Bool(true),
         Some("false") => Scalar::Bool(false),
-        Some(raw) if raw.starts_with('"') => {
-            json::unquote(raw).map_or(Scalar::Compound, Scalar::Text)
-        }
+        Some(raw) if raw.starts_with('"') => json::unquote(raw).map_or(Scalar::Compound, Scalar::Text),
         Some(raw) if raw.starts_with(['{', '[']) => Scalar::Compound,
         Some(raw) => Scalar::Number(raw),
     })
@@ -248,15 +217,10 @@ fn integer(text: &str) -> Option<i64> {
     }
     let value = text.parse::<i64>().ok().or_else(|| {
         let value = text.parse::<f64>().ok()?;
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "it is whole and far inside the range of i64"
-        )]
+        #[expect(clippy::cast_possible_truncation, reason = "it is whole and far inside the range of i64")]
         (value.fract() == 0.0 && value.abs() < 1e16).then_some(value as i64)
     })?;
-    (-INTEGER_MAX..=INTEGER_MAX)
-        .contains(&value)
-        .then_some(value)
+    (-INTEGER_MAX..=INTEGER_MAX).contains(&value).then_some(value)
 }
 
 struct Reader<'s> {
@@ -267,19 +231,13 @@ struct Reader<'s> {
 
 impl<'s> Reader<'s> {
     /// Reads one schema; `on_path` says that only `properties` led to it.
-    fn schema(
-        &mut self,
-        schema: &'s Map<String, Value>,
-        on_path: bool,
-    ) -> Result<(), AnnotationError> {
+    fn schema(&mut self, schema: &'s Map<String, Value>, on_path: bool) -> Result<(), AnnotationError> {
         for (keyword, value) in schema {
             match keyword.as_str() {
                 KEYWORD if on_path && !self.path.is_empty() => self.annotation(value, schema)?,
                 KEYWORD => return Err(AnnotationError::OffPath),
                 "properties" => self.named(value, on_path)?,
-                "$defs" | "definitions" | "dependentSchemas" | "patternProperties" => {
-                    self.named(value, false)?
-                }
+                "$defs" | "definitions" | "dependentSchemas" | "patternProperties" => self.named(value, false)?,
                 // Data, not schemas.
                 "default" | "const" | "enum" | "examples" => {}
                 _ => self.anywhere(value)?,
@@ -310,20 +268,10 @@ impl<'s> Reader<'s> {
         }
     }
 
-    fn annotation(
-        &mut self,
-        name: &Value,
-        schema: &Map<String, Value>,
-    ) -> Result<(), AnnotationError> {
+    fn annotation(&mut self, name: &Value, schema: &Map<String, Value>) -> Result<(), AnnotationError> {
         let property = || self.path.join(".").chars().take(80).collect::<String>();
-        let name = name
-            .as_str()
-            .filter(|name| is_token(name))
-            .ok_or_else(|| AnnotationError::Name(property()))?;
-        if !matches!(
-            schema.get("type").and_then(Value::as_str),
-            Some("string" | "integer" | "boolean")
-        ) {
+        let name = name.as_str().filter(|name| is_token(name)).ok_or_else(|| AnnotationError::Name(property()))?;
+        if !matches!(schema.get("type").and_then(Value::as_str), Some("string" | "integer" | "boolean")) {
             return Err(AnnotationError::Type(property()));
         }
         if !self.names.insert(name.to_ascii_lowercase()) {
@@ -333,10 +281,7 @@ impl<'s> Reader<'s> {
             return Err(AnnotationError::TooMany);
         }
         let path = self.path.iter().map(|&key| key.into()).collect();
-        self.params.push(HeaderParam {
-            header: format!("{HEADER_PREFIX}{name}").into(),
-            path,
-        });
+        self.params.push(HeaderParam { header: format!("{HEADER_PREFIX}{name}").into(), path });
         Ok(())
     }
 }

@@ -38,10 +38,8 @@ impl Namer<'_> {
     /// The exposed names of these native names, in the same order. `natives` is sorted and free of duplicates; `taken` holds
     /// the names that are given away already and gets the new ones.
     pub fn assign(&self, natives: &[&str], taken: &mut HashSet<String>) -> Vec<String> {
-        let mut names: Vec<_> = natives
-            .iter()
-            .map(|native| self.plain(native).filter(|name| taken.insert(name.clone())))
-            .collect();
+        let mut names: Vec<_> =
+            natives.iter().map(|native| self.plain(native).filter(|name| taken.insert(name.clone()))).collect();
         for (name, native) in names.iter_mut().zip(natives) {
             if name.is_none() {
                 *name = Some(first_free(taken, |round| self.hashed(native, round)));
@@ -64,11 +62,8 @@ impl Namer<'_> {
             PrefixMode::Always => format!("{}_{native}", self.prefix),
             PrefixMode::Never => native.to_owned(),
         };
-        let head: String = whole
-            .chars()
-            .map(|c| if is_plain(c) { c } else { '_' })
-            .take(NAME_BYTES_MAX - HASH_CHARS - 1)
-            .collect();
+        let head: String =
+            whole.chars().map(|c| if is_plain(c) { c } else { '_' }).take(NAME_BYTES_MAX - HASH_CHARS - 1).collect();
         format!("{head}_{}", hash(&[self.server, native], round, HASH_CHARS))
     }
 }
@@ -76,12 +71,8 @@ impl Namer<'_> {
 /// Whether a client may see this name in a toolset of that kind.
 pub fn is_legal(mode: PrefixMode, name: &str) -> bool {
     match mode {
-        PrefixMode::Always => {
-            (1..=NAME_BYTES_MAX).contains(&name.len()) && name.chars().all(is_plain)
-        }
-        PrefixMode::Never => {
-            (1..=VERBATIM_BYTES_MAX).contains(&name.len()) && !name.chars().any(char::is_control)
-        }
+        PrefixMode::Always => (1..=NAME_BYTES_MAX).contains(&name.len()) && name.chars().all(is_plain),
+        PrefixMode::Never => (1..=VERBATIM_BYTES_MAX).contains(&name.len()) && !name.chars().any(char::is_control),
     }
 }
 
@@ -89,9 +80,7 @@ pub fn is_legal(mode: PrefixMode, name: &str) -> bool {
 ///
 /// `servers` are names with the prefix that the operator chose. Two prefixes that differ only in case count as equal; the
 /// later server then gets one with a hash, which its own name alone decides.
-pub fn prefixes<'a>(
-    servers: impl IntoIterator<Item = (&'a Slug, Option<&'a str>)>,
-) -> (Vec<String>, Vec<String>) {
+pub fn prefixes<'a>(servers: impl IntoIterator<Item = (&'a Slug, Option<&'a str>)>) -> (Vec<String>, Vec<String>) {
     let (mut taken, mut warnings) = (HashSet::new(), Vec::new());
     let chosen = servers.into_iter().map(|(slug, wish)| {
         let wanted = prefix_of(wish.filter(|wish| !wish.is_empty()).unwrap_or(slug.as_str()), PREFIX_BYTES_MAX);
@@ -115,11 +104,7 @@ fn prefix_of(text: &str, bytes_max: usize) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
     let cut: String = text.chars().map(plain).take(bytes_max).collect();
     let trimmed = cut.trim_end_matches('-');
-    if trimmed.is_empty() {
-        cut
-    } else {
-        trimmed.to_owned()
-    }
+    if trimmed.is_empty() { cut } else { trimmed.to_owned() }
 }
 
 const fn is_plain(c: char) -> bool {
@@ -129,10 +114,7 @@ const fn is_plain(c: char) -> bool {
 /// The first of these names that is free; it is taken then. Each round that fails met a name of `taken`, and hashes of two
 /// rounds do not repeat in practice, so there are hardly more rounds than names.
 fn first_free(taken: &mut HashSet<String>, name_of: impl Fn(u32) -> String) -> String {
-    (0..=u32::MAX)
-        .map(name_of)
-        .find(|name| taken.insert(name.clone()))
-        .expect("there are fewer names than rounds")
+    (0..=u32::MAX).map(name_of).find(|name| taken.insert(name.clone())).expect("there are fewer names than rounds")
 }
 
 /// That many letters and digits (base 32) of the SHA-256 of the parts.
@@ -146,10 +128,7 @@ fn hash(parts: &[&str], round: u32, chars: usize) -> String {
     if round > 0 {
         hasher.update(round.to_le_bytes());
     }
-    hasher.finalize()[..chars]
-        .iter()
-        .map(|byte| char::from(ALPHABET[usize::from(byte & 31)]))
-        .collect()
+    hasher.finalize()[..chars].iter().map(|byte| char::from(ALPHABET[usize::from(byte & 31)])).collect()
 }
 
 #[cfg(test)]
@@ -158,11 +137,7 @@ mod tests {
 
     use super::*;
 
-    const DB: Namer<'_> = Namer {
-        mode: PrefixMode::Always,
-        prefix: "db",
-        server: "db",
-    };
+    const DB: Namer<'_> = Namer { mode: PrefixMode::Always, prefix: "db", server: "db" };
 
     fn names(namer: Namer<'_>, natives: &[&str]) -> Vec<String> {
         namer.assign(natives, &mut HashSet::new())
@@ -170,19 +145,9 @@ mod tests {
 
     #[test]
     fn a_plain_name_keeps_itself_and_a_changed_one_gets_a_hash() {
-        let found = names(
-            DB,
-            &[
-                "get.user",
-                "query",
-                "query_with_a_name_that_is_far_too_long_for_ides",
-            ],
-        );
+        let found = names(DB, &["get.user", "query", "query_with_a_name_that_is_far_too_long_for_ides"]);
         assert_eq!(found[1], "db_query");
-        assert!(
-            found[0].starts_with("db_get_user_")
-                && found[0].len() == "db_get_user_".len() + HASH_CHARS
-        );
+        assert!(found[0].starts_with("db_get_user_") && found[0].len() == "db_get_user_".len() + HASH_CHARS);
         assert_eq!(found[2].len(), NAME_BYTES_MAX);
     }
 
@@ -209,23 +174,10 @@ mod tests {
 
     #[test]
     fn without_prefixes_names_pass_as_they_are() {
-        let namer = Namer {
-            mode: PrefixMode::Never,
-            ..DB
-        };
+        let namer = Namer { mode: PrefixMode::Never, ..DB };
         let long = "x".repeat(VERBATIM_BYTES_MAX + 1);
-        let found = names(
-            namer,
-            &[
-                "get.user/ü",
-                "test_a_name_of_the_suite_with_42_characters",
-                &long,
-            ],
-        );
-        assert_eq!(
-            found[..2],
-            ["get.user/ü", "test_a_name_of_the_suite_with_42_characters"]
-        );
+        let found = names(namer, &["get.user/ü", "test_a_name_of_the_suite_with_42_characters", &long]);
+        assert_eq!(found[..2], ["get.user/ü", "test_a_name_of_the_suite_with_42_characters"]);
         assert_eq!(found[2].len(), NAME_BYTES_MAX);
     }
 
@@ -237,14 +189,8 @@ mod tests {
             .collect();
         let wishes = [None, Some("DB"), None, None, Some("a_b c")];
         let (found, warnings) = prefixes(slugs.iter().zip(wishes));
-        assert_eq!(
-            (&*found[0], &*found[2], &*found[4]),
-            ("db", "kubernetes-p", "a-b-c")
-        );
-        assert!(
-            found[1].starts_with("db-") && found[3].starts_with("kuberne-"),
-            "{found:?}"
-        );
+        assert_eq!((&*found[0], &*found[2], &*found[4]), ("db", "kubernetes-p", "a-b-c"));
+        assert!(found[1].starts_with("db-") && found[3].starts_with("kuberne-"), "{found:?}");
         assert!(found.iter().all(|prefix| prefix.len() <= PREFIX_BYTES_MAX));
         assert_eq!(warnings.len(), 2);
     }

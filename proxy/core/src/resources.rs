@@ -23,11 +23,7 @@ use crate::{Slug, item::URI_BYTES_MAX};
 /// The beginning of URIs that Patchbay makes.
 pub const SCHEME: &str = "patchbay://";
 
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// Longer than any URI that an item may have, fully encoded.
 const EXPOSED_BYTES_MAX: usize = 4 * URI_BYTES_MAX;
 
@@ -70,18 +66,13 @@ impl UriMap {
     /// Joins what the servers have; `offers` are sorted by the servers' names. Says what a person should know.
     pub fn build(offers: &[Offer<'_>]) -> (Self, Vec<String>) {
         let mut map = Self {
-            servers: offers
-                .iter()
-                .map(|offer| (offer.slug.clone(), offer.server))
-                .collect(),
+            servers: offers.iter().map(|offer| (offer.slug.clone(), offer.server)).collect(),
             ..Self::default()
         };
         let mut warnings = map.place(offers, Kind::Uri);
         warnings.extend(map.place(offers, Kind::Template));
         map.templates.sort_by(|(a, _), (b, _)| a.precedence(b));
-        map.mapped
-            .values_mut()
-            .for_each(|mapped| mapped.templates.sort_by(Template::precedence));
+        map.mapped.values_mut().for_each(|mapped| mapped.templates.sort_by(Template::precedence));
         (map, warnings)
     }
 
@@ -158,10 +149,7 @@ impl UriMap {
             let (slug, native) = split_gateway(exposed)?;
             return Some((*self.servers.get(slug)?, native));
         }
-        let found = self
-            .templates
-            .iter()
-            .find(|(template, _)| template.matches(exposed));
+        let found = self.templates.iter().find(|(template, _)| template.matches(exposed));
         found.map(|(_, server)| (*server, Cow::Borrowed(exposed)))
     }
 
@@ -183,12 +171,7 @@ impl UriMap {
             return Cow::Owned(format!("{SCHEME}{}/{encoded}", mapped.slug));
         }
         let owned = self.owners.get(native) == Some(&server);
-        if !owned
-            && mapped
-                .templates
-                .iter()
-                .any(|template| template.matches(native))
-        {
+        if !owned && mapped.templates.iter().any(|template| template.matches(native)) {
             return Cow::Owned(format!("{SCHEME}{}/!{native}", mapped.slug));
         }
         Cow::Borrowed(native)
@@ -196,25 +179,16 @@ impl UriMap {
 
     /// What clients call a listed URI of this server; `None` when another server has it.
     pub fn listed<'a>(&self, server: usize, native: &'a str) -> Option<Cow<'a, str>> {
-        let mapped = self
-            .mapped
-            .get(&server)
-            .is_some_and(|mapped| mapped.uris.contains(native));
+        let mapped = self.mapped.get(&server).is_some_and(|mapped| mapped.uris.contains(native));
         let has = mapped || self.owners.get(native) == Some(&server);
         has.then(|| self.to_exposed(server, native))
     }
 
     /// What clients call a listed template of this server; `None` when another server has it.
     pub fn listed_template<'a>(&self, server: usize, native: &'a str) -> Option<Cow<'a, str>> {
-        match self
-            .mapped
-            .get(&server)
-            .filter(|mapped| mapped.template_texts.contains(native))
-        {
+        match self.mapped.get(&server).filter(|mapped| mapped.template_texts.contains(native)) {
             Some(mapped) => Some(Cow::Owned(format!("{SCHEME}{}/!{native}", mapped.slug))),
-            None => {
-                (self.template_owners.get(native) == Some(&server)).then_some(Cow::Borrowed(native))
-            }
+            None => (self.template_owners.get(native) == Some(&server)).then_some(Cow::Borrowed(native)),
         }
     }
 
@@ -241,8 +215,7 @@ impl Kind {
 
 /// Schemes are compared without regard to case (RFC 3986, 3.1).
 fn has_scheme(uri: &str, scheme: &str) -> bool {
-    uri.get(..scheme.len())
-        .is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+    uri.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
 }
 
 fn split_gateway(exposed: &str) -> Option<(&str, Cow<'_, str>)> {
@@ -251,9 +224,7 @@ fn split_gateway(exposed: &str) -> Option<(&str, Cow<'_, str>)> {
         Some(verbatim) => Cow::Borrowed(verbatim),
         None => percent_decode_str(rest).decode_utf8().ok()?,
     };
-    let good = !native.is_empty()
-        && native.len() <= URI_BYTES_MAX
-        && !native.chars().any(char::is_control);
+    let good = !native.is_empty() && native.len() <= URI_BYTES_MAX && !native.chars().any(char::is_control);
     good.then_some((slug, native))
 }
 

@@ -70,11 +70,7 @@ pub struct BuildOptions {
 
 impl Default for BuildOptions {
     fn default() -> Self {
-        Self {
-            page_items_max: 1_000,
-            page_bytes_max: 4 * 1024 * 1024,
-            items_max: 10_000,
-        }
+        Self { page_items_max: 1_000, page_bytes_max: 4 * 1024 * 1024, items_max: 10_000 }
     }
 }
 
@@ -267,37 +263,19 @@ pub fn build(
     let mut rows: Vec<_> = row.servers.iter().collect();
     rows.sort_by(|a, b| a.slug.cmp(&b.slug));
     // Servers that are switched off keep their prefixes, so that nobody's names change when they come back.
-    let wishes = rows
-        .iter()
-        .map(|server| (&server.slug, server.spec.prefix.as_deref()));
+    let wishes = rows.iter().map(|server| (&server.slug, server.spec.prefix.as_deref()));
     let (prefixes, said) = names::prefixes(wishes);
     warnings.extend(said);
-    let enabled = rows
-        .iter()
-        .zip(prefixes)
-        .filter(|(server, _)| server.spec.enabled);
+    let enabled = rows.iter().zip(prefixes).filter(|(server, _)| server.spec.enabled);
     let servers = enabled
         .enumerate()
         .map(|(index, (server, prefix))| {
-            Offered::read(
-                index,
-                server,
-                prefix,
-                catalogs.get(&server.id),
-                options,
-                &mut warnings,
-            )
+            Offered::read(index, server, prefix, catalogs.get(&server.id), options, &mut warnings)
         })
         .collect::<Result<Vec<_>, _>>()?;
     let mut views = HashMap::new();
     for (toolset, spec) in &row.toolsets {
-        let view = ViewBuilder {
-            toolset,
-            spec,
-            servers: &servers,
-            options,
-        }
-        .build(&mut warnings)?;
+        let view = ViewBuilder { toolset, spec, servers: &servers, options }.build(&mut warnings)?;
         views.insert(toolset.clone(), Arc::new(view));
     }
     Ok(TenantSnapshot {
@@ -345,8 +323,7 @@ impl Warnings {
 
     fn finish(mut self) -> Vec<String> {
         if self.unsaid > 0 {
-            self.said
-                .push(format!("{} more warnings are not shown", self.unsaid));
+            self.said.push(format!("{} more warnings are not shown", self.unsaid));
         }
         self.said
     }

@@ -137,7 +137,9 @@ impl Refresher {
         match &outcome {
             Ok(raw) => {
                 raw.warnings.iter().for_each(|warning| warn!(server = name, "{warning}"));
-                raw.failed.iter().for_each(|failed| warn!(server = name, "{} of {name}: {}", failed.list.method(), failed.why));
+                raw.failed
+                    .iter()
+                    .for_each(|failed| warn!(server = name, "{} of {name}: {}", failed.list.method(), failed.why));
             }
             Err(error) => info!(server = name, %error, "the catalog of {name} cannot be read; trying again later"),
         }

@@ -4,7 +4,6 @@
 use std::{path::PathBuf, sync::Arc};
 
 use http::{HeaderName, HeaderValue};
-use futures_util::future::BoxFuture;
 use patchbay_builtin_tools::{BUILTINS, Builtin};
 use patchbay_config::{GatewayConfig, StoreTarget};
 use patchbay_core::model::{ServerRow, Transport};
@@ -15,8 +14,6 @@ use patchbay_downstream::{
     http::{HttpDownstream, HttpOptions, NetPolicy},
     stdio::{ChildBudget, StdioDownstream, StdioOptions},
 };
-
-use rmcp::ServiceExt;
 
 use super::unusable::Unusable;
 use crate::worker::Workers;
@@ -70,7 +67,10 @@ fn connect(
             let program = listed.find(search.as_deref()).map_err(|missing| missing.to_string())?;
             let mut options = StdioOptions::new(row.slug.as_str(), program, children.clone(), workers.handle());
             options.args = listed.args_prefix.iter().chain(args).cloned().collect();
-            options.env = env.iter().filter_map(|name| Some((name.clone(), row.secrets.0.get(&format!("env:{name}"))?.clone()))).collect();
+            options.env = env
+                .iter()
+                .filter_map(|name| Some((name.clone(), row.secrets.0.get(&format!("env:{name}"))?.clone())))
+                .collect();
             options.cwd = cwd.as_ref().map(PathBuf::from);
             options.sharing = *sharing;
             options.era = *era;
@@ -86,8 +86,10 @@ fn connect(
             options.headers = headers.iter().map(|name| header(row, name)).collect::<Result<_, _>>()?;
             options.era = *era;
             options.remembered = remembered;
-            options.net =
-                NetPolicy { allow_private: config.http.allow_private.clone(), allow_plain_http: config.http.allow_http };
+            options.net = NetPolicy {
+                allow_private: config.http.allow_private.clone(),
+                allow_plain_http: config.http.allow_http,
+            };
             options.response_bytes_max = config.limits.response_bytes_max as u64;
             let downstream = HttpDownstream::new(options).map_err(|error| error.to_string())?;
             Ok(downstream)
@@ -119,15 +121,5 @@ fn builtin(
         StoreTarget::Postgres(_) => Vec::new(),
     };
     let server = builtin.build(options.clone(), &own).map_err(|error| error.to_string())?;
-    let serve = move |channel| -> BoxFuture<'static, ()> {
-        let handler = server.handler();
-        Box::pin(async move {
-            match handler.serve(channel).await {
-                // However it ends, the connection sees the channel close.
-                Ok(running) => drop(running.waiting().await),
-                Err(error) => tracing::warn!("a built-in server did not come up: {error}"),
-            }
-        })
-    };
-    Ok(BuiltinDownstream::new(row.slug.as_str(), serve, workers.handle()))
+    Ok(BuiltinDownstream::of(row.slug.as_str(), move || server.handler(), workers.handle()))
 }

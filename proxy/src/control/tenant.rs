@@ -1,11 +1,7 @@
 //! One tenant's task: holds the row and the last good catalogs, and turns every piece of news into a new snapshot. A snapshot
 //! that cannot be built leaves the last good one in force.
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use patchbay_core::{
     ServerId, Slug,
@@ -105,7 +101,9 @@ impl TenantTask {
         let Some(row) = self.read_row().await else { return };
         match self.app.store.key_list(row.id).await {
             Ok(keys) => self.app.keys.replace(row.id, &keys),
-            Err(error) => warn!(tenant = %self.slug, %error, "the keys of {} cannot be read; the last ones stay", self.slug),
+            Err(error) => {
+                warn!(tenant = %self.slug, %error, "the keys of {} cannot be read; the last ones stay", self.slug)
+            }
         }
         let mut stored = self.read_catalogs(&row).await;
         self.reconcile(&row, &mut stored);
@@ -153,13 +151,15 @@ impl TenantTask {
             let kept = match before.remove(&server.id) {
                 Some(kept) if same_connection(&kept.row, server) => Kept { row: server.clone(), ..kept },
                 other => {
-                    other.map(let_go);
+                    if let Some(old) = other {
+                        let_go(&old);
+                    }
                     self.open(server, stored.remove(&server.id))
                 }
             };
             self.servers.insert(server.id, kept);
         }
-        before.into_values().for_each(let_go);
+        before.values().for_each(let_go);
     }
 
     fn open(&self, server: &ServerRow, part: Option<Stored>) -> Kept {
@@ -209,11 +209,8 @@ impl TenantTask {
             items_max: limits.catalog_items_max,
             ..BuildOptions::default()
         };
-        let parts: BTreeMap<ServerId, CatalogPart> = self
-            .servers
-            .iter()
-            .filter_map(|(id, kept)| Some((*id, kept.part.as_ref()?.part())))
-            .collect();
+        let parts: BTreeMap<ServerId, CatalogPart> =
+            self.servers.iter().filter_map(|(id, kept)| Some((*id, kept.part.as_ref()?.part()))).collect();
         let snapshot = match snapshot::build(row, &parts, &options) {
             Ok(snapshot) => snapshot,
             Err(error) => {
@@ -225,14 +222,16 @@ impl TenantTask {
         for warning in &snapshot.warnings {
             warn!(tenant = %self.slug, "{warning}");
         }
-        let handles = snapshot.servers.iter().filter_map(|entry| self.servers.get(&entry.id)).map(|kept| kept.handle.clone());
+        let handles =
+            snapshot.servers.iter().filter_map(|entry| self.servers.get(&entry.id)).map(|kept| kept.handle.clone());
         let servers: Vec<_> = handles.collect();
         if servers.len() != snapshot.servers.len() {
             error!(tenant = %self.slug, "the snapshot names a server that is not kept; it is not published");
             return;
         }
         self.app.metrics.snapshot_published(self.slug.as_str(), snapshot.generation.0);
-        let (tools, generation) = (snapshot.views.values().map(|view| view.tools.len()).max().unwrap_or(0), snapshot.generation);
+        let (tools, generation) =
+            (snapshot.views.values().map(|view| view.tools.len()).max().unwrap_or(0), snapshot.generation);
         info!(tenant = %self.slug, %generation, tools, "published the snapshot of {}", self.slug);
         self.app.tenants.publish(TenantState { snapshot, servers });
     }
@@ -257,7 +256,7 @@ fn same_connection(before: &ServerRow, after: &ServerRow) -> bool {
 }
 
 /// Closes a connection when its calls are over.
-fn let_go(kept: Kept) {
+fn let_go(kept: &Kept) {
     let downstream: Arc<dyn Downstream> = kept.handle.downstream.clone();
     tokio::spawn(async move {
         let quiet = async {

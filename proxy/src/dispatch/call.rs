@@ -17,11 +17,7 @@ use patchbay_downstream::{CallCx, Delivery, DownstreamError, Fault, Outgoing, Re
 use tokio::time::Instant;
 
 use super::{Answer, Cx, relay::Relay};
-use crate::{
-    admission,
-    audit::Trail,
-    error::GatewayError,
-};
+use crate::{admission, audit::Trail, error::GatewayError};
 
 /// `tools/call`
 pub(super) async fn tool(cx: Cx, request: Request, trail: &mut Trail) -> Result<Answer, GatewayError> {
@@ -63,8 +59,7 @@ pub(super) async fn prompt(cx: Cx, request: Request, trail: &mut Trail) -> Resul
 pub(super) async fn resource(cx: Cx, request: Request, trail: &mut Trail) -> Result<Answer, GatewayError> {
     let uri = string_param(&request, "uri", "resources/read needs params.uri, a string")?;
     let view = cx.tenant.view().clone();
-    let (server, native) =
-        view.uris.to_native(&uri).ok_or_else(|| GatewayError::ResourceNotFound(uri.clone()))?;
+    let (server, native) = view.uris.to_native(&uri).ok_or_else(|| GatewayError::ResourceNotFound(uri.clone()))?;
     let target = Target { server, native: &native, exposed: &uri, idempotent: true };
     let params = request.params.pieces("uri", &json::quote(&native));
     let mut outgoing = outgoing(&cx, &request, "resources/read", params)?;
@@ -90,9 +85,8 @@ pub(super) async fn complete(cx: Cx, request: Request, trail: &mut Trail) -> Res
         Some("ref/resource") => {
             let uri = of("uri").ok_or_else(invalid)?.into_owned();
             let found = view.uris.template_to_native(&uri).or_else(|| view.uris.to_native(&uri));
-            let (server, native) = found.ok_or_else(|| {
-                GatewayError::InvalidParams(format!("unknown resource template: {uri}").into())
-            })?;
+            let (server, native) =
+                found.ok_or_else(|| GatewayError::InvalidParams(format!("unknown resource template: {uri}").into()))?;
             let native = native.into_owned();
             ("uri", uri, server, native)
         }
@@ -237,4 +231,3 @@ fn static_arc(text: &'static str) -> Arc<str> {
     thread_local!(static TEXTS: RefCell<HashMap<&'static str, Arc<str>>> = RefCell::default());
     TEXTS.with_borrow_mut(|texts| texts.entry(text).or_insert_with(|| text.into()).clone())
 }
-

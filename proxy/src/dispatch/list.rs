@@ -49,12 +49,7 @@ impl Kind {
 }
 
 /// Answers one page of a list.
-pub(super) async fn list(
-    mut cx: Cx,
-    request: &Request,
-    kind: Kind,
-    trail: &mut Trail,
-) -> Result<Answer, GatewayError> {
+pub(super) async fn list(mut cx: Cx, request: &Request, kind: Kind, trail: &mut Trail) -> Result<Answer, GatewayError> {
     admission::request(&cx).await?;
     cx.app.tenants.settled(cx.tenant.snapshot().slug.as_str(), FIRST_LIST_PATIENCE).await;
     cx.tenant = cx.tenant.again(&cx.app.tenants);

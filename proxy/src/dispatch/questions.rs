@@ -75,5 +75,6 @@ impl Drop for Asked {
 fn with_id(text: &str, id: &Bytes) -> Option<Bytes> {
     let old = json::unique(text, "id").ok()??;
     let start = old.as_ptr() as usize - text.as_ptr() as usize;
-    Some([text[..start].as_bytes(), id, text[start + old.len()..].as_bytes()].concat().into())
+    let text = text.as_bytes();
+    Some([&text[..start], id, &text[start + old.len()..]].concat().into())
 }

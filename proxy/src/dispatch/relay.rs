@@ -18,8 +18,8 @@ use patchbay_core::{
 use patchbay_downstream::{
     Answer as ServerAnswer, ByteStream, DownstreamError, Fault, Message, MessageStream, Question, Reply,
 };
-use std::sync::Arc;
 use patchbay_limit::ConcurrencyPermit;
+use std::sync::Arc;
 use tracing::warn;
 
 use super::{Answer, Cx, calls::Running, links, questions::Asked};
@@ -359,4 +359,3 @@ impl Messages {
         None
     }
 }
-

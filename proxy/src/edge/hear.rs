@@ -129,11 +129,13 @@ impl Listener<'_> {
             return Err(EnvelopeError::Invalid("initialize is a request and needs an id").into());
         };
         let missing = |what| GatewayError::InvalidParams(format!("initialize needs params.{what}").into());
-        let asked = request.params.any("protocolVersion").and_then(json::unquote).ok_or_else(|| missing("protocolVersion"))?;
+        let asked =
+            request.params.any("protocolVersion").and_then(json::unquote).ok_or_else(|| missing("protocolVersion"))?;
         let can = request.params.any("capabilities").ok_or_else(|| missing("capabilities"))?;
         let version = Version::parse(&asked).filter(|version| version.era() == Era::Legacy);
         let version = version.unwrap_or(Version::NEWEST_LEGACY);
-        let session = self.app.sessions.begin(self.tenant, self.principal, version, Capabilities::read(can), self.now_ms);
+        let session =
+            self.app.sessions.begin(self.tenant, self.principal, version, Capabilities::read(can), self.now_ms);
         Ok(Heard::Opened { body: dispatch::discover::initialized(self.tenant, version, &request.id), session })
     }
 
@@ -164,7 +166,8 @@ impl Listener<'_> {
     fn set_level(&self, session: &Session, request: &Request) -> Result<Heard, GatewayError> {
         let level = request.params.any("level").and_then(json::unquote);
         let level = level.as_deref().and_then(LogLevel::parse).ok_or(GatewayError::InvalidParams(
-            "logging/setLevel needs params.level: debug, info, notice, warning, error, critical, alert or emergency".into(),
+            "logging/setLevel needs params.level: debug, info, notice, warning, error, critical, alert or emergency"
+                .into(),
         ))?;
         self.app.sessions.set_level(session, level);
         Ok(Heard::Answered(dispatch::empty_result(&request.id)))
@@ -193,7 +196,9 @@ impl Listener<'_> {
         let mismatch = |text: &str| Err(GatewayError::HeaderMismatch(text.to_owned()));
         let Incoming::Request(request) = message else {
             if matches!(message, Incoming::Response(_)) {
-                return Err(EnvelopeError::Invalid("this protocol version has no requests that a client could answer").into());
+                return Err(
+                    EnvelopeError::Invalid("this protocol version has no requests that a client could answer").into()
+                );
             }
             return Ok(self.modern_caller(meta));
         };

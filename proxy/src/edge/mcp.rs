@@ -54,12 +54,12 @@ pub(super) async fn route(app: Arc<App>, peer: Peer, request: Request<Body>, wat
         Place::Nowhere => plain(StatusCode::NOT_FOUND, "not found: the MCP endpoints are at /t/{tenant}/mcp\n"),
     };
     watched.enter(Phase::Idle);
-    with_cors(&app, origin, response)
+    with_cors(&app, origin.as_ref(), response)
 }
 
-fn with_cors(app: &App, origin: Option<HeaderValue>, mut response: Reply) -> Reply {
+fn with_cors(app: &App, origin: Option<&HeaderValue>, mut response: Reply) -> Reply {
     if origin.is_some() && response.status() != StatusCode::FORBIDDEN {
-        app.allowed.cors(origin.as_ref(), response.headers_mut());
+        app.allowed.cors(origin, response.headers_mut());
     }
     response
 }
@@ -73,7 +73,8 @@ async fn mcp(
     body: Body,
     watched: &Rc<Watched>,
 ) -> Reply {
-    let mut trail = Trail::open(&app.audit, peer.ip, parts.headers.get(header::USER_AGENT).and_then(|v| v.to_str().ok()));
+    let mut trail =
+        Trail::open(&app.audit, peer.ip, parts.headers.get(header::USER_AGENT).and_then(|v| v.to_str().ok()));
     let outcome = checked(app, peer, tenant, toolset, parts, body, watched, &mut trail).await;
     outcome.unwrap_or_else(|refusal| refuse(app, &refusal, &mut trail))
 }
@@ -161,12 +162,13 @@ fn acceptable(headers: &HeaderMap) -> Result<(), GatewayError> {
         return Err(GatewayError::UnsupportedMediaType);
     }
     let Some(accept) = text(header::ACCEPT) else { return Ok(()) };
-    let takes = |kind: &str| {
-        let family = kind.split('/').next().unwrap_or_default();
-        accept.split(',').filter_map(|range| range.split(';').next()).map(str::trim).any(|range| {
-            range.eq_ignore_ascii_case(kind) || range == "*/*" || range.strip_suffix("/*") == Some(family)
-        })
-    };
+    let takes =
+        |kind: &str| {
+            let family = kind.split('/').next().unwrap_or_default();
+            accept.split(',').filter_map(|range| range.split(';').next()).map(str::trim).any(|range| {
+                range.eq_ignore_ascii_case(kind) || range == "*/*" || range.strip_suffix("/*") == Some(family)
+            })
+        };
     if takes("application/json") && takes("text/event-stream") { Ok(()) } else { Err(GatewayError::NotAcceptable) }
 }
 

@@ -70,7 +70,9 @@ impl Allowed {
         // Mcp-Param-* headers have the names of the tools' own parameters, so what is asked for is allowed by its prefix.
         let params = requested.and_then(|value| value.to_str().ok()).unwrap_or_default();
         let params = params.split(',').map(str::trim).filter(|name| {
-            name.len() > 10 && name[..10].eq_ignore_ascii_case("mcp-param-") && name.bytes().all(|b| b.is_ascii_graphic())
+            name.len() > 10
+                && name[..10].eq_ignore_ascii_case("mcp-param-")
+                && name.bytes().all(|b| b.is_ascii_graphic())
         });
         let all = params.fold(ALLOW_HEADERS.to_owned(), |all, name| format!("{all}, {name}"));
         if let Ok(value) = HeaderValue::try_from(all) {
@@ -117,7 +119,9 @@ mod tests {
         for host in ["localhost", "LOCALHOST:8080", "127.0.0.1:1", "[::1]:8080", "[::1]", "mcp.example:8443"] {
             assert!(checked(host, None), "{host} was refused");
         }
-        for host in ["", "evil.example", "localhost.evil.example", "mcp.example", "mcp.example:1", "a?localhost", "[::2]"] {
+        for host in
+            ["", "evil.example", "localhost.evil.example", "mcp.example", "mcp.example:1", "a?localhost", "[::2]"]
+        {
             assert!(!checked(host, None), "{host} was let in");
         }
         assert!(checked("localhost", Some("http://localhost:5173")));

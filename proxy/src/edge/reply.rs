@@ -34,9 +34,14 @@ use crate::{
     tenancy::Tenant,
 };
 
+/// What becomes of a request: its answer, or an error with the trail that is still to be closed.
+type Outcome = Result<Answer, (GatewayError, Trail)>;
+/// The work on a request, as a future that can be handed on whole.
+type Work = Pin<Box<dyn Future<Output = Outcome>>>;
+
 /// One request on its way through the gateway, as a future that can be handed on whole.
 pub(super) struct Call {
-    work: Pin<Box<dyn Future<Output = Result<Answer, (GatewayError, Trail)>>>>,
+    work: Work,
     era: Era,
     id: Bytes,
 }
@@ -113,7 +118,7 @@ pub(super) async fn answer(app: &Arc<App>, call: Call) -> Result<Reply, Refusal>
     let mut work = Detached { work: Some(call.work), outlives };
     match tokio::time::timeout(app.config.limits.sse_after, &mut work).await {
         Ok(Ok(Answer::Messages(messages))) => {
-            Ok(sse::respond(Source::Answer(Answer::Messages(messages)), keepalive, outlives))
+            Ok(sse::respond(Source::Answer(Box::new(Answer::Messages(messages))), keepalive, outlives))
         }
         Ok(Ok(Answer::Cancelled)) => Ok(sse::nothing()),
         Ok(Ok(Answer::Whole(body))) => Ok(json_response(StatusCode::OK, ReplyBody::Whole(body))),
@@ -146,12 +151,12 @@ fn late_refusal(app: &App, error: GatewayError, era: Era, id: &Bytes, trail: &mu
 /// The work of a call. When its client leaves before the answer, a legacy call goes on in a task of its own
 /// (2025-11-25, transports: a disconnect is no cancellation); a modern one is dropped, which cancels it.
 struct Detached {
-    work: Option<Pin<Box<dyn Future<Output = Result<Answer, (GatewayError, Trail)>>>>>,
+    work: Option<Work>,
     outlives: bool,
 }
 
 impl Future for Detached {
-    type Output = Result<Answer, (GatewayError, Trail)>;
+    type Output = Outcome;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Some(work) = self.work.as_mut() else { return Poll::Pending };
@@ -223,7 +228,9 @@ async fn whole(app: &Arc<App>, call: Call) -> Option<Bytes> {
             while let Some(message) = messages.next().await {
                 last = Some(message);
             }
-            last.filter(|message| std::str::from_utf8(message).is_ok_and(|text| json::at_path(text, &["method"]).is_none()))
+            last.filter(|message| {
+                std::str::from_utf8(message).is_ok_and(|text| json::at_path(text, &["method"]).is_none())
+            })
         }
         Ok(Answer::Cancelled) => None,
         Err((error, mut trail)) => Some(late_refusal(app, error, era, &id, &mut trail)),

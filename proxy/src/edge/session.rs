@@ -73,7 +73,13 @@ impl Sessions {
     ///
     /// # Errors
     /// [`GatewayError::SessionGone`], in the same words for one that has ended, has expired, or is somebody else's.
-    pub fn find(&self, token: &str, tenant: &Tenant, principal: &Principal, now_ms: i64) -> Result<Session, GatewayError> {
+    pub fn find(
+        &self,
+        token: &str,
+        tenant: &Tenant,
+        principal: &Principal,
+        now_ms: i64,
+    ) -> Result<Session, GatewayError> {
         let plain = self.sealer.open(Purpose::Session, &[&bound_to(tenant, principal)], token);
         let session = plain.as_deref().and_then(Session::read).ok_or(GatewayError::SessionGone)?;
         let over = seconds(now_ms) >= session.expires_s;

@@ -22,7 +22,7 @@ pub(super) enum Source {
     /// A call that is silent for so long that its client should hear something.
     Pending(Pending),
     /// An answer with messages before it.
-    Answer(Answer),
+    Answer(Box<Answer>),
 }
 
 /// The response that sends `source` as events. `outlives` says whether the call goes on when the client has left.
@@ -61,7 +61,7 @@ impl Drop for AbortOnDrop {
 
 async fn pump(source: Source, keepalive: Duration, sender: mpsc::Sender<Bytes>) {
     let answer = match source {
-        Source::Answer(answer) => answer,
+        Source::Answer(answer) => *answer,
         Source::Pending(pending) => alive(pending, keepalive, &sender).await,
     };
     match answer {

@@ -125,7 +125,8 @@ impl Watched {
             Phase::Body => patience.body_s,
             Phase::Serving => u32::MAX,
         };
-        let stalled = self.stalled_since_s.get().is_some_and(|since_s| now_s.saturating_sub(since_s) > patience.write_s);
+        let stalled =
+            self.stalled_since_s.get().is_some_and(|since_s| now_s.saturating_sub(since_s) > patience.write_s);
         stalled || now_s.saturating_sub(self.since_s.get()) > allowed_s
     }
 }

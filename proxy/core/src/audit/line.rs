@@ -78,7 +78,9 @@ pub(super) fn id(line: &mut Vec<u8>, key: &[u8], bits: u128) {
 /// A UUID with its dashes.
 pub(super) fn uuid(line: &mut Vec<u8>, bits: u128) {
     let digits = digits(bits);
-    for (index, group) in [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]].iter().enumerate() {
+    for (index, group) in
+        [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]].iter().enumerate()
+    {
         if index > 0 {
             line.push(b'-');
         }

@@ -69,7 +69,10 @@ fn a_record_of_a_stranger_leaves_out_what_nobody_knows() {
     let refused = Outcome { ending: Ending::refused(401, Some(-32001), "unknown key"), ..outcome() };
     let record = read(&written(&stranger, &refused));
     assert_eq!(record["actor"], json!({"kind": "unknown", "ip": "2001:db8::1"}));
-    assert_eq!((&record["outcome"], &record["code"], &record["reason"]), (&json!("refused"), &json!(-32001), &json!("unknown key")));
+    assert_eq!(
+        (&record["outcome"], &record["code"], &record["reason"]),
+        (&json!("refused"), &json!(-32001), &json!("unknown key"))
+    );
     for absent in ["tenant", "toolset", "request", "server", "exposed", "native", "is_error"] {
         assert!(record.get(absent).is_none(), "{absent}");
     }

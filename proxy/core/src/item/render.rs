@@ -56,9 +56,7 @@ fn render_meta(meta: &str, link: &Link<'_>, out: &mut String) {
         if member.is("ui") && member.value.starts_with('{') {
             push_line(member.key, out);
             out.push(':');
-            members_with(member.value, out, |member, out| {
-                member.is("resourceUri") && relink(member, link, out)
-            });
+            members_with(member.value, out, |member, out| member.is("resourceUri") && relink(member, link, out));
             return true;
         }
         member.is("ui/resourceUri") && relink(member, link, out)
@@ -101,9 +99,6 @@ fn push_line(text: &str, out: &mut String) {
     if memchr::memchr2(b'\n', b'\r', text.as_bytes()).is_none() {
         out.push_str(text);
     } else {
-        out.extend(
-            text.chars()
-                .map(|c| if matches!(c, '\n' | '\r') { ' ' } else { c }),
-        );
+        out.extend(text.chars().map(|c| if matches!(c, '\n' | '\r') { ' ' } else { c }));
     }
 }

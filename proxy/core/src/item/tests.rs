@@ -15,12 +15,7 @@ fn rendered(raw: &str, edits: &Edits<'_>) -> String {
 }
 
 const fn named(name: &str) -> Edits<'_> {
-    Edits {
-        name: ("name", name),
-        description: None,
-        drop_output: false,
-        link: None,
-    }
+    Edits { name: ("name", name), description: None, drop_output: false, link: None }
 }
 
 #[test]
@@ -28,80 +23,31 @@ fn odd_tools_are_faults_of_their_own() {
     let cases = [
         ("", FaultReason::NotAnObject),
         ("[]", FaultReason::NotAnObject),
-        (
-            r#"{"name":"a","inputSchema":{"x":[1,}]}"#,
-            FaultReason::NotAnObject,
-        ),
-        (
-            r#"{"name":"a","inputSchema":{}} x"#,
-            FaultReason::NotAnObject,
-        ),
+        (r#"{"name":"a","inputSchema":{"x":[1,}]}"#, FaultReason::NotAnObject),
+        (r#"{"name":"a","inputSchema":{}} x"#, FaultReason::NotAnObject),
         (r#"{"inputSchema":{}}"#, FaultReason::Missing("name")),
-        (
-            r#"{"name":7,"inputSchema":{}}"#,
-            FaultReason::Shape("name", "a string"),
-        ),
+        (r#"{"name":7,"inputSchema":{}}"#, FaultReason::Shape("name", "a string")),
         (r#"{"name":"","inputSchema":{}}"#, FaultReason::Text("name")),
-        (
-            r#"{"name":"a\u0007","inputSchema":{}}"#,
-            FaultReason::Text("name"),
-        ),
-        (
-            r#"{"name":"a\ud800","inputSchema":{}}"#,
-            FaultReason::Text("name"),
-        ),
+        (r#"{"name":"a\u0007","inputSchema":{}}"#, FaultReason::Text("name")),
+        (r#"{"name":"a\ud800","inputSchema":{}}"#, FaultReason::Text("name")),
         (r#"{"name":"a"}"#, FaultReason::Missing("inputSchema")),
-        (
-            r#"{"name":"a","inputSchema":null}"#,
-            FaultReason::Shape("inputSchema", "an object"),
-        ),
-        (
-            r#"{"name":"a","inputSchema":true}"#,
-            FaultReason::Shape("inputSchema", "an object"),
-        ),
-        (
-            r#"{"name":"a","inputSchema":{"type":"string"}}"#,
-            FaultReason::InputType,
-        ),
-        (
-            r#"{"name":"a","inputSchema":{"type":"object","type":"string"}}"#,
-            FaultReason::InputType,
-        ),
-        (
-            r#"{"name":"a","n\u0061me":"b","inputSchema":{}}"#,
-            FaultReason::Twice("name"),
-        ),
-        (
-            r#"{"name":"a","inputSchema":{},"inputSchema":{}}"#,
-            FaultReason::Twice("inputSchema"),
-        ),
-        (
-            r#"{"name":"a","inputSchema":{},"description":{}}"#,
-            FaultReason::Shape("description", "a string"),
-        ),
-        (
-            r#"{"name":"a","inputSchema":{},"annotations":[]}"#,
-            FaultReason::Shape("annotations", "an object"),
-        ),
+        (r#"{"name":"a","inputSchema":null}"#, FaultReason::Shape("inputSchema", "an object")),
+        (r#"{"name":"a","inputSchema":true}"#, FaultReason::Shape("inputSchema", "an object")),
+        (r#"{"name":"a","inputSchema":{"type":"string"}}"#, FaultReason::InputType),
+        (r#"{"name":"a","inputSchema":{"type":"object","type":"string"}}"#, FaultReason::InputType),
+        (r#"{"name":"a","n\u0061me":"b","inputSchema":{}}"#, FaultReason::Twice("name")),
+        (r#"{"name":"a","inputSchema":{},"inputSchema":{}}"#, FaultReason::Twice("inputSchema")),
+        (r#"{"name":"a","inputSchema":{},"description":{}}"#, FaultReason::Shape("description", "a string")),
+        (r#"{"name":"a","inputSchema":{},"annotations":[]}"#, FaultReason::Shape("annotations", "an object")),
     ];
     for (raw, expected) in cases {
         assert_eq!(reason(raw), expected, "{raw}");
     }
-    let deep = format!(
-        r#"{{"name":"a","inputSchema":{{"x":{}{}}}}}"#,
-        "[".repeat(64),
-        "]".repeat(64)
-    );
+    let deep = format!(r#"{{"name":"a","inputSchema":{{"x":{}{}}}}}"#, "[".repeat(64), "]".repeat(64));
     assert_eq!(reason(&deep), FaultReason::TooDeep);
-    let large = format!(
-        r#"{{"name":"a","inputSchema":{{}},"x":"{}"}}"#,
-        "x".repeat(ITEM_BYTES_MAX)
-    );
+    let large = format!(r#"{{"name":"a","inputSchema":{{}},"x":"{}"}}"#, "x".repeat(ITEM_BYTES_MAX));
     assert_eq!(reason(&large), FaultReason::TooLarge);
-    assert_eq!(
-        tool(&large).expect_err("a large tool").name.as_deref(),
-        Some("a")
-    );
+    assert_eq!(tool(&large).expect_err("a large tool").name.as_deref(), Some("a"));
 }
 
 #[test]
@@ -111,18 +57,8 @@ fn odd_prompts_resources_and_templates_are_faults_too() {
     assert!(resource(r#"{"uri":"a:b","uri":"a:c","name":"r"}"#).is_err());
     assert!(resource(r#"{"uri":"a:b"}"#).is_err());
     assert!(resource(r#"{"uri":"a:\n","name":"r"}"#).is_err());
-    assert_eq!(
-        resource(r#"{"uri":"a:b","name":"r"}"#)
-            .expect("a resource")
-            .uri,
-        "a:b"
-    );
-    assert_eq!(
-        template(r#"{"uriTemplate":"a:{b}","name":"r"}"#)
-            .expect("a template")
-            .uri,
-        "a:{b}"
-    );
+    assert_eq!(resource(r#"{"uri":"a:b","name":"r"}"#).expect("a resource").uri, "a:b");
+    assert_eq!(template(r#"{"uriTemplate":"a:{b}","name":"r"}"#).expect("a template").uri, "a:{b}");
 }
 
 #[test]
@@ -136,35 +72,23 @@ fn unknown_members_survive_byte_for_byte_at_every_level() {
 fn a_rendered_item_is_one_line() {
     let raw = "{\n  \"name\": \"a\",\r\n  \"inputSchema\": {\n    \"type\": \"object\"\n  }\n}";
     let out = rendered(raw, &named("b"));
-    assert_eq!(
-        out,
-        r#"{"name":"b","inputSchema": {     "type": "object"   }}"#
-    );
+    assert_eq!(out, r#"{"name":"b","inputSchema": {     "type": "object"   }}"#);
 }
 
 #[test]
 fn a_description_is_replaced_or_added() {
-    let edits = Edits {
-        description: Some("mine \"x\""),
-        ..named("a")
-    };
+    let edits = Edits { description: Some("mine \"x\""), ..named("a") };
     assert_eq!(
         rendered(r#"{"name":"a","description":null,"z":1}"#, &edits),
         r#"{"name":"a","description":"mine \"x\"","z":1}"#
     );
-    assert_eq!(
-        rendered(r#"{"name":"a"}"#, &edits),
-        r#"{"name":"a","description":"mine \"x\""}"#
-    );
+    assert_eq!(rendered(r#"{"name":"a"}"#, &edits), r#"{"name":"a","description":"mine \"x\""}"#);
 }
 
 #[test]
 fn links_to_pages_follow_the_map_in_both_spellings() {
     let link = |uri: &str| (uri == "ui://x").then(|| "patchbay://s/ui".to_owned());
-    let edits = Edits {
-        link: Some(&link),
-        ..named("a")
-    };
+    let edits = Edits { link: Some(&link), ..named("a") };
     let raw = r#"{"name":"a","_meta":{"ui/resourceUri":"ui:\/\/x","k": 1,"ui":{"csp":{},"resourceUri":"ui://x"}}}"#;
     assert_eq!(
         rendered(raw, &edits),
@@ -172,33 +96,20 @@ fn links_to_pages_follow_the_map_in_both_spellings() {
     );
     let other = r#"{"name":"a","_meta":{"ui":{"resourceUri":"ui://y"}}}"#;
     assert_eq!(rendered(other, &edits), other);
-    assert_eq!(
-        rendered(r#"{"name":"a","_meta":null}"#, &edits),
-        r#"{"name":"a","_meta":null}"#
-    );
+    assert_eq!(rendered(r#"{"name":"a","_meta":null}"#, &edits), r#"{"name":"a","_meta":null}"#);
 }
 
 #[test]
 fn an_output_schema_is_shown_to_those_who_can_use_it() {
     let output = |schema: &str| {
-        tool(&format!(
-            r#"{{"name":"a","inputSchema":{{}},"outputSchema":{schema}}}"#
-        ))
-        .expect("a tool")
-        .output
+        tool(&format!(r#"{{"name":"a","inputSchema":{{}},"outputSchema":{schema}}}"#)).expect("a tool").output
     };
     assert_eq!(output(r#"{"type":"object"}"#), OutputSchema::Everyone);
     assert_eq!(output(r#"{"type":"array"}"#), OutputSchema::ModernOnly);
     assert_eq!(output(r#"{"anyOf":[]}"#), OutputSchema::ModernOnly);
     assert_eq!(output("null"), OutputSchema::Nobody);
-    let edits = Edits {
-        drop_output: true,
-        ..named("b")
-    };
-    assert_eq!(
-        rendered(r#"{"outputSchema":{"type":"array"},"name":"a"}"#, &edits),
-        r#"{"name":"b"}"#
-    );
+    let edits = Edits { drop_output: true, ..named("b") };
+    assert_eq!(rendered(r#"{"outputSchema":{"type":"array"},"name":"a"}"#, &edits), r#"{"name":"b"}"#);
 }
 
 #[test]

@@ -38,100 +38,46 @@ fn each_broken_rule_is_found() {
         r#"{"p":{"type":"string","x-mcp-header":7}}"#,
     ];
     for case in cases {
-        assert_eq!(
-            params(case),
-            Err(AnnotationError::Name("p".into())),
-            "{case}"
-        );
+        assert_eq!(params(case), Err(AnnotationError::Name("p".into())), "{case}");
     }
-    for kind in [
-        r#""object""#,
-        r#""array""#,
-        r#""null""#,
-        r#""number""#,
-        r#"["string","null"]"#,
-        "null",
-    ] {
+    for kind in [r#""object""#, r#""array""#, r#""null""#, r#""number""#, r#"["string","null"]"#, "null"] {
         let case = format!(r#"{{"p":{{"type":{kind},"x-mcp-header":"P"}}}}"#);
-        assert_eq!(
-            params(&case),
-            Err(AnnotationError::Type("p".into())),
-            "{case}"
-        );
+        assert_eq!(params(&case), Err(AnnotationError::Type("p".into())), "{case}");
     }
-    let twice =
-        r#"{"a":{"type":"string","x-mcp-header":"My"},"b":{"type":"string","x-mcp-header":"mY"}}"#;
+    let twice = r#"{"a":{"type":"string","x-mcp-header":"My"},"b":{"type":"string","x-mcp-header":"mY"}}"#;
     assert_eq!(params(twice), Err(AnnotationError::Twice("b".into())));
     let annotated = r#"{"type":"string","x-mcp-header":"P"}"#;
-    for keyword in [
-        "items",
-        "not",
-        "if",
-        "then",
-        "else",
-        "additionalProperties",
-        "contains",
-    ] {
-        assert_eq!(
-            path(&format!(
-                r#"{{"properties":{{"p":{{"{keyword}":{annotated}}}}}}}"#
-            )),
-            AnnotationError::OffPath
-        );
+    for keyword in ["items", "not", "if", "then", "else", "additionalProperties", "contains"] {
+        assert_eq!(path(&format!(r#"{{"properties":{{"p":{{"{keyword}":{annotated}}}}}}}"#)), AnnotationError::OffPath);
     }
     for keyword in ["oneOf", "anyOf", "allOf", "prefixItems"] {
-        assert_eq!(
-            path(&format!(r#"{{"{keyword}":[{annotated}]}}"#)),
-            AnnotationError::OffPath
-        );
+        assert_eq!(path(&format!(r#"{{"{keyword}":[{annotated}]}}"#)), AnnotationError::OffPath);
     }
     for keyword in ["$defs", "definitions", "patternProperties"] {
-        assert_eq!(
-            path(&format!(r#"{{"{keyword}":{{"p":{annotated}}}}}"#)),
-            AnnotationError::OffPath
-        );
+        assert_eq!(path(&format!(r#"{{"{keyword}":{{"p":{annotated}}}}}"#)), AnnotationError::OffPath);
     }
     assert_eq!(path(annotated), AnnotationError::OffPath);
-    assert_eq!(
-        path(r#"{"x-mcp-\u0068eader":"P"}"#),
-        AnnotationError::OffPath
-    );
+    assert_eq!(path(r#"{"x-mcp-\u0068eader":"P"}"#), AnnotationError::OffPath);
     let under = format!(r#"{{"allOf":[{{"properties":{{"p":{annotated}}}}}]}}"#);
     assert_eq!(path(&under), AnnotationError::OffPath);
 }
 
 #[test]
 fn data_and_properties_of_that_name_are_no_annotations() {
-    let found = params(
-        r#"{"x-mcp-header":{"type":"string","default":{"x-mcp-header":"A"},"enum":[{"x-mcp-header":1}]}}"#,
-    );
+    let found =
+        params(r#"{"x-mcp-header":{"type":"string","default":{"x-mcp-header":"A"},"enum":[{"x-mcp-header":1}]}}"#);
     assert_eq!(found, Ok(HeaderParams::default()));
-    assert!(
-        HeaderParams::of(r#"{"type":"object"}"#)
-            .expect("nothing")
-            .is_empty()
-    );
+    assert!(HeaderParams::of(r#"{"type":"object"}"#).expect("nothing").is_empty());
 }
 
 #[test]
 fn values_are_rebuilt_from_the_body() {
     let found = of_three();
-    assert_eq!(
-        found.names().collect::<Vec<_>>(),
-        ["Mcp-Param-Region", "Mcp-Param-N", "Mcp-Param-On"]
-    );
-    let owned = |list: &[(&'static str, &str)]| {
-        list.iter()
-            .map(|(n, v)| (*n, v.to_string()))
-            .collect::<Vec<_>>()
-    };
+    assert_eq!(found.names().collect::<Vec<_>>(), ["Mcp-Param-Region", "Mcp-Param-N", "Mcp-Param-On"]);
+    let owned = |list: &[(&'static str, &str)]| list.iter().map(|(n, v)| (*n, v.to_string())).collect::<Vec<_>>();
     assert_eq!(
         found.values(Some(r#"{"n":4.2e1,"deep":{"on":true},"region":"eu"}"#)),
-        owned(&[
-            ("Mcp-Param-Region", "eu"),
-            ("Mcp-Param-N", "42"),
-            ("Mcp-Param-On", "true")
-        ])
+        owned(&[("Mcp-Param-Region", "eu"), ("Mcp-Param-N", "42"), ("Mcp-Param-On", "true")])
     );
     assert_eq!(
         found.values(Some(r#"{"n":null,"deep":7,"region":" ü\r\n"}"#)),
@@ -143,61 +89,30 @@ fn values_are_rebuilt_from_the_body() {
 
 #[test]
 fn headers_that_differ_from_the_body_are_refused() {
-    let refused =
-        |arguments, headers: &[(&str, &str)]| check(arguments, headers).expect_err("a mismatch");
+    let refused = |arguments, headers: &[(&str, &str)]| check(arguments, headers).expect_err("a mismatch");
     let name = || "Mcp-Param-Region".into();
+    assert_eq!(refused(r#"{"region":"eu"}"#, &[]), Mismatch::Missing(name()));
+    assert_eq!(refused(r#"{"region":"eu"}"#, &[("mcp-param-region", "us")]), Mismatch::Different(name()));
+    assert_eq!(refused(r#"{"region":"eu"}"#, &[("mcp-param-region", "EU")]), Mismatch::Different(name()));
+    assert_eq!(refused(r#"{}"#, &[("mcp-param-region", "us")]), Mismatch::Unexpected(name()));
+    assert_eq!(refused(r#"{"region":null}"#, &[("mcp-param-region", "null")]), Mismatch::Unexpected(name()));
     assert_eq!(
-        refused(r#"{"region":"eu"}"#, &[]),
-        Mismatch::Missing(name())
-    );
-    assert_eq!(
-        refused(r#"{"region":"eu"}"#, &[("mcp-param-region", "us")]),
-        Mismatch::Different(name())
-    );
-    assert_eq!(
-        refused(r#"{"region":"eu"}"#, &[("mcp-param-region", "EU")]),
-        Mismatch::Different(name())
-    );
-    assert_eq!(
-        refused(r#"{}"#, &[("mcp-param-region", "us")]),
-        Mismatch::Unexpected(name())
-    );
-    assert_eq!(
-        refused(r#"{"region":null}"#, &[("mcp-param-region", "null")]),
-        Mismatch::Unexpected(name())
-    );
-    assert_eq!(
-        refused(
-            r#"{"region":"eu"}"#,
-            &[("mcp-param-region", "eu"), ("mcp-param-region", "eu")]
-        ),
+        refused(r#"{"region":"eu"}"#, &[("mcp-param-region", "eu"), ("mcp-param-region", "eu")]),
         Mismatch::Malformed(name())
     );
     assert_eq!(
-        refused(
-            r#"{"region":"Hello"}"#,
-            &[("mcp-param-region", "=?base64?SGVs!!!bG8=?=")]
-        ),
+        refused(r#"{"region":"Hello"}"#, &[("mcp-param-region", "=?base64?SGVs!!!bG8=?=")]),
         Mismatch::Malformed(name())
     );
     assert_eq!(
-        refused(
-            r#"{"region":"Hello"}"#,
-            &[("mcp-param-region", "=?base64?SGVsbG8?=")]
-        ),
+        refused(r#"{"region":"Hello"}"#, &[("mcp-param-region", "=?base64?SGVsbG8?=")]),
         Mismatch::Malformed(name())
     );
     assert_eq!(
-        refused(
-            r#"{"region":"eu","regi\u006fn":"us"}"#,
-            &[("mcp-param-region", "eu")]
-        ),
+        refused(r#"{"region":"eu","regi\u006fn":"us"}"#, &[("mcp-param-region", "eu")]),
         Mismatch::Ambiguous(name())
     );
-    assert_eq!(
-        refused(r#"{"region":{}}"#, &[("mcp-param-region", "{}")]),
-        Mismatch::Different(name())
-    );
+    assert_eq!(refused(r#"{"region":{}}"#, &[("mcp-param-region", "{}")]), Mismatch::Different(name()));
 }
 
 #[test]
@@ -207,18 +122,9 @@ fn headers_that_say_the_same_pass() {
     }
     passes("{}", &[]);
     passes(r#"{"region":null,"other":1}"#, &[("mcp-param-other", "2")]);
-    passes(
-        r#"{"region":"Hello"}"#,
-        &[("mcp-param-region", "=?base64?SGVsbG8=?=")],
-    );
-    passes(
-        r#"{"region":"SGVsbG8=?="}"#,
-        &[("mcp-param-region", "SGVsbG8=?=")],
-    );
-    passes(
-        r#"{"region":"=?base64?SGVsbG8="}"#,
-        &[("mcp-param-region", "=?base64?SGVsbG8=")],
-    );
+    passes(r#"{"region":"Hello"}"#, &[("mcp-param-region", "=?base64?SGVsbG8=?=")]);
+    passes(r#"{"region":"SGVsbG8=?="}"#, &[("mcp-param-region", "SGVsbG8=?=")]);
+    passes(r#"{"region":"=?base64?SGVsbG8="}"#, &[("mcp-param-region", "=?base64?SGVsbG8=")]);
     passes(r#"{"region":""}"#, &[("mcp-param-region", "")]);
     for spelled in ["42", "42.0", "4.2e1"] {
         passes(&format!(r#"{{"n":{spelled}}}"#), &[("mcp-param-n", "42")]);
@@ -229,20 +135,8 @@ fn headers_that_say_the_same_pass() {
 
 #[test]
 fn integers_beyond_the_safe_range_are_compared_as_they_are_written() {
-    assert_eq!(
-        check(
-            r#"{"n":9007199254740993}"#,
-            &[("mcp-param-n", "9007199254740993")]
-        ),
-        Ok(())
-    );
-    assert!(
-        check(
-            r#"{"n":9007199254740993}"#,
-            &[("mcp-param-n", "9007199254740992")]
-        )
-        .is_err()
-    );
+    assert_eq!(check(r#"{"n":9007199254740993}"#, &[("mcp-param-n", "9007199254740993")]), Ok(()));
+    assert!(check(r#"{"n":9007199254740993}"#, &[("mcp-param-n", "9007199254740992")]).is_err());
     assert!(check(r#"{"n":1}"#, &[("mcp-param-n", "+1")]).is_err());
 }
 

@@ -46,22 +46,9 @@ impl Template {
                 return None;
             }
         }
-        let literal_bytes = parts
-            .iter()
-            .map(|part| {
-                if let Part::Literal(text) = part {
-                    text.len()
-                } else {
-                    0
-                }
-            })
-            .sum();
+        let literal_bytes = parts.iter().map(|part| if let Part::Literal(text) = part { text.len() } else { 0 }).sum();
         let good = (1..=PARTS_MAX).contains(&parts.len()) && text.len() <= URI_BYTES_MAX;
-        good.then(|| Self {
-            text: text.into(),
-            parts: parts.into(),
-            literal_bytes,
-        })
+        good.then(|| Self { text: text.into(), parts: parts.into(), literal_bytes })
     }
 
     /// Which of two templates is asked first: the one with more literal characters, then by their texts.
@@ -100,9 +87,7 @@ impl Part {
     fn of(expression: &str) -> Option<Self> {
         let (part, names) = match expression.as_bytes().first()? {
             b'+' => (Self::Anything, &expression[1..]),
-            operator @ (b'#' | b'.' | b'/' | b';' | b'?' | b'&') => {
-                (Self::After(*operator), &expression[1..])
-            }
+            operator @ (b'#' | b'.' | b'/' | b';' | b'?' | b'&') => (Self::After(*operator), &expression[1..]),
             _ => (Self::Segment, expression),
         };
         (!names.is_empty() && !names.contains('{')).then_some(part)
@@ -197,16 +182,7 @@ mod tests {
 
     #[test]
     fn braces_that_make_no_sense_are_refused() {
-        for text in [
-            "",
-            "a{",
-            "a}",
-            "a{}",
-            "a{+}",
-            "a{b{c}d}",
-            "a}b{c",
-            &"{a}".repeat(PARTS_MAX + 1),
-        ] {
+        for text in ["", "a{", "a}", "a{}", "a{+}", "a{b{c}d}", "a}b{c", &"{a}".repeat(PARTS_MAX + 1)] {
             assert!(Template::parse(text).is_none(), "{text:?} was taken");
         }
     }

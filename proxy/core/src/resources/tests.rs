@@ -7,10 +7,7 @@ use super::*;
 type Listed<'a> = (&'a str, &'a [&'a str], &'a [&'a str]);
 
 fn map(servers: &[Listed<'_>]) -> (UriMap, Vec<String>) {
-    let slugs: Vec<Slug> = servers
-        .iter()
-        .map(|(slug, ..)| slug.parse().expect("a slug"))
-        .collect();
+    let slugs: Vec<Slug> = servers.iter().map(|(slug, ..)| slug.parse().expect("a slug")).collect();
     let offers: Vec<_> = servers
         .iter()
         .zip(&slugs)
@@ -45,10 +42,7 @@ fn colliding_uris_are_both_readable_and_come_back_as_they_went() {
     assert_eq!(native(&map, uri), None);
     for (server, slug) in ["a", "b"].into_iter().enumerate() {
         let exposed = map.to_exposed(server, uri);
-        assert!(
-            exposed.starts_with(&format!("patchbay://{slug}/config%3A%2F%2Fapp")),
-            "{exposed}"
-        );
+        assert!(exposed.starts_with(&format!("patchbay://{slug}/config%3A%2F%2Fapp")), "{exposed}");
         assert_eq!(native(&map, &exposed), Some((server, uri.into())));
         assert_eq!(map.listed(server, uri), Some(exposed));
     }
@@ -68,10 +62,7 @@ fn an_https_uri_belongs_to_the_first_server_and_is_never_mapped() {
 #[test]
 fn no_server_can_speak_for_another_one() {
     let trap = "patchbay://b/config%3A%2F%2Fapp";
-    let (map, _) = map(&[
-        ("a", &[trap, "config://app"], &[]),
-        ("b", &["config://app"], &[]),
-    ]);
+    let (map, _) = map(&[("a", &[trap, "config://app"], &[]), ("b", &["config://app"], &[])]);
     assert_eq!(native(&map, trap), Some((1, "config://app".into())));
     let exposed = map.listed(0, trap).expect("a listed resource");
     assert_eq!(native(&map, &exposed), Some((0, trap.into())));
@@ -97,41 +88,21 @@ fn a_gateway_uri_has_to_name_a_server_of_the_view_and_a_sane_uri() {
 
 #[test]
 fn templates_lead_to_their_server_the_most_literal_one_first() {
-    let (map, _) = map(&[
-        ("a", &["db://x/known"], &["db://{+rest}"]),
-        ("b", &[], &["db://x/{id}"]),
-    ]);
+    let (map, _) = map(&[("a", &["db://x/known"], &["db://{+rest}"]), ("b", &[], &["db://x/{id}"])]);
     assert_eq!(native(&map, "db://x/7"), Some((1, "db://x/7".into())));
     assert_eq!(native(&map, "db://y/7"), Some((0, "db://y/7".into())));
-    assert_eq!(
-        native(&map, "db://x/known"),
-        Some((0, "db://x/known".into()))
-    );
-    assert_eq!(
-        map.template_to_native("db://x/{id}"),
-        Some((1, "db://x/{id}".into()))
-    );
+    assert_eq!(native(&map, "db://x/known"), Some((0, "db://x/known".into())));
+    assert_eq!(map.template_to_native("db://x/{id}"), Some((1, "db://x/{id}".into())));
 }
 
 #[test]
 fn colliding_templates_keep_what_the_client_fills_in() {
-    let (map, _) = map(&[
-        ("a", &[], &["file:///{+p}{?q}"]),
-        ("b", &["file:///own"], &["file:///{+p}{?q}"]),
-    ]);
-    let template = map
-        .listed_template(1, "file:///{+p}{?q}")
-        .expect("a listed template");
+    let (map, _) = map(&[("a", &[], &["file:///{+p}{?q}"]), ("b", &["file:///own"], &["file:///{+p}{?q}"])]);
+    let template = map.listed_template(1, "file:///{+p}{?q}").expect("a listed template");
     assert_eq!(template, "patchbay://b/!file:///{+p}{?q}");
-    assert_eq!(
-        map.template_to_native(&template),
-        Some((1, "file:///{+p}{?q}".into()))
-    );
+    assert_eq!(map.template_to_native(&template), Some((1, "file:///{+p}{?q}".into())));
     let filled = "patchbay://b/!file:///a%2Fb/c?q=%C3%BC";
-    assert_eq!(
-        native(&map, filled),
-        Some((1, "file:///a%2Fb/c?q=%C3%BC".into()))
-    );
+    assert_eq!(native(&map, filled), Some((1, "file:///a%2Fb/c?q=%C3%BC".into())));
     assert_eq!(map.to_exposed(1, "file:///a%2Fb/c?q=%C3%BC"), filled);
     assert_eq!(map.to_exposed(1, "file:///own"), "file:///own");
     assert_eq!(native(&map, "file:///a"), None);

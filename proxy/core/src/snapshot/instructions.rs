@@ -26,24 +26,12 @@ pub(super) fn compose(said: &Said<'_, '_>) -> Option<String> {
         return None;
     }
     let mut text = ours(said);
-    for server in said
-        .servers
-        .iter()
-        .filter(|server| server.row.spec.instructions)
-    {
-        let words = server
-            .part
-            .and_then(|part| part.instructions.as_deref())
-            .unwrap_or_default()
-            .trim();
+    for server in said.servers.iter().filter(|server| server.row.spec.instructions) {
+        let words = server.part.and_then(|part| part.instructions.as_deref()).unwrap_or_default().trim();
         if words.is_empty() {
             continue;
         }
-        let paragraph = format!(
-            "\n\nServer `{}` says:\n{}",
-            server.row.slug,
-            clipped(words, SERVER_BYTES_MAX)
-        );
+        let paragraph = format!("\n\nServer `{}` says:\n{}", server.row.slug, clipped(words, SERVER_BYTES_MAX));
         if text.len() + paragraph.len() > ALL_BYTES_MAX {
             break;
         }
@@ -70,10 +58,7 @@ fn ours(said: &Said<'_, '_>) -> String {
     }
     if said.dropped > 0 {
         let (shown, all) = (said.shown, said.shown + said.dropped);
-        let _ = write!(
-            text,
-            " Only {shown} of {all} tools are shown here; an administrator can choose which."
-        );
+        let _ = write!(text, " Only {shown} of {all} tools are shown here; an administrator can choose which.");
     }
     text
 }
@@ -82,8 +67,5 @@ fn clipped(text: &str, bytes_max: usize) -> String {
     if text.len() <= bytes_max {
         return text.to_owned();
     }
-    format!(
-        "{}…",
-        &text[..text.floor_char_boundary(bytes_max - "…".len())]
-    )
+    format!("{}…", &text[..text.floor_char_boundary(bytes_max - "…".len())])
 }

@@ -29,10 +29,7 @@ pub(super) struct Listing<'l, 's, 'a> {
 impl Listing<'_, '_, '_> {
     pub(super) fn write(&self) -> Lists {
         let tools = self.shown.iter().map(|shown| tool_entry(shown, self.uris));
-        let prompts = self
-            .prompts
-            .iter()
-            .map(|shown| plain_entry(shown.prompt.raw, "name", &shown.exposed));
+        let prompts = self.prompts.iter().map(|shown| plain_entry(shown.prompt.raw, "name", &shown.exposed));
         let parts = || self.servers.iter().map(|server| server.part);
         let fresh_until = parts().map(|part| part.and_then(|part| part.fresh_until_ms));
         Lists {
@@ -40,9 +37,7 @@ impl Listing<'_, '_, '_> {
             prompts: self.list("prompts", prompts),
             resources: self.list("resources", self.resources(ResourceKind::Resource)),
             templates: self.list("resourceTemplates", self.resources(ResourceKind::Template)),
-            fresh_until_ms: fresh_until
-                .collect::<Option<Vec<_>>>()
-                .and_then(|times| times.into_iter().min()),
+            fresh_until_ms: fresh_until.collect::<Option<Vec<_>>>().and_then(|times| times.into_iter().min()),
             stale: parts().any(|part| part.is_none_or(|part| part.stale)),
         }
     }
@@ -54,17 +49,14 @@ impl Listing<'_, '_, '_> {
     fn resources(&self, kind: ResourceKind) -> impl Iterator<Item = Entry> {
         let mut found = Vec::new();
         for server in self.servers {
-            found.extend(kind.of(server).iter().filter_map(|resource| {
-                Some((
-                    kind.exposed(self.uris, server.index, &resource.uri)?,
-                    resource.raw,
-                ))
-            }));
+            found.extend(
+                kind.of(server)
+                    .iter()
+                    .filter_map(|resource| Some((kind.exposed(self.uris, server.index, &resource.uri)?, resource.raw))),
+            );
         }
         found.sort_by(|(a, _), (b, _)| a.cmp(b));
-        found
-            .into_iter()
-            .map(move |(exposed, raw)| plain_entry(raw, kind.member(), &exposed))
+        found.into_iter().map(move |(exposed, raw)| plain_entry(raw, kind.member(), &exposed))
     }
 }
 
@@ -124,18 +116,6 @@ fn tool_entry(shown: &Shown<'_, '_>, uris: &UriMap) -> Entry {
 
 fn plain_entry(raw: &str, member: &'static str, exposed: &str) -> Entry {
     let mut modern = String::with_capacity(raw.len() + 64);
-    render(
-        raw,
-        &Edits {
-            name: (member, exposed),
-            description: None,
-            drop_output: false,
-            link: None,
-        },
-        &mut modern,
-    );
-    Entry {
-        modern,
-        legacy: None,
-    }
+    render(raw, &Edits { name: (member, exposed), description: None, drop_output: false, link: None }, &mut modern);
+    Entry { modern, legacy: None }
 }

@@ -9,11 +9,7 @@ use crate::era::Era;
 
 macro_rules! server_info {
     () => {
-        concat!(
-            r#"{"name":"patchbay","title":"Patchbay","version":""#,
-            env!("CARGO_PKG_VERSION"),
-            r#""}"#
-        )
+        concat!(r#"{"name":"patchbay","title":"Patchbay","version":""#, env!("CARGO_PKG_VERSION"), r#""}"#)
     };
 }
 
@@ -80,11 +76,7 @@ impl List {
             Era::Legacy => (&self.legacy, ""),
         };
         let open = pages.get(number)?.clone();
-        Some(Page {
-            open,
-            tail: Bytes::from_static(tail.as_bytes()),
-            more: number + 1 < pages.len(),
-        })
+        Some(Page { open, tail: Bytes::from_static(tail.as_bytes()), more: number + 1 < pages.len() })
     }
 
     /// How many pages there are, at least one.
@@ -129,18 +121,8 @@ pub(super) fn list(
         legacy.push(of_legacy);
     }
     digest.copy_from_slice(&hasher.finalize()[..16]);
-    let modern_tail = if is_public {
-        modern_tail!("public")
-    } else {
-        modern_tail!("private")
-    };
-    List {
-        digest,
-        count,
-        modern,
-        legacy,
-        modern_tail,
-    }
+    let modern_tail = if is_public { modern_tail!("public") } else { modern_tail!("private") };
+    List { digest, count, modern, legacy, modern_tail }
 }
 
 /// A page that is being written. The legacy text begins where it first differs; until then both are one.
@@ -152,16 +134,11 @@ struct Draft {
 
 impl Draft {
     fn new(name: &str) -> Self {
-        Self {
-            modern: format!("{{\"{name}\":["),
-            legacy: None,
-            items: 0,
-        }
+        Self { modern: format!("{{\"{name}\":["), legacy: None, items: 0 }
     }
 
     fn is_full(&self, options: &BuildOptions) -> bool {
-        self.items > 0
-            && (self.items >= options.page_items_max || self.modern.len() >= options.page_bytes_max)
+        self.items > 0 && (self.items >= options.page_items_max || self.modern.len() >= options.page_bytes_max)
     }
 
     fn add(&mut self, entry: &Entry) {
@@ -171,10 +148,7 @@ impl Draft {
         let comma = if self.items > 0 { "," } else { "" };
         for (page, text) in [
             (Some(&mut self.modern), &entry.modern),
-            (
-                self.legacy.as_mut(),
-                entry.legacy.as_ref().unwrap_or(&entry.modern),
-            ),
+            (self.legacy.as_mut(), entry.legacy.as_ref().unwrap_or(&entry.modern)),
         ] {
             if let Some(page) = page {
                 page.push_str(comma);

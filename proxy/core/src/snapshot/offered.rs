@@ -47,28 +47,14 @@ impl<'a> Offered<'a> {
         options: &BuildOptions,
         warnings: &mut Warnings,
     ) -> Result<Self, BuildError> {
-        let rules = Rules::compile(&row.spec.tools).map_err(|source| BuildError::Filter {
-            place: format!("server `{}`", row.slug),
-            source,
-        })?;
-        let mut reader = Reader {
-            server: row.slug.as_str(),
-            items_max: options.items_max,
-            warnings,
-        };
-        let raw =
-            |list: fn(&'a CatalogPart) -> &'a Vec<String>| part.map_or(&[][..], |part| list(part));
-        let tools = reader.read("tool", raw(|part| &part.tools), item::tool, |tool| {
-            &tool.name
-        });
-        let is_modern_http = ServerKind::of(&row.spec.transport) == ServerKind::Http
-            && part.is_some_and(|part| part.era == Era::Modern);
-        let idempotent: HashSet<&str> = row
-            .spec
-            .idempotent_tools
-            .iter()
-            .map(String::as_str)
-            .collect();
+        let rules = Rules::compile(&row.spec.tools)
+            .map_err(|source| BuildError::Filter { place: format!("server `{}`", row.slug), source })?;
+        let mut reader = Reader { server: row.slug.as_str(), items_max: options.items_max, warnings };
+        let raw = |list: fn(&'a CatalogPart) -> &'a Vec<String>| part.map_or(&[][..], |part| list(part));
+        let tools = reader.read("tool", raw(|part| &part.tools), item::tool, |tool| &tool.name);
+        let is_modern_http =
+            ServerKind::of(&row.spec.transport) == ServerKind::Http && part.is_some_and(|part| part.era == Era::Modern);
+        let idempotent: HashSet<&str> = row.spec.idempotent_tools.iter().map(String::as_str).collect();
         let tools = tools.into_iter().filter_map(|tool| {
             let headers = reader.headers(&tool, is_modern_http)?;
             Some(OfferedTool {
@@ -82,18 +68,8 @@ impl<'a> Offered<'a> {
         Ok(Self {
             index,
             tools: tools.collect(),
-            prompts: reader.read(
-                "prompt",
-                raw(|part| &part.prompts),
-                item::prompt,
-                |prompt| &prompt.name,
-            ),
-            resources: reader.read(
-                "resource",
-                raw(|part| &part.resources),
-                item::resource,
-                |resource| &resource.uri,
-            ),
+            prompts: reader.read("prompt", raw(|part| &part.prompts), item::prompt, |prompt| &prompt.name),
+            resources: reader.read("resource", raw(|part| &part.resources), item::resource, |resource| &resource.uri),
             templates: reader.templates(raw(|part| &part.templates)),
             row,
             prefix,
@@ -104,9 +80,7 @@ impl<'a> Offered<'a> {
 
     /// Whether the server has it, or may turn out to: a server that was not heard yet may have everything.
     pub(super) fn has(&self, capability: &str) -> bool {
-        self.part.is_none_or(|part| {
-            json::at_path(&part.capabilities, &[capability]).is_some_and(|raw| raw != "null")
-        })
+        self.part.is_none_or(|part| json::at_path(&part.capabilities, &[capability]).is_some_and(|raw| raw != "null"))
     }
 
     pub(super) fn entry(&self) -> ServerEntry {
@@ -153,8 +127,7 @@ impl Reader<'_> {
                 Err(fault) => faults.push(fault),
             }
         }
-        faults
-            .sort_by(|a, b| (&a.name, a.reason.to_string()).cmp(&(&b.name, b.reason.to_string())));
+        faults.sort_by(|a, b| (&a.name, a.reason.to_string()).cmp(&(&b.name, b.reason.to_string())));
         for fault in faults {
             let name = fault.name.as_deref().unwrap_or("(no name)");
             self.left_out(noun, name, &fault.reason);
@@ -169,26 +142,18 @@ impl Reader<'_> {
         });
         if found.len() > self.items_max {
             let (server, max, over) = (self.server, self.items_max, found.len() - self.items_max);
-            self.warnings.say(|| {
-                format!("server `{server}` lists {over} {noun}s more than {max}; they are left out")
-            });
+            self.warnings.say(|| format!("server `{server}` lists {over} {noun}s more than {max}; they are left out"));
             found.truncate(self.items_max);
         }
         found.into_iter().map(|(_, item)| item).collect()
     }
 
     fn templates<'a>(&mut self, list: &'a [String]) -> Vec<Resource<'a>> {
-        let mut found = self.read("resource template", list, item::template, |template| {
-            &template.uri
-        });
+        let mut found = self.read("resource template", list, item::template, |template| &template.uri);
         found.retain(|template| {
             let good = Template::parse(&template.uri).is_some();
             if !good {
-                self.left_out(
-                    "resource template",
-                    &template.uri,
-                    &"it is no URI template that can be matched",
-                );
+                self.left_out("resource template", &template.uri, &"it is no URI template that can be matched");
             }
             good
         });
@@ -198,16 +163,14 @@ impl Reader<'_> {
     /// The mirrored arguments of a tool; `None` when the tool has to be hidden.
     fn headers(&mut self, tool: &Tool<'_>, is_modern_http: bool) -> Option<HeaderParams> {
         if tool.needs_task {
-            self.left_out(
-                "tool",
-                &tool.name,
-                &"it runs only as a task, which is not offered",
-            );
+            self.left_out("tool", &tool.name, &"it runs only as a task, which is not offered");
             return None;
         }
         if tool.output == OutputSchema::Nobody {
             let (server, name) = (self.server, shown(&tool.name));
-            self.warnings.say(|| format!("tool `{name}` of server `{server}` is shown without its outputSchema, which is no object"));
+            self.warnings.say(|| {
+                format!("tool `{name}` of server `{server}` is shown without its outputSchema, which is no object")
+            });
         }
         match HeaderParams::of(tool.schema) {
             Ok(headers) => Some(headers),
@@ -217,11 +180,7 @@ impl Reader<'_> {
             }
             Err(error) => {
                 let (server, name) = (self.server, shown(&tool.name));
-                self.warnings.say(|| {
-                    format!(
-                        "modern clients do not show tool `{name}` of server `{server}`: {error}"
-                    )
-                });
+                self.warnings.say(|| format!("modern clients do not show tool `{name}` of server `{server}`: {error}"));
                 Some(HeaderParams::default())
             }
         }
@@ -229,11 +188,6 @@ impl Reader<'_> {
 
     fn left_out(&mut self, noun: &str, name: &str, reason: &dyn std::fmt::Display) {
         let server = self.server;
-        self.warnings.say(|| {
-            format!(
-                "{noun} `{}` of server `{server}` is left out: {reason}",
-                shown(name)
-            )
-        });
+        self.warnings.say(|| format!("{noun} `{}` of server `{server}` is left out: {reason}", shown(name)));
     }
 }

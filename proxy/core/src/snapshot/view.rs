@@ -51,10 +51,7 @@ impl<'b, 'a> ViewBuilder<'b, 'a> {
     pub(super) fn build(&self, warnings: &mut Warnings) -> Result<View, BuildError> {
         let servers = self.members(warnings);
         if self.spec.prefix == PrefixMode::Never && servers.len() > 1 {
-            return Err(BuildError::PrefixNeeded {
-                toolset: self.toolset.clone(),
-                servers: servers.len(),
-            });
+            return Err(BuildError::PrefixNeeded { toolset: self.toolset.clone(), servers: servers.len() });
         }
         let rules = Rules::compile(&self.spec.tools).map_err(|source| self.filter_error(source))?;
         let renames = self.renames(&servers, &rules)?;
@@ -95,56 +92,36 @@ impl<'b, 'a> ViewBuilder<'b, 'a> {
         let Some(wanted) = &self.spec.servers else {
             return self.servers.iter().collect();
         };
-        for slug in wanted
-            .iter()
-            .filter(|slug| !self.servers.iter().any(|server| server.row.slug == **slug))
-        {
+        for slug in wanted.iter().filter(|slug| !self.servers.iter().any(|server| server.row.slug == **slug)) {
             let toolset = self.toolset;
-            warnings.say(|| format!("the toolset `{toolset}` names server `{slug}`, which is not there or switched off"));
+            warnings
+                .say(|| format!("the toolset `{toolset}` names server `{slug}`, which is not there or switched off"));
         }
         let wanted: HashSet<_> = wanted.iter().collect();
-        self.servers
-            .iter()
-            .filter(|server| wanted.contains(&server.row.slug))
-            .collect()
+        self.servers.iter().filter(|server| wanted.contains(&server.row.slug)).collect()
     }
 
     fn filter_error(&self, source: FilterError) -> BuildError {
-        BuildError::Filter {
-            place: format!("toolset `{}`", self.toolset),
-            source,
-        }
+        BuildError::Filter { place: format!("toolset `{}`", self.toolset), source }
     }
 
     /// The renames that are in force, from the configuration alone: whether the server lists the tool just now makes no
     /// difference, so that a catalog can neither break a build nor move another tool's name. The toolset's word is stronger
     /// than the server's; what the filters hide has no name.
-    fn renames<'s>(
-        &'s self,
-        servers: &[&'s Offered<'a>],
-        rules: &Rules<'s>,
-    ) -> Result<Renames<'s>, BuildError> {
+    fn renames<'s>(&'s self, servers: &[&'s Offered<'a>], rules: &Rules<'s>) -> Result<Renames<'s>, BuildError> {
         let mut names = Renames::new();
         for server in servers {
             let slug = &server.row.slug;
             let own = server.row.spec.tools.rename.keys().map(String::as_str);
-            let ours = self
-                .spec
-                .tools
-                .rename
-                .keys()
-                .filter_map(|key| key.strip_prefix(slug.as_str())?.strip_prefix('/'));
+            let ours =
+                self.spec.tools.rename.keys().filter_map(|key| key.strip_prefix(slug.as_str())?.strip_prefix('/'));
             let mut natives: Vec<&str> = own.chain(ours).collect();
             natives.sort_unstable();
             natives.dedup();
             for native in natives {
                 let from = format!("{slug}/{native}");
-                let name = rules
-                    .renamed(&from)
-                    .or_else(|| server.rules.renamed(native));
-                let Some(name) =
-                    name.filter(|_| server.rules.offers(native) && rules.offers(&from))
-                else {
+                let name = rules.renamed(&from).or_else(|| server.rules.renamed(native));
+                let Some(name) = name.filter(|_| server.rules.offers(native) && rules.offers(&from)) else {
                     continue;
                 };
                 if !names::is_legal(self.spec.prefix, name) {
@@ -156,12 +133,7 @@ impl<'b, 'a> ViewBuilder<'b, 'a> {
                 }
                 if let Some(first) = names.insert(name, from.clone()) {
                     let toolset = self.toolset.clone();
-                    return Err(BuildError::RenameCollision {
-                        toolset,
-                        name: name.to_owned(),
-                        first,
-                        second: from,
-                    });
+                    return Err(BuildError::RenameCollision { toolset, name: name.to_owned(), first, second: from });
                 }
             }
         }
@@ -169,11 +141,7 @@ impl<'b, 'a> ViewBuilder<'b, 'a> {
     }
 
     fn namer<'s>(&self, server: &'s Offered<'a>) -> Namer<'s> {
-        Namer {
-            mode: self.spec.prefix,
-            prefix: &server.prefix,
-            server: server.row.slug.as_str(),
-        }
+        Namer { mode: self.spec.prefix, prefix: &server.prefix, server: server.row.slug.as_str() }
     }
 
     /// The tools that the view shows, sorted by their exposed names. Names are given before the filters are asked, so that
@@ -186,31 +154,21 @@ impl<'b, 'a> ViewBuilder<'b, 'a> {
         warnings: &mut Warnings,
     ) -> Vec<Shown<'s, 'a>> {
         let mut taken: HashSet<String> = renames.keys().map(ToString::to_string).collect();
-        let renamed: HashMap<&str, &str> = renames
-            .iter()
-            .map(|(name, from)| (from.as_str(), *name))
-            .collect();
+        let renamed: HashMap<&str, &str> = renames.iter().map(|(name, from)| (from.as_str(), *name)).collect();
         let mut shown = Vec::new();
         for server in servers {
             let natives: Vec<&str> = server.tools.iter().map(|tool| &*tool.native).collect();
             let names = self.namer(server).assign(&natives, &mut taken);
             for (tool, name) in server.tools.iter().zip(names) {
                 let qualified = format!("{}/{}", server.row.slug, tool.native);
-                if !tool.offered
-                    || !rules.offers(&qualified)
-                    || self.hides_page_tool(server, tool, servers, warnings)
-                {
+                if !tool.offered || !rules.offers(&qualified) || self.hides_page_tool(server, tool, servers, warnings) {
                     continue;
                 }
                 shown.push(Shown {
-                    exposed: renamed
-                        .get(qualified.as_str())
-                        .map_or(name, ToString::to_string),
+                    exposed: renamed.get(qualified.as_str()).map_or(name, ToString::to_string),
                     server,
                     tool,
-                    description: rules
-                        .described(&qualified)
-                        .or_else(|| server.rules.described(&tool.native)),
+                    description: rules.described(&qualified).or_else(|| server.rules.described(&tool.native)),
                 });
             }
         }
@@ -229,8 +187,7 @@ impl<'b, 'a> ViewBuilder<'b, 'a> {
     ) -> bool {
         let hides = tool.tool.app_only && servers.len() > 1;
         if hides {
-            let (toolset, slug, name) =
-                (self.toolset, &server.row.slug, super::shown(&tool.native));
+            let (toolset, slug, name) = (self.toolset, &server.row.slug, super::shown(&tool.native));
             warnings.say(|| {
                 format!("tool `{name}` of server `{slug}` is for pages only; the toolset `{toolset}` with several servers hides it")
             });
@@ -239,41 +196,30 @@ impl<'b, 'a> ViewBuilder<'b, 'a> {
     }
 
     /// Holds `tools_max`, and gives the names of what is left out.
-    fn cap(
-        &self,
-        shown: &mut Vec<Shown<'_, '_>>,
-        warnings: &mut Warnings,
-    ) -> Result<Vec<String>, BuildError> {
-        let keep_first =
-            Globs::compile(&self.spec.keep_first).map_err(|source| self.filter_error(source))?;
+    fn cap(&self, shown: &mut Vec<Shown<'_, '_>>, warnings: &mut Warnings) -> Result<Vec<String>, BuildError> {
+        let keep_first = Globs::compile(&self.spec.keep_first).map_err(|source| self.filter_error(source))?;
         let (toolset, count) = (self.toolset, shown.len());
         let max = self.spec.tools_max.map_or(usize::MAX, |max| max as usize);
         if count <= max {
             if let Some(crowd) = CROWDED.into_iter().rfind(|crowd| count > *crowd) {
-                warnings.say(|| format!("the toolset `{toolset}` shows {count} tools; some clients take no more than {crowd}"));
+                warnings.say(|| {
+                    format!("the toolset `{toolset}` shows {count} tools; some clients take no more than {crowd}")
+                });
             }
             return Ok(Vec::new());
         }
         if let (Overflow::Refuse, Some(max)) = (self.spec.overflow, self.spec.tools_max) {
-            return Err(BuildError::TooManyTools {
-                toolset: toolset.clone(),
-                count,
-                max,
-            });
+            return Err(BuildError::TooManyTools { toolset: toolset.clone(), count, max });
         }
         shown.sort_by_cached_key(|shown| {
-            let place =
-                keep_first.first(&format!("{}/{}", shown.server.row.slug, shown.tool.native));
+            let place = keep_first.first(&format!("{}/{}", shown.server.row.slug, shown.tool.native));
             (place.unwrap_or(usize::MAX), shown.exposed.clone())
         });
         let mut dropped: Vec<String> = shown.drain(max..).map(|shown| shown.exposed).collect();
         dropped.sort_unstable();
         shown.sort_by(|a, b| a.exposed.cmp(&b.exposed));
         warnings.say(|| {
-            format!(
-                "the toolset `{toolset}` has {count} tools and shows {max}; {} are left out",
-                dropped.len()
-            )
+            format!("the toolset `{toolset}` has {count} tools and shows {max}; {} are left out", dropped.len())
         });
         Ok(dropped)
     }
@@ -285,29 +231,17 @@ impl<'b, 'a> ViewBuilder<'b, 'a> {
             let natives: Vec<&str> = server.prompts.iter().map(|prompt| &*prompt.name).collect();
             let names = self.namer(server).assign(&natives, &mut taken);
             let shown = names.into_iter().zip(&server.prompts);
-            found.extend(shown.map(|(exposed, prompt)| ShownPrompt {
-                exposed,
-                server,
-                prompt,
-            }));
+            found.extend(shown.map(|(exposed, prompt)| ShownPrompt { exposed, server, prompt }));
         }
         found.sort_by(|a, b| a.exposed.cmp(&b.exposed));
         found
     }
 
     /// The URIs of the view: what is listed, and the pages that shown tools link to, which servers need not list.
-    fn uris(
-        &self,
-        servers: &[&Offered<'_>],
-        shown: &[Shown<'_, '_>],
-        warnings: &mut Warnings,
-    ) -> UriMap {
+    fn uris(&self, servers: &[&Offered<'_>], shown: &[Shown<'_, '_>], warnings: &mut Warnings) -> UriMap {
         let mut pages: HashMap<usize, Vec<&str>> = HashMap::new();
         for shown in shown {
-            pages
-                .entry(shown.server.index)
-                .or_default()
-                .extend(shown.tool.tool.ui_uris.iter().map(String::as_str));
+            pages.entry(shown.server.index).or_default().extend(shown.tool.tool.ui_uris.iter().map(String::as_str));
         }
         let offers: Vec<_> = servers
             .iter()
@@ -317,11 +251,7 @@ impl<'b, 'a> ViewBuilder<'b, 'a> {
                 uris: (server.resources.iter().map(|resource| &*resource.uri))
                     .chain(pages.remove(&server.index).unwrap_or_default())
                     .collect(),
-                templates: server
-                    .templates
-                    .iter()
-                    .map(|template| &*template.uri)
-                    .collect(),
+                templates: server.templates.iter().map(|template| &*template.uri).collect(),
             })
             .collect();
         let (map, said) = UriMap::build(&offers);
@@ -342,13 +272,7 @@ fn tool_route(shown: &Shown<'_, '_>) -> (Box<str>, ToolRoute) {
 
 fn prompt_route(shown: &ShownPrompt<'_, '_>) -> (Box<str>, PromptRoute) {
     let native = (*shown.prompt.name).into();
-    (
-        shown.exposed.as_str().into(),
-        PromptRoute {
-            server: shown.server.index,
-            native,
-        },
-    )
+    (shown.exposed.as_str().into(), PromptRoute { server: shown.server.index, native })
 }
 
 fn features(servers: &[&Offered<'_>]) -> Features {
@@ -357,9 +281,7 @@ fn features(servers: &[&Offered<'_>]) -> Features {
         tools: true,
         prompts: any("prompts") || servers.iter().any(|server| !server.prompts.is_empty()),
         resources: any("resources")
-            || servers
-                .iter()
-                .any(|server| !server.resources.is_empty() || !server.templates.is_empty()),
+            || servers.iter().any(|server| !server.resources.is_empty() || !server.templates.is_empty()),
         completions: any("completions"),
     }
 }
