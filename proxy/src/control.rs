@@ -34,7 +34,12 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(8);
 
 /// Runs everything off the trunk until `stop`, and closes all servers then. `loaded` is told when all tenants are in force
 /// for the first time.
-pub async fn run(app: Arc<App>, workers: Arc<Workers>, loaded: tokio::sync::oneshot::Sender<()>, stop: CancellationToken) {
+pub async fn run(
+    app: Arc<App>,
+    workers: Arc<Workers>,
+    loaded: tokio::sync::oneshot::Sender<()>,
+    stop: CancellationToken,
+) {
     let mut control = Control { app, workers, tenants: HashMap::new(), tasks: JoinSet::new() };
     let mut changes = control.app.store.changes();
     control.load_all(&stop).await;
@@ -110,6 +115,9 @@ impl Control {
 
     fn forget(&mut self, slug: &Slug) {
         self.tenants.remove(slug);
+        if let Some(state) = self.app.tenants.state(slug.as_str()) {
+            self.app.keys.replace(state.snapshot.tenant, &[]);
+        }
         self.app.tenants.remove(slug);
         info!(tenant = %slug, "the tenant {slug} is gone");
     }

@@ -11,7 +11,10 @@ use patchbay_core::{
     snapshot::{TenantSnapshot, View},
 };
 use patchbay_downstream::Downstream;
-use tokio::sync::watch;
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout_at},
+};
 
 use crate::{auth::Principal, error::GatewayError};
 
@@ -26,6 +29,7 @@ pub struct TenantCell {
     current: ArcSwap<TenantState>,
     /// Whether every server had its first word since the gateway started.
     settled: watch::Sender<bool>,
+    since: Instant,
 }
 
 /// What one generation of a tenant is: the plain snapshot, and the live connections that its server indices stand for.
@@ -76,7 +80,7 @@ impl Directory {
         match self.cells.get(&slug) {
             Some(cell) => cell.current.store(state),
             None => {
-                let cell = TenantCell { current: ArcSwap::new(state), settled: watch::Sender::new(false) };
+                let cell = TenantCell { current: ArcSwap::new(state), settled: watch::Sender::new(false), since: Instant::now() };
                 self.cells.insert(slug, Arc::new(cell));
             }
         }
@@ -104,11 +108,13 @@ impl Directory {
         self.cells.iter().map(|cell| cell.key().clone()).collect()
     }
 
-    /// Waits until the tenant's servers had their first word, at most this long; at once on any later call.
+    /// Waits until the tenant's servers had their first word, at most until the tenant has been here this long. Whoever comes
+    /// later does not wait.
     pub async fn settled(&self, slug: &str, patience: Duration) {
-        let Some(mut settled) = self.cells.get(slug).map(|cell| cell.settled.subscribe()) else { return };
+        let Some(cell) = self.cells.get(slug).map(|cell| cell.clone()) else { return };
+        let mut settled = cell.settled.subscribe();
         if !*settled.borrow() {
-            let _ = tokio::time::timeout(patience, settled.wait_for(|settled| *settled)).await;
+            let _ = timeout_at(cell.since + patience, settled.wait_for(|settled| *settled)).await;
         }
     }
 }
