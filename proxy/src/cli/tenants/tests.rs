@@ -1,0 +1,244 @@
+use std::sync::Arc;
+
+use patchbay_config::import_mcp_servers;
+use patchbay_core::model::Transport;
+
+use super::*;
+
+/// A folder with a `patchbay.yaml`, and the store that it names.
+struct Place {
+    folder: tempfile::TempDir,
+    desk: Desk,
+}
+
+impl Place {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("patchbay.yaml");
+        let data = folder.path().join("data");
+        let text = format!("data_dir: {}\nstdio: {{ commands: {{ sh: {{ path: /bin/sh }} }} }}\n", data.display());
+        std::fs::write(&path, text).unwrap();
+        Self { folder, desk: Desk::open(Some(path)) }
+    }
+
+    fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    async fn store(&self) -> Arc<dyn Store> {
+        self.desk.store().await.unwrap()
+    }
+
+    async fn row(&self, slug: &str) -> Option<TenantRow> {
+        self.store().await.tenant_load(&slug.parse().unwrap()).await.unwrap()
+    }
+
+    async fn apply(&self, files: Vec<PathBuf>) -> anyhow::Result<()> {
+        Apply { files, dry_run: false, expect_generation: None, json: false }.run(&self.desk).await
+    }
+
+    async fn import(&self, import: Import, text: &str) -> anyhow::Result<import::Report> {
+        let imported = import_mcp_servers(text, "mcp.json", &|_| Err("no such variable".to_owned())).unwrap();
+        import.take(&*self.store().await, &self.desk.config().unwrap(), imported).await
+    }
+}
+
+fn import(tenant: &str) -> Import {
+    Import { file: "-".into(), tenant: tenant.parse().unwrap(), trust_commands: false, replace: false, json: false }
+}
+
+const ACME: &str = "\
+tenant: acme
+title: Acme Ltd
+servers:
+  github:
+    url: https://github.example.org/mcp
+    headers: { Authorization: Bearer s3cret }
+  files: { command: sh, args: [-c, serve], env: { TOKEN: 0ther } }
+toolsets:
+  dev: { servers: [github] }
+";
+
+const MCP_JSON: &str = r#"{ "mcpServers": {
+    "github": { "url": "https://other.example.org/mcp" },
+    "Time": { "command": "uvx", "args": ["mcp-server-time"] },
+    "asks": { "url": "https://asks.example.org/mcp", "headers": { "X-Key": "${input:key}" } }
+} }"#;
+
+#[tokio::test]
+async fn exported_file_applies_without_a_change_and_shows_no_secret() {
+    let place = Place::new();
+    place.apply(vec![place.file("acme.yaml", ACME)]).await.unwrap();
+    let before = place.row("acme").await.unwrap();
+    assert_eq!(before.servers[1].secrets.reveal("header:Authorization"), Some("Bearer s3cret"));
+
+    let out = place.folder.path().join("out.yaml");
+    let export = Export { tenant: "acme".parse().unwrap(), output: Some(out.clone()) };
+    export.run(&place.desk).await.unwrap();
+    let text = std::fs::read_to_string(&out).unwrap();
+    assert!(text.contains("${sealed}") && !text.contains("s3cret") && !text.contains("0ther"), "{text}");
+
+    place.apply(vec![out]).await.unwrap();
+    let after = place.row("acme").await.unwrap();
+    assert_eq!(after.generation, before.generation);
+    assert_eq!(after.servers[1].secrets.reveal("header:Authorization"), Some("Bearer s3cret"));
+}
+
+#[tokio::test]
+async fn nothing_is_written_when_one_of_several_files_is_wrong() {
+    let place = Place::new();
+    let files = vec![place.file("a.yaml", ACME), place.file("b.yaml", "tenant: B B\n")];
+    let error = place.apply(files).await.unwrap_err();
+    assert!(error.to_string().contains("b.yaml:1"), "{error}");
+    assert!(place.row("acme").await.is_none());
+    let twice = vec![place.file("a.yaml", ACME), place.file("c.yaml", ACME)];
+    assert!(place.apply(twice).await.unwrap_err().to_string().contains("two of the files are about"));
+}
+
+#[tokio::test]
+async fn dry_run_shows_and_writes_nothing_and_gives_the_same_errors() {
+    let place = Place::new();
+    let (store, config) = (place.store().await, place.desk.config().unwrap());
+    let read = |text: &str| patchbay_config::tenant_from_yaml(text, "t", &|_| Err(String::new())).unwrap();
+    let outcome = put(&*store, &config, &read(ACME), None, true).await.unwrap();
+    assert!(outcome.changed && outcome.diff.contains("+ tenant acme") && !outcome.diff.contains("s3cret"));
+    assert_eq!(outcome.sentence(), "acme would be new; nothing was written");
+    assert!(place.row("acme").await.is_none());
+
+    let sealed = ACME.replace("Bearer s3cret", "'${sealed}'");
+    let error = put(&*store, &config, &read(&sealed), None, true).await.unwrap_err().to_string();
+    assert!(error.contains("`header:Authorization`, but the store has none"), "{error}");
+    assert!(put(&*store, &config, &read(&sealed), None, false).await.is_err());
+
+    let applied = put(&*store, &config, &read(ACME), Some(Generation(0)), false).await.unwrap();
+    assert_eq!(applied.sentence(), format!("acme is at generation {}", applied.generation));
+    for dry_run in [true, false] {
+        let same = put(&*store, &config, &read(&sealed), None, dry_run).await.unwrap();
+        assert!(!same.changed && same.sentence().ends_with("nothing to change"), "{same:?}");
+        let stale = put(&*store, &config, &read(ACME), Some(Generation(0)), dry_run).await.unwrap_err();
+        assert!(stale.to_string().contains("not at 0"), "{stale}");
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_work_is_said_and_applied_all_the_same() {
+    let place = Place::new();
+    let text = "\
+tenant: acme
+servers:
+  tools: { command: npx, args: [-y, x] }
+  off: { command: uvx, enabled: false }
+  shell: { command: sh }
+  near: { url: 'https://127.0.0.1:1/mcp' }
+  plain: { url: 'http://mcp.example.org/mcp' }
+  weather: { builtin: weather }
+";
+    let doc = patchbay_config::tenant_from_yaml(text, "t", &|_| Err(String::new())).unwrap();
+    let outcome = put(&*place.store().await, &place.desk.config().unwrap(), &doc, None, false).await.unwrap();
+    assert!(outcome.changed);
+    let of = |server: &str| {
+        let mut doubts = outcome.doubts.iter();
+        doubts.find(|doubt| doubt.server.as_ref().is_some_and(|name| name.as_str() == server)).map(|doubt| &doubt.text)
+    };
+    assert!(of("tools").unwrap().contains("`npx`, which is not on the operator's list"));
+    assert!(of("near").unwrap().contains("http.allow_private"));
+    assert!(of("plain").unwrap().contains("http.allow_http"));
+    assert!(of("weather").unwrap().contains("no built-in server; there are: db"));
+    assert!(of("off").is_none() && of("shell").is_none());
+}
+
+#[tokio::test]
+async fn import_keeps_what_is_there_and_loses_nothing_of_the_file() {
+    let place = Place::new();
+    place.apply(vec![place.file("acme.yaml", ACME)]).await.unwrap();
+    let report = place.import(import("acme"), MCP_JSON).await.unwrap();
+    let names = |slugs: &[Slug]| slugs.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(
+        (names(&report.taken), names(&report.kept)),
+        (vec!["asks".into(), "time".into()], vec!["github".into()])
+    );
+    assert_eq!(report.untrusted.iter().collect::<Vec<_>>(), ["uvx"]);
+    assert!(report.notes.iter().any(|note| note.contains("switched off, since it has no value for header:X-Key")));
+
+    let row = place.row("acme").await.unwrap();
+    assert_eq!(row.title.as_deref(), Some("Acme Ltd"));
+    let server = |name: &str| row.servers.iter().find(|server| server.slug.as_str() == name).unwrap();
+    assert_eq!(server("github").secrets.reveal("header:Authorization"), Some("Bearer s3cret"));
+    assert!(server("time").spec.enabled && !server("asks").spec.enabled);
+    assert!(place.desk.config().unwrap().stdio.commands.contains_key("sh"));
+    assert!(!place.desk.config().unwrap().stdio.commands.contains_key("uvx"));
+}
+
+#[tokio::test]
+async fn import_replaces_only_when_it_is_told_to() {
+    let place = Place::new();
+    place.apply(vec![place.file("acme.yaml", ACME)]).await.unwrap();
+    let report = place.import(Import { replace: true, ..import("acme") }, MCP_JSON).await.unwrap();
+    assert!(report.kept.is_empty() && report.taken.len() == 3);
+    let row = place.row("acme").await.unwrap();
+    let github = row.servers.iter().find(|server| server.slug.as_str() == "github").unwrap();
+    assert!(matches!(&github.spec.transport, Transport::Http { url, .. } if url == "https://other.example.org/mcp"));
+    assert!(github.secrets.0.is_empty());
+}
+
+#[tokio::test]
+async fn commands_are_trusted_only_on_request_and_also_later() {
+    let place = Place::new();
+    place.import(import("new"), MCP_JSON).await.unwrap();
+    let again = place.import(Import { trust_commands: true, ..import("new") }, MCP_JSON).await.unwrap();
+    assert_eq!((again.taken.len(), again.kept.len()), (0, 3));
+    assert_eq!(again.trusted.iter().collect::<Vec<_>>(), ["uvx"]);
+    assert!(place.desk.config().unwrap().stdio.commands.contains_key("uvx"));
+    let third = place.import(import("new"), MCP_JSON).await.unwrap();
+    assert!(third.trusted.is_empty() && third.untrusted.is_empty());
+}
+
+#[tokio::test]
+async fn imported_tenant_can_be_exported_and_applied() {
+    let place = Place::new();
+    place.import(import("new"), MCP_JSON).await.unwrap();
+    let out = place.folder.path().join("new.yaml");
+    Export { tenant: "new".parse().unwrap(), output: Some(out.clone()) }.run(&place.desk).await.unwrap();
+    let before = place.row("new").await.unwrap().generation;
+    place.apply(vec![out]).await.unwrap();
+    assert_eq!(place.row("new").await.unwrap().generation, before);
+}
+
+#[tokio::test]
+async fn import_that_breaks_a_rule_of_the_tenant_is_refused_whole() {
+    let place = Place::new();
+    let one =
+        "tenant: one\nservers: { a: { url: 'https://a.example.org/' } }\ntoolsets: { default: { prefix: never } }\n";
+    place.apply(vec![place.file("one.yaml", one)]).await.unwrap();
+    let error = place.import(import("one"), MCP_JSON).await.unwrap_err();
+    assert!(error.to_string().contains("exactly one server"), "{error}");
+    assert_eq!(place.row("one").await.unwrap().servers.len(), 1);
+}
+
+#[tokio::test]
+async fn shown_tenant_names_its_secrets_and_hides_their_values() {
+    let place = Place::new();
+    place.apply(vec![place.file("acme.yaml", ACME)]).await.unwrap();
+    let row = place.row("acme").await.unwrap();
+    let text = show::text(&row, "https://h", 1, 2);
+    let json = show::object(&row, "https://h", 1, 2).to_string();
+    for shown in [&text, &json] {
+        assert!(shown.contains("header:Authorization") && shown.contains("https://h/t/acme/dev/mcp"), "{shown}");
+        assert!(!shown.contains("s3cret") && !shown.contains("0ther"), "{shown}");
+    }
+    assert!(text.contains("keys: 1 active of 2"));
+}
+
+#[tokio::test]
+async fn tenant_is_deleted_only_with_yes() {
+    let place = Place::new();
+    place.apply(vec![place.file("acme.yaml", ACME)]).await.unwrap();
+    let delete = |yes| TenantCommand::Delete { tenant: "acme".parse().unwrap(), yes }.run(&place.desk);
+    assert!(delete(false).await.unwrap_err().to_string().contains("--yes"));
+    assert!(place.row("acme").await.is_some());
+    delete(true).await.unwrap();
+    assert!(place.row("acme").await.is_none());
+    assert!(delete(true).await.unwrap_err().to_string().contains("there is no tenant `acme`"));
+}
