@@ -48,6 +48,9 @@ pub(crate) struct Args {
     /// Leave Patchbay out, to look at the measuring itself.
     #[arg(long)]
     without_patchbay: bool,
+    /// Measure what the last release build made.
+    #[arg(long)]
+    no_build: bool,
     /// Tell the names of all measurements and end.
     #[arg(long)]
     list: bool,
@@ -69,7 +72,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     ensure!(names.into_iter().any(|name| args.wants(name)), "no measurement has such a name; `--list` tells the names");
     ensure!(args.rounds > 0 && args.seconds > 0, "a measurement takes at least one round of one second");
     raise_open_files()?;
-    build(args)?;
+    if !args.no_build {
+        build(args)?;
+    }
     let bins = target().join("release");
     let load = Load::new(&bins);
     let mut fleet = Fleet::start(&bins, !args.without_patchbay)?;
