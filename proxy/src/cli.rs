@@ -15,8 +15,8 @@ use patchbay_config::{ConfigErrors, Environment, GatewayConfig};
 use patchbay_store::Store;
 use std::sync::Arc;
 
-pub use crate::files;
 use crate::app::{self, Keys};
+pub use crate::files;
 
 /// The program was called wrongly (sysexits EX_USAGE).
 const EXIT_USAGE: u8 = 64;
@@ -137,10 +137,10 @@ fn config_path(given: Option<&std::path::Path>) -> Option<PathBuf> {
     given.map(PathBuf::from).or_else(|| Some(PathBuf::from("patchbay.yaml")).filter(|path| path.exists()))
 }
 
-/// Prints a line for people or for programs that read us.
-#[expect(clippy::print_stdout, reason = "the command line talks on standard output")]
+/// Prints a line for people or for programs that read us. A reader that has left wants no more.
 pub(crate) fn say(text: &str) {
-    println!("{text}");
+    use std::io::Write;
+    let _ = writeln!(std::io::stdout(), "{text}");
 }
 
 /// Prints a problem.
