@@ -1,1 +1,25 @@
-//! To be written.
+//! What the end-to-end tests stand on: the real `patchbay` program as a child process, servers that misbehave on command, a
+//! client that hides nothing of HTTP, wires that can be cut, and waits that look until they see.
+//!
+//! A test that is surprised panics, with the gateway's own log behind it. Nothing here sleeps and hopes: every wait looks for
+//! a condition, and ends with a sentence when it does not come.
+
+pub mod client;
+pub mod database;
+pub mod fixture;
+pub mod gateway;
+pub mod http;
+pub mod process;
+pub mod programs;
+pub mod setup;
+pub mod wait;
+pub mod wire;
+
+pub use client::{Client, Exchange};
+pub use fixture::Fixture;
+pub use gateway::{Key, TestGateway};
+pub use http::{Ask, Event, Events, Reply};
+pub use process::Outcome;
+pub use setup::Setup;
+pub use wait::{PATIENCE, wait_until, within};
+pub use wire::Wire;

@@ -1,0 +1,8 @@
+//! The gateway as its users meet it: the real program, real servers, real databases. One file per story; what they share is in
+//! the harness, which is the library of this package.
+
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+mod failure;
+mod isolation;
+mod protocol;
