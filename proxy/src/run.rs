@@ -80,6 +80,8 @@ impl Gateway {
     /// # Errors
     /// When a listener fails for good.
     pub async fn serve(self, stop: CancellationToken, up: oneshot::Sender<()>) -> anyhow::Result<()> {
+        let at = self.addresses()?;
+        info!(mcp = %at.public, operations = %at.operations, "listening on {}", at.public);
         let Self { app, public, operations } = self;
         let workers = Arc::new(Workers::start(app.config.limits.workers.get())?);
         let (control_stop, operations_stop) = (CancellationToken::new(), CancellationToken::new());
