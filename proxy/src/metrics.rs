@@ -5,14 +5,10 @@
 
 use std::time::Duration;
 
-use patchbay_core::{
-    audit::How,
-    limits::Dimension,
-    method::Method,
-};
+use patchbay_core::{audit::How, limits::Dimension, method::Method};
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
-    core::Collector,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder, core::Collector,
 };
 
 use crate::{audit::Depth, error::Blame};
@@ -102,9 +98,15 @@ impl Metrics {
     pub fn new() -> Self {
         let registry = Registry::new();
         let all = Registered(&registry);
-        let requests = all.counters("patchbay_requests_total", "Messages from clients, by how they ended.", &["method", "outcome"]);
-        let seconds = all.histograms("patchbay_request_seconds", "Time from a request's head to its last byte.", &["method"]);
-        let errors = all.counters("patchbay_errors_total", "Errors, by who has to do something about them.", &["blame"]);
+        let requests = all.counters(
+            "patchbay_requests_total",
+            "Messages from clients, by how they ended.",
+            &["method", "outcome"],
+        );
+        let seconds =
+            all.histograms("patchbay_request_seconds", "Time from a request's head to its last byte.", &["method"]);
+        let errors =
+            all.counters("patchbay_errors_total", "Errors, by who has to do something about them.", &["blame"]);
         let denied = all.counters("patchbay_limit_denied_total", "Requests that a limit refused.", &["limit"]);
         all.gauges("patchbay_build_info", "The version that runs.", &["version"])
             .with_label_values(&[env!("CARGO_PKG_VERSION")])
@@ -123,7 +125,8 @@ impl Metrics {
                 &["tenant"],
             ),
             audit_spool_bytes: all.gauge("patchbay_audit_spool_bytes", "Bytes of audit records on the local spool."),
-            audit_lag_records: all.gauge("patchbay_audit_lag_records", "Audit records that the store does not have yet."),
+            audit_lag_records: all
+                .gauge("patchbay_audit_lag_records", "Audit records that the store does not have yet."),
             in_flight: all.gauge("patchbay_in_flight", "Requests that are being answered."),
             sessions_opened: all.counter("patchbay_sessions_opened_total", "Legacy sessions that were opened."),
             streams: all.gauge("patchbay_streams", "Streams that are open towards clients."),
@@ -199,7 +202,9 @@ impl Metrics {
     /// All of them, in the text format of Prometheus.
     pub fn render(&self) -> String {
         let mut text = String::with_capacity(16 * 1024);
-        TextEncoder::new().encode_utf8(&self.registry.gather(), &mut text).expect("metrics have samples of their own kind");
+        TextEncoder::new()
+            .encode_utf8(&self.registry.gather(), &mut text)
+            .expect("metrics have samples of their own kind");
         text
     }
 }

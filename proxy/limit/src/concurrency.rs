@@ -39,18 +39,14 @@ impl Default for ConcurrencyLimiter {
 
 impl fmt::Debug for ConcurrencyLimiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ConcurrencyLimiter")
-            .field("keys", &self.keys())
-            .finish()
+        f.debug_struct("ConcurrencyLimiter").field("keys", &self.keys()).finish()
     }
 }
 
 impl ConcurrencyLimiter {
     /// A limiter under which nothing runs yet.
     pub fn new() -> Self {
-        Self {
-            running: Arc::new(Table::new()),
-        }
+        Self { running: Arc::new(Table::new()) }
     }
 
     /// How many keys have calls running.
@@ -60,11 +56,7 @@ impl ConcurrencyLimiter {
 
     /// How many calls of a key are running.
     pub fn running(&self, key: LimitKey) -> u32 {
-        self.running
-            .lock(Table::<u32>::shard_of(key))
-            .get(&key.0)
-            .copied()
-            .unwrap_or(0)
+        self.running.lock(Table::<u32>::shard_of(key)).get(&key.0).copied().unwrap_or(0)
     }
 
     /// Lets a call run under all these caps, or under none. Nothing waits here.
@@ -72,11 +64,8 @@ impl ConcurrencyLimiter {
     /// # Errors
     /// With the first cap that is reached. More than [`CONCURRENT_MAX`] caps are a mistake in the gateway, and are refused.
     pub fn enter(&self, caps: &[Concurrent]) -> Result<ConcurrencyPermit, Crowded> {
-        let mut permit = ConcurrencyPermit {
-            running: self.running.clone(),
-            keys: [LimitKey(0); CONCURRENT_MAX],
-            held: 0,
-        };
+        let mut permit =
+            ConcurrencyPermit { running: self.running.clone(), keys: [LimitKey(0); CONCURRENT_MAX], held: 0 };
         for cap in caps {
             // A permit that was begun gives back what it holds when it is dropped here.
             if permit.held == CONCURRENT_MAX || !add(&self.running, *cap) {
@@ -120,9 +109,7 @@ pub struct ConcurrencyPermit {
 
 impl fmt::Debug for ConcurrencyPermit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ConcurrencyPermit")
-            .field("keys", &self.held)
-            .finish_non_exhaustive()
+        f.debug_struct("ConcurrencyPermit").field("keys", &self.held).finish_non_exhaustive()
     }
 }
 

@@ -33,22 +33,11 @@ pub(crate) async fn run<R: Rig>(rig: impl Fn() -> R) {
 }
 
 fn slow(dimension: Dimension, burst: u32) -> LimitSpec {
-    LimitSpec::new(
-        dimension,
-        Rate {
-            count: 1,
-            period: Duration::from_millis(200),
-            burst,
-        },
-    )
+    LimitSpec::new(dimension, Rate { count: 1, period: Duration::from_millis(200), burst })
 }
 
 fn charge(id: u128, spec: LimitSpec) -> Charge {
-    Charge {
-        key: key(id),
-        spec,
-        cost: 1,
-    }
+    Charge { key: key(id), spec, cost: 1 }
 }
 
 async fn take(rig: &impl Rig, request: &[Charge]) -> Decision {
@@ -73,27 +62,15 @@ async fn burst_then_rate(rig: &impl Rig) {
     rig.pass(Duration::from_millis(410)).await;
     assert_eq!(count_allowed(rig, &request, 10).await, 2);
     rig.pass(Duration::from_secs(2)).await;
-    assert_eq!(
-        count_allowed(rig, &request, 10).await,
-        3,
-        "a pause gives no more than the burst"
-    );
+    assert_eq!(count_allowed(rig, &request, 10).await, 3, "a pause gives no more than the burst");
 }
 
 async fn a_refusal_says_when_to_come_again(rig: &impl Rig) {
     let request = [charge(1, slow(Dimension::Principal, 1))];
-    assert_eq!(
-        take(rig, &request).await,
-        Decision::Allowed { remaining: 0 }
-    );
-    let Decision::Denied { limit, retry_after } = take(rig, &request).await else {
-        panic!("two passed")
-    };
+    assert_eq!(take(rig, &request).await, Decision::Allowed { remaining: 0 });
+    let Decision::Denied { limit, retry_after } = take(rig, &request).await else { panic!("two passed") };
     assert_eq!(limit, Dimension::Principal);
-    assert!(
-        retry_after > Duration::ZERO && retry_after <= Duration::from_millis(200),
-        "{retry_after:?}"
-    );
+    assert!(retry_after > Duration::ZERO && retry_after <= Duration::from_millis(200), "{retry_after:?}");
     rig.pass(retry_after).await;
     assert!(allowed(rig, &request).await);
 }
@@ -105,26 +82,16 @@ async fn all_or_nothing(rig: &impl Rig) {
     for request in [[wide, narrow], [narrow, wide]] {
         assert_eq!(count_allowed(rig, &request, 10).await, 0);
     }
-    assert_eq!(
-        count_allowed(rig, &[wide], 10).await,
-        4,
-        "a refused request has taken from the wide limit"
-    );
+    assert_eq!(count_allowed(rig, &[wide], 10).await, 4, "a refused request has taken from the wide limit");
 }
 
 async fn the_longest_wait_is_named(rig: &impl Rig) {
     let short = charge(1, slow(Dimension::Tool, 1));
-    let rate = Rate {
-        count: 1,
-        period: Duration::from_secs(60),
-        burst: 1,
-    };
+    let rate = Rate { count: 1, period: Duration::from_secs(60), burst: 1 };
     let long = charge(2, LimitSpec::new(Dimension::Tenant, rate));
     assert!(allowed(rig, &[short, long]).await);
     for request in [[short, long], [long, short]] {
-        let Decision::Denied { limit, retry_after } = take(rig, &request).await else {
-            panic!("it passed")
-        };
+        let Decision::Denied { limit, retry_after } = take(rig, &request).await else { panic!("it passed") };
         assert_eq!(limit, Dimension::Tenant);
         assert!(retry_after > Duration::from_secs(50), "{retry_after:?}");
     }
@@ -133,10 +100,7 @@ async fn the_longest_wait_is_named(rig: &impl Rig) {
 async fn keys_do_not_share(rig: &impl Rig) {
     let spec = slow(Dimension::Principal, 1);
     for id in 0..20 {
-        assert!(
-            allowed(rig, &[charge(id, spec)]).await,
-            "key {id} was refused for others"
-        );
+        assert!(allowed(rig, &[charge(id, spec)]).await, "key {id} was refused for others");
         assert!(!allowed(rig, &[charge(id, spec)]).await);
     }
 }
@@ -146,18 +110,7 @@ async fn costs_are_weighed(rig: &impl Rig) {
     assert!(allowed(rig, &[Charge { cost: 4, ..one }]).await);
     assert!(!allowed(rig, &[Charge { cost: 2, ..one }]).await);
     assert!(allowed(rig, &[one]).await);
-    assert!(
-        !allowed(
-            rig,
-            &[Charge {
-                key: key(2),
-                cost: 6,
-                ..one
-            }]
-        )
-        .await,
-        "a cost above the burst passed"
-    );
+    assert!(!allowed(rig, &[Charge { key: key(2), cost: 6, ..one }]).await, "a cost above the burst passed");
 }
 
 async fn a_look_takes_nothing(rig: &impl Rig) {
@@ -176,10 +129,5 @@ async fn a_closed_limit_refuses_all(rig: &impl Rig) {
 }
 
 async fn no_limit_is_no_refusal(rig: &impl Rig) {
-    assert_eq!(
-        take(rig, &[]).await,
-        Decision::Allowed {
-            remaining: u32::MAX
-        }
-    );
+    assert_eq!(take(rig, &[]).await, Decision::Allowed { remaining: u32::MAX });
 }

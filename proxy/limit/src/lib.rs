@@ -3,10 +3,7 @@
 //! The arithmetic, the keys and the words are `patchbay_core::limits`; which limits a request meets is the gateway's
 //! `admission`. A limiter that counts over several replicas comes as a second implementation, held to the same suite.
 
-#![cfg_attr(
-    test,
-    expect(clippy::unwrap_used, reason = "a test stops at the first surprise")
-)]
+#![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test stops at the first surprise"))]
 
 mod clock;
 mod concurrency;

@@ -20,19 +20,14 @@ pub struct MemoryLimiter {
 
 impl fmt::Debug for MemoryLimiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryLimiter")
-            .field("keys", &self.keys())
-            .finish_non_exhaustive()
+        f.debug_struct("MemoryLimiter").field("keys", &self.keys()).finish_non_exhaustive()
     }
 }
 
 impl MemoryLimiter {
     /// A limiter that remembers at most about `keys_max` keys (32 bytes each), and never fewer than one in each shard.
     pub fn new(keys_max: usize) -> Self {
-        Self {
-            table: Table::new(),
-            shard_keys_max: keys_max.div_ceil(SHARDS).max(1),
-        }
+        Self { table: Table::new(), shard_keys_max: keys_max.div_ceil(SHARDS).max(1) }
     }
 
     /// How many keys it remembers.
@@ -51,39 +46,36 @@ impl MemoryLimiter {
         sum.decision()
     }
 
-    /// Locks the shards of all keys in rising order, then looks at all, then takes from all.
+    /// Looks at all keys, then takes from all of them, with their shards locked throughout.
     fn take_all(&self, request: &[Charge], now_us: u64) -> Decision {
-        let (locked, places) = self.lock_all(request);
-        let mut shards = locked;
+        let mut locked = Locked::new(&self.table, request);
         let mut verdicts = [None; CHARGES_MAX];
         let mut sum = Sum::default();
-        for ((charge, place), verdict) in request.iter().zip(places).zip(&mut verdicts) {
-            let shard = shards[place]
-                .as_ref()
-                .expect("the shard of each charge is locked");
-            let decided = decide(shard, charge, now_us);
-            sum.add(charge, &decided);
-            *verdict = Some(decided);
+        for (index, charge) in request.iter().enumerate() {
+            let verdict = decide(locked.shard(index), charge, now_us);
+            sum.add(charge, &verdict);
+            verdicts[index] = verdict.allowed.then_some(verdict);
         }
         let decision = sum.decision();
         if matches!(decision, Decision::Allowed { .. }) {
-            for ((charge, place), verdict) in request.iter().zip(places).zip(verdicts) {
-                if let (Some(shard), Some(verdict)) = (&mut shards[place], verdict) {
-                    keep(shard, charge, &verdict, now_us, self.shard_keys_max);
-                }
+            for (index, (charge, verdict)) in request.iter().zip(verdicts.iter().flatten()).enumerate() {
+                keep(locked.shard(index), charge, verdict, now_us, self.shard_keys_max);
             }
         }
         decision
     }
+}
 
-    /// The locked shards, each once, and for each charge the place of its shard among them.
-    fn lock_all(
-        &self,
-        request: &[Charge],
-    ) -> (
-        [Option<MutexGuard<'_, Map<u64>>>; CHARGES_MAX],
-        [usize; CHARGES_MAX],
-    ) {
+/// The shards of a request's keys, each locked once.
+struct Locked<'a> {
+    guards: [Option<MutexGuard<'a, Map<u64>>>; CHARGES_MAX],
+    /// For each charge the place of its shard among the guards.
+    places: [usize; CHARGES_MAX],
+}
+
+impl<'a> Locked<'a> {
+    /// Locks in rising order, so that two requests never wait for each other.
+    fn new(table: &'a Table<u64>, request: &[Charge]) -> Self {
         let mut wanted = [usize::MAX; CHARGES_MAX];
         for (want, charge) in wanted.iter_mut().zip(request) {
             *want = Table::<u64>::shard_of(charge.key);
@@ -94,37 +86,32 @@ impl MemoryLimiter {
         let mut last = usize::MAX;
         for (guard, shard) in guards.iter_mut().zip(order).take(request.len()) {
             if shard != last {
-                *guard = Some(self.table.lock(shard));
+                *guard = Some(table.lock(shard));
                 last = shard;
             }
         }
-        let places =
-            wanted.map(|shard| order.iter().position(|other| *other == shard).unwrap_or(0));
-        (guards, places)
+        let places = wanted.map(|shard| order.iter().position(|other| *other == shard).unwrap_or(0));
+        Self { guards, places }
+    }
+
+    fn shard(&mut self, index: usize) -> &mut Map<u64> {
+        self.guards[self.places[index]].as_mut().expect("the shard of each charge is locked")
     }
 }
 
 impl RateLimiter for MemoryLimiter {
     fn take(&self, request: &[Charge], now_us: u64) -> Take {
         Take::Ready(match request {
-            [] => Decision::Allowed {
-                remaining: u32::MAX,
-            },
+            [] => Decision::Allowed { remaining: u32::MAX },
             [one] => self.take_one(one, now_us),
             all if all.len() <= CHARGES_MAX => self.take_all(all, now_us),
-            [first, ..] => Decision::Denied {
-                limit: first.spec.dimension,
-                retry_after: Duration::from_secs(1),
-            },
+            [first, ..] => Decision::Denied { limit: first.spec.dimension, retry_after: Duration::from_secs(1) },
         })
     }
 }
 
 fn decide(shard: &Map<u64>, charge: &Charge, now_us: u64) -> Verdict {
-    charge
-        .spec
-        .gcra
-        .decide(shard.get(&charge.key.0).copied(), now_us, charge.cost)
+    charge.spec.gcra.decide(shard.get(&charge.key.0).copied(), now_us, charge.cost)
 }
 
 fn keep(shard: &mut Map<u64>, charge: &Charge, verdict: &Verdict, now_us: u64, keys_max: usize) {
@@ -167,19 +154,14 @@ struct Sum {
 
 impl Default for Sum {
     fn default() -> Self {
-        Self {
-            remaining: u32::MAX,
-            denied: None,
-        }
+        Self { remaining: u32::MAX, denied: None }
     }
 }
 
 impl Sum {
     fn add(&mut self, charge: &Charge, verdict: &Verdict) {
         self.remaining = self.remaining.min(verdict.remaining);
-        let longer = self
-            .denied
-            .is_none_or(|(wait, _)| wait < verdict.retry_after_us);
+        let longer = self.denied.is_none_or(|(wait, _)| wait < verdict.retry_after_us);
         if !verdict.allowed && longer {
             self.denied = Some((verdict.retry_after_us, charge.spec.dimension));
         }
@@ -187,13 +169,8 @@ impl Sum {
 
     const fn decision(&self) -> Decision {
         match self.denied {
-            None => Decision::Allowed {
-                remaining: self.remaining,
-            },
-            Some((wait_us, limit)) => Decision::Denied {
-                limit,
-                retry_after: Duration::from_micros(wait_us),
-            },
+            None => Decision::Allowed { remaining: self.remaining },
+            Some((wait_us, limit)) => Decision::Denied { limit, retry_after: Duration::from_micros(wait_us) },
         }
     }
 }

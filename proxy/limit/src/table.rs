@@ -26,9 +26,7 @@ pub(crate) struct Table<V> {
 
 impl<V> Table<V> {
     pub(crate) fn new() -> Self {
-        Self {
-            shards: (0..SHARDS).map(|_| Shard(Mutex::default())).collect(),
-        }
+        Self { shards: (0..SHARDS).map(|_| Shard(Mutex::default())).collect() }
     }
 
     /// The shard of a key, by bits that the map within does not use.
@@ -39,10 +37,7 @@ impl<V> Table<V> {
     /// A shard for oneself. Who wants several locks them in rising order. A panic leaves counts as they were, so a poisoned
     /// lock is taken like any other.
     pub(crate) fn lock(&self, shard: usize) -> MutexGuard<'_, Map<V>> {
-        self.shards[shard]
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.shards[shard].0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many keys there are.

@@ -119,7 +119,7 @@ impl<S: Sink> Worker<S> {
             let closing = *self.closing.borrow();
             self.audit.spool.prepare();
             let more = self.fill();
-            self.merger.ripen(Instant::now(), closing && !more);
+            self.merger.ripen(&self.audit.spool, Instant::now(), closing && !more);
             self.note_gap();
             if self.merger.rows().is_empty() {
                 self.settle(0);
@@ -145,7 +145,7 @@ impl<S: Sink> Worker<S> {
                 return true;
             }
             match self.reader.next(&self.audit.spool) {
-                Some((place, row)) => self.merger.take(place, row, now),
+                Some((place, entry)) => self.merger.take(place, entry, now),
                 None => return false,
             }
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tracing::warn;
 
 use super::{
-    record::Row,
+    record::{Row, Stage, peek},
     segment::{HEAD, Segment},
     spool::{Place, Spool},
 };
@@ -16,16 +16,16 @@ pub(super) struct Reader {
     segment: Option<Arc<Segment>>,
 }
 
-impl std::fmt::Debug for Reader {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Reader").field("place", &self.place).finish_non_exhaustive()
-    }
+/// What was read. A call that was sent on is only noted, since its second record mostly follows and says it all again.
+pub(super) enum Entry {
+    Sent(u128),
+    Closed(Row),
 }
 
 impl Reader {
     /// Begins at the oldest record that was not drained.
     pub(super) fn new(spool: &Spool) -> Self {
-        Self { place: spool.begin(), segment: None }
+        Self { place: spool.drained(), segment: None }
     }
 
     /// The place of the next record.
@@ -34,22 +34,22 @@ impl Reader {
     }
 
     /// The next record and its place; `None` when there is none yet. One that cannot be read is passed over, with a warning.
-    pub(super) fn next(&mut self, spool: &Spool) -> Option<(Place, Row)> {
+    pub(super) fn next(&mut self, spool: &Spool) -> Option<(Place, Entry)> {
         loop {
-            let segment = match &self.segment {
-                Some(segment) => segment.clone(),
-                None => self.enter(spool)?,
-            };
+            if self.segment.is_none() {
+                self.enter(spool)?;
+            }
+            let segment = self.segment.as_ref()?;
             while let Some((payload, next)) = segment.record(self.place.at) {
                 let place = self.place;
                 self.place.at = next;
-                match Row::read(payload) {
-                    Some(row) => return Some((place, row)),
+                match read(payload) {
+                    Some(entry) => return Some((place, entry)),
                     None => warn!("a record in the audit spool is not of this version and is passed over"),
                 }
             }
             // It is over only if it was no longer written when its end was seen.
-            if spool.is_written(&segment) {
+            if spool.is_written(segment) {
                 return None;
             }
             if segment.record(self.place.at).is_none() {
@@ -59,12 +59,26 @@ impl Reader {
         }
     }
 
-    fn enter(&mut self, spool: &Spool) -> Option<Arc<Segment>> {
+    fn enter(&mut self, spool: &Spool) -> Option<()> {
         let segment = spool.segment_from(self.place.seq)?;
         if segment.seq != self.place.seq {
             self.place = Place { seq: segment.seq, at: HEAD };
         }
-        self.segment = Some(segment.clone());
-        Some(segment)
+        self.segment = Some(segment);
+        Some(())
     }
+}
+
+fn read(payload: &[u8]) -> Option<Entry> {
+    match peek(payload)? {
+        (Stage::Sent, event) => Some(Entry::Sent(event)),
+        (Stage::Closed, _) => Row::read(payload).map(Entry::Closed),
+    }
+}
+
+/// The row of a record that was only noted, and that is not drained yet.
+pub(super) fn row_at(spool: &Spool, place: Place) -> Option<Row> {
+    let segment = spool.segment_from(place.seq).filter(|segment| segment.seq == place.seq)?;
+    let (payload, _) = segment.record(place.at)?;
+    Row::read(payload)
 }

@@ -39,6 +39,17 @@ impl Head {
     }
 }
 
+/// The stage of a record and its event, without a look at the rest.
+pub(super) fn peek(payload: &[u8]) -> Option<(Stage, u128)> {
+    let stage = match payload.first_chunk()? {
+        [VERSION, 1] => Stage::Sent,
+        [VERSION, 2] => Stage::Closed,
+        _ => return None,
+    };
+    let event = payload.get(4..20)?.try_into().ok()?;
+    Some((stage, u128::from_be_bytes(event)))
+}
+
 /// A record for the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
@@ -69,17 +80,13 @@ impl Row {
 
     /// Reads a record; `None` for one of another version, or one that makes no sense.
     pub(super) fn read(payload: &[u8]) -> Option<Self> {
+        let (stage, event) = peek(payload)?;
         let (head, line) = payload.split_at_checked(HEAD_BYTES)?;
-        let stage = match head[..2] {
-            [VERSION, 1] => Stage::Sent,
-            [VERSION, 2] => Stage::Closed,
-            _ => return None,
-        };
         let bits = |at: usize| head[at..at + 16].try_into().map(u128::from_be_bytes).ok();
         let tenant = bits(20).filter(|_| head[3] != 0).map(TenantId::from_bits);
         let at_ms = i64::from_be_bytes(head[36..].try_into().ok()?);
         let kind = Action::of_number(head[2]).map_or("unknown", Action::as_str);
-        Some(Self { event: bits(4)?, stage, tenant, at_ms, kind, json: String::from_utf8(line.to_vec()).ok()? })
+        Some(Self { event, stage, tenant, at_ms, kind, json: String::from_utf8(line.to_vec()).ok()? })
     }
 
     /// The row that says that records are missing, because the spool was full.

@@ -13,6 +13,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use tokio::sync::Notify;
@@ -24,6 +25,9 @@ use super::segment::{Blank, Found, HEAD, PAYLOAD_MAX, Pen, Segment, room_for};
 pub const SEGMENT_BYTES_MIN: usize = 8 * PAYLOAD_MAX;
 /// The largest segment; its places fit 32 bits.
 pub const SEGMENT_BYTES_MAX: usize = 1 << 30;
+
+/// How long a spool that could not grow (the disk is full) waits before it tries again, so that not every refusal does.
+const GROWTH_PAUSE: Duration = Duration::from_secs(1);
 
 /// Files that are kept ready beside the one that is written.
 const READY: usize = 3;
@@ -101,11 +105,13 @@ struct State {
     ready: Vec<Blank>,
     /// Written and not drained, oldest first.
     sealed: VecDeque<Arc<Segment>>,
-    /// Where draining begins in what an earlier process left.
-    begin: Option<Place>,
+    /// Everything before it is drained.
+    drained: Place,
     /// Bytes that records to come were promised.
     promised: usize,
     files: usize,
+    /// When making a file failed last.
+    stunted: Option<Instant>,
     next_seq: u64,
     next_file: u64,
     /// The drain waits to be woken.
@@ -141,8 +147,9 @@ impl Spool {
             ready: Vec::new(),
             files: left.segments.len() + 1,
             sealed: left.segments.into(),
-            begin: left.begin,
+            drained: left.begin.unwrap_or(Place { seq, at: HEAD }),
             promised: 0,
+            stunted: None,
             next_seq: seq + 1,
             next_file: left.next_file + 1,
             asleep: false,
@@ -215,45 +222,25 @@ impl Spool {
     /// Makes one more file on the way of a record; usually [`Self::prepare`] has done it before.
     fn grow(&self, state: &mut State) -> Result<(), SpoolFull> {
         let path = state.another(&self.dir, &self.options).ok_or(SpoolFull)?;
-        match Blank::create(path, self.options.segment_bytes) {
-            Ok(blank) => {
-                state.ready.push(blank);
-                Ok(())
-            }
-            Err(error) => {
-                state.files -= 1;
-                warn!(%error, "the audit spool cannot grow");
-                Err(SpoolFull)
-            }
-        }
+        let made = Blank::create(path, self.options.segment_bytes);
+        if state.grown(made) { Ok(()) } else { Err(SpoolFull) }
     }
 
     /// Makes the next file before it is needed. Called by the drain, off the path.
     pub(super) fn prepare(&self) {
         let path = {
             let mut state = self.state();
-            if !state.ready.is_empty() {
-                return;
-            }
-            state.another(&self.dir, &self.options)
+            if state.ready.is_empty() { state.another(&self.dir, &self.options) } else { None }
         };
-        let Some(path) = path else { return };
-        let made = Blank::create(path, self.options.segment_bytes);
-        let mut state = self.state();
-        match made {
-            Ok(blank) => state.ready.push(blank),
-            Err(error) => {
-                state.files -= 1;
-                warn!(%error, "the audit spool cannot grow");
-            }
+        if let Some(path) = path {
+            let made = Blank::create(path, self.options.segment_bytes);
+            self.state().grown(made);
         }
     }
 
-    /// Where reading begins.
-    pub(super) fn begin(&self) -> Place {
-        let state = self.state();
-        let first = state.sealed.front().unwrap_or(state.pen.segment()).seq;
-        state.begin.unwrap_or(Place { seq: first, at: HEAD })
+    /// Where the first record is that is not drained.
+    pub(super) fn drained(&self) -> Place {
+        self.state().drained
     }
 
     /// The oldest segment from this number on.
@@ -272,6 +259,7 @@ impl Spool {
     pub(super) fn drained_to(&self, place: Place) {
         let mut gone = Vec::new();
         let mut state = self.state();
+        state.drained = place;
         while state.sealed.front().is_some_and(|segment| segment.seq < place.seq) {
             gone.extend(state.sealed.pop_front());
         }
@@ -314,7 +302,7 @@ impl Spool {
     pub(super) fn has_room(&self) -> bool {
         let state = self.state();
         let needed = state.promised + 2 * room_for(PAYLOAD_MAX);
-        state.room(&self.options) >= needed || state.files < self.options.segments_max
+        state.room(&self.options) >= needed || state.may_grow(&self.options)
     }
 
     /// Bytes of records that are not drained, by whole segments.
@@ -345,12 +333,33 @@ impl State {
 
     /// The name of one more file, when there may be one; it is counted.
     fn another(&mut self, dir: &Path, options: &SpoolOptions) -> Option<PathBuf> {
-        if self.files >= options.segments_max {
+        if !self.may_grow(options) {
             return None;
         }
         self.files += 1;
         self.next_file += 1;
         Some(file_name(dir, self.next_file - 1))
+    }
+
+    fn may_grow(&self, options: &SpoolOptions) -> bool {
+        self.files < options.segments_max && self.stunted.is_none_or(|since| since.elapsed() >= GROWTH_PAUSE)
+    }
+
+    /// Takes the file that was made, or notes that it could not be.
+    fn grown(&mut self, made: io::Result<Blank>) -> bool {
+        match made {
+            Ok(blank) => {
+                self.ready.push(blank);
+                self.stunted = None;
+                true
+            }
+            Err(error) => {
+                self.files -= 1;
+                self.stunted = Some(Instant::now());
+                warn!(%error, "the audit spool cannot grow: see to its disk; calls are refused once it is full");
+                false
+            }
+        }
     }
 
     /// Goes on in the next file.

@@ -13,7 +13,10 @@ use std::{
 use patchbay_core::{KeyId, Slug, method::Method};
 use serde_json::Value;
 
-use super::{reader::Reader, *};
+use super::{
+    reader::{Reader, row_at},
+    *,
+};
 
 /// The smallest spool: 2 files of the smallest size.
 const SMALL: SpoolOptions = SpoolOptions { segment_bytes: SEGMENT_BYTES_MIN, segments_max: 2 };
@@ -36,7 +39,8 @@ fn call(audit: &Arc<Audit>, tool: &str) -> Trail {
 /// All records that are on the spool.
 fn records(audit: &Audit) -> Vec<Row> {
     let mut reader = Reader::new(&audit.spool);
-    std::iter::from_fn(|| reader.next(&audit.spool)).map(|(_, row)| row).collect()
+    let places = std::iter::from_fn(|| reader.next(&audit.spool));
+    places.map(|(place, _)| row_at(&audit.spool, place).unwrap()).collect()
 }
 
 fn json(row: &Row) -> Value {

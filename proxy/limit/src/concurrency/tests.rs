@@ -9,11 +9,7 @@ use super::*;
 use crate::conformance::key;
 
 fn cap(id: u128, max: u32) -> Concurrent {
-    Concurrent {
-        key: key(id),
-        dimension: Dimension::Principal,
-        max,
-    }
+    Concurrent { key: key(id), dimension: Dimension::Principal, max }
 }
 
 #[test]
@@ -21,14 +17,8 @@ fn a_call_over_the_cap_is_refused_until_one_ends() {
     let limiter = ConcurrencyLimiter::new();
     let first = limiter.enter(&[cap(1, 2)]).unwrap();
     let second = limiter.enter(&[cap(1, 2)]).unwrap();
-    assert_eq!(
-        limiter.enter(&[cap(1, 2)]).err(),
-        Some(Crowded(Dimension::Principal))
-    );
-    assert!(
-        limiter.enter(&[cap(2, 2)]).is_ok(),
-        "another key was refused"
-    );
+    assert_eq!(limiter.enter(&[cap(1, 2)]).err(), Some(Crowded(Dimension::Principal)));
+    assert!(limiter.enter(&[cap(2, 2)]).is_ok(), "another key was refused");
     drop(first);
     let third = limiter.enter(&[cap(1, 2)]).unwrap();
     assert_eq!(limiter.running(key(1)), 2);

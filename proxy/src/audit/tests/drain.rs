@@ -34,7 +34,7 @@ fn whole_call(audit: &Arc<Audit>, name: &str) {
 #[tokio::test]
 async fn a_call_is_one_row_with_its_outcome() {
     let (dir, store) = (tempfile::tempdir().unwrap(), Store::default());
-    let audit = audit(dir.path(), SMALL);
+    let audit = audit(dir.path(), SpoolOptions::default());
     let _drain = start(&audit, &store, quick());
     (0..300).for_each(|number| whole_call(&audit, &number.to_string()));
     until("the last row", || store.rows().len() >= 300).await;

@@ -3,6 +3,7 @@
 use std::{fs, path::PathBuf};
 
 use super::super::{
+    reader::Entry,
     segment::room_for,
     spool::{Place, Spool},
 };
@@ -23,15 +24,16 @@ fn append(spool: &Spool, number: u64, weight: usize) -> Result<(), SpoolFull> {
 
 fn numbers(spool: &Spool) -> Vec<u64> {
     let mut reader = Reader::new(spool);
-    std::iter::from_fn(|| reader.next(spool)).map(|(_, row)| number(&row)).collect()
+    std::iter::from_fn(|| reader.next(spool)).map(|(_, entry)| number(&entry)).collect()
 }
 
-fn number(row: &Row) -> u64 {
+fn number(entry: &Entry) -> u64 {
+    let Entry::Closed(row) = entry else { panic!("only closed records are written here") };
     row.json.split_once(':').unwrap().0.parse().unwrap()
 }
 
 fn drain(spool: &Spool, reader: &mut Reader) -> Vec<u64> {
-    let drained = std::iter::from_fn(|| reader.next(spool)).map(|(_, row)| number(&row)).collect();
+    let drained = std::iter::from_fn(|| reader.next(spool)).map(|(_, entry)| number(&entry)).collect();
     spool.drained_to(reader.place());
     drained
 }
@@ -98,7 +100,7 @@ fn a_torn_record_and_all_behind_it_are_no_records() {
 #[test]
 fn records_of_an_earlier_use_of_a_file_never_come_back() {
     let dir = tempfile::tempdir().unwrap();
-    let spool = Spool::open(dir.path(), SMALL).unwrap();
+    let spool = Spool::open(dir.path(), SpoolOptions { segments_max: 4, ..SMALL }).unwrap();
     let mut reader = Reader::new(&spool);
     let mut next = 0;
     for round in 0..50u64 {
@@ -112,7 +114,7 @@ fn records_of_an_earlier_use_of_a_file_never_come_back() {
         assert_eq!(waiting, drain(&spool, &mut reader), "round {round}");
         assert_eq!(waiting.len(), 100);
     }
-    assert!(segment_files(dir.path()).len() <= 2);
+    assert!(segment_files(dir.path()).len() <= 4);
 }
 
 #[test]
@@ -139,7 +141,7 @@ fn what_was_drained_is_not_found_again() {
 #[test]
 fn a_full_spool_says_so_and_takes_records_again_once_drained() {
     let dir = tempfile::tempdir().unwrap();
-    let spool = Spool::open(dir.path(), SMALL).unwrap();
+    let spool = Spool::open(dir.path(), SpoolOptions { segments_max: 3, ..SMALL }).unwrap();
     let mut reader = Reader::new(&spool);
     let mut next = 0;
     for _ in 0..5 {
@@ -154,7 +156,27 @@ fn a_full_spool_says_so_and_takes_records_again_once_drained() {
         assert_eq!(drain(&spool, &mut reader), (first..next).collect::<Vec<_>>());
         assert!(spool.has_room());
     }
-    assert!(segment_files(dir.path()).len() <= 2);
+    assert!(segment_files(dir.path()).len() <= 3);
+}
+
+#[test]
+fn a_spool_whose_disk_fails_is_full_and_grows_once_it_can() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Spool::open(dir.path(), SpoolOptions { segments_max: 9, ..SMALL }).unwrap();
+    fs::remove_dir_all(dir.path()).unwrap();
+    let mut count = 0;
+    while append(&spool, count, 1000).is_ok() {
+        count += 1;
+        assert!(count < 200, "more was taken than one file holds");
+    }
+    assert!(!spool.has_room());
+    fs::create_dir(dir.path()).unwrap();
+    let since = std::time::Instant::now();
+    while append(&spool, count, 1000).is_err() {
+        assert!(since.elapsed() < Duration::from_secs(20), "it never tried again");
+        std::thread::yield_now();
+    }
+    assert_eq!(numbers(&spool), (0..=count).collect::<Vec<_>>());
 }
 
 #[test]

@@ -161,7 +161,10 @@ fn the_outcome_says_all_that_the_intent_said() {
     }
     assert_eq!(closed["native"], "query");
     assert_eq!(closed["actor"]["agent"], "ide/1.0");
-    assert_eq!((&closed["reason"], &closed["bytes_in"], &closed["bytes_out"]), (&"closed".into(), &100.into(), &77.into()));
+    assert_eq!(
+        (&closed["reason"], &closed["bytes_in"], &closed["bytes_out"]),
+        (&"closed".into(), &100.into(), &77.into())
+    );
 }
 
 #[test]
