@@ -39,6 +39,13 @@ pub fn error(message: &Bytes, method: &Method, from: Era, to: Era, id: &[u8], se
     }
 }
 
+/// Whether a response says that the client has not declared a capability that the server needs.
+pub fn lacks_capability(message: &Bytes) -> bool {
+    let error = std::str::from_utf8(message).ok().and_then(|text| MessageHead::read(text).ok()?.error);
+    let code = error.and_then(|error| json::at_path(error, &["code"])?.parse().ok());
+    code == Some(MISSING_CAPABILITY)
+}
+
 fn with_code(text: &str, error: &str, code: i32) -> Bytes {
     let Some(old) = json::at_path(error, &["code"]) else { return Bytes::copy_from_slice(text.as_bytes()) };
     let start = old.as_ptr() as usize - text.as_ptr() as usize;
@@ -124,6 +131,13 @@ mod tests {
         let out: serde_json::Value = serde_json::from_slice(&out).expect("JSON");
         assert_eq!(out["result"]["isError"], true);
         assert!(out["result"]["content"][0]["text"].as_str().is_some_and(|text| text.ends_with("needs elicitation")));
+    }
+
+    #[test]
+    fn only_an_error_of_the_missing_capabilitys_code_says_that_one_is_missing() {
+        assert!(lacks_capability(&bytes(r#"{"error":{"message":"needs sampling","code":-32021},"id":1}"#)));
+        assert!(!lacks_capability(&bytes(r#"{"error":{"message":"-32021","code":-32602},"id":1}"#)));
+        assert!(!lacks_capability(&bytes(r#"{"result":{"code":-32021},"id":1}"#)));
     }
 
     #[test]

@@ -32,6 +32,9 @@ pub struct Cx {
 pub enum Answer {
     /// All of it.
     Whole(Bytes),
+    /// All of it: the server's error that the client has not declared a capability, which HTTP says in its status too
+    /// (2026-07-28, transports).
+    Lacking(Bytes),
     /// All of it, in pieces.
     Pieces(Vec<Bytes>),
     /// It is long and still coming.

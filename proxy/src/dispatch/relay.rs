@@ -52,7 +52,9 @@ impl Relay {
         match reply {
             Reply::One(ServerAnswer { head, rest: None, era }) => {
                 self.plan.from = era;
-                Ok(Answer::Whole(self.whole(&head)))
+                let (body, seen) = self.rewritten(&head);
+                let lacks = seen.error && self.plan.to == Era::Modern && bridge::lacks_capability(&body);
+                Ok(if lacks { Answer::Lacking(body) } else { Answer::Whole(body) })
             }
             Reply::One(ServerAnswer { head, rest: Some(rest), era }) => {
                 self.plan.from = era;
@@ -90,13 +92,18 @@ impl Relay {
 
     /// A response that is wholly here, in the client's words. Closes the trail.
     fn whole(&mut self, message: &Bytes) -> Bytes {
+        self.rewritten(message).0
+    }
+
+    /// The same, with what was seen in it.
+    fn rewritten(&mut self, message: &Bytes) -> (Bytes, Seen) {
         let (body, seen) = match rewrite::whole(message, self.plan.clone()) {
             Ok(rewritten) => rewritten,
-            Err(error) => return self.failure(&protocol_fault(error)),
+            Err(error) => return (self.failure(&protocol_fault(error)), Seen::default()),
         };
         let body = self.translated(body, seen);
         self.trail.done(seen.error, seen.is_error, body.len());
-        body
+        (body, seen)
     }
 
     /// What the rewriting on the way cannot do: codes of the other era, questions that cannot be carried, mapped URIs.

@@ -122,6 +122,7 @@ pub(super) async fn answer(app: &Arc<App>, call: Call) -> Result<Reply, Refusal>
         }
         Ok(Ok(Answer::Cancelled)) => Ok(sse::nothing()),
         Ok(Ok(Answer::Whole(body))) => Ok(json_response(StatusCode::OK, ReplyBody::Whole(body))),
+        Ok(Ok(Answer::Lacking(body))) => Ok(json_response(StatusCode::BAD_REQUEST, ReplyBody::Whole(body))),
         Ok(Ok(Answer::Pieces(pieces))) => Ok(json_response(StatusCode::OK, ReplyBody::pieces(pieces))),
         Ok(Ok(Answer::Streaming(streaming))) => {
             let body = streaming.map_err(|error| Box::new(error) as Broken).boxed_local();
@@ -220,7 +221,7 @@ pub(super) async fn batch(
 async fn whole(app: &Arc<App>, call: Call) -> Option<Bytes> {
     let (era, id) = (call.era, call.id);
     match call.work.await {
-        Ok(Answer::Whole(body)) => Some(body),
+        Ok(Answer::Whole(body) | Answer::Lacking(body)) => Some(body),
         Ok(Answer::Pieces(pieces)) => Some(patchbay_core::rewrite::join(pieces)),
         Ok(Answer::Streaming(streaming)) => streaming.try_collect().await.ok().map(patchbay_core::rewrite::join),
         Ok(Answer::Messages(mut messages)) => {

@@ -65,7 +65,7 @@ async fn pump(source: Source, keepalive: Duration, sender: mpsc::Sender<Bytes>) 
         Source::Pending(pending) => alive(pending, keepalive, &sender).await,
     };
     match answer {
-        Answer::Whole(message) => send(&sender, event(&[message])).await,
+        Answer::Whole(message) | Answer::Lacking(message) => send(&sender, event(&[message])).await,
         Answer::Pieces(pieces) => send(&sender, event(&pieces)).await,
         Answer::Streaming(mut streaming) => {
             let mut pieces = Vec::new();
