@@ -3,6 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod clients;
+mod conformance;
 mod failure;
 mod isolation;
 mod protocol;
+mod recorded;

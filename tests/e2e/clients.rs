@@ -1,0 +1,3 @@
+//! Official clients before one toolset of official servers.
+
+pub(crate) mod installed;
