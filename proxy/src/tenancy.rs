@@ -32,6 +32,15 @@ pub struct TenantCell {
     since: Instant,
 }
 
+/// Whether something may have changed meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waited {
+    /// There was nothing to wait for.
+    No,
+    /// Look again.
+    Yes,
+}
+
 /// What one generation of a tenant is: the plain snapshot, and the live connections that its server indices stand for.
 pub struct TenantState {
     /// Names, routes and lists.
@@ -80,7 +89,11 @@ impl Directory {
         match self.cells.get(&slug) {
             Some(cell) => cell.current.store(state),
             None => {
-                let cell = TenantCell { current: ArcSwap::new(state), settled: watch::Sender::new(false), since: Instant::now() };
+                let cell = TenantCell {
+                    current: ArcSwap::new(state),
+                    settled: watch::Sender::new(false),
+                    since: Instant::now(),
+                };
                 self.cells.insert(slug, Arc::new(cell));
             }
         }
@@ -110,12 +123,14 @@ impl Directory {
 
     /// Waits until the tenant's servers had their first word, at most until the tenant has been here this long. Whoever comes
     /// later does not wait.
-    pub async fn settled(&self, slug: &str, patience: Duration) {
-        let Some(cell) = self.cells.get(slug).map(|cell| cell.clone()) else { return };
-        let mut settled = cell.settled.subscribe();
-        if !*settled.borrow() {
-            let _ = timeout_at(cell.since + patience, settled.wait_for(|settled| *settled)).await;
+    pub async fn settled(&self, slug: &str, patience: Duration) -> Waited {
+        let Some(cell) = self.cells.get(slug).map(|cell| cell.clone()) else { return Waited::No };
+        if *cell.settled.borrow() {
+            return Waited::No;
         }
+        let mut settled = cell.settled.subscribe();
+        let _ = timeout_at(cell.since + patience, settled.wait_for(|settled| *settled)).await;
+        Waited::Yes
     }
 }
 

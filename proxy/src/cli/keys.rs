@@ -3,7 +3,10 @@
 use anyhow::Context;
 use clap::Subcommand;
 use jiff::{Span, Timestamp};
-use patchbay_core::{Slug, model::{KeyRow, TenantRow}};
+use patchbay_core::{
+    Slug,
+    model::{KeyRow, TenantRow},
+};
 use patchbay_store::Store;
 use secrecy::ExposeSecret;
 
@@ -117,7 +120,9 @@ async fn list(store: &dyn Store, slug: &Slug, json: bool) -> anyhow::Result<()> 
         return Ok(());
     }
     if keys.is_empty() {
-        say(&format!("the tenant {slug} has no keys: make one with `patchbay key create --tenant {slug} --label NAME`"));
+        say(&format!(
+            "the tenant {slug} has no keys: make one with `patchbay key create --tenant {slug} --label NAME`"
+        ));
     }
     for key in &keys {
         let opens = key.toolsets.as_ref().map_or_else(
@@ -162,10 +167,15 @@ fn time(at_ms: Option<i64>) -> String {
 async fn revoke(store: &dyn Store, slug: &Slug, wanted: &str) -> anyhow::Result<()> {
     let row = tenant(store, slug).await?;
     let keys = store.key_list(row.id).await?;
-    let named = |key: &&KeyRow| key.id.to_string() == wanted || (wanted.len() >= 6 && key.shown.starts_with(wanted.trim_end_matches('…')));
+    let named = |key: &&KeyRow| {
+        key.id.to_string() == wanted || (wanted.len() >= 6 && key.shown.starts_with(wanted.trim_end_matches('…')))
+    };
     let found: Vec<_> = keys.iter().filter(named).collect();
     let [key] = found[..] else {
-        anyhow::bail!("{} keys of {slug} are called `{wanted}`: give the id of one, from `patchbay key list`", found.len());
+        anyhow::bail!(
+            "{} keys of {slug} are called `{wanted}`: give the id of one, from `patchbay key list`",
+            found.len()
+        );
     };
     let revoked = store.key_revoke(row.id, key.id, audit::now_ms()).await.context("the key cannot be revoked")?;
     say(if revoked { "revoked" } else { "it was revoked before" });

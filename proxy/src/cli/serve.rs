@@ -104,7 +104,8 @@ fn start_log(config: &GatewayConfig) -> anyhow::Result<()> {
     } else {
         format!("{},rmcp=warn", config.log.filter)
     };
-    let filter = EnvFilter::try_new(filter).context("log.filter cannot be read: expected for example `info` or `info,patchbay=debug`")?;
+    let filter = EnvFilter::try_new(filter)
+        .context("log.filter cannot be read: expected for example `info` or `info,patchbay=debug`")?;
     let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
     match config.log.format {
         LogFormat::Json => builder.json().flatten_event(true).init(),

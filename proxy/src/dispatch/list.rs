@@ -14,6 +14,7 @@ use crate::{
     admission,
     audit::{self, Trail},
     error::GatewayError,
+    tenancy::Waited,
 };
 
 /// How long the very first list waits for the servers' first word.
@@ -51,8 +52,9 @@ impl Kind {
 /// Answers one page of a list.
 pub(super) async fn list(mut cx: Cx, request: &Request, kind: Kind, trail: &mut Trail) -> Result<Answer, GatewayError> {
     admission::request(&cx).await?;
-    cx.app.tenants.settled(cx.tenant.snapshot().slug.as_str(), FIRST_LIST_PATIENCE).await;
-    cx.tenant = cx.tenant.again(&cx.app.tenants);
+    if cx.app.tenants.settled(cx.tenant.snapshot().slug.as_str(), FIRST_LIST_PATIENCE).await == Waited::Yes {
+        cx.tenant = cx.tenant.again(&cx.app.tenants);
+    }
     let list = kind.of(cx.tenant.view());
     let at = match request.params.string("cursor") {
         Some(cursor) => page_of(&cx, kind, list, &cursor)?,

@@ -3,7 +3,7 @@
 //! session; what is kept is the ids that were ended, until they expire by themselves, and the few log levels that were asked
 //! for.
 
-use std::sync::Arc;
+use std::{cell::RefCell, sync::Arc};
 
 use dashmap::DashMap;
 use patchbay_core::{
@@ -80,8 +80,9 @@ impl Sessions {
         principal: &Principal,
         now_ms: i64,
     ) -> Result<Session, GatewayError> {
-        let plain = self.sealer.open(Purpose::Session, &[&bound_to(tenant, principal)], token);
-        let session = plain.as_deref().and_then(Session::read).ok_or(GatewayError::SessionGone)?;
+        let bound = bound_to(tenant, principal);
+        let session = opened(token, &bound, || Session::read(&self.sealer.open(Purpose::Session, &[&bound], token)?));
+        let session = session.ok_or(GatewayError::SessionGone)?;
         let over = seconds(now_ms) >= session.expires_s;
         if over || (!self.ended.is_empty() && self.ended.contains_key(&session.tombstone())) {
             return Err(GatewayError::SessionGone);
@@ -139,6 +140,33 @@ impl Session {
     pub const fn expires_ms(&self) -> i64 {
         self.expires_s as i64 * 1000
     }
+}
+
+/// Ids that each worker remembers to have opened; a place is taken over by the next id that falls on it.
+const OPENED_MAX: usize = 512;
+
+/// An id that was opened before: to open it again costs more than to compare it.
+struct Opened {
+    token: Box<str>,
+    bound: [u8; 32],
+    session: Session,
+}
+
+/// The session of an id, opened at most once while it is remembered. What does not open is not remembered.
+fn opened(token: &str, bound: &[u8; 32], open: impl FnOnce() -> Option<Session>) -> Option<Session> {
+    thread_local!(static OPENED: RefCell<Vec<Option<Opened>>> = RefCell::new((0..OPENED_MAX).map(|_| None).collect()));
+    // The last characters are those of the seal: as good as random.
+    let place = token.bytes().rev().take(8).fold(0_usize, |sum, byte| sum.wrapping_mul(131).wrapping_add(byte.into()));
+    let place = place % OPENED_MAX;
+    let known = OPENED.with_borrow(|all| {
+        let known = all[place].as_ref().filter(|known| *known.token == *token && known.bound == *bound);
+        known.map(|known| known.session)
+    });
+    known.or_else(|| {
+        let session = open()?;
+        OPENED.with_borrow_mut(|all| all[place] = Some(Opened { token: token.into(), bound: *bound, session }));
+        Some(session)
+    })
 }
 
 /// What a session id is bound to, besides the sealing key.

@@ -37,10 +37,7 @@ struct Told {
 
 impl Announcer {
     pub(crate) fn new() -> Self {
-        Self {
-            sender: broadcast::channel(CHANGES_MAX).0,
-            told: Mutex::default(),
-        }
+        Self { sender: broadcast::channel(CHANGES_MAX).0, told: Mutex::default() }
     }
 
     pub(crate) fn subscribe(&self) -> broadcast::Receiver<Change> {
@@ -50,16 +47,8 @@ impl Announcer {
     /// Tells of a tenant, unless this state or a newer one was told before.
     pub(crate) fn tenant(&self, state: &State) {
         if self.told().advance(state) {
-            let State {
-                slug,
-                generation,
-                live,
-            } = state.clone();
-            self.send(if live {
-                Change::Tenant { slug, generation }
-            } else {
-                Change::TenantGone { slug }
-            });
+            let State { slug, generation, live } = state.clone();
+            self.send(if live { Change::Tenant { slug, generation } } else { Change::TenantGone { slug } });
         }
     }
 
@@ -152,11 +141,7 @@ mod tests {
     use super::*;
 
     fn state(slug: &str, generation: u64, live: bool) -> State {
-        State {
-            slug: slug.parse().expect("a slug"),
-            generation: Generation(generation),
-            live,
-        }
+        State { slug: slug.parse().expect("a slug"), generation: Generation(generation), live }
     }
 
     fn told(receiver: &mut broadcast::Receiver<Change>) -> Vec<Change> {
@@ -177,13 +162,7 @@ mod tests {
             announcer.tenant(&state("acme", 4, true));
         }
         let slug: Slug = "acme".parse().expect("a slug");
-        assert_eq!(
-            told(&mut receiver),
-            [Change::Tenant {
-                slug,
-                generation: Generation(5)
-            }]
-        );
+        assert_eq!(told(&mut receiver), [Change::Tenant { slug, generation: Generation(5) }]);
     }
 
     #[test]
@@ -193,13 +172,7 @@ mod tests {
         let slug: Slug = "acme".parse().expect("a slug");
         announcer.tenant(&state("acme", 2, false));
         announcer.tenant(&state("acme", 3, true));
-        let expected = [
-            Change::TenantGone { slug: slug.clone() },
-            Change::Tenant {
-                slug,
-                generation: Generation(3),
-            },
-        ];
+        let expected = [Change::TenantGone { slug: slug.clone() }, Change::Tenant { slug, generation: Generation(3) }];
         assert_eq!(told(&mut receiver), expected);
     }
 

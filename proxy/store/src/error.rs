@@ -78,10 +78,7 @@ pub(crate) async fn doing<T>(
         Ok(Err(Fault::Store(error))) => Err(error),
         Ok(Err(Fault::Sql(error))) => Err(from_sql(what, error)),
         Err(late) => Err(StoreError::Unavailable {
-            tried: format!(
-                "could not {what}: the store did not answer within {} seconds",
-                OPERATION_MAX.as_secs()
-            ),
+            tried: format!("could not {what}: the store did not answer within {} seconds", OPERATION_MAX.as_secs()),
             source: late.into(),
         }),
     }
@@ -90,26 +87,16 @@ pub(crate) async fn doing<T>(
 /// The driver's error as ours.
 pub(crate) fn from_sql(what: &str, error: sqlx::Error) -> StoreError {
     use sqlx::Error as E;
-    if matches!(
-        error,
-        E::ColumnDecode { .. } | E::Decode(_) | E::ColumnNotFound(_) | E::TypeNotFound { .. }
-    ) {
-        return StoreError::Corrupt(format!(
-            "could not {what}: a stored value is not what it should be: {error}"
-        ));
+    if matches!(error, E::ColumnDecode { .. } | E::Decode(_) | E::ColumnNotFound(_) | E::TypeNotFound { .. }) {
+        return StoreError::Corrupt(format!("could not {what}: a stored value is not what it should be: {error}"));
     }
     let reason = match &error {
-        E::PoolTimedOut => {
-            "no connection to the store became free in time; it is away or overloaded".to_owned()
-        }
+        E::PoolTimedOut => "no connection to the store became free in time; it is away or overloaded".to_owned(),
         E::PoolClosed => "the store is closed".to_owned(),
         E::Io(io) => format!("the connection to the store broke ({io})"),
         other => other.to_string(),
     };
-    StoreError::Unavailable {
-        tried: format!("could not {what}: {reason}"),
-        source: error.into(),
-    }
+    StoreError::Unavailable { tried: format!("could not {what}: {reason}"), source: error.into() }
 }
 
 /// An error of the migrations as ours; `named` says which store.
@@ -126,21 +113,16 @@ pub(crate) fn from_migration(named: &str, error: sqlx::migrate::MigrateError) ->
         )),
         // PostgreSQL's "insufficient privilege"
         E::Execute(source) | E::ExecuteMigration(source, _)
-            if source
-                .as_database_error()
-                .is_some_and(|error| error.code().as_deref() == Some("42501")) =>
+            if source.as_database_error().is_some_and(|error| error.code().as_deref() == Some("42501")) =>
         {
             StoreError::Url(format!(
                 "the user in the URL of the store may not make tables in {named}: make that user the owner of the database, or \
                  name another one"
             ))
         }
-        E::Execute(source) | E::ExecuteMigration(source, _) => {
-            from_sql(&format!("make the tables in {named}"), source)
+        E::Execute(source) | E::ExecuteMigration(source, _) => from_sql(&format!("make the tables in {named}"), source),
+        other => {
+            StoreError::Unavailable { tried: format!("could not make the tables in {named}"), source: other.into() }
         }
-        other => StoreError::Unavailable {
-            tried: format!("could not make the tables in {named}"),
-            source: other.into(),
-        },
     }
 }

@@ -77,27 +77,15 @@ impl Held {
     ) -> Result<Self, StoreError> {
         let mut sealed: BTreeMap<Vec<u8>, BTreeMap<String, Vec<u8>>> = BTreeMap::new();
         for secret in secrets {
-            sealed
-                .entry(secret.server_id)
-                .or_default()
-                .insert(secret.name, secret.sealed);
+            sealed.entry(secret.server_id).or_default().insert(secret.name, secret.sealed);
         }
         let servers = servers.into_iter().map(|server| {
             let id = ServerId::from_bits(bits("server id", &server.id)?);
             let sealed = sealed.remove(&server.id).unwrap_or_default();
-            Ok((
-                slug("server name", &server.slug)?,
-                HeldServer {
-                    id,
-                    spec: server.spec,
-                    sealed,
-                },
-            ))
+            Ok((slug("server name", &server.slug)?, HeldServer { id, spec: server.spec, sealed }))
         });
         let servers = servers.collect::<Result<_, StoreError>>()?;
-        let toolsets = toolsets
-            .into_iter()
-            .map(|toolset| Ok((slug("toolset name", &toolset.slug)?, toolset.spec)));
+        let toolsets = toolsets.into_iter().map(|toolset| Ok((slug("toolset name", &toolset.slug)?, toolset.spec)));
         Ok(Self {
             id: TenantId::from_bits(bits("tenant id", &tenant.id)?),
             slug: slug("tenant name", &tenant.slug)?,
@@ -112,19 +100,8 @@ impl Held {
 
     /// The tenant with its secrets opened.
     pub(crate) fn open(self, vault: &Vault) -> Result<TenantRow, StoreError> {
-        let Self {
-            id,
-            slug: tenant,
-            title,
-            enabled,
-            generation,
-            limits,
-            servers,
-            toolsets,
-        } = self;
-        let servers = servers
-            .into_iter()
-            .map(|(name, server)| server.open(id, &tenant, name, vault));
+        let Self { id, slug: tenant, title, enabled, generation, limits, servers, toolsets } = self;
+        let servers = servers.into_iter().map(|(name, server)| server.open(id, &tenant, name, vault));
         let servers = servers.collect::<Result<_, _>>()?;
         let toolsets = toolsets.into_iter().map(|(name, spec)| {
             let spec = parsed(&format!("toolset `{name}` of tenant `{tenant}`"), &spec)?;
@@ -132,50 +109,20 @@ impl Held {
         });
         let toolsets = toolsets.collect::<Result<_, StoreError>>()?;
         let limits = parsed(&format!("limits of tenant `{tenant}`"), &limits)?;
-        Ok(TenantRow {
-            id,
-            slug: tenant,
-            title,
-            enabled,
-            generation,
-            limits,
-            servers,
-            toolsets,
-        })
+        Ok(TenantRow { id, slug: tenant, title, enabled, generation, limits, servers, toolsets })
     }
 }
 
 impl HeldServer {
-    fn open(
-        self,
-        tenant: TenantId,
-        tenant_slug: &Slug,
-        slug: Slug,
-        vault: &Vault,
-    ) -> Result<ServerRow, StoreError> {
-        let spec = parsed(
-            &format!("server `{slug}` of tenant `{tenant_slug}`"),
-            &self.spec,
-        )?;
+    fn open(self, tenant: TenantId, tenant_slug: &Slug, slug: Slug, vault: &Vault) -> Result<ServerRow, StoreError> {
+        let spec = parsed(&format!("server `{slug}` of tenant `{tenant_slug}`"), &self.spec)?;
         let secrets = self.sealed.iter().map(|(name, sealed)| {
-            let opened = vault.open(
-                Bound {
-                    tenant,
-                    server: self.id,
-                    name,
-                },
-                sealed,
-            );
+            let opened = vault.open(Bound { tenant, server: self.id, name }, sealed);
             let opened = opened.map_err(|closed| sealed_error(tenant_slug, &slug, name, closed))?;
             Ok((name.clone(), opened))
         });
         let secrets = Secrets(secrets.collect::<Result<_, StoreError>>()?);
-        Ok(ServerRow {
-            id: self.id,
-            slug,
-            spec,
-            secrets,
-        })
+        Ok(ServerRow { id: self.id, slug, spec, secrets })
     }
 }
 

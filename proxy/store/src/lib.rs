@@ -42,21 +42,13 @@ pub const AUDIT_RECENT_MAX: u32 = 10_000;
 /// [`StoreError::Url`] when the URL, or what it names, cannot be right: trying again does not help.
 /// [`StoreError::Unavailable`] when nobody answers: trying again may help. [`StoreError::Corrupt`] when the tables are not
 /// ours, or those of a newer Patchbay.
-pub async fn open(
-    url: &str,
-    vault: Vault,
-    options: OpenOptions,
-) -> Result<Arc<dyn Store>, StoreError> {
+pub async fn open(url: &str, vault: Vault, options: OpenOptions) -> Result<Arc<dyn Store>, StoreError> {
     match target::parse(url)? {
-        target::Target::SqliteFile(path) => Ok(Arc::new(
-            sqlite::SqliteStore::open(Some(&path), vault, &options).await?,
-        )),
-        target::Target::SqliteMemory => Ok(Arc::new(
-            sqlite::SqliteStore::open(None, vault, &options).await?,
-        )),
-        target::Target::Postgres(url) => Ok(Arc::new(
-            postgres::PostgresStore::open(&url, vault, &options).await?,
-        )),
+        target::Target::SqliteFile(path) => {
+            Ok(Arc::new(sqlite::SqliteStore::open(Some(&path), vault, &options).await?))
+        }
+        target::Target::SqliteMemory => Ok(Arc::new(sqlite::SqliteStore::open(None, vault, &options).await?)),
+        target::Target::Postgres(url) => Ok(Arc::new(postgres::PostgresStore::open(&url, vault, &options).await?)),
     }
 }
 
@@ -72,18 +64,13 @@ pub struct OpenOptions {
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self {
-            connections_max: 8,
-            acquire_timeout: Duration::from_secs(5),
-        }
+        Self { connections_max: 8, acquire_timeout: Duration::from_secs(5) }
     }
 }
 
 /// All that the store can do; used as `Arc<dyn Store>`.
 #[async_trait]
-pub trait Store:
-    Tenants + ApiKeys + Catalogs + Tombstones + AuditLog + Changes + Send + Sync + 'static
-{
+pub trait Store: Tenants + ApiKeys + Catalogs + Tombstones + AuditLog + Changes + Send + Sync + 'static {
     /// Whether the store answers now.
     async fn ping(&self) -> Result<(), StoreError>;
 
@@ -114,11 +101,7 @@ pub trait Tenants {
     /// [`StoreError::Conflict`] when the generation is another one, [`StoreError::NotFound`] when a secret is to be kept
     /// and there is none, [`StoreError::Sealed`] when one is to be kept that cannot be opened. (A secret that cannot be opened
     /// and that `doc` gives anew is replaced: that is the way out after a lost key.)
-    async fn tenant_apply(
-        &self,
-        doc: &TenantDoc,
-        expected: Option<Generation>,
-    ) -> Result<Applied, StoreError>;
+    async fn tenant_apply(&self, doc: &TenantDoc, expected: Option<Generation>) -> Result<Applied, StoreError>;
 
     /// Removes a tenant with all that belongs to it, apart from its audit. `false` when there is none of that name.
     async fn tenant_delete(&self, slug: &Slug) -> Result<bool, StoreError>;
@@ -137,12 +120,7 @@ pub trait ApiKeys {
     async fn key_list(&self, tenant: TenantId) -> Result<Vec<KeyRow>, StoreError>;
 
     /// Refuses a key from now on. `false` when the tenant has no such key, or it was revoked before.
-    async fn key_revoke(
-        &self,
-        tenant: TenantId,
-        key: KeyId,
-        at_ms: i64,
-    ) -> Result<bool, StoreError>;
+    async fn key_revoke(&self, tenant: TenantId, key: KeyId, at_ms: i64) -> Result<bool, StoreError>;
 
     /// Notes when keys were last used. The newest time wins; keys that are gone are passed over.
     async fn keys_touch(&self, used: &[(TenantId, KeyId, i64)]) -> Result<(), StoreError>;
@@ -155,12 +133,7 @@ pub trait Catalogs {
     ///
     /// # Errors
     /// [`StoreError::NotFound`] when the tenant has no such server.
-    async fn catalog_put(
-        &self,
-        tenant: TenantId,
-        server: ServerId,
-        catalog: &[u8],
-    ) -> Result<(), StoreError>;
+    async fn catalog_put(&self, tenant: TenantId, server: ServerId, catalog: &[u8]) -> Result<(), StoreError>;
 
     /// The catalogs of a tenant's servers, sorted by the servers' ids.
     async fn catalog_list(&self, tenant: TenantId) -> Result<Vec<(ServerId, Vec<u8>)>, StoreError>;
@@ -173,12 +146,7 @@ pub trait Tombstones {
     ///
     /// # Errors
     /// [`StoreError::NotFound`] when there is no such tenant.
-    async fn tombstone_put(
-        &self,
-        tenant: TenantId,
-        digest: [u8; 32],
-        expires_ms: i64,
-    ) -> Result<bool, StoreError>;
+    async fn tombstone_put(&self, tenant: TenantId, digest: [u8; 32], expires_ms: i64) -> Result<bool, StoreError>;
 
     /// All that have not expired at `now_ms`, of all tenants. Those that have are deleted.
     async fn tombstone_list(&self, now_ms: i64) -> Result<Vec<Tombstone>, StoreError>;
@@ -195,11 +163,7 @@ pub trait AuditLog {
     async fn audit_count(&self, tenant: Option<TenantId>) -> Result<u64, StoreError>;
 
     /// The newest rows of one tenant or of all, newest first, [`AUDIT_RECENT_MAX`] at the most.
-    async fn audit_recent(
-        &self,
-        tenant: Option<TenantId>,
-        limit: u32,
-    ) -> Result<Vec<AuditRow>, StoreError>;
+    async fn audit_recent(&self, tenant: Option<TenantId>, limit: u32) -> Result<Vec<AuditRow>, StoreError>;
 }
 
 /// News of changes, from whichever process they come.

@@ -41,29 +41,15 @@ pub(crate) struct TenantFields {
 
 impl Plan {
     /// What makes of `held` what `doc` says; `id` is the tenant's, fresh when nothing is held.
-    pub(crate) fn new(
-        id: TenantId,
-        held: Option<&Held>,
-        doc: &TenantDoc,
-        vault: &Vault,
-    ) -> Result<Self, StoreError> {
-        let mut plan = Self {
-            tenant: tenant_fields(held, doc)?,
-            ..Self::default()
-        };
-        let servers = Servers {
-            tenant: id,
-            tenant_slug: &doc.slug,
-            vault,
-        };
+    pub(crate) fn new(id: TenantId, held: Option<&Held>, doc: &TenantDoc, vault: &Vault) -> Result<Self, StoreError> {
+        let mut plan = Self { tenant: tenant_fields(held, doc)?, ..Self::default() };
+        let servers = Servers { tenant: id, tenant_slug: &doc.slug, vault };
         let none = BTreeMap::new();
         let held_servers = held.map_or(&none, |held| &held.servers);
         for (slug, wanted) in &doc.servers {
             servers.put(&mut plan, slug, wanted, held_servers.get(slug))?;
         }
-        let gone = held_servers
-            .iter()
-            .filter(|(slug, _)| !doc.servers.contains_key(*slug));
+        let gone = held_servers.iter().filter(|(slug, _)| !doc.servers.contains_key(*slug));
         plan.servers_gone = gone.map(|(_, server)| server.id).collect();
         plan.toolsets(held, doc)?;
         Ok(plan)
@@ -83,9 +69,7 @@ impl Plan {
         let none = BTreeMap::new();
         let held = held.map_or(&none, |held| &held.toolsets);
         let plain = ToolsetSpec::default();
-        let default: Slug = DEFAULT_TOOLSET
-            .parse()
-            .expect("`default` is a well-formed slug");
+        let default: Slug = DEFAULT_TOOLSET.parse().expect("`default` is a well-formed slug");
         let mut wanted: BTreeMap<&Slug, &ToolsetSpec> = doc.toolsets.iter().collect();
         wanted.entry(&default).or_insert(&plain);
         for (slug, spec) in &wanted {
@@ -94,11 +78,7 @@ impl Plan {
                 self.toolsets_put.push(((*slug).clone(), text));
             }
         }
-        self.toolsets_gone = held
-            .keys()
-            .filter(|slug| !wanted.contains_key(slug))
-            .cloned()
-            .collect();
+        self.toolsets_gone = held.keys().filter(|slug| !wanted.contains_key(slug)).cloned().collect();
         Ok(())
     }
 }
@@ -106,15 +86,9 @@ impl Plan {
 fn tenant_fields(held: Option<&Held>, doc: &TenantDoc) -> Result<Option<TenantFields>, StoreError> {
     let limits = json(&doc.limits)?;
     let same = held.is_some_and(|held| {
-        held.title == doc.title
-            && held.enabled == doc.enabled
-            && says(&held.limits, &limits, &doc.limits)
+        held.title == doc.title && held.enabled == doc.enabled && says(&held.limits, &limits, &doc.limits)
     });
-    Ok((!same).then(|| TenantFields {
-        title: doc.title.clone(),
-        enabled: doc.enabled,
-        limits,
-    }))
+    Ok((!same).then(|| TenantFields { title: doc.title.clone(), enabled: doc.enabled, limits }))
 }
 
 /// Whether the text that is held says the same as the wanted value, whose text is `text`. The texts alone would see a
@@ -142,8 +116,7 @@ impl Servers<'_> {
         let text = json(&wanted.spec)?;
         if !held.is_some_and(|held| says(&held.spec, &text, &wanted.spec)) {
             plan.servers_put.push((id, slug.clone(), text));
-            let known: Option<ServerSpec> =
-                held.and_then(|held| serde_json::from_str(&held.spec).ok());
+            let known: Option<ServerSpec> = held.and_then(|held| serde_json::from_str(&held.spec).ok());
             if known.is_none_or(|known| known.transport != wanted.spec.transport) {
                 plan.catalogs_gone.push(id);
             }
@@ -155,11 +128,8 @@ impl Servers<'_> {
                 plan.secrets_put.push((id, name.clone(), fresh));
             }
         }
-        let gone = sealed
-            .keys()
-            .filter(|name| !wanted.secrets.contains_key(*name));
-        plan.secrets_gone
-            .extend(gone.map(|name| (id, name.clone())));
+        let gone = sealed.keys().filter(|name| !wanted.secrets.contains_key(*name));
+        plan.secrets_gone.extend(gone.map(|name| (id, name.clone())));
         Ok(())
     }
 
@@ -172,16 +142,10 @@ impl Servers<'_> {
         value: Option<&SecretString>,
         sealed: Option<&Vec<u8>>,
     ) -> Result<Option<Vec<u8>>, StoreError> {
-        let bound = Bound {
-            tenant: self.tenant,
-            server,
-            name,
-        };
+        let bound = Bound { tenant: self.tenant, server, name };
         let opened = sealed.map(|sealed| self.vault.open(bound, sealed));
         match (value, opened) {
-            (Some(value), Some(Ok(same))) if same.expose_secret() == value.expose_secret() => {
-                Ok(None)
-            }
+            (Some(value), Some(Ok(same))) if same.expose_secret() == value.expose_secret() => Ok(None),
             (Some(value), _) => Ok(Some(self.vault.seal(bound, value.expose_secret()))),
             (None, Some(Ok(_))) => Ok(None),
             (None, Some(Err(closed))) => Err(sealed_error(self.tenant_slug, slug, name, closed)),

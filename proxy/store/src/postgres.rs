@@ -15,9 +15,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use patchbay_core::Slug;
-use sqlx::{
-    ConnectOptions, PgConnection, PgPool, Postgres, Transaction, postgres::PgConnectOptions,
-};
+use sqlx::{ConnectOptions, PgConnection, PgPool, Postgres, Transaction, postgres::PgConnectOptions};
 use tokio::sync::broadcast;
 use url::Url;
 
@@ -38,25 +36,14 @@ pub(crate) struct PostgresStore {
 }
 
 impl PostgresStore {
-    pub(crate) async fn open(
-        url: &Url,
-        vault: Vault,
-        options: &OpenOptions,
-    ) -> Result<Self, StoreError> {
-        let to_server =
-            PgConnectOptions::from_url(url).map_err(|error| connect::unreadable(&error))?;
+    pub(crate) async fn open(url: &Url, vault: Vault, options: &OpenOptions) -> Result<Self, StoreError> {
+        let to_server = PgConnectOptions::from_url(url).map_err(|error| connect::unreadable(&error))?;
         connect::migrate(&to_server).await?;
         let announcer = Arc::new(Announcer::new());
         let origin = u64::from_ne_bytes(patchbay_core::random_bytes());
         let watch = watch::Watch::begin(&to_server, Arc::clone(&announcer), origin).await?;
         let pool = connect::pool(&to_server, options);
-        Ok(Self {
-            pool,
-            vault,
-            announcer,
-            origin,
-            watcher: Background::new(tokio::spawn(watch.run())),
-        })
+        Ok(Self { pool, vault, announcer, origin, watcher: Background::new(tokio::spawn(watch.run())) })
     }
 
     async fn writing(&self) -> Result<Transaction<'static, Postgres>, Fault> {
@@ -65,10 +52,7 @@ impl PostgresStore {
 
     /// A transaction that sees one state of all tables.
     async fn reading(&self) -> Result<Transaction<'static, Postgres>, Fault> {
-        Ok(self
-            .pool
-            .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            .await?)
+        Ok(self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
     }
 
     /// Commits a change of a tenant, and tells of it here.
@@ -113,11 +97,7 @@ async fn lock(tx: &mut PgConnection, slug: &Slug) -> Result<State, Fault> {
             .bind(slug.as_str())
             .fetch_one(tx)
             .await?;
-    Ok(State {
-        slug: slug.clone(),
-        generation: generation(number)?,
-        live,
-    })
+    Ok(State { slug: slug.clone(), generation: generation(number)?, live })
 }
 
 /// Adds one to the generation of a locked name, and notifies the other handles when the transaction commits.
@@ -129,11 +109,7 @@ async fn bump(tx: &mut PgConnection, slug: &Slug, live: bool) -> Result<State, F
     .bind(live)
     .fetch_one(&mut *tx)
     .await?;
-    let state = State {
-        slug: slug.clone(),
-        generation: generation(number)?,
-        live,
-    };
+    let state = State { slug: slug.clone(), generation: generation(number)?, live };
     watch::notify_tenant(tx, &state).await?;
     Ok(state)
 }

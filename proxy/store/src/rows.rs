@@ -21,14 +21,11 @@ pub(crate) fn bits(column: &str, bytes: &[u8]) -> Result<u128, StoreError> {
 }
 
 pub(crate) fn json(value: &impl Serialize) -> Result<String, StoreError> {
-    serde_json::to_string(value)
-        .map_err(|error| StoreError::Corrupt(format!("a value has no JSON form: {error}")))
+    serde_json::to_string(value).map_err(|error| StoreError::Corrupt(format!("a value has no JSON form: {error}")))
 }
 
 fn fixed<const N: usize>(column: &str, bytes: &[u8]) -> Result<[u8; N], StoreError> {
-    bytes
-        .try_into()
-        .map_err(|_| corrupt(column, &format!("it has {} bytes, not {N}", bytes.len())))
+    bytes.try_into().map_err(|_| corrupt(column, &format!("it has {} bytes, not {N}", bytes.len())))
 }
 
 pub(crate) fn parsed<T: DeserializeOwned>(column: &str, text: &str) -> Result<T, StoreError> {
@@ -36,8 +33,7 @@ pub(crate) fn parsed<T: DeserializeOwned>(column: &str, text: &str) -> Result<T,
 }
 
 pub(crate) fn slug(column: &str, text: &str) -> Result<Slug, StoreError> {
-    text.parse()
-        .map_err(|error: patchbay_core::SlugError| corrupt(column, &error.to_string()))
+    text.parse().map_err(|error: patchbay_core::SlugError| corrupt(column, &error.to_string()))
 }
 
 fn corrupt(column: &str, why: &str) -> StoreError {
@@ -48,9 +44,7 @@ fn corrupt(column: &str, why: &str) -> StoreError {
 }
 
 pub(crate) fn generation(number: i64) -> Result<Generation, StoreError> {
-    u64::try_from(number)
-        .map(Generation)
-        .map_err(|_| corrupt("generation", "it is negative"))
+    u64::try_from(number).map(Generation).map_err(|_| corrupt("generation", "it is negative"))
 }
 
 /// A count as the databases give it.
@@ -59,9 +53,7 @@ pub(crate) fn count(number: i64) -> Result<u64, StoreError> {
 }
 
 pub(crate) fn no_such_tenant(tenant: TenantId) -> StoreError {
-    StoreError::NotFound(format!(
-        "there is no tenant with the id {tenant}: it was deleted, or never there"
-    ))
+    StoreError::NotFound(format!("there is no tenant with the id {tenant}: it was deleted, or never there"))
 }
 
 pub(crate) fn no_such_server(server: ServerId) -> StoreError {
@@ -82,11 +74,7 @@ impl TryFrom<GenerationRecord> for State {
 
     fn try_from(record: GenerationRecord) -> Result<Self, StoreError> {
         let slug = slug("tenant name", &record.slug)?;
-        Ok(Self {
-            slug,
-            generation: generation(record.generation)?,
-            live: record.live,
-        })
+        Ok(Self { slug, generation: generation(record.generation)?, live: record.live })
     }
 }
 
@@ -131,11 +119,7 @@ impl TryFrom<KeyRecord> for KeyRow {
     type Error = StoreError;
 
     fn try_from(record: KeyRecord) -> Result<Self, StoreError> {
-        let toolsets = record
-            .toolsets
-            .as_deref()
-            .map(|text| parsed("list of a key's toolsets", text))
-            .transpose()?;
+        let toolsets = record.toolsets.as_deref().map(|text| parsed("list of a key's toolsets", text)).transpose()?;
         Ok(Self {
             id: KeyId::from_bits(bits("key id", &record.id)?),
             tenant: TenantId::from_bits(bits("tenant id", &record.tenant_id)?),
@@ -171,10 +155,7 @@ impl TryFrom<CatalogRecord> for (ServerId, Vec<u8>) {
     type Error = StoreError;
 
     fn try_from(record: CatalogRecord) -> Result<Self, StoreError> {
-        Ok((
-            ServerId::from_bits(bits("server id", &record.server_id)?),
-            record.bytes,
-        ))
+        Ok((ServerId::from_bits(bits("server id", &record.server_id)?), record.bytes))
     }
 }
 
@@ -210,11 +191,7 @@ impl TryFrom<AuditRecord> for AuditRow {
     type Error = StoreError;
 
     fn try_from(record: AuditRecord) -> Result<Self, StoreError> {
-        let tenant = record
-            .tenant_id
-            .as_deref()
-            .map(|id| bits("tenant id", id))
-            .transpose()?;
+        let tenant = record.tenant_id.as_deref().map(|id| bits("tenant id", id)).transpose()?;
         Ok(Self {
             event_id: bits("event id", &record.event_id)?,
             tenant: tenant.map(TenantId::from_bits),
@@ -226,8 +203,6 @@ impl TryFrom<AuditRecord> for AuditRow {
 }
 
 /// All records as values, or the first that makes no sense.
-pub(crate) fn all<R, T: TryFrom<R, Error = StoreError>>(
-    records: Vec<R>,
-) -> Result<Vec<T>, StoreError> {
+pub(crate) fn all<R, T: TryFrom<R, Error = StoreError>>(records: Vec<R>) -> Result<Vec<T>, StoreError> {
     records.into_iter().map(T::try_from).collect()
 }

@@ -40,15 +40,11 @@ pub(crate) enum Target {
 }
 
 pub(crate) fn parse(url: &str) -> Result<Target, StoreError> {
-    let scheme = url
-        .split_once(':')
-        .map(|(scheme, _)| scheme.to_ascii_lowercase());
+    let scheme = url.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
     match scheme.as_deref() {
         Some("sqlite") => sqlite(&url["sqlite:".len()..]),
         Some("postgres" | "postgresql") => postgres(url),
-        Some(other) if url.contains("://") => Err(refused(&format!(
-            "has the scheme `{other}`, which is no store"
-        ))),
+        Some(other) if url.contains("://") => Err(refused(&format!("has the scheme `{other}`, which is no store"))),
         _ => Err(refused("has no scheme")),
     }
 }
@@ -62,9 +58,7 @@ fn sqlite(rest: &str) -> Result<Target, StoreError> {
     match path {
         ":memory:" => Ok(Target::SqliteMemory),
         "" | "/" => Err(refused("names no file")),
-        path if path.contains('?') => Err(refused(
-            "has options after a `?`; SQLite takes none here, only a path",
-        )),
+        path if path.contains('?') => Err(refused("has options after a `?`; SQLite takes none here, only a path")),
         path if path.contains('\0') => Err(refused("has a path with a NUL character")),
         // SQLite would read a name that begins like this as a URI of its own.
         path if path.starts_with("file:") => Ok(Target::SqliteFile(Path::new(".").join(path))),
@@ -79,9 +73,7 @@ fn postgres(text: &str) -> Result<Target, StoreError> {
         ))
     })?;
     if url.fragment().is_some() {
-        return Err(refused(
-            "has a `#`; in a user name or password, write it as %23",
-        ));
+        return Err(refused("has a `#`; in a user name or password, write it as %23"));
     }
     // A `/` or `?` in a password ends the host too early, and what is left of the password stands where it might be shown.
     if url.path().contains('@') || url.query().is_some_and(|query| query.contains('@')) {
@@ -90,14 +82,9 @@ fn postgres(text: &str) -> Result<Target, StoreError> {
         ));
     }
     for (key, _) in url.query_pairs() {
-        if !(POSTGRES_PARAMETERS.contains(&&*key)
-            || key == "options"
-            || key.starts_with("options["))
-        {
+        if !(POSTGRES_PARAMETERS.contains(&&*key) || key == "options" || key.starts_with("options[")) {
             let key: String = key.chars().take(40).collect();
-            return Err(refused(&format!(
-                "has the parameter `{key}`, which is not known (`sslmode` is one that is)"
-            )));
+            return Err(refused(&format!("has the parameter `{key}`, which is not known (`sslmode` is one that is)")));
         }
     }
     Ok(Target::Postgres(url))
@@ -122,53 +109,30 @@ mod tests {
             ("postgres://u:hunter2@db:port/patchbay", "invalid port"),
             ("postgres://u:1/hunter2@db/patchbay", "%2F"),
             ("postgres://u:1?hunter2@db/patchbay", "%3F"),
-            (
-                "postgres://u@db/patchbay?pasword=hunter2",
-                "parameter `pasword`",
-            ),
+            ("postgres://u@db/patchbay?pasword=hunter2", "parameter `pasword`"),
         ] {
-            let Err(StoreError::Url(text)) = parse(bad) else {
-                panic!("{bad} was taken")
-            };
-            assert!(
-                text.contains(said) && text.contains("expected `sqlite://PATH`"),
-                "{bad}: {text}"
-            );
-            assert!(
-                !text.contains("hunter2") && !text.contains("ter2@"),
-                "{text}"
-            );
+            let Err(StoreError::Url(text)) = parse(bad) else { panic!("{bad} was taken") };
+            assert!(text.contains(said) && text.contains("expected `sqlite://PATH`"), "{bad}: {text}");
+            assert!(!text.contains("hunter2") && !text.contains("ter2@"), "{text}");
         }
     }
 
     #[test]
     fn sqlite_paths_are_taken_as_they_stand() {
         for (url, path) in [
-            (
-                "sqlite://patchbay-data/a b%20.db",
-                "patchbay-data/a b%20.db",
-            ),
+            ("sqlite://patchbay-data/a b%20.db", "patchbay-data/a b%20.db"),
             ("sqlite:///var/lib/x.db", "/var/lib/x.db"),
             ("sqlite:x.db", "x.db"),
             ("sqlite://file:x", "./file:x"),
         ] {
-            assert!(
-                matches!(parse(url), Ok(Target::SqliteFile(found)) if found == Path::new(path)),
-                "{url}"
-            );
+            assert!(matches!(parse(url), Ok(Target::SqliteFile(found)) if found == Path::new(path)), "{url}");
         }
         assert!(matches!(parse("sqlite::memory:"), Ok(Target::SqliteMemory)));
-        assert!(matches!(
-            parse("sqlite://:memory:"),
-            Ok(Target::SqliteMemory)
-        ));
+        assert!(matches!(parse("sqlite://:memory:"), Ok(Target::SqliteMemory)));
     }
 
     #[test]
     fn postgres_urls_keep_their_parameters() {
-        assert!(matches!(
-            parse("postgresql://u:p%40@h:5433/d?sslmode=require"),
-            Ok(Target::Postgres(_))
-        ));
+        assert!(matches!(parse("postgresql://u:p%40@h:5433/d?sslmode=require"), Ok(Target::Postgres(_))));
     }
 }

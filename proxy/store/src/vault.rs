@@ -34,9 +34,7 @@ pub(crate) struct Bound<'a> {
 pub(crate) enum Closed {
     #[error("it was sealed with key {0}, and no key of that number was given")]
     NoSuchKey(u8),
-    #[error(
-        "key {0} was given, but it is not the one that sealed it, or the stored bytes were changed"
-    )]
+    #[error("key {0} was given, but it is not the one that sealed it, or the stored bytes were changed")]
     WrongKey(u8),
     #[error("the stored bytes are no sealed secret")]
     Malformed,
@@ -45,31 +43,20 @@ pub(crate) enum Closed {
 impl Vault {
     /// A vault that seals and opens with `key`, which is known by the number `id`.
     pub fn new(id: u8, key: [u8; 32]) -> Self {
-        Self {
-            current: id,
-            keys: BTreeMap::from([(id, XChaCha20Poly1305::new(&key.into()))]),
-        }
+        Self { current: id, keys: BTreeMap::from([(id, XChaCha20Poly1305::new(&key.into()))]) }
     }
 
     /// Adds a key that only opens: what was sealed before the current key came. The current key cannot be replaced by this.
     #[must_use]
     pub fn with_former(mut self, id: u8, key: [u8; 32]) -> Self {
-        self.keys
-            .entry(id)
-            .or_insert_with(|| XChaCha20Poly1305::new(&key.into()));
+        self.keys.entry(id).or_insert_with(|| XChaCha20Poly1305::new(&key.into()));
         self
     }
 
     pub(crate) fn seal(&self, bound: Bound<'_>, secret: &str) -> Vec<u8> {
         let nonce: [u8; NONCE_BYTES] = patchbay_core::random_bytes();
-        let cipher = self
-            .keys
-            .get(&self.current)
-            .expect("the current key is put in by `new` and never taken out");
-        let payload = Payload {
-            msg: secret.as_bytes(),
-            aad: &bound.bytes(),
-        };
+        let cipher = self.keys.get(&self.current).expect("the current key is put in by `new` and never taken out");
+        let payload = Payload { msg: secret.as_bytes(), aad: &bound.bytes() };
         let sealed = cipher
             .encrypt(&XNonce::from(nonce), payload)
             .expect("the cipher takes up to 256 GiB, more than a secret can have");
@@ -78,41 +65,24 @@ impl Vault {
 
     pub(crate) fn open(&self, bound: Bound<'_>, sealed: &[u8]) -> Result<SecretString, Closed> {
         let (&id, rest) = sealed.split_first().ok_or(Closed::Malformed)?;
-        let (nonce, sealed) = rest
-            .split_first_chunk::<NONCE_BYTES>()
-            .ok_or(Closed::Malformed)?;
+        let (nonce, sealed) = rest.split_first_chunk::<NONCE_BYTES>().ok_or(Closed::Malformed)?;
         let cipher = self.keys.get(&id).ok_or(Closed::NoSuchKey(id))?;
-        let payload = Payload {
-            msg: sealed,
-            aad: &bound.bytes(),
-        };
-        let opened = cipher
-            .decrypt(&XNonce::from(*nonce), payload)
-            .map_err(|_| Closed::WrongKey(id))?;
-        String::from_utf8(opened)
-            .map(SecretString::from)
-            .map_err(|_| Closed::Malformed)
+        let payload = Payload { msg: sealed, aad: &bound.bytes() };
+        let opened = cipher.decrypt(&XNonce::from(*nonce), payload).map_err(|_| Closed::WrongKey(id))?;
+        String::from_utf8(opened).map(SecretString::from).map_err(|_| Closed::Malformed)
     }
 }
 
 impl fmt::Debug for Vault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Vault")
-            .field("current", &self.current)
-            .field("keys", &self.keys.keys())
-            .finish()
+        f.debug_struct("Vault").field("current", &self.current).field("keys", &self.keys.keys()).finish()
     }
 }
 
 impl Bound<'_> {
     /// Both ids have a fixed length, so no two triples give the same bytes.
     fn bytes(&self) -> Vec<u8> {
-        [
-            &self.tenant.bits().to_be_bytes()[..],
-            &self.server.bits().to_be_bytes(),
-            self.name.as_bytes(),
-        ]
-        .concat()
+        [&self.tenant.bits().to_be_bytes()[..], &self.server.bits().to_be_bytes(), self.name.as_bytes()].concat()
     }
 }
 
@@ -123,30 +93,19 @@ mod tests {
     use super::*;
 
     fn bound(tenant: u128, server: u128, name: &str) -> Bound<'_> {
-        Bound {
-            tenant: TenantId::from_bits(tenant),
-            server: ServerId::from_bits(server),
-            name,
-        }
+        Bound { tenant: TenantId::from_bits(tenant), server: ServerId::from_bits(server), name }
     }
 
     #[test]
     fn secret_opens_only_where_it_was_sealed() {
         let vault = Vault::new(1, [7; 32]);
         let sealed = vault.seal(bound(1, 2, "header:Authorization"), "Bearer abc");
-        for elsewhere in [
-            bound(9, 2, "header:Authorization"),
-            bound(1, 9, "header:Authorization"),
-            bound(1, 2, "env:X"),
-        ] {
-            assert_eq!(
-                vault.open(elsewhere, &sealed).err(),
-                Some(Closed::WrongKey(1))
-            );
+        for elsewhere in
+            [bound(9, 2, "header:Authorization"), bound(1, 9, "header:Authorization"), bound(1, 2, "env:X")]
+        {
+            assert_eq!(vault.open(elsewhere, &sealed).err(), Some(Closed::WrongKey(1)));
         }
-        let opened = vault
-            .open(bound(1, 2, "header:Authorization"), &sealed)
-            .expect("sealed here");
+        let opened = vault.open(bound(1, 2, "header:Authorization"), &sealed).expect("sealed here");
         assert_eq!(opened.expose_secret(), "Bearer abc");
     }
 
@@ -157,20 +116,10 @@ mod tests {
         for at in 1..sealed.len() {
             let mut changed = sealed.clone();
             changed[at] ^= 1;
-            assert_eq!(
-                vault.open(bound(1, 2, "n"), &changed).err(),
-                Some(Closed::WrongKey(1)),
-                "byte {at}"
-            );
-            assert!(
-                vault.open(bound(1, 2, "n"), &sealed[..at]).is_err(),
-                "cut at {at}"
-            );
+            assert_eq!(vault.open(bound(1, 2, "n"), &changed).err(), Some(Closed::WrongKey(1)), "byte {at}");
+            assert!(vault.open(bound(1, 2, "n"), &sealed[..at]).is_err(), "cut at {at}");
         }
-        assert_eq!(
-            vault.open(bound(1, 2, "n"), &[]).err(),
-            Some(Closed::Malformed)
-        );
+        assert_eq!(vault.open(bound(1, 2, "n"), &[]).err(), Some(Closed::Malformed));
     }
 
     #[test]
@@ -178,10 +127,7 @@ mod tests {
         let old = Vault::new(1, [7; 32]);
         let sealed = old.seal(bound(1, 2, "n"), "s");
         let new = Vault::new(2, [8; 32]);
-        assert_eq!(
-            new.open(bound(1, 2, "n"), &sealed).err(),
-            Some(Closed::NoSuchKey(1))
-        );
+        assert_eq!(new.open(bound(1, 2, "n"), &sealed).err(), Some(Closed::NoSuchKey(1)));
         let both = new.with_former(1, [7; 32]).with_former(2, [9; 32]);
         assert!(both.open(bound(1, 2, "n"), &sealed).is_ok());
         assert_eq!(both.seal(bound(1, 2, "n"), "s")[0], 2);
@@ -190,10 +136,7 @@ mod tests {
     #[test]
     fn no_two_seals_look_alike_and_debug_shows_no_key() {
         let vault = Vault::new(1, [7; 32]);
-        assert_ne!(
-            vault.seal(bound(1, 2, "n"), "s"),
-            vault.seal(bound(1, 2, "n"), "s")
-        );
+        assert_ne!(vault.seal(bound(1, 2, "n"), "s"), vault.seal(bound(1, 2, "n"), "s"));
         assert_eq!(format!("{vault:?}"), "Vault { current: 1, keys: [1] }");
     }
 }

@@ -25,9 +25,7 @@ impl ApiKeys for PostgresStore {
     async fn key_create(&self, key: &KeyRow) -> Result<(), StoreError> {
         doing("make an API key", async {
             let mut tx = self.writing().await?;
-            let slug = locked(&mut tx, key.tenant)
-                .await?
-                .ok_or_else(|| no_such_tenant(key.tenant))?;
+            let slug = locked(&mut tx, key.tenant).await?.ok_or_else(|| no_such_tenant(key.tenant))?;
             insert(&mut tx, key).await?;
             let state = bump(&mut tx, &slug, true).await?;
             self.commit(tx, &state).await?;
@@ -50,12 +48,7 @@ impl ApiKeys for PostgresStore {
         .await
     }
 
-    async fn key_revoke(
-        &self,
-        tenant: TenantId,
-        key: KeyId,
-        at_ms: i64,
-    ) -> Result<bool, StoreError> {
+    async fn key_revoke(&self, tenant: TenantId, key: KeyId, at_ms: i64) -> Result<bool, StoreError> {
         doing("revoke an API key", async {
             let mut tx = self.writing().await?;
             let Some(slug) = locked(&mut tx, tenant).await? else { return Ok(false) };
@@ -85,17 +78,9 @@ impl ApiKeys for PostgresStore {
             let newest: Vec<_> = newest_uses(used).into_iter().collect();
             for uses in newest.chunks(USES_MAX) {
                 let keys: Vec<_> = uses.iter().map(|((key, _), _)| blob(key.bits())).collect();
-                let tenants: Vec<_> = uses
-                    .iter()
-                    .map(|((_, tenant), _)| blob(tenant.bits()))
-                    .collect();
+                let tenants: Vec<_> = uses.iter().map(|((_, tenant), _)| blob(tenant.bits())).collect();
                 let times: Vec<_> = uses.iter().map(|(_, at_ms)| *at_ms).collect();
-                sqlx::query(TOUCH)
-                    .bind(keys)
-                    .bind(tenants)
-                    .bind(times)
-                    .execute(&self.pool)
-                    .await?;
+                sqlx::query(TOUCH).bind(keys).bind(tenants).bind(times).execute(&self.pool).await?;
             }
             Ok(())
         })

@@ -30,19 +30,11 @@ impl AuditLog for PostgresStore {
             let mut fresh = 0;
             for rows in rows.chunks(ROWS_MAX) {
                 let ids: Vec<_> = rows.iter().map(|row| blob(row.event_id)).collect();
-                let tenants: Vec<_> = rows
-                    .iter()
-                    .map(|row| row.tenant.map(|tenant| blob(tenant.bits())))
-                    .collect();
+                let tenants: Vec<_> = rows.iter().map(|row| row.tenant.map(|tenant| blob(tenant.bits()))).collect();
                 let times: Vec<_> = rows.iter().map(|row| row.at_ms).collect();
                 let kinds: Vec<_> = rows.iter().map(|row| row.kind.clone()).collect();
                 let jsons: Vec<_> = rows.iter().map(|row| row.json.clone()).collect();
-                let query = sqlx::query(APPEND)
-                    .bind(ids)
-                    .bind(tenants)
-                    .bind(times)
-                    .bind(kinds)
-                    .bind(jsons);
+                let query = sqlx::query(APPEND).bind(ids).bind(tenants).bind(times).bind(kinds).bind(jsons);
                 fresh += query.execute(&mut *tx).await?.rows_affected();
             }
             tx.commit().await?;
@@ -55,8 +47,7 @@ impl AuditLog for PostgresStore {
         doing("count the audit", async {
             let query = match tenant {
                 Some(tenant) => {
-                    sqlx::query_scalar("SELECT count(*) FROM audit WHERE tenant_id = $1")
-                        .bind(blob(tenant.bits()))
+                    sqlx::query_scalar("SELECT count(*) FROM audit WHERE tenant_id = $1").bind(blob(tenant.bits()))
                 }
                 None => sqlx::query_scalar("SELECT count(*) FROM audit"),
             };
@@ -65,22 +56,18 @@ impl AuditLog for PostgresStore {
         .await
     }
 
-    async fn audit_recent(
-        &self,
-        tenant: Option<TenantId>,
-        limit: u32,
-    ) -> Result<Vec<AuditRow>, StoreError> {
+    async fn audit_recent(&self, tenant: Option<TenantId>, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
         doing("read the audit", async {
             let query = match tenant {
                 Some(tenant) => sqlx::query_as(
                     "SELECT event_id, tenant_id, at_ms, kind, json FROM audit WHERE tenant_id = $2 \
-                     ORDER BY at_ms DESC, event_id DESC LIMIT $1",
+                     ORDER BY event_id DESC LIMIT $1",
                 )
                 .bind(i64::from(limit.min(AUDIT_RECENT_MAX)))
                 .bind(blob(tenant.bits())),
                 None => sqlx::query_as(
                     "SELECT event_id, tenant_id, at_ms, kind, json FROM audit \
-                     ORDER BY at_ms DESC, event_id DESC LIMIT $1",
+                     ORDER BY event_id DESC LIMIT $1",
                 )
                 .bind(i64::from(limit.min(AUDIT_RECENT_MAX))),
             };

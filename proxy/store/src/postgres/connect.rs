@@ -41,22 +41,15 @@ pub(super) fn pool(to_server: &PgConnectOptions, options: &OpenOptions) -> PgPoo
 /// The options with a name by which an operator recognises the connection in `pg_stat_activity`, unless the URL gave one.
 pub(super) fn named(to_server: &PgConnectOptions, name: &str) -> PgConnectOptions {
     let to_server = to_server.clone();
-    if to_server.get_application_name().is_some() {
-        to_server
-    } else {
-        to_server.application_name(name)
-    }
+    if to_server.get_application_name().is_some() { to_server } else { to_server.application_name(name) }
 }
 
 /// Brings the tables up to date. sqlx holds an advisory lock meanwhile: a second process waits, and finds the work done.
 pub(super) async fn migrate(to_server: &PgConnectOptions) -> Result<(), StoreError> {
-    let mut connection =
-        in_time(to_server, named(to_server, "patchbay migrations").connect()).await?;
+    let mut connection = in_time(to_server, named(to_server, "patchbay migrations").connect()).await?;
     let store = format!("the Postgres database {}", database(to_server));
     // Otherwise each start says on the screen that the table of the migrations is there already.
-    let quiet = sqlx::raw_sql("SET client_min_messages = warning")
-        .execute(&mut connection)
-        .await;
+    let quiet = sqlx::raw_sql("SET client_min_messages = warning").execute(&mut connection).await;
     quiet.map_err(|error| explain(to_server, error))?;
     // The connection is not pooled: when it is dropped, on whichever way, the lock goes with it. (Not `run`: with its `Acquire`
     // bound, rustc cannot prove to callers that `open` is `Send`.)
@@ -142,29 +135,17 @@ fn explain(to_server: &PgConnectOptions, error: sqlx::Error) -> StoreError {
         ),
         other => format!("the Postgres server at {address} does not take the connection ({other})"),
     };
-    StoreError::Unavailable {
-        tried,
-        source: error.into(),
-    }
+    StoreError::Unavailable { tried, source: error.into() }
 }
 
 fn address(to_server: &PgConnectOptions) -> String {
     match to_server.get_socket() {
         Some(socket) => format!("the Postgres socket in {}", socket.display()),
-        None => format!(
-            "the Postgres server {}:{}",
-            to_server.get_host(),
-            to_server.get_port()
-        ),
+        None => format!("the Postgres server {}:{}", to_server.get_host(), to_server.get_port()),
     }
 }
 
 /// A URL without a database means the one named like the user.
 fn database(to_server: &PgConnectOptions) -> String {
-    format!(
-        "`{}`",
-        to_server
-            .get_database()
-            .unwrap_or_else(|| to_server.get_username())
-    )
+    format!("`{}`", to_server.get_database().unwrap_or_else(|| to_server.get_username()))
 }

@@ -40,11 +40,7 @@ impl Tenants for PostgresStore {
         .await
     }
 
-    async fn tenant_apply(
-        &self,
-        doc: &TenantDoc,
-        expected: Option<Generation>,
-    ) -> Result<Applied, StoreError> {
+    async fn tenant_apply(&self, doc: &TenantDoc, expected: Option<Generation>) -> Result<Applied, StoreError> {
         doing("apply a tenant", async {
             let mut tx = self.writing().await?;
             lock(&mut tx, &doc.slug).await?;
@@ -56,20 +52,12 @@ impl Tenants for PostgresStore {
             let id = held.as_ref().map_or_else(TenantId::random, |held| held.id);
             let plan = Plan::new(id, held.as_ref(), doc, &self.vault)?;
             if plan.is_empty() {
-                return Ok(Applied {
-                    id,
-                    generation: found,
-                    changed: false,
-                });
+                return Ok(Applied { id, generation: found, changed: false });
             }
             let state = bump(&mut tx, &doc.slug, true).await?;
             write(&mut tx, id, &doc.slug, plan).await?;
             self.commit(tx, &state).await?;
-            Ok(Applied {
-                id,
-                generation: state.generation,
-                changed: true,
-            })
+            Ok(Applied { id, generation: state.generation, changed: true })
         })
         .await
     }
@@ -79,10 +67,7 @@ impl Tenants for PostgresStore {
             let mut tx = self.writing().await?;
             lock(&mut tx, slug).await?;
             lock_keys(&mut tx, slug).await?;
-            let gone = sqlx::query("DELETE FROM tenants WHERE slug = $1")
-                .bind(slug.as_str())
-                .execute(&mut *tx)
-                .await?;
+            let gone = sqlx::query("DELETE FROM tenants WHERE slug = $1").bind(slug.as_str()).execute(&mut *tx).await?;
             if gone.rows_affected() == 0 {
                 return Ok(false);
             }
@@ -116,25 +101,21 @@ async fn held(tx: &mut PgConnection, slug: &Slug) -> Result<Option<Held>, Fault>
     let Some(tenant) = tenant else {
         return Ok(None);
     };
-    let servers =
-        sqlx::query_as("SELECT id, slug, spec::text AS spec FROM servers WHERE tenant_id = $1")
-            .bind(tenant.id())
-            .fetch_all(&mut *tx)
-            .await?;
+    let servers = sqlx::query_as("SELECT id, slug, spec::text AS spec FROM servers WHERE tenant_id = $1")
+        .bind(tenant.id())
+        .fetch_all(&mut *tx)
+        .await?;
     let secrets = sqlx::query_as(
         "SELECT server_id, name, sealed FROM secrets JOIN servers ON servers.id = secrets.server_id WHERE tenant_id = $1",
     )
     .bind(tenant.id())
     .fetch_all(&mut *tx)
     .await?;
-    let toolsets =
-        sqlx::query_as("SELECT slug, spec::text AS spec FROM toolsets WHERE tenant_id = $1")
-            .bind(tenant.id())
-            .fetch_all(&mut *tx)
-            .await?;
-    Ok(Some(Held::from_records(
-        tenant, servers, secrets, toolsets,
-    )?))
+    let toolsets = sqlx::query_as("SELECT slug, spec::text AS spec FROM toolsets WHERE tenant_id = $1")
+        .bind(tenant.id())
+        .fetch_all(&mut *tx)
+        .await?;
+    Ok(Some(Held::from_records(tenant, servers, secrets, toolsets)?))
 }
 
 async fn write(tx: &mut PgConnection, id: TenantId, slug: &Slug, plan: Plan) -> Result<(), Fault> {
@@ -153,10 +134,7 @@ async fn write(tx: &mut PgConnection, id: TenantId, slug: &Slug, plan: Plan) -> 
         .await?;
     }
     for server in plan.servers_gone {
-        sqlx::query("DELETE FROM servers WHERE id = $1")
-            .bind(blob(server.bits()))
-            .execute(&mut *tx)
-            .await?;
+        sqlx::query("DELETE FROM servers WHERE id = $1").bind(blob(server.bits())).execute(&mut *tx).await?;
     }
     for (server, slug, spec) in plan.servers_put {
         sqlx::query(
@@ -171,10 +149,7 @@ async fn write(tx: &mut PgConnection, id: TenantId, slug: &Slug, plan: Plan) -> 
         .await?;
     }
     for server in plan.catalogs_gone {
-        sqlx::query("DELETE FROM catalogs WHERE server_id = $1")
-            .bind(blob(server.bits()))
-            .execute(&mut *tx)
-            .await?;
+        sqlx::query("DELETE FROM catalogs WHERE server_id = $1").bind(blob(server.bits())).execute(&mut *tx).await?;
     }
     for (server, name) in plan.secrets_gone {
         sqlx::query("DELETE FROM secrets WHERE server_id = $1 AND name = $2")

@@ -12,12 +12,7 @@ use crate::{
 
 #[async_trait]
 impl Tombstones for PostgresStore {
-    async fn tombstone_put(
-        &self,
-        tenant: TenantId,
-        digest: [u8; 32],
-        expires_ms: i64,
-    ) -> Result<bool, StoreError> {
+    async fn tombstone_put(&self, tenant: TenantId, digest: [u8; 32], expires_ms: i64) -> Result<bool, StoreError> {
         doing("write a tombstone", async {
             let mut tx = self.writing().await?;
             let done = sqlx::query(
@@ -48,16 +43,11 @@ impl Tombstones for PostgresStore {
     async fn tombstone_list(&self, now_ms: i64) -> Result<Vec<Tombstone>, StoreError> {
         doing("read the tombstones", async {
             let mut records: Vec<TombstoneRecord> =
-                sqlx::query_as("SELECT tenant_id, digest, expires_ms FROM tombstones")
-                    .fetch_all(&self.pool)
-                    .await?;
+                sqlx::query_as("SELECT tenant_id, digest, expires_ms FROM tombstones").fetch_all(&self.pool).await?;
             let before = records.len();
             records.retain(|record| record.expires_ms > now_ms);
             if records.len() < before {
-                sqlx::query("DELETE FROM tombstones WHERE expires_ms <= $1")
-                    .bind(now_ms)
-                    .execute(&self.pool)
-                    .await?;
+                sqlx::query("DELETE FROM tombstones WHERE expires_ms <= $1").bind(now_ms).execute(&self.pool).await?;
             }
             Ok(all(records)?)
         })

@@ -43,21 +43,13 @@ impl Watch {
     ) -> Result<Self, StoreError> {
         let to_server = named(to_server, "patchbay watch");
         let listener = in_time(&to_server, listen(&to_server, &announcer)).await?;
-        Ok(Self {
-            to_server,
-            announcer,
-            origin,
-            listener,
-        })
+        Ok(Self { to_server, announcer, origin, listener })
     }
 
     pub(super) async fn run(mut self) {
         loop {
             let error = self.follow().await;
-            warn!(
-                ?error,
-                "the connection that listens for changes of the store broke; connecting again"
-            );
+            warn!(?error, "the connection that listens for changes of the store broke; connecting again");
             self.listener = self.again().await;
             info!("listening for changes of the store again");
             self.announcer.resync();
@@ -97,10 +89,7 @@ impl Watch {
             Some(News::Tenant(state)) => self.announcer.tenant(&state),
             Some(News::Tombstones { origin }) if origin == self.origin => {}
             Some(News::Tombstones { .. }) => self.announcer.tombstones(),
-            None => warn!(
-                payload,
-                "a notification on the channel `{CHANNEL}` is not one of ours"
-            ),
+            None => warn!(payload, "a notification on the channel `{CHANNEL}` is not one of ours"),
         }
     }
 
@@ -118,16 +107,9 @@ impl Watch {
 }
 
 /// One connection that listens; what the tables say after it began to is known without being told.
-async fn listen(
-    to_server: &PgConnectOptions,
-    announcer: &Announcer,
-) -> Result<PgListener, sqlx::Error> {
-    let only = PgPoolOptions::new()
-        .max_connections(1)
-        .max_lifetime(None)
-        .idle_timeout(None);
-    let mut listener =
-        PgListener::connect_with(&only.connect_with(to_server.clone()).await?).await?;
+async fn listen(to_server: &PgConnectOptions, announcer: &Announcer) -> Result<PgListener, sqlx::Error> {
+    let only = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
+    let mut listener = PgListener::connect_with(&only.connect_with(to_server.clone()).await?).await?;
     // The loss is for `run` to notice and to tell.
     listener.eager_reconnect(false);
     listener.listen(CHANNEL).await?;
@@ -142,12 +124,9 @@ async fn listen(
 /// The generations, and a mark that moves with every new tombstone (also one that commits after a later one).
 async fn read(listener: &mut PgListener) -> Result<(Vec<State>, (i64, i64)), Fault> {
     let states: Vec<GenerationRecord> =
-        sqlx::query_as("SELECT slug, generation, live FROM generations")
-            .fetch_all(&mut *listener)
-            .await?;
-    let mark: (i64, i64) = sqlx::query_as("SELECT count(*), coalesce(max(seq), 0) FROM tombstones")
-        .fetch_one(&mut *listener)
-        .await?;
+        sqlx::query_as("SELECT slug, generation, live FROM generations").fetch_all(&mut *listener).await?;
+    let mark: (i64, i64) =
+        sqlx::query_as("SELECT count(*), coalesce(max(seq), 0) FROM tombstones").fetch_one(&mut *listener).await?;
     Ok((all(states)?, mark))
 }
 
@@ -161,11 +140,7 @@ pub(super) async fn notify_tombstones(tx: &mut PgConnection, origin: u64) -> Res
 
 /// Postgres delivers it when the transaction commits, and forgets it when it does not.
 async fn notify(tx: &mut PgConnection, news: &News) -> Result<(), Fault> {
-    sqlx::query("SELECT pg_notify($1, $2)")
-        .bind(CHANNEL)
-        .bind(news.to_string())
-        .execute(tx)
-        .await?;
+    sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(news.to_string()).execute(tx).await?;
     Ok(())
 }
 
@@ -179,16 +154,8 @@ enum News {
 impl std::fmt::Display for News {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Tenant(State {
-                slug,
-                generation,
-                live: true,
-            }) => write!(f, "tenant {slug} {generation}"),
-            Self::Tenant(State {
-                slug,
-                generation,
-                live: false,
-            }) => write!(f, "gone {slug} {generation}"),
+            Self::Tenant(State { slug, generation, live: true }) => write!(f, "tenant {slug} {generation}"),
+            Self::Tenant(State { slug, generation, live: false }) => write!(f, "gone {slug} {generation}"),
             Self::Tombstones { origin } => write!(f, "tombstones {origin}"),
         }
     }
@@ -198,17 +165,11 @@ impl News {
     fn parse(payload: &str) -> Option<Self> {
         let mut words = payload.split(' ');
         let news = match words.next()? {
-            "tombstones" => Self::Tombstones {
-                origin: words.next()?.parse().ok()?,
-            },
+            "tombstones" => Self::Tombstones { origin: words.next()?.parse().ok()? },
             kind @ ("tenant" | "gone") => {
                 let slug: Slug = words.next()?.parse().ok()?;
                 let generation = Generation(words.next()?.parse().ok()?);
-                Self::Tenant(State {
-                    slug,
-                    generation,
-                    live: kind == "tenant",
-                })
+                Self::Tenant(State { slug, generation, live: kind == "tenant" })
             }
             _ => return None,
         };
@@ -232,26 +193,15 @@ mod tests {
     #[test]
     fn news_survives_its_payload_and_other_words_are_none() {
         for live in [true, false] {
-            let state = State {
-                slug: "acme-2".parse().expect("a slug"),
-                generation: Generation(7),
-                live,
-            };
+            let state = State { slug: "acme-2".parse().expect("a slug"), generation: Generation(7), live };
             let news = News::Tenant(state);
             assert_eq!(News::parse(&news.to_string()), Some(news));
         }
         let news = News::Tombstones { origin: u64::MAX };
         assert_eq!(News::parse(&news.to_string()), Some(news));
-        for odd in [
-            "",
-            "tenant",
-            "tenant acme",
-            "tenant acme x",
-            "tenant A 1",
-            "tenant acme 1 2",
-            "hello",
-            "tombstones -1",
-        ] {
+        for odd in
+            ["", "tenant", "tenant acme", "tenant acme x", "tenant A 1", "tenant acme 1 2", "hello", "tombstones -1"]
+        {
             assert_eq!(News::parse(odd), None, "{odd}");
         }
     }

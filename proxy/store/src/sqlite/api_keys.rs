@@ -16,9 +16,7 @@ impl ApiKeys for SqliteStore {
     async fn key_create(&self, key: &KeyRow) -> Result<(), StoreError> {
         doing("make an API key", async {
             let mut tx = self.writing().await?;
-            let slug = slug_of(&mut tx, key.tenant)
-                .await?
-                .ok_or_else(|| no_such_tenant(key.tenant))?;
+            let slug = slug_of(&mut tx, key.tenant).await?.ok_or_else(|| no_such_tenant(key.tenant))?;
             insert(&mut tx, key).await?;
             let state = bump(&mut tx, &slug, true).await?;
             tx.commit().await?;
@@ -42,12 +40,7 @@ impl ApiKeys for SqliteStore {
         .await
     }
 
-    async fn key_revoke(
-        &self,
-        tenant: TenantId,
-        key: KeyId,
-        at_ms: i64,
-    ) -> Result<bool, StoreError> {
+    async fn key_revoke(&self, tenant: TenantId, key: KeyId, at_ms: i64) -> Result<bool, StoreError> {
         doing("revoke an API key", async {
             let mut tx = self.writing().await?;
             let Some(slug) = slug_of(&mut tx, tenant).await? else { return Ok(false) };

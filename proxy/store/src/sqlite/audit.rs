@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use patchbay_core::TenantId;
-use sqlx::{QueryBuilder, Sqlite};
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use super::SqliteStore;
 use crate::{
@@ -11,8 +11,25 @@ use crate::{
     rows::{AuditRecord, all, blob, count},
 };
 
-/// Rows per statement: five values each, and SQLite takes 32,766 in one statement.
-const ROWS_MAX: usize = 1000;
+/// Rows of one statement, largest first. A statement of each size is prepared once and kept: to read a statement of hundreds of
+/// rows anew costs more than to run it.
+const ROWS: [usize; 3] = [128, 16, 1];
+
+/// Adds rows by one kept statement.
+async fn append(connection: &mut SqliteConnection, rows: &[AuditRow]) -> Result<u64, sqlx::Error> {
+    let mut query: QueryBuilder<Sqlite> =
+        QueryBuilder::new("INSERT INTO audit (event_id, tenant_id, at_ms, kind, json) ");
+    query.push_values(rows, |mut values, row| {
+        values
+            .push_bind(blob(row.event_id))
+            .push_bind(row.tenant.map(|tenant| blob(tenant.bits())))
+            .push_bind(row.at_ms)
+            .push_bind(row.kind.as_str())
+            .push_bind(row.json.as_str());
+    });
+    query.push(" ON CONFLICT DO NOTHING");
+    Ok(query.build().persistent(true).execute(connection).await?.rows_affected())
+}
 
 #[async_trait]
 impl AuditLog for SqliteStore {
@@ -23,25 +40,11 @@ impl AuditLog for SqliteStore {
         doing("write to the audit", async {
             let mut tx = self.writing().await?;
             let mut fresh = 0;
-            for rows in rows.chunks(ROWS_MAX) {
-                let mut query: QueryBuilder<Sqlite> = QueryBuilder::new(
-                    "INSERT INTO audit (event_id, tenant_id, at_ms, kind, json) ",
-                );
-                query.push_values(rows, |mut values, row| {
-                    values
-                        .push_bind(blob(row.event_id))
-                        .push_bind(row.tenant.map(|tenant| blob(tenant.bits())))
-                        .push_bind(row.at_ms)
-                        .push_bind(row.kind.as_str())
-                        .push_bind(row.json.as_str());
-                });
-                query.push(" ON CONFLICT DO NOTHING");
-                fresh += query
-                    .build()
-                    .persistent(rows.len() == ROWS_MAX)
-                    .execute(&mut *tx)
-                    .await?
-                    .rows_affected();
+            let mut rest = rows;
+            while let Some(size) = ROWS.into_iter().find(|size| *size <= rest.len()) {
+                let (rows, after) = rest.split_at(size);
+                fresh += append(&mut tx, rows).await?;
+                rest = after;
             }
             tx.commit().await?;
             Ok(fresh)
@@ -53,8 +56,7 @@ impl AuditLog for SqliteStore {
         doing("count the audit", async {
             let query = match tenant {
                 Some(tenant) => {
-                    sqlx::query_scalar("SELECT count(*) FROM audit WHERE tenant_id = $1")
-                        .bind(blob(tenant.bits()))
+                    sqlx::query_scalar("SELECT count(*) FROM audit WHERE tenant_id = $1").bind(blob(tenant.bits()))
                 }
                 None => sqlx::query_scalar("SELECT count(*) FROM audit"),
             };
@@ -63,22 +65,18 @@ impl AuditLog for SqliteStore {
         .await
     }
 
-    async fn audit_recent(
-        &self,
-        tenant: Option<TenantId>,
-        limit: u32,
-    ) -> Result<Vec<AuditRow>, StoreError> {
+    async fn audit_recent(&self, tenant: Option<TenantId>, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
         doing("read the audit", async {
             let query = match tenant {
                 Some(tenant) => sqlx::query_as(
                     "SELECT event_id, tenant_id, at_ms, kind, json FROM audit WHERE tenant_id = $2 \
-                     ORDER BY at_ms DESC, event_id DESC LIMIT $1",
+                     ORDER BY event_id DESC LIMIT $1",
                 )
                 .bind(limit.min(AUDIT_RECENT_MAX))
                 .bind(blob(tenant.bits())),
                 None => sqlx::query_as(
                     "SELECT event_id, tenant_id, at_ms, kind, json FROM audit \
-                     ORDER BY at_ms DESC, event_id DESC LIMIT $1",
+                     ORDER BY event_id DESC LIMIT $1",
                 )
                 .bind(limit.min(AUDIT_RECENT_MAX)),
             };

@@ -12,12 +12,7 @@ use crate::{
 
 #[async_trait]
 impl Catalogs for SqliteStore {
-    async fn catalog_put(
-        &self,
-        tenant: TenantId,
-        server: ServerId,
-        catalog: &[u8],
-    ) -> Result<(), StoreError> {
+    async fn catalog_put(&self, tenant: TenantId, server: ServerId, catalog: &[u8]) -> Result<(), StoreError> {
         doing("store the catalog of a server", async {
             let done = sqlx::query(
                 "INSERT INTO catalogs (server_id, bytes) SELECT id, $3 FROM servers WHERE id = $1 AND tenant_id = $2 \

@@ -41,11 +41,7 @@ impl Tenants for SqliteStore {
         .await
     }
 
-    async fn tenant_apply(
-        &self,
-        doc: &TenantDoc,
-        expected: Option<Generation>,
-    ) -> Result<Applied, StoreError> {
+    async fn tenant_apply(&self, doc: &TenantDoc, expected: Option<Generation>) -> Result<Applied, StoreError> {
         doing("apply a tenant", async {
             let mut tx = self.writing().await?;
             let held = held(&mut tx, &doc.slug).await?;
@@ -56,21 +52,13 @@ impl Tenants for SqliteStore {
             let id = held.as_ref().map_or_else(TenantId::random, |held| held.id);
             let plan = Plan::new(id, held.as_ref(), doc, &self.vault)?;
             if plan.is_empty() {
-                return Ok(Applied {
-                    id,
-                    generation: found,
-                    changed: false,
-                });
+                return Ok(Applied { id, generation: found, changed: false });
             }
             let state = bump(&mut tx, &doc.slug, true).await?;
             write(&mut tx, id, &doc.slug, plan).await?;
             tx.commit().await?;
             self.announcer.tenant(&state);
-            Ok(Applied {
-                id,
-                generation: state.generation,
-                changed: true,
-            })
+            Ok(Applied { id, generation: state.generation, changed: true })
         })
         .await
     }
@@ -78,10 +66,7 @@ impl Tenants for SqliteStore {
     async fn tenant_delete(&self, slug: &Slug) -> Result<bool, StoreError> {
         doing("delete a tenant", async {
             let mut tx = self.writing().await?;
-            let gone = sqlx::query("DELETE FROM tenants WHERE slug = $1")
-                .bind(slug.as_str())
-                .execute(&mut *tx)
-                .await?;
+            let gone = sqlx::query("DELETE FROM tenants WHERE slug = $1").bind(slug.as_str()).execute(&mut *tx).await?;
             if gone.rows_affected() == 0 {
                 return Ok(false);
             }
@@ -95,11 +80,7 @@ impl Tenants for SqliteStore {
 }
 
 /// Adds one to a name's generation; the first is 1.
-pub(super) async fn bump(
-    tx: &mut SqliteConnection,
-    slug: &Slug,
-    live: bool,
-) -> Result<State, Fault> {
+pub(super) async fn bump(tx: &mut SqliteConnection, slug: &Slug, live: bool) -> Result<State, Fault> {
     let number: i64 = sqlx::query_scalar(
         "INSERT INTO generations (slug, generation, live) VALUES ($1, 1, $2) \
          ON CONFLICT (slug) DO UPDATE SET generation = generation + 1, live = excluded.live RETURNING generation",
@@ -108,11 +89,7 @@ pub(super) async fn bump(
     .bind(live)
     .fetch_one(tx)
     .await?;
-    Ok(State {
-        slug: slug.clone(),
-        generation: generation(number)?,
-        live,
-    })
+    Ok(State { slug: slug.clone(), generation: generation(number)?, live })
 }
 
 async fn held(tx: &mut SqliteConnection, slug: &Slug) -> Result<Option<Held>, Fault> {
@@ -139,17 +116,10 @@ async fn held(tx: &mut SqliteConnection, slug: &Slug) -> Result<Option<Held>, Fa
         .bind(tenant.id())
         .fetch_all(&mut *tx)
         .await?;
-    Ok(Some(Held::from_records(
-        tenant, servers, secrets, toolsets,
-    )?))
+    Ok(Some(Held::from_records(tenant, servers, secrets, toolsets)?))
 }
 
-async fn write(
-    tx: &mut SqliteConnection,
-    id: TenantId,
-    slug: &Slug,
-    plan: Plan,
-) -> Result<(), Fault> {
+async fn write(tx: &mut SqliteConnection, id: TenantId, slug: &Slug, plan: Plan) -> Result<(), Fault> {
     let tenant = blob(id.bits());
     if let Some(fields) = plan.tenant {
         sqlx::query(
@@ -165,10 +135,7 @@ async fn write(
         .await?;
     }
     for server in plan.servers_gone {
-        sqlx::query("DELETE FROM servers WHERE id = $1")
-            .bind(blob(server.bits()))
-            .execute(&mut *tx)
-            .await?;
+        sqlx::query("DELETE FROM servers WHERE id = $1").bind(blob(server.bits())).execute(&mut *tx).await?;
     }
     for (server, slug, spec) in plan.servers_put {
         sqlx::query(
@@ -183,10 +150,7 @@ async fn write(
         .await?;
     }
     for server in plan.catalogs_gone {
-        sqlx::query("DELETE FROM catalogs WHERE server_id = $1")
-            .bind(blob(server.bits()))
-            .execute(&mut *tx)
-            .await?;
+        sqlx::query("DELETE FROM catalogs WHERE server_id = $1").bind(blob(server.bits())).execute(&mut *tx).await?;
     }
     for (server, name) in plan.secrets_gone {
         sqlx::query("DELETE FROM secrets WHERE server_id = $1 AND name = $2")

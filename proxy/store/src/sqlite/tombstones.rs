@@ -12,12 +12,7 @@ use crate::{
 
 #[async_trait]
 impl Tombstones for SqliteStore {
-    async fn tombstone_put(
-        &self,
-        tenant: TenantId,
-        digest: [u8; 32],
-        expires_ms: i64,
-    ) -> Result<bool, StoreError> {
+    async fn tombstone_put(&self, tenant: TenantId, digest: [u8; 32], expires_ms: i64) -> Result<bool, StoreError> {
         doing("write a tombstone", async {
             let seq: Result<Option<i64>, _> = sqlx::query_scalar(
                 "INSERT INTO tombstones (tenant_id, digest, expires_ms) VALUES ($1, $2, $3) \
@@ -46,16 +41,11 @@ impl Tombstones for SqliteStore {
     async fn tombstone_list(&self, now_ms: i64) -> Result<Vec<Tombstone>, StoreError> {
         doing("read the tombstones", async {
             let mut records: Vec<TombstoneRecord> =
-                sqlx::query_as("SELECT tenant_id, digest, expires_ms FROM tombstones")
-                    .fetch_all(&self.read)
-                    .await?;
+                sqlx::query_as("SELECT tenant_id, digest, expires_ms FROM tombstones").fetch_all(&self.read).await?;
             let before = records.len();
             records.retain(|record| record.expires_ms > now_ms);
             if records.len() < before {
-                sqlx::query("DELETE FROM tombstones WHERE expires_ms <= $1")
-                    .bind(now_ms)
-                    .execute(&self.write)
-                    .await?;
+                sqlx::query("DELETE FROM tombstones WHERE expires_ms <= $1").bind(now_ms).execute(&self.write).await?;
             }
             Ok(all(records)?)
         })

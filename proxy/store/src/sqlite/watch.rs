@@ -34,11 +34,7 @@ impl Watch {
             Err(Fault::Sql(error)) => return Err(error),
             Err(Fault::Store(error)) => return Err(sqlx::Error::Decode(error.into())),
         }
-        Ok(Self {
-            connection,
-            announcer,
-            version,
-        })
+        Ok(Self { connection, announcer, version })
     }
 
     pub(super) async fn run(mut self) {
@@ -51,10 +47,7 @@ impl Watch {
                 Ok(()) => fails = false,
                 Err(error) if !fails => {
                     fails = true;
-                    warn!(
-                        ?error,
-                        "the store cannot be watched for changes; it is tried again four times a second"
-                    );
+                    warn!(?error, "the store cannot be watched for changes; it is tried again four times a second");
                 }
                 Err(_) => {}
             }
@@ -78,20 +71,15 @@ impl Watch {
 }
 
 async fn data_version(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar("PRAGMA data_version")
-        .fetch_one(connection)
-        .await
+    sqlx::query_scalar("PRAGMA data_version").fetch_one(connection).await
 }
 
 async fn read(connection: &mut SqliteConnection) -> Result<(Vec<State>, (i64, i64)), Fault> {
     let states: Vec<GenerationRecord> =
-        sqlx::query_as("SELECT slug, generation, live FROM generations")
-            .fetch_all(&mut *connection)
-            .await?;
+        sqlx::query_as("SELECT slug, generation, live FROM generations").fetch_all(&mut *connection).await?;
     // The sequence, not the table: expired rows go, and that is no news.
-    let newest: Option<i64> =
-        sqlx::query_scalar("SELECT seq FROM sqlite_sequence WHERE name = 'tombstones'")
-            .fetch_optional(&mut *connection)
-            .await?;
+    let newest: Option<i64> = sqlx::query_scalar("SELECT seq FROM sqlite_sequence WHERE name = 'tombstones'")
+        .fetch_optional(&mut *connection)
+        .await?;
     Ok((all(states)?, (0, newest.unwrap_or(0))))
 }

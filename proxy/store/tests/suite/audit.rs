@@ -12,13 +12,7 @@ const MANY: u128 = 2345;
 
 fn row(event_id: u128, tenant: Option<TenantId>) -> AuditRow {
     let at_ms = i64::try_from(event_id).unwrap();
-    AuditRow {
-        event_id,
-        tenant,
-        at_ms,
-        kind: "call".to_owned(),
-        json: format!("{{\"b\": {event_id},  \"a\":1.0}}"),
-    }
+    AuditRow { event_id, tenant, at_ms, kind: "call".to_owned(), json: format!("{{\"b\": {event_id},  \"a\":1.0}}") }
 }
 
 pub(crate) async fn rows_sent_twice_are_there_once(place: Arc<Place>) {
@@ -54,37 +48,15 @@ pub(crate) async fn rows_sent_by_many_at_once_are_there_once(place: Arc<Place>) 
 pub(crate) async fn newest_rows_come_first_and_tenants_see_their_own(place: Arc<Place>) {
     let store = place.open().await;
     let (acme, other) = (TenantId::random(), TenantId::random());
-    let rows = [
-        row(1, Some(acme)),
-        row(4, Some(other)),
-        row(3, Some(acme)),
-        row(2, None),
-        row(5, Some(acme)),
-    ];
+    let rows = [row(1, Some(acme)), row(4, Some(other)), row(3, Some(acme)), row(2, None), row(5, Some(acme))];
     store.audit_append(&rows).await.unwrap();
     let ids = async |tenant, limit| -> Vec<u128> {
-        store
-            .audit_recent(tenant, limit)
-            .await
-            .unwrap()
-            .iter()
-            .map(|row| row.event_id)
-            .collect()
+        store.audit_recent(tenant, limit).await.unwrap().iter().map(|row| row.event_id).collect()
     };
     assert_eq!(ids(None, 100).await, [5, 4, 3, 2, 1]);
     assert_eq!(ids(Some(acme), 2).await, [5, 3]);
     assert_eq!(ids(Some(TenantId::random()), u32::MAX).await, []);
     assert_eq!(ids(None, 0).await, []);
-    assert_eq!(
-        store.audit_recent(Some(other), 1).await.unwrap(),
-        [row(4, Some(other))],
-        "byte for byte"
-    );
-    assert_eq!(
-        (
-            store.audit_count(Some(acme)).await.unwrap(),
-            store.audit_count(None).await.unwrap()
-        ),
-        (3, 5)
-    );
+    assert_eq!(store.audit_recent(Some(other), 1).await.unwrap(), [row(4, Some(other))], "byte for byte");
+    assert_eq!((store.audit_count(Some(acme)).await.unwrap(), store.audit_count(None).await.unwrap()), (3, 5));
 }

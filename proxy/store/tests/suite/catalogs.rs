@@ -14,21 +14,8 @@ const URL: &str = "https://example.com/mcp";
 
 /// A tenant with one server.
 async fn made(store: &Arc<dyn Store>, name: &str) -> (TenantId, ServerId) {
-    let id = store
-        .tenant_apply(&with(tenant(name), "web", http(URL, &[])), None)
-        .await
-        .unwrap()
-        .id;
-    (
-        id,
-        store
-            .tenant_load(&slug(name))
-            .await
-            .unwrap()
-            .unwrap()
-            .servers[0]
-            .id,
-    )
+    let id = store.tenant_apply(&with(tenant(name), "web", http(URL, &[])), None).await.unwrap().id;
+    (id, store.tenant_load(&slug(name)).await.unwrap().unwrap().servers[0].id)
 }
 
 pub(crate) async fn catalog_of_a_foreign_server_is_refused(place: Arc<Place>) {
@@ -37,10 +24,7 @@ pub(crate) async fn catalog_of_a_foreign_server_is_refused(place: Arc<Place>) {
     let (other, _) = made(&store, "other").await;
     for (tenant, server) in [(other, server), (acme, ServerId::random())] {
         let refused = store.catalog_put(tenant, server, b"x").await;
-        assert!(
-            matches!(refused, Err(StoreError::NotFound(_))),
-            "{refused:?}"
-        );
+        assert!(matches!(refused, Err(StoreError::NotFound(_))), "{refused:?}");
     }
     store.catalog_put(acme, server, b"x").await.unwrap();
     assert_eq!(store.catalog_list(other).await.unwrap(), []);
@@ -52,19 +36,12 @@ pub(crate) async fn catalog_is_replaced_and_goes_with_its_server(place: Arc<Plac
     let large = vec![0xfe; 1 << 20];
     for bytes in [&b"first"[..], &large] {
         store.catalog_put(acme, server, bytes).await.unwrap();
-        assert_eq!(
-            store.catalog_list(acme).await.unwrap(),
-            [(server, bytes.to_vec())]
-        );
+        assert_eq!(store.catalog_list(acme).await.unwrap(), [(server, bytes.to_vec())]);
     }
     let mut doc = with(tenant("acme"), "web", http(URL, &[]));
     doc.title = Some("renamed".to_owned());
     store.tenant_apply(&doc, None).await.unwrap();
-    assert_eq!(
-        store.catalog_list(acme).await.unwrap().len(),
-        1,
-        "a change beside the server leaves its catalog"
-    );
+    assert_eq!(store.catalog_list(acme).await.unwrap().len(), 1, "a change beside the server leaves its catalog");
     store.tenant_apply(&tenant("acme"), None).await.unwrap();
     assert_eq!(store.catalog_list(acme).await.unwrap(), []);
 }
@@ -77,24 +54,15 @@ pub(crate) async fn catalog_goes_when_the_server_is_reached_otherwise(place: Arc
     doc.servers.get_mut("web").unwrap().spec.instructions = true;
     store.tenant_apply(&doc, None).await.unwrap();
     assert_eq!(store.catalog_list(acme).await.unwrap().len(), 1);
-    let moved = with(
-        tenant("acme"),
-        "web",
-        http("https://elsewhere.example/mcp", &[]),
-    );
+    let moved = with(tenant("acme"), "web", http("https://elsewhere.example/mcp", &[]));
     store.tenant_apply(&moved, None).await.unwrap();
     assert_eq!(store.catalog_list(acme).await.unwrap(), []);
 }
 
 pub(crate) async fn tombstone_of_an_unknown_tenant_is_refused(place: Arc<Place>) {
     let store = place.open().await;
-    let refused = store
-        .tombstone_put(TenantId::random(), [1; 32], i64::MAX)
-        .await;
-    assert!(
-        matches!(refused, Err(StoreError::NotFound(_))),
-        "{refused:?}"
-    );
+    let refused = store.tombstone_put(TenantId::random(), [1; 32], i64::MAX).await;
+    assert!(matches!(refused, Err(StoreError::NotFound(_))), "{refused:?}");
 }
 
 pub(crate) async fn only_the_first_of_many_buries_a_digest(place: Arc<Place>) {
@@ -112,10 +80,7 @@ pub(crate) async fn only_the_first_of_many_buries_a_digest(place: Arc<Place>) {
     }
     assert_eq!(first, 1);
     let (other, _) = made(&handles[0], "other").await;
-    assert!(
-        handles[0].tombstone_put(other, [7; 32], 100).await.unwrap(),
-        "tenants do not share digests"
-    );
+    assert!(handles[0].tombstone_put(other, [7; 32], 100).await.unwrap(), "tenants do not share digests");
 }
 
 pub(crate) async fn expired_tombstones_are_gone(place: Arc<Place>) {
@@ -124,17 +89,9 @@ pub(crate) async fn expired_tombstones_are_gone(place: Arc<Place>) {
     for (digest, expires_ms) in [([1; 32], 100), ([2; 32], 101), ([3; 32], i64::MAX)] {
         store.tombstone_put(acme, digest, expires_ms).await.unwrap();
     }
-    let stone = |digest, expires_ms| Tombstone {
-        tenant: acme,
-        digest,
-        expires_ms,
-    };
+    let stone = |digest, expires_ms| Tombstone { tenant: acme, digest, expires_ms };
     let mut found = store.tombstone_list(100).await.unwrap();
     found.sort_by_key(|stone| stone.digest);
     assert_eq!(found, [stone([2; 32], 101), stone([3; 32], i64::MAX)]);
-    assert_eq!(
-        store.tombstone_list(0).await.unwrap().len(),
-        2,
-        "what expired was deleted"
-    );
+    assert_eq!(store.tombstone_list(0).await.unwrap().len(), 2, "what expired was deleted");
 }

@@ -15,10 +15,7 @@ use crate::{
 const CEILING: Duration = Duration::from_secs(20);
 
 async fn next(changes: &mut Receiver<Change>) -> Change {
-    tokio::time::timeout(CEILING, changes.recv())
-        .await
-        .expect("a change is told")
-        .unwrap()
+    tokio::time::timeout(CEILING, changes.recv()).await.expect("a change is told").unwrap()
 }
 
 /// Waits for one change among others.
@@ -27,10 +24,7 @@ async fn hear(changes: &mut Receiver<Change>, wanted: &Change) {
 }
 
 fn acme_at(generation: u64) -> Change {
-    Change::Tenant {
-        slug: slug("acme"),
-        generation: Generation(generation),
-    }
+    Change::Tenant { slug: slug("acme"), generation: Generation(generation) }
 }
 
 fn acme_gone() -> Change {
@@ -61,16 +55,8 @@ pub(crate) async fn own_changes_are_heard_once(place: Arc<Place>) {
     store.tenant_delete(&slug("acme")).await.unwrap();
     // What the other one does is heard through the watcher, and by then the watcher has seen one's own changes too.
     other.tenant_apply(&tenant("other"), None).await.unwrap();
-    let told: VecDeque<_> = [
-        next(&mut changes).await,
-        next(&mut changes).await,
-        next(&mut changes).await,
-    ]
-    .into();
-    let end = Change::Tenant {
-        slug: slug("other"),
-        generation: Generation(1),
-    };
+    let told: VecDeque<_> = [next(&mut changes).await, next(&mut changes).await, next(&mut changes).await].into();
+    let end = Change::Tenant { slug: slug("other"), generation: Generation(1) };
     assert_eq!(told, [acme_at(1), acme_gone(), end]);
 }
 
@@ -82,23 +68,14 @@ pub(crate) async fn what_is_no_change_is_not_told(place: Arc<Place>) {
     writer.key_create(&row).await.unwrap();
     let late = place.open().await;
     let mut changes = [writer.changes(), late.changes()];
-    let server = reader
-        .tenant_load(&slug("acme"))
-        .await
-        .unwrap()
-        .unwrap()
-        .servers[0]
-        .id;
+    let server = reader.tenant_load(&slug("acme")).await.unwrap().unwrap().servers[0].id;
 
     writer.tenant_apply(&doc, None).await.unwrap();
     writer.keys_touch(&[(id, row.id, 9)]).await.unwrap();
     writer.catalog_put(id, server, b"tools").await.unwrap();
     assert!(!writer.tenant_delete(&slug("nobody")).await.unwrap());
     writer.tenant_apply(&tenant("end"), None).await.unwrap();
-    let end = Change::Tenant {
-        slug: slug("end"),
-        generation: Generation(1),
-    };
+    let end = Change::Tenant { slug: slug("end"), generation: Generation(1) };
     for changes in &mut changes {
         assert_eq!(next(changes).await, end);
     }
@@ -121,9 +98,7 @@ pub(crate) async fn change_that_nobody_announced_is_found(place: Arc<Place>) {
     let store = place.open().await;
     store.tenant_apply(&tenant("acme"), None).await.unwrap();
     let mut changes = store.changes();
-    place
-        .run("UPDATE generations SET generation = generation + 1")
-        .await;
+    place.run("UPDATE generations SET generation = generation + 1").await;
     hear(&mut changes, &acme_at(2)).await;
 }
 

@@ -15,21 +15,13 @@ async fn made(store: &Arc<dyn Store>, name: &str) -> TenantId {
 }
 
 async fn generation(store: &Arc<dyn Store>, name: &str) -> Generation {
-    store
-        .tenant_load(&slug(name))
-        .await
-        .unwrap()
-        .unwrap()
-        .generation
+    store.tenant_load(&slug(name)).await.unwrap().unwrap().generation
 }
 
 pub(crate) async fn key_of_an_unknown_tenant_and_key_made_twice_are_refused(place: Arc<Place>) {
     let store = place.open().await;
     let nowhere = store.key_create(&key(TenantId::random(), 1)).await;
-    assert!(
-        matches!(nowhere, Err(StoreError::NotFound(_))),
-        "{nowhere:?}"
-    );
+    assert!(matches!(nowhere, Err(StoreError::NotFound(_))), "{nowhere:?}");
 
     let acme = made(&store, "acme").await;
     let first = key(acme, 1);
@@ -49,10 +41,7 @@ pub(crate) async fn foreign_key_cannot_be_revoked_or_touched(place: Arc<Place>) 
     let row = key(acme, 1);
     store.key_create(&row).await.unwrap();
     assert!(!store.key_revoke(other, row.id, 5).await.unwrap());
-    store
-        .keys_touch(&[(other, row.id, 5), (TenantId::random(), KeyId::random(), 5)])
-        .await
-        .unwrap();
+    store.keys_touch(&[(other, row.id, 5), (TenantId::random(), KeyId::random(), 5)]).await.unwrap();
     let found = store.key_list(acme).await.unwrap().remove(0);
     assert_eq!((found.revoked_ms, found.used_ms), (None, None));
     assert!(store.key_list(other).await.unwrap().is_empty());
@@ -70,18 +59,8 @@ pub(crate) async fn key_comes_back_as_it_was_made(place: Arc<Place>) {
     for row in [&whole, &plain] {
         store.key_create(row).await.unwrap();
     }
-    let shown: Vec<_> = store
-        .key_list(acme)
-        .await
-        .unwrap()
-        .iter()
-        .map(|row| format!("{row:?}"))
-        .collect();
-    assert_eq!(
-        shown,
-        [format!("{plain:?}"), format!("{whole:?}")],
-        "oldest first"
-    );
+    let shown: Vec<_> = store.key_list(acme).await.unwrap().iter().map(|row| format!("{row:?}")).collect();
+    assert_eq!(shown, [format!("{plain:?}"), format!("{whole:?}")], "oldest first");
     assert_eq!(generation(&store, "acme").await, Generation(3));
 }
 
@@ -105,26 +84,9 @@ pub(crate) async fn last_use_only_moves_forward_and_changes_no_generation(place:
         store.key_create(row).await.unwrap();
     }
     store.keys_touch(&[]).await.unwrap();
-    store
-        .keys_touch(&[
-            (acme, one.id, 5),
-            (acme, two.id, 7),
-            (acme, one.id, 9),
-            (acme, one.id, 6),
-        ])
-        .await
-        .unwrap();
-    store
-        .keys_touch(&[(acme, one.id, 8), (acme, two.id, 8)])
-        .await
-        .unwrap();
-    let used: Vec<_> = store
-        .key_list(acme)
-        .await
-        .unwrap()
-        .iter()
-        .map(|row| row.used_ms)
-        .collect();
+    store.keys_touch(&[(acme, one.id, 5), (acme, two.id, 7), (acme, one.id, 9), (acme, one.id, 6)]).await.unwrap();
+    store.keys_touch(&[(acme, one.id, 8), (acme, two.id, 8)]).await.unwrap();
+    let used: Vec<_> = store.key_list(acme).await.unwrap().iter().map(|row| row.used_ms).collect();
     assert_eq!(used, [Some(9), Some(8)]);
     assert_eq!(generation(&store, "acme").await, Generation(3));
 }

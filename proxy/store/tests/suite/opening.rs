@@ -24,10 +24,7 @@ pub(crate) async fn many_handles_at_once_make_one_set_of_tables(place: Arc<Place
             let place = Arc::clone(&place);
             tokio::spawn(async move {
                 let store = place.open().await;
-                store
-                    .tenant_apply(&tenant(&format!("tenant-{number}")), None)
-                    .await
-                    .unwrap();
+                store.tenant_apply(&tenant(&format!("tenant-{number}")), None).await.unwrap();
                 store
             })
         })
@@ -49,10 +46,7 @@ pub(crate) async fn store_of_a_newer_version_is_not_touched(place: Arc<Place>) {
         )
         .await;
     let error = refused(&place.url()).await;
-    assert!(
-        matches!(&error, StoreError::Corrupt(text) if text.contains("newer Patchbay")),
-        "{error}"
-    );
+    assert!(matches!(&error, StoreError::Corrupt(text) if text.contains("newer Patchbay")), "{error}");
 }
 
 pub(crate) async fn closed_store_refuses_at_once(place: Arc<Place>) {
@@ -60,10 +54,7 @@ pub(crate) async fn closed_store_refuses_at_once(place: Arc<Place>) {
     store.close().await;
     let error = store.tenant_list().await.unwrap_err();
     assert!(matches!(&error, StoreError::Unavailable { .. }), "{error}");
-    assert_eq!(
-        error.to_string(),
-        "could not list the tenants: the store is closed"
-    );
+    assert_eq!(error.to_string(), "could not list the tenants: the store is closed");
     assert!(store.ping().await.is_err());
     store.close().await;
 }
@@ -73,11 +64,8 @@ async fn sqlite_paths_that_cannot_be_are_answered_by_a_sentence() {
     let folder = TempDir::new().unwrap();
     let at = |name: &str| format!("sqlite://{}/{name}", folder.path().display());
     fs::create_dir(folder.path().join("sub")).unwrap();
-    fs::write(
-        folder.path().join("text.db"),
-        "this is a text and not a database, for all of its length".repeat(100),
-    )
-    .unwrap();
+    fs::write(folder.path().join("text.db"), "this is a text and not a database, for all of its length".repeat(100))
+        .unwrap();
     for (url, said) in [
         (at("missing/x.db"), "does not exist: make it"),
         (at("sub"), "name a file in it"),
@@ -86,8 +74,7 @@ async fn sqlite_paths_that_cannot_be_are_answered_by_a_sentence() {
     ] {
         let error = refused(&url).await;
         assert!(
-            matches!(error, StoreError::Url(_) | StoreError::Corrupt(_))
-                && error.to_string().contains(said),
+            matches!(error, StoreError::Url(_) | StoreError::Corrupt(_)) && error.to_string().contains(said),
             "{error}"
         );
     }
@@ -96,31 +83,18 @@ async fn sqlite_paths_that_cannot_be_are_answered_by_a_sentence() {
 #[tokio::test]
 async fn sqlite_files_are_for_their_owner_only() {
     let folder = TempDir::new().unwrap();
-    let store = open(&format!("sqlite://{}/patchbay.db", folder.path().display()))
-        .await
-        .unwrap();
+    let store = open(&format!("sqlite://{}/patchbay.db", folder.path().display())).await.unwrap();
     store.tenant_apply(&tenant("acme"), None).await.unwrap();
-    let files: Vec<_> = fs::read_dir(folder.path())
-        .unwrap()
-        .map(|file| file.unwrap())
-        .collect();
+    let files: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap()).collect();
     assert!(files.len() >= 2, "the file and its log");
     for file in files {
-        assert_eq!(
-            file.metadata().unwrap().permissions().mode() & 0o777,
-            0o600,
-            "{:?}",
-            file.path()
-        );
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", file.path());
     }
 }
 
 #[tokio::test]
 async fn store_in_memory_is_a_store_of_its_own() {
-    let (one, two) = (
-        open("sqlite::memory:").await.unwrap(),
-        open("sqlite::memory:").await.unwrap(),
-    );
+    let (one, two) = (open("sqlite::memory:").await.unwrap(), open("sqlite::memory:").await.unwrap());
     let mut changes = one.changes();
     let id = one.tenant_apply(&tenant("acme"), None).await.unwrap().id;
     assert!(one.tombstone_put(id, [1; 32], 5).await.unwrap());
@@ -134,33 +108,15 @@ async fn store_in_memory_is_a_store_of_its_own() {
 #[tokio::test]
 async fn postgres_that_is_not_there_is_said_without_the_password() {
     // Nobody listens at a port that was given out for a moment and is free again.
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     for (url, said) in [
-        (
-            format!("postgres://user:hunter2@127.0.0.1:{port}/patchbay"),
-            format!("127.0.0.1:{port}"),
-        ),
-        (
-            "postgres://user:hunter2@no-such-host.invalid/patchbay".to_owned(),
-            "no-such-host.invalid:5432".to_owned(),
-        ),
+        (format!("postgres://user:hunter2@127.0.0.1:{port}/patchbay"), format!("127.0.0.1:{port}")),
+        ("postgres://user:hunter2@no-such-host.invalid/patchbay".to_owned(), "no-such-host.invalid:5432".to_owned()),
     ] {
         let error = refused(&url).await;
-        let StoreError::Unavailable { tried, source } = &error else {
-            panic!("{error}")
-        };
-        assert!(
-            tried.contains(&said) && tried.contains("check that it runs"),
-            "{tried}"
-        );
-        assert!(
-            !format!("{tried} {source} {error:?}").contains("hunter2"),
-            "{error:?}"
-        );
+        let StoreError::Unavailable { tried, source } = &error else { panic!("{error}") };
+        assert!(tried.contains(&said) && tried.contains("check that it runs"), "{tried}");
+        assert!(!format!("{tried} {source} {error:?}").contains("hunter2"), "{error:?}");
     }
 }
 
@@ -193,24 +149,15 @@ async fn postgres_user_and_database_that_do_not_exist_are_named() {
             url.to_string()
         };
         for (url, said) in [
-            (
-                with(|url| url.set_path("no_such_database")),
-                "has no database `no_such_database`: create it",
-            ),
+            (with(|url| url.set_path("no_such_database")), "has no database `no_such_database`: create it"),
             (
                 with(|url| url.set_username("no_such_user").unwrap()),
                 "refuses the user `no_such_user`: check user and password",
             ),
         ] {
             let error = refused(&url).await;
-            assert!(
-                matches!(&error, StoreError::Url(text) if text.contains(said)),
-                "{error}"
-            );
-            assert!(
-                !format!("{error} {error:?}").contains("hunter2"),
-                "{error:?}"
-            );
+            assert!(matches!(&error, StoreError::Url(text) if text.contains(said)), "{error}");
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
         }
     })
     .await;

@@ -4,8 +4,7 @@ use std::{env, sync::Arc};
 
 use patchbay_store::{OpenOptions, Store, Vault};
 use sqlx::{
-    AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row, SqliteConnection,
-    postgres::PgConnectOptions,
+    AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row, SqliteConnection, postgres::PgConnectOptions,
 };
 use tempfile::TempDir;
 use url::Url;
@@ -32,9 +31,7 @@ where
 
 impl Place {
     pub(crate) fn sqlite() -> Self {
-        Self::Sqlite {
-            folder: TempDir::new().unwrap(),
-        }
+        Self::Sqlite { folder: TempDir::new().unwrap() }
     }
 
     /// A fresh database, or `None` when there is no server and none is required.
@@ -48,15 +45,9 @@ impl Place {
             return None;
         };
         let admin: Url = text.parse().unwrap();
-        let name = format!(
-            "patchbay_{:032x}",
-            u128::from_ne_bytes(patchbay_core::random_bytes())
-        );
+        let name = format!("patchbay_{:032x}", u128::from_ne_bytes(patchbay_core::random_bytes()));
         let mut connection = connect(&admin).await;
-        sqlx::raw_sql(AssertSqlSafe(format!("CREATE DATABASE {name}")))
-            .execute(&mut connection)
-            .await
-            .unwrap();
+        sqlx::raw_sql(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut connection).await.unwrap();
         connection.close().await.unwrap();
         let mut url = admin.clone();
         url.set_path(&name);
@@ -75,9 +66,7 @@ impl Place {
     }
 
     pub(crate) async fn open_with(&self, vault: Vault) -> Arc<dyn Store> {
-        patchbay_store::open(&self.url(), vault, OpenOptions::default())
-            .await
-            .unwrap()
+        patchbay_store::open(&self.url(), vault, OpenOptions::default()).await.unwrap()
     }
 
     /// Runs a statement behind the store's back.
@@ -103,9 +92,7 @@ impl Place {
         match self {
             Self::Sqlite { folder } => {
                 let files = std::fs::read_dir(folder.path()).unwrap();
-                files
-                    .flat_map(|file| std::fs::read(file.unwrap().path()).unwrap())
-                    .collect()
+                files.flat_map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect()
             }
             Self::Postgres { url, .. } => dump_postgres(url).await,
         }
@@ -115,35 +102,24 @@ impl Place {
         if let Self::Postgres { admin, name, .. } = self {
             let mut connection = connect(admin).await;
             let drop = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
-            sqlx::raw_sql(AssertSqlSafe(drop))
-                .execute(&mut connection)
-                .await
-                .unwrap();
+            sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut connection).await.unwrap();
             connection.close().await.unwrap();
         }
     }
 }
 
 async fn connect(url: &Url) -> PgConnection {
-    PgConnectOptions::from_url(url)
-        .unwrap()
-        .connect()
-        .await
-        .unwrap()
+    PgConnectOptions::from_url(url).unwrap().connect().await.unwrap()
 }
 
 async fn dump_postgres(url: &Url) -> Vec<u8> {
     let mut connection = connect(url).await;
     // Bytes that are letters are then written as letters.
-    sqlx::raw_sql("SET bytea_output = 'escape'")
-        .execute(&mut connection)
+    sqlx::raw_sql("SET bytea_output = 'escape'").execute(&mut connection).await.unwrap();
+    let tables: Vec<String> = sqlx::query_scalar("SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'")
+        .fetch_all(&mut connection)
         .await
         .unwrap();
-    let tables: Vec<String> =
-        sqlx::query_scalar("SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'")
-            .fetch_all(&mut connection)
-            .await
-            .unwrap();
     let mut all = Vec::new();
     for table in tables {
         let query = AssertSqlSafe(format!("SELECT t::text FROM {table} t"));

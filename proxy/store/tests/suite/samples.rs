@@ -4,10 +4,7 @@ use std::collections::BTreeMap;
 
 use patchbay_core::{
     KeyId, Slug, TenantId,
-    model::{
-        EraPin, KeyRow, ServerDoc, ServerSpec, Sharing, TenantDoc, TenantLimits, ToolRules,
-        Transport,
-    },
+    model::{EraPin, KeyRow, ServerDoc, ServerSpec, Sharing, TenantDoc, TenantLimits, ToolRules, Transport},
 };
 use secrecy::SecretString;
 
@@ -34,35 +31,15 @@ pub(crate) fn with(mut doc: TenantDoc, name: &str, server: ServerDoc) -> TenantD
 }
 
 pub(crate) fn http(url: &str, secrets: &[(&str, Option<&str>)]) -> ServerDoc {
-    let headers = secrets
-        .iter()
-        .filter_map(|(name, _)| name.strip_prefix("header:"))
-        .map(str::to_owned)
-        .collect();
-    let transport = Transport::Http {
-        url: url.to_owned(),
-        headers,
-        sharing: Sharing::Shared,
-        era: EraPin::Auto,
-    };
-    let secrets = secrets
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), value.map(SecretString::from)));
-    ServerDoc {
-        spec: spec(transport),
-        secrets: secrets.collect(),
-    }
+    let headers = secrets.iter().filter_map(|(name, _)| name.strip_prefix("header:")).map(str::to_owned).collect();
+    let transport = Transport::Http { url: url.to_owned(), headers, sharing: Sharing::Shared, era: EraPin::Auto };
+    let secrets = secrets.iter().map(|(name, value)| ((*name).to_owned(), value.map(SecretString::from)));
+    ServerDoc { spec: spec(transport), secrets: secrets.collect() }
 }
 
 pub(crate) fn builtin(options: serde_json::Value) -> ServerDoc {
-    let transport = Transport::Builtin {
-        name: "db".to_owned(),
-        options,
-    };
-    ServerDoc {
-        spec: spec(transport),
-        secrets: BTreeMap::new(),
-    }
+    let transport = Transport::Builtin { name: "db".to_owned(), options };
+    ServerDoc { spec: spec(transport), secrets: BTreeMap::new() }
 }
 
 fn spec(transport: Transport) -> ServerSpec {

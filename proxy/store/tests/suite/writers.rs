@@ -14,22 +14,13 @@ use crate::{
 pub(crate) async fn twenty_writers_at_once_lose_no_update(place: Arc<Place>) {
     let handles = [place.open().await, place.open().await];
     let writers: Vec<_> = (0..20)
-        .map(|number| {
-            tokio::spawn(add_server(
-                Arc::clone(&handles[number % 2]),
-                slug(&format!("server-{number}")),
-            ))
-        })
+        .map(|number| tokio::spawn(add_server(Arc::clone(&handles[number % 2]), slug(&format!("server-{number}")))))
         .collect();
     for writer in writers {
         writer.await.unwrap();
     }
     let row = load(&handles[0], "acme").await;
-    let names: BTreeSet<_> = row
-        .servers
-        .iter()
-        .map(|server| server.slug.clone())
-        .collect();
+    let names: BTreeSet<_> = row.servers.iter().map(|server| server.slug.clone()).collect();
     assert_eq!((row.generation, names.len()), (Generation(20), 20));
 }
 
@@ -40,27 +31,10 @@ async fn add_server(store: Arc<dyn Store>, name: Slug) {
         let found = held.as_ref().map_or(Generation(0), |row| row.generation);
         let mut doc = tenant("acme");
         for server in held.into_iter().flat_map(|row| row.servers) {
-            let secrets = server
-                .secrets
-                .0
-                .into_keys()
-                .map(|name| (name, None))
-                .collect();
-            doc.servers.insert(
-                server.slug,
-                ServerDoc {
-                    spec: server.spec,
-                    secrets,
-                },
-            );
+            let secrets = server.secrets.0.into_keys().map(|name| (name, None)).collect();
+            doc.servers.insert(server.slug, ServerDoc { spec: server.spec, secrets });
         }
-        doc.servers.insert(
-            name.clone(),
-            http(
-                "https://example.com/mcp",
-                &[("header:A", Some(name.as_str()))],
-            ),
-        );
+        doc.servers.insert(name.clone(), http("https://example.com/mcp", &[("header:A", Some(name.as_str()))]));
         match store.tenant_apply(&doc, Some(found)).await {
             Ok(applied) => return assert!(applied.changed),
             Err(StoreError::Conflict { .. }) => {}
@@ -72,22 +46,12 @@ async fn add_server(store: Arc<dyn Store>, name: Slug) {
 
 pub(crate) async fn deleted_tenant_takes_everything_but_its_audit(place: Arc<Place>) {
     let store = place.open().await;
-    let id = store
-        .tenant_apply(&acme_with_token(Some(TOKEN)), None)
-        .await
-        .unwrap()
-        .id;
+    let id = store.tenant_apply(&acme_with_token(Some(TOKEN)), None).await.unwrap().id;
     let server = load(&store, "acme").await.servers[0].id;
     store.key_create(&key(id, 1)).await.unwrap();
     store.catalog_put(id, server, b"tools").await.unwrap();
     store.tombstone_put(id, [1; 32], i64::MAX).await.unwrap();
-    let event = AuditRow {
-        event_id: 1,
-        tenant: Some(id),
-        at_ms: 1,
-        kind: "call".to_owned(),
-        json: "{}".to_owned(),
-    };
+    let event = AuditRow { event_id: 1, tenant: Some(id), at_ms: 1, kind: "call".to_owned(), json: "{}".to_owned() };
     store.audit_append(&[event]).await.unwrap();
 
     assert!(store.tenant_delete(&slug("acme")).await.unwrap());
@@ -103,27 +67,16 @@ pub(crate) async fn tenant_made_again_goes_on_counting(place: Arc<Place>) {
     let store = place.open().await;
     let first = store.tenant_apply(&tenant("acme"), None).await.unwrap();
     store.tenant_delete(&slug("acme")).await.unwrap();
-    let second = store
-        .tenant_apply(&tenant("acme"), Some(Generation(0)))
-        .await
-        .unwrap();
+    let second = store.tenant_apply(&tenant("acme"), Some(Generation(0))).await.unwrap();
     assert_ne!(first.id, second.id);
-    assert_eq!(
-        second.generation,
-        Generation(3),
-        "made, deleted, made again"
-    );
+    assert_eq!(second.generation, Generation(3), "made, deleted, made again");
 }
 
 pub(crate) async fn busy_tenant_is_deleted_and_made_again_without_harm(place: Arc<Place>) {
     let handles = [place.open().await, place.open().await];
     let mut row = None;
     for round in 0..8 {
-        let id = handles[0]
-            .tenant_apply(&acme_with_token(Some(TOKEN)), None)
-            .await
-            .unwrap()
-            .id;
+        let id = handles[0].tenant_apply(&acme_with_token(Some(TOKEN)), None).await.unwrap().id;
         let keys: Vec<_> = (0..30).map(|number| key(id, number)).collect();
         for key in &keys {
             handles[0].key_create(key).await.unwrap();
@@ -136,12 +89,7 @@ pub(crate) async fn busy_tenant_is_deleted_and_made_again_without_harm(place: Ar
                 tokio::spawn(async move { use_until_gone(store, used, server).await })
             })
             .collect();
-        assert!(
-            handles[round % 2]
-                .tenant_delete(&slug("acme"))
-                .await
-                .unwrap()
-        );
+        assert!(handles[round % 2].tenant_delete(&slug("acme")).await.unwrap());
         for user in users {
             user.await.unwrap();
         }
@@ -151,11 +99,7 @@ pub(crate) async fn busy_tenant_is_deleted_and_made_again_without_harm(place: Ar
 }
 
 /// What a running gateway writes for a tenant, until there is no such tenant.
-async fn use_until_gone(
-    store: Arc<dyn Store>,
-    mut used: Vec<(TenantId, KeyId, i64)>,
-    server: ServerId,
-) {
+async fn use_until_gone(store: Arc<dyn Store>, mut used: Vec<(TenantId, KeyId, i64)>, server: ServerId) {
     let tenant = used[0].0;
     for turn in 0..200_u8 {
         for (_, _, at_ms) in &mut used {
@@ -164,10 +108,7 @@ async fn use_until_gone(
         store.keys_touch(&used).await.unwrap();
         let digest = patchbay_core::random_bytes();
         let put = [
-            store
-                .catalog_put(tenant, server, &[turn])
-                .await
-                .map(|()| true),
+            store.catalog_put(tenant, server, &[turn]).await.map(|()| true),
             store.tombstone_put(tenant, digest, i64::MAX).await,
         ];
         for put in put {
