@@ -3,9 +3,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod catalog;
 mod clients;
 mod conformance;
 mod failure;
+mod fidelity;
 mod isolation;
 mod protocol;
 mod recorded;
+mod streaming;

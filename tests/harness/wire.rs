@@ -8,6 +8,7 @@ use std::{
 
 use socket2::SockRef;
 use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::watch,
     task::JoinHandle,
@@ -19,8 +20,15 @@ pub struct Wire {
     address: SocketAddr,
     state: watch::Sender<State>,
     target: Arc<Mutex<SocketAddr>>,
+    tapped: Tap,
     acceptor: JoinHandle<()>,
 }
+
+/// What went towards the target.
+type Tap = Arc<Mutex<Vec<u8>>>;
+
+/// How much of it is kept.
+const TAP_BYTES_MAX: usize = 4 << 20;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -39,8 +47,9 @@ impl Wire {
         let address = listener.local_addr().expect("it is bound");
         let state = watch::Sender::new(State::Whole);
         let target = Arc::new(Mutex::new(target));
-        let acceptor = tokio::spawn(accept(listener, state.clone(), target.clone()));
-        Self { address, state, target, acceptor }
+        let tapped = Tap::default();
+        let acceptor = tokio::spawn(accept(listener, state.clone(), target.clone(), tapped.clone()));
+        Self { address, state, target, tapped, acceptor }
     }
 
     /// A cut wire that leads nowhere yet.
@@ -53,6 +62,11 @@ impl Wire {
     /// The end that clients connect to.
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What went towards the target until now, byte for byte, of all connections.
+    pub fn tapped(&self) -> String {
+        String::from_utf8_lossy(&self.tapped.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
     }
 
     /// Breaks all connections; new ones are broken at once.
@@ -83,14 +97,41 @@ impl Drop for Wire {
     }
 }
 
-async fn accept(listener: TcpListener, state: watch::Sender<State>, target: Arc<Mutex<SocketAddr>>) {
+async fn accept(listener: TcpListener, state: watch::Sender<State>, target: Arc<Mutex<SocketAddr>>, tapped: Tap) {
     while let Ok((near, _)) = listener.accept().await {
         let target = *target.lock().unwrap_or_else(PoisonError::into_inner);
-        tokio::spawn(carry(near, target, state.subscribe()));
+        tokio::spawn(carry(near, target, state.subscribe(), tapped.clone()));
     }
 }
 
-async fn carry(mut near: TcpStream, target: SocketAddr, mut state: watch::Receiver<State>) {
+fn keep(tapped: &Tap, bytes: &[u8]) {
+    let mut tapped = tapped.lock().unwrap_or_else(PoisonError::into_inner);
+    let left = TAP_BYTES_MAX.saturating_sub(tapped.len());
+    tapped.extend_from_slice(&bytes[..bytes.len().min(left)]);
+}
+
+/// Hands on until one side has said its last.
+async fn copy(near: &mut TcpStream, far: &mut TcpStream, tapped: &Tap) -> std::io::Result<()> {
+    let ((mut near_reads, mut near_writes), (mut far_reads, mut far_writes)) = (near.split(), far.split());
+    let out = async {
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            let bytes = near_reads.read(&mut buffer).await?;
+            if bytes == 0 {
+                return far_writes.shutdown().await;
+            }
+            keep(tapped, &buffer[..bytes]);
+            far_writes.write_all(&buffer[..bytes]).await?;
+        }
+    };
+    let back = async {
+        tokio::io::copy(&mut far_reads, &mut near_writes).await?;
+        near_writes.shutdown().await
+    };
+    tokio::try_join!(out, back).map(drop)
+}
+
+async fn carry(mut near: TcpStream, target: SocketAddr, mut state: watch::Receiver<State>, tapped: Tap) {
     let changed = |wanted: State| move |now: &State| *now == wanted;
     let now = *state.borrow();
     let far = match now {
@@ -104,7 +145,7 @@ async fn carry(mut near: TcpStream, target: SocketAddr, mut state: watch::Receiv
     if let Some(mut far) = far {
         let mut ends = state.clone();
         let silent = {
-            let copied = tokio::io::copy_bidirectional(&mut near, &mut far);
+            let copied = copy(&mut near, &mut far, &tapped);
             tokio::select! {
                 _ = copied => return,
                 _ = ends.wait_for(changed(State::Cut)) => false,
