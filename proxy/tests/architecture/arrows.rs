@@ -126,17 +126,30 @@ fn every_member_of_the_workspace_is_in_the_plan() {
     assert_eq!(members.len(), PACKAGES.len());
 }
 
+/// The packages of the workspace in a manifest that this package must not use.
+fn forbidden(package: &str, path: &str, allowed: &[&str], manifest: &str) -> Vec<String> {
+    let names = dependencies(manifest).into_iter();
+    let ours = names.filter(|name| PACKAGES.iter().any(|(known, ..)| known == name) && !allowed.contains(&&**name));
+    let sentence = |name: String| {
+        format!(
+            "{path}: {package} must not use {name}: the arrows are core ← config, store, limit, downstream ← patchbay ← e2e, and builtin-tools uses none of ours"
+        )
+    };
+    ours.map(sentence).collect()
+}
+
 #[test]
 fn crates_use_only_those_below_them() {
-    let mut findings = Vec::new();
-    for (package, path, allowed) in PACKAGES {
-        for name in dependencies(&read(path)) {
-            if PACKAGES.iter().any(|(known, ..)| *known == name) && !allowed.contains(&&*name) {
-                findings.push(format!("{path}: {package} must not use {name}: the arrows are core ← config, store, limit, downstream ← patchbay ← e2e, and builtin-tools uses none of ours"));
-            }
-        }
-    }
-    nothing_of(&findings);
+    let findings = PACKAGES.iter().flat_map(|(package, path, allowed)| forbidden(package, path, allowed, &read(path)));
+    nothing_of(&findings.collect::<Vec<_>>());
+}
+
+#[test]
+fn a_sideways_arrow_is_found() {
+    let (package, path, allowed) = PACKAGES[2];
+    let broken = format!("{}patchbay-limit.workspace = true\n", read(path));
+    let findings = forbidden(package, path, allowed, &broken);
+    assert!(findings.len() == 1 && findings[0].contains("patchbay-store must not use patchbay-limit"), "{findings:?}");
 }
 
 #[test]
