@@ -21,9 +21,7 @@ const KEYS_LISTED_MAX: usize = 24;
 /// The document as plain JSON; parts that were refused are left out, after the report has heard of them.
 pub(crate) fn check(node: &Node, schema: &Json, report: &mut Report<'_>) -> Json {
     let mut checker = Checker { schema, report };
-    checker
-        .value(node, Want::of(schema, schema, false), &FieldPath::default())
-        .unwrap_or_default()
+    checker.value(node, Want::of(schema, schema, false), &FieldPath::default()).unwrap_or_default()
 }
 
 struct Checker<'a, 'r, 'n> {
@@ -37,19 +35,13 @@ impl<'a> Checker<'a, '_, '_> {
             (Kind::Fields, Value::Map(_)) => Some(self.fields(node, want, field)),
             (Kind::Map, Value::Map(_)) => Some(self.map(node, want, field)),
             (Kind::List, Value::List(items)) => Some(self.list(node, items, want, field)),
-            (Kind::List, Value::Loose(text)) => {
-                Some(self.list(node, &split(node, text), want, field))
-            }
+            (Kind::List, Value::Loose(text)) => Some(self.list(node, &split(node, text), want, field)),
             (Kind::Text, value) => text_of(value).map(|text| self.text(node, text, want, field)),
             (Kind::Any, value) => Some(plain(value)),
             (_, value) => scalar(value, want),
         };
         if fits.is_none() {
-            let message = format!(
-                "expected {}, found {}",
-                want.expected(field),
-                found(&node.value, want)
-            );
+            let message = format!("expected {}, found {}", want.expected(field), found(&node.value, want));
             self.report.shape(&node.at, field, message);
         }
         fits.or_else(|| (want.kind == Kind::Fields).then(|| Json::Object(Map::new())))
@@ -64,8 +56,7 @@ impl<'a> Checker<'a, '_, '_> {
         for entry in entries {
             let inner = field.key(&entry.key);
             let Some(schema) = known.get(&entry.key) else {
-                self.report
-                    .shape(&entry.key_at, &inner, unknown(&entry.key, known));
+                self.report.shape(&entry.key_at, &inner, unknown(&entry.key, known));
                 continue;
             };
             // A field without a value (`listen:` with everything below it commented out) is as good as absent.
@@ -77,22 +68,11 @@ impl<'a> Checker<'a, '_, '_> {
                 object.insert(entry.key.clone(), value);
             }
         }
-        let required = want.schema["required"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(Json::as_str);
-        for key in required.filter(|key| {
-            node.get(key)
-                .is_none_or(|entry| matches!(entry.node.value, Value::Null))
-        }) {
+        let required = want.schema["required"].as_array().into_iter().flatten().filter_map(Json::as_str);
+        for key in required.filter(|key| node.get(key).is_none_or(|entry| matches!(entry.node.value, Value::Null))) {
             let inner = field.key(key);
             let below = Want::of(&known[key], self.schema, want.secret);
-            self.report.shape(
-                &node.at,
-                &inner,
-                format!("expected {}, found nothing", below.expected(&inner)),
-            );
+            self.report.shape(&node.at, &inner, format!("expected {}, found nothing", below.expected(&inner)));
         }
         Json::Object(object)
     }
@@ -104,16 +84,9 @@ impl<'a> Checker<'a, '_, '_> {
         self.bound(node, "maxProperties", entries.len(), "entries", want, field);
         let mut object = Map::new();
         for entry in entries {
-            let schema = want
-                .schema
-                .get("additionalProperties")
-                .unwrap_or(&Json::Bool(true));
+            let schema = want.schema.get("additionalProperties").unwrap_or(&Json::Bool(true));
             let inner = field.key(&entry.key);
-            if let Some(value) = self.value(
-                &entry.node,
-                Want::of(schema, self.schema, want.secret),
-                &inner,
-            ) {
+            if let Some(value) = self.value(&entry.node, Want::of(schema, self.schema, want.secret), &inner) {
                 object.insert(entry.key.clone(), value);
             }
         }
@@ -124,56 +97,27 @@ impl<'a> Checker<'a, '_, '_> {
         self.bound(node, "maxItems", items.len(), "items", want, field);
         let item_want = Want::of(&want.schema["items"], self.schema, want.secret);
         let items = items.iter().enumerate();
-        Json::Array(
-            items
-                .filter_map(|(at, item)| self.value(item, item_want, &field.index(at)))
-                .collect(),
-        )
+        Json::Array(items.filter_map(|(at, item)| self.value(item, item_want, &field.index(at))).collect())
     }
 
     fn text(&mut self, node: &Node, text: &str, want: Want<'a>, field: &FieldPath) -> Json {
-        self.bound(
-            node,
-            "maxLength",
-            text.chars().count(),
-            "characters",
-            want,
-            field,
-        );
+        self.bound(node, "maxLength", text.chars().count(), "characters", want, field);
         if want.schema["minLength"].as_u64().unwrap_or(0) > 0 && text.is_empty() {
-            self.report
-                .shape(&node.at, field, "expected a text that is not empty");
+            self.report.shape(&node.at, field, "expected a text that is not empty");
         }
         Json::String(text.to_owned())
     }
 
-    fn bound(
-        &mut self,
-        node: &Node,
-        name: &str,
-        count: usize,
-        things: &str,
-        want: Want<'a>,
-        field: &FieldPath,
-    ) {
+    fn bound(&mut self, node: &Node, name: &str, count: usize, things: &str, want: Want<'a>, field: &FieldPath) {
         let most = want.schema[name].as_u64().unwrap_or(u64::MAX);
         if u64::try_from(count).is_ok_and(|count| count > most) {
-            self.report.shape(
-                &node.at,
-                field,
-                format!("expected at most {most} {things}, found {count}"),
-            );
+            self.report.shape(&node.at, field, format!("expected at most {most} {things}, found {count}"));
         }
     }
 }
 
 fn unknown(key: &str, known: &Json) -> String {
-    let known: Vec<&str> = known
-        .as_object()
-        .into_iter()
-        .flat_map(Map::keys)
-        .map(String::as_str)
-        .collect();
+    let known: Vec<&str> = known.as_object().into_iter().flat_map(Map::keys).map(String::as_str).collect();
     match nearest(key, known.iter().copied()) {
         Some(near) => format!("no such field; did you mean `{near}`?"),
         None if known.len() <= KEYS_LISTED_MAX => {
@@ -185,16 +129,8 @@ fn unknown(key: &str, known: &Json) -> String {
 
 /// A variable's text where a list is expected: its parts between commas.
 fn split(node: &Node, text: &str) -> Vec<Node> {
-    let parts = text
-        .split(',')
-        .map(str::trim)
-        .filter(|part| !part.is_empty());
-    parts
-        .map(|part| Node {
-            at: node.at.clone(),
-            value: Value::Loose(part.to_owned()),
-        })
-        .collect()
+    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+    parts.map(|part| Node { at: node.at.clone(), value: Value::Loose(part.to_owned()) }).collect()
 }
 
 /// A text, also where its author did not quote `8080` or `true`.
@@ -233,11 +169,8 @@ fn plain(value: &Value) -> Json {
         Value::Number(number, _) => Json::Number(number.clone()),
         Value::Text(text) | Value::Loose(text) => Json::from(text.as_str()),
         Value::List(items) => items.iter().map(|item| plain(&item.value)).collect(),
-        Value::Map(entries) => Json::Object(
-            entries
-                .iter()
-                .map(|entry| (entry.key.clone(), plain(&entry.node.value)))
-                .collect(),
-        ),
+        Value::Map(entries) => {
+            Json::Object(entries.iter().map(|entry| (entry.key.clone(), plain(&entry.node.value))).collect())
+        }
     }
 }

@@ -21,16 +21,10 @@ use crate::{
 const PREFIX: &str = "PATCHBAY_";
 
 /// Variables that begin like ours and are no settings: what the command line reads, and what is left to the user.
-pub const NOT_SETTINGS: [&str; 4] = [
-    "PATCHBAY_CONFIG",
-    "PATCHBAY_LOG",
-    "PATCHBAY_KEY",
-    "PATCHBAY_URL",
-];
+pub const NOT_SETTINGS: [&str; 4] = ["PATCHBAY_CONFIG", "PATCHBAY_LOG", "PATCHBAY_KEY", "PATCHBAY_URL"];
 
 /// Beginnings of variables that are no settings. `PATCHBAY_SECRET_…` is free for secrets that files refer to.
-pub const NOT_SETTINGS_PREFIXES: [&str; 3] =
-    ["PATCHBAY_TEST_", "PATCHBAY_BENCH_", "PATCHBAY_SECRET_"];
+pub const NOT_SETTINGS_PREFIXES: [&str; 3] = ["PATCHBAY_TEST_", "PATCHBAY_BENCH_", "PATCHBAY_SECRET_"];
 
 /// The environment that a configuration is read in: a plain value, so that two gateways fit into one process.
 #[derive(Clone, Default)]
@@ -52,12 +46,7 @@ impl Environment {
 
 impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Environment {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(variables: I) -> Self {
-        Self(
-            variables
-                .into_iter()
-                .map(|(name, value)| (name.into(), value.into()))
-                .collect(),
-        )
+        Self(variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
     }
 }
 
@@ -74,16 +63,8 @@ pub(crate) fn settings(schema: &Json) -> BTreeMap<String, Vec<String>> {
     names
 }
 
-fn collect(
-    schema: &Json,
-    root: &Json,
-    path: &mut Vec<String>,
-    names: &mut BTreeMap<String, Vec<String>>,
-) {
-    if let Some(name) = schema["$ref"]
-        .as_str()
-        .and_then(|name| name.strip_prefix("#/$defs/"))
-    {
+fn collect(schema: &Json, root: &Json, path: &mut Vec<String>, names: &mut BTreeMap<String, Vec<String>>) {
+    if let Some(name) = schema["$ref"].as_str().and_then(|name| name.strip_prefix("#/$defs/")) {
         return collect(&root["$defs"][name], root, path, names);
     }
     if let Some(fields) = schema["properties"].as_object() {
@@ -93,10 +74,7 @@ fn collect(
             path.pop();
         }
     } else if schema["type"] != "object" {
-        names.insert(
-            format!("{PREFIX}{}", path.join("_").to_ascii_uppercase()),
-            path.clone(),
-        );
+        names.insert(format!("{PREFIX}{}", path.join("_").to_ascii_uppercase()), path.clone());
     }
 }
 
@@ -105,32 +83,16 @@ pub(crate) fn overlay(root: &mut Node, env: &Environment, schema: &Json) {
     for (name, path) in settings(schema) {
         if let Some(text) = env.get(&name).filter(|text| !text.is_empty()) {
             let path: Vec<&str> = path.iter().map(String::as_str).collect();
-            root.set(
-                &path,
-                Node {
-                    at: At::Variable(name.as_str().into()),
-                    value: Value::Loose(text.to_owned()),
-                },
-            );
+            root.set(&path, Node { at: At::Variable(name.as_str().into()), value: Value::Loose(text.to_owned()) });
         }
     }
 }
 
 /// Reports variables that look like settings and are none. `referred` are names that the file itself reads.
-pub(crate) fn refuse_unknown(
-    env: &Environment,
-    schema: &Json,
-    referred: &BTreeSet<String>,
-    report: &mut Report<'_>,
-) {
+pub(crate) fn refuse_unknown(env: &Environment, schema: &Json, referred: &BTreeSet<String>, report: &mut Report<'_>) {
     let known = settings(schema);
-    let ours = env
-        .0
-        .iter()
-        .filter(|(name, value)| name.starts_with(PREFIX) && !value.is_empty());
-    for (name, _) in
-        ours.filter(|(name, _)| !known.contains_key(*name) && !referred.contains(*name))
-    {
+    let ours = env.0.iter().filter(|(name, value)| name.starts_with(PREFIX) && !value.is_empty());
+    for (name, _) in ours.filter(|(name, _)| !known.contains_key(*name) && !referred.contains(*name)) {
         if is_free(name) {
             continue;
         }
@@ -138,9 +100,11 @@ pub(crate) fn refuse_unknown(
             name,
             match nearest(name, known.keys().map(String::as_str)) {
                 Some(near) => format!("no setting has this name; did you mean {near}?"),
-                None => "no setting has this name; expected PATCHBAY_ and the path of a field, as in PATCHBAY_LISTEN_MCP \
+                None => {
+                    "no setting has this name; expected PATCHBAY_ and the path of a field, as in PATCHBAY_LISTEN_MCP \
                          (PATCHBAY_SECRET_… is free for secrets of your own)"
-                    .to_owned(),
+                        .to_owned()
+                }
             },
         );
     }
@@ -148,16 +112,8 @@ pub(crate) fn refuse_unknown(
 
 /// Whether the name is on the list, or one that Kubernetes makes for a service called `patchbay…`.
 fn is_free(name: &str) -> bool {
-    let of_service = ["_SERVICE_HOST", "_SERVICE_PORT", "_PORT"]
-        .iter()
-        .any(|end| name.ends_with(end))
+    let of_service = ["_SERVICE_HOST", "_SERVICE_PORT", "_PORT"].iter().any(|end| name.ends_with(end))
         || name.contains("_SERVICE_PORT_")
-        || name
-            .split_once("_PORT_")
-            .is_some_and(|(_, rest)| rest.starts_with(|c: char| c.is_ascii_digit()));
-    of_service
-        || NOT_SETTINGS.contains(&name)
-        || NOT_SETTINGS_PREFIXES
-            .iter()
-            .any(|prefix| name.starts_with(prefix))
+        || name.split_once("_PORT_").is_some_and(|(_, rest)| rest.starts_with(|c: char| c.is_ascii_digit()));
+    of_service || NOT_SETTINGS.contains(&name) || NOT_SETTINGS_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }

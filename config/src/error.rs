@@ -40,11 +40,7 @@ pub enum Place {
 
 impl ConfigErrors {
     pub(crate) fn one(place: Place, field: &str, message: impl Into<String>) -> Self {
-        Self(vec![ConfigError {
-            place,
-            field: field.to_owned(),
-            message: message.into(),
-        }])
+        Self(vec![ConfigError { place, field: field.to_owned(), message: message.into() }])
     }
 
     pub(crate) fn file(file: &str, message: impl Into<String>) -> Self {
@@ -132,12 +128,7 @@ pub(crate) struct Report<'a> {
 
 impl<'a> Report<'a> {
     pub(crate) fn new(file: &str, root: &'a Node) -> Self {
-        Self {
-            file: file.into(),
-            root,
-            misshapen: Vec::new(),
-            errors: Vec::new(),
-        }
+        Self { file: file.into(), root, misshapen: Vec::new(), errors: Vec::new() }
     }
 
     /// The value has the wrong type, or stands where none is expected.
@@ -157,11 +148,7 @@ impl<'a> Report<'a> {
 
     /// An environment variable that nobody reads.
     pub(crate) fn variable(&mut self, name: &str, message: impl Into<String>) {
-        self.push(
-            &At::Variable(name.into()),
-            &FieldPath::default(),
-            message.into(),
-        );
+        self.push(&At::Variable(name.into()), &FieldPath::default(), message.into());
     }
 
     fn push(&mut self, at: &At, field: &FieldPath, message: String) {
@@ -170,11 +157,7 @@ impl<'a> Report<'a> {
             At::Variable(name) => Place::Variable(name.clone()),
             At::Nowhere => Place::File(self.file.clone()),
         };
-        self.errors.push(ConfigError {
-            place,
-            field: field.to_string(),
-            message,
-        });
+        self.errors.push(ConfigError { place, field: field.to_string(), message });
     }
 
     /// Whether the document has this very field.
@@ -188,10 +171,7 @@ impl<'a> Report<'a> {
         errors.sort_by(|a, b| a.place.cmp(&b.place));
         match value {
             Some(value) if errors.is_empty() => Ok(value),
-            _ if errors.is_empty() => Err(ConfigErrors::file(
-                &self.file,
-                "the file cannot be understood as a whole",
-            )),
+            _ if errors.is_empty() => Err(ConfigErrors::file(&self.file, "the file cannot be understood as a whole")),
             _ => Err(ConfigErrors(errors)),
         }
     }

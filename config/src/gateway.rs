@@ -116,12 +116,8 @@ impl StdioCommand {
             return is_file(&self.path).ok_or_else(|| CommandMissing::NotThere(self.path.clone()));
         }
         let folders = search.map(std::env::split_paths).into_iter().flatten();
-        let mut candidates = folders
-            .filter(|folder| folder.is_absolute())
-            .map(|folder| folder.join(&self.path));
-        candidates
-            .find_map(|path| is_file(&path))
-            .ok_or_else(|| CommandMissing::NotOnPath(self.path.clone()))
+        let mut candidates = folders.filter(|folder| folder.is_absolute()).map(|folder| folder.join(&self.path));
+        candidates.find_map(|path| is_file(&path)).ok_or_else(|| CommandMissing::NotOnPath(self.path.clone()))
     }
 }
 
@@ -225,34 +221,14 @@ mod tests {
     fn a_command_is_found_on_path_or_said_to_be_missing() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("tool"), "").unwrap();
-        let command = |path: &Path| StdioCommand {
-            path: path.into(),
-            args_prefix: Vec::new(),
-            description: None,
-        };
+        let command = |path: &Path| StdioCommand { path: path.into(), args_prefix: Vec::new(), description: None };
         let search = std::env::join_paths([Path::new("/nowhere"), folder.path()]).unwrap();
         let found = folder.path().join("tool");
-        assert_eq!(
-            command(Path::new("tool")).find(Some(&search)),
-            Ok(found.clone())
-        );
+        assert_eq!(command(Path::new("tool")).find(Some(&search)), Ok(found.clone()));
         assert_eq!(command(&found).find(None), Ok(found));
-        let absent = command(Path::new("other"))
-            .find(Some(&search))
-            .unwrap_err()
-            .to_string();
-        assert!(
-            absent.starts_with("`other` is not on PATH; install it, or give its absolute path"),
-            "{absent}"
-        );
-        assert!(matches!(
-            command(Path::new("/no/tool")).find(Some(&search)),
-            Err(CommandMissing::NotThere(_))
-        ));
-        assert!(
-            command(Path::new("tool"))
-                .find(Some(OsStr::new(".")))
-                .is_err()
-        );
+        let absent = command(Path::new("other")).find(Some(&search)).unwrap_err().to_string();
+        assert!(absent.starts_with("`other` is not on PATH; install it, or give its absolute path"), "{absent}");
+        assert!(matches!(command(Path::new("/no/tool")).find(Some(&search)), Err(CommandMissing::NotThere(_))));
+        assert!(command(Path::new("tool")).find(Some(OsStr::new("."))).is_err());
     }
 }

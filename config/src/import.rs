@@ -33,19 +33,11 @@ pub struct Imported {
 /// Reads the file of Claude, Cursor, Windsurf, Gemini CLI (`mcpServers`) or VS Code (`servers`); comments and trailing
 /// commas are fine. `resolve` looks up the variables that header and environment values refer to; what it does not
 /// find becomes a secret without a value, and a note.
-pub fn import_mcp_servers(
-    text: &str,
-    file_name: &str,
-    resolve: &Resolve<'_>,
-) -> Result<Imported, ConfigErrors> {
+pub fn import_mcp_servers(text: &str, file_name: &str, resolve: &Resolve<'_>) -> Result<Imported, ConfigErrors> {
     if text.len() > FILE_BYTES_MAX {
-        return Err(ConfigErrors::file(
-            file_name,
-            format!("expected at most {FILE_BYTES_MAX} bytes"),
-        ));
+        return Err(ConfigErrors::file(file_name, format!("expected at most {FILE_BYTES_MAX} bytes")));
     }
-    let top: Json = serde_json::from_str(&jsonc::plain(text))
-        .map_err(|error| syntax_error(&error, file_name))?;
+    let top: Json = serde_json::from_str(&jsonc::plain(text)).map_err(|error| syntax_error(&error, file_name))?;
     let found = entries(&top);
     match found.len() {
         0 => {
@@ -73,17 +65,8 @@ pub fn import_mcp_servers(
 
 /// The servers, wherever the product at hand keeps them.
 fn entries(top: &Json) -> Vec<(&String, &Json)> {
-    let places = [
-        &top["mcpServers"],
-        &top["servers"],
-        &top["mcp"]["servers"],
-        &top["mcp"]["mcpServers"],
-    ];
-    places
-        .into_iter()
-        .filter_map(Json::as_object)
-        .flat_map(Map::iter)
-        .collect()
+    let places = [&top["mcpServers"], &top["servers"], &top["mcp"]["servers"], &top["mcp"]["mcpServers"]];
+    places.into_iter().filter_map(Json::as_object).flat_map(Map::iter).collect()
 }
 
 fn syntax_error(error: &serde_json::Error, file: &str) -> ConfigErrors {
@@ -97,20 +80,14 @@ fn syntax_error(error: &serde_json::Error, file: &str) -> ConfigErrors {
 impl Imported {
     fn take(&mut self, name: &str, entry: &Json, resolve: &Resolve<'_>) {
         let slug = self.free_name(name);
-        let shown = name
-            .chars()
-            .filter(|c| !c.is_control())
-            .take(80)
-            .collect::<String>();
+        let shown = name.chars().filter(|c| !c.is_control()).take(80).collect::<String>();
         let mut reader = entry::Reader::new(resolve);
         let taken = reader.server(entry);
-        self.notes
-            .extend(reader.notes.iter().map(|note| format!("{shown}: {note}")));
+        self.notes.extend(reader.notes.iter().map(|note| format!("{shown}: {note}")));
         match taken {
             Ok(doc) => {
                 if slug.as_str() != name {
-                    self.notes
-                        .push(format!("{shown}: its name here is `{slug}`."));
+                    self.notes.push(format!("{shown}: its name here is `{slug}`."));
                 }
                 self.commands.extend(reader.command);
                 self.servers.insert(slug, doc);
@@ -124,26 +101,18 @@ impl Imported {
         let slug = slugify(name);
         let numbered = (2..=SERVERS_MAX + 1).map(|number| {
             let suffix = format!("-{number}");
-            let stem: String = slug
-                .as_str()
-                .chars()
-                .take(SLUG_BYTES_MAX - suffix.len())
-                .collect();
+            let stem: String = slug.as_str().chars().take(SLUG_BYTES_MAX - suffix.len()).collect();
             slugify(&format!("{}{suffix}", stem.trim_end_matches('-')))
         });
         let mut candidates = [slug.clone()].into_iter().chain(numbered);
-        candidates
-            .find(|slug| !self.servers.contains_key(slug))
-            .unwrap_or(slug)
+        candidates.find(|slug| !self.servers.contains_key(slug)).unwrap_or(slug)
     }
 
     fn note_inputs(&mut self, top: &Json) {
         let places = [&top["inputs"], &top["mcp"]["inputs"]];
         for input in places.into_iter().filter_map(Json::as_array).flatten() {
             let id = input["id"].as_str().unwrap_or("?");
-            let about = input["description"]
-                .as_str()
-                .map_or_else(String::new, |text| format!(" ({text})"));
+            let about = input["description"].as_str().map_or_else(String::new, |text| format!(" ({text})"));
             self.notes.push(format!(
                 "input `{id}`{about}: VS Code asks for this value; here, put it into the tenant file of the servers that use it."
             ));

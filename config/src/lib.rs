@@ -3,10 +3,7 @@
 //! A text becomes a tree that knows its lines (`node`), is held against the JSON schema of its wire type (`check`),
 //! and is lowered to values that cannot be wrong ([`GatewayConfig`], [`patchbay_core::model::TenantDoc`]). Errors name
 //! file, line, column, field and what was expected, all of them at once. No network, no store and no command line here.
-#![cfg_attr(
-    test,
-    expect(clippy::unwrap_used, reason = "a test stops at the first surprise")
-)]
+#![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test stops at the first surprise"))]
 
 mod check;
 mod environment;
@@ -26,13 +23,11 @@ mod trust;
 pub use environment::{Environment, NOT_SETTINGS, NOT_SETTINGS_PREFIXES};
 pub use error::{ConfigError, ConfigErrors, Place};
 pub use gateway::{
-    AuditArguments, AuditConfig, CommandMissing, GatewayConfig, HttpConfig, LimitsConfig,
-    LogConfig, LogFormat, SealingKey, StdioCommand, StdioConfig, StoreTarget,
+    AuditArguments, AuditConfig, CommandMissing, GatewayConfig, HttpConfig, LimitsConfig, LogConfig, LogFormat,
+    SealingKey, StdioCommand, StdioConfig, StoreTarget,
 };
 pub use import::{Imported, import_mcp_servers};
 pub use load::{DEFAULTS_YAML, json_schema, load};
 pub use secret::{Resolve, SecretRef, resolver};
-pub use tenant::{
-    SEALED, SERVERS_MAX, TOOLSETS_MAX, diff, tenant_from_yaml, tenant_json_schema, tenant_to_yaml,
-};
-pub use trust::{TrustError, trust_commands};
+pub use tenant::{SEALED, SERVERS_MAX, TOOLSETS_MAX, diff, tenant_from_yaml, tenant_json_schema, tenant_to_yaml};
+pub use trust::{TrustError, trust_commands, trusted_commands};

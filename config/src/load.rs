@@ -40,19 +40,14 @@ pub fn load(path: Option<&Path>, env: &Environment) -> Result<GatewayConfig, Con
     };
     let folder = path.and_then(Path::parent).unwrap_or(Path::new(""));
     let mut config = from_yaml(&text, &name, folder, env)?;
-    for (name, command) in trust::trusted(&config.trusted_commands_path())? {
+    for (name, command) in trust::trusted_commands(&config.trusted_commands_path())? {
         config.stdio.commands.entry(name).or_insert(command);
     }
     Ok(config)
 }
 
 /// The configuration in `text`; `name` stands for the file in messages and `folder` is where it lies.
-fn from_yaml(
-    text: &str,
-    name: &str,
-    folder: &Path,
-    env: &Environment,
-) -> Result<GatewayConfig, ConfigErrors> {
+fn from_yaml(text: &str, name: &str, folder: &Path, env: &Environment) -> Result<GatewayConfig, ConfigErrors> {
     let schema = json_schema();
     let mut root = Node::parse(text, name)?;
     overlay(&mut root, env, &schema);
@@ -61,11 +56,7 @@ fn from_yaml(
     let file: Option<GatewayFile> = serde_json::from_value(json).ok();
     let referred = file.iter().flat_map(referred_variables).collect();
     refuse_unknown(env, &schema, &referred, &mut report);
-    let mut lower = Lower {
-        report,
-        resolve: &resolver(env, folder),
-        folder,
-    };
+    let mut lower = Lower { report, resolve: &resolver(env, folder), folder };
     let config = file.and_then(|file| lower.gateway(file));
     lower.report.finish(config)
 }
@@ -73,15 +64,8 @@ fn from_yaml(
 /// The variables that the file itself reads: those may have any name.
 fn referred_variables(file: &GatewayFile) -> Vec<String> {
     let secrets = [&file.store.url, &file.redis.url].into_iter().flatten();
-    let key = file
-        .sealing_key
-        .iter()
-        .filter_map(|text| text.strip_prefix("env:"));
-    secrets
-        .flat_map(|text| variables(text))
-        .chain(key)
-        .map(str::to_owned)
-        .collect()
+    let key = file.sealing_key.iter().filter_map(|text| text.strip_prefix("env:"));
+    secrets.flat_map(|text| variables(text)).chain(key).map(str::to_owned).collect()
 }
 
 /// The text of a configuration file.
@@ -89,12 +73,10 @@ pub(crate) fn read(path: &Path) -> Result<String, ConfigErrors> {
     let name = path.display().to_string();
     let refuse = |why: String| Err(ConfigErrors::file(&name, why));
     match fs::metadata(path) {
-        Ok(about) if about.len() > FILE_BYTES_MAX as u64 => refuse(format!(
-            "expected at most {FILE_BYTES_MAX} bytes, found {}",
-            about.len()
-        )),
-        Ok(_) => fs::read_to_string(path)
-            .or_else(|error| refuse(format!("the file cannot be read: {error}"))),
+        Ok(about) if about.len() > FILE_BYTES_MAX as u64 => {
+            refuse(format!("expected at most {FILE_BYTES_MAX} bytes, found {}", about.len()))
+        }
+        Ok(_) => fs::read_to_string(path).or_else(|error| refuse(format!("the file cannot be read: {error}"))),
         Err(error) => refuse(format!("the file cannot be read: {error}")),
     }
 }

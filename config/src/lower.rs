@@ -39,25 +39,13 @@ impl Lower<'_, '_> {
         let data_dir = PathBuf::from(&file.data_dir);
         let listen_mcp = self.parse(&FieldPath::of(["listen", "mcp"]), &file.listen.mcp, ADDRESS);
         let operations = FieldPath::of(["listen", "operations"]);
-        let listen_operations: Option<SocketAddr> =
-            self.parse(&operations, &file.listen.operations, ADDRESS);
-        if listen_operations
-            .is_some_and(|address| address.port() != 0 && listen_mcp == Some(address))
-        {
-            self.report.meaning(
-                &operations,
-                "expected another address than listen.mcp, which must never show metrics",
-            );
+        let listen_operations: Option<SocketAddr> = self.parse(&operations, &file.listen.operations, ADDRESS);
+        if listen_operations.is_some_and(|address| address.port() != 0 && listen_mcp == Some(address)) {
+            self.report.meaning(&operations, "expected another address than listen.mcp, which must never show metrics");
         }
-        let public_url = file
-            .public_url
-            .as_deref()
-            .and_then(|text| self.public_url(text));
+        let public_url = file.public_url.as_deref().and_then(|text| self.public_url(text));
         let store = self.store(file.store.url.as_deref(), &data_dir);
-        let sealing_key = file
-            .sealing_key
-            .as_deref()
-            .map(|text| self.sealing_key(text));
+        let sealing_key = file.sealing_key.as_deref().map(|text| self.sealing_key(text));
         if matches!(store, Some(StoreTarget::Postgres(_))) && sealing_key.is_none() {
             self.report.meaning(
                 &FieldPath::of(["sealing_key"]),
@@ -71,10 +59,7 @@ impl Lower<'_, '_> {
             redis_url: file.redis.url.as_deref().and_then(|text| self.redis(text)),
             stdio: self.stdio(file.stdio),
             http: HttpConfig {
-                allow_private: self.nets(
-                    &FieldPath::of(["http", "allow_private"]),
-                    &file.http.allow_private,
-                ),
+                allow_private: self.nets(&FieldPath::of(["http", "allow_private"]), &file.http.allow_private),
                 allow_http: file.http.allow_http,
             },
             limits: self.limits(&file.limits),
@@ -82,10 +67,7 @@ impl Lower<'_, '_> {
                 spool_bytes_max: u64::from(file.audit.spool_mib) << 20,
                 arguments: file.audit.arguments,
             },
-            log: LogConfig {
-                format: file.log.format,
-                filter: file.log.filter,
-            },
+            log: LogConfig { format: file.log.format, filter: file.log.filter },
             listen_mcp: listen_mcp?,
             listen_operations: listen_operations?,
             public_url,
@@ -100,8 +82,7 @@ impl Lower<'_, '_> {
     fn parse<T: FromStr>(&mut self, field: &FieldPath, text: &str, expected: &str) -> Option<T> {
         let parsed = text.trim().parse().ok();
         if parsed.is_none() {
-            self.report
-                .meaning(field, format!("expected {expected}, found {text:?}"));
+            self.report.meaning(field, format!("expected {expected}, found {text:?}"));
         }
         parsed
     }
@@ -127,9 +108,7 @@ impl Lower<'_, '_> {
 
     /// The text with its references replaced.
     fn secret(&mut self, field: &FieldPath, text: &str) -> Option<String> {
-        expand(text, self.resolve)
-            .map_err(|why| self.report.meaning(field, why))
-            .ok()
+        expand(text, self.resolve).map_err(|why| self.report.meaning(field, why)).ok()
     }
 
     fn store(&mut self, text: Option<&str>, data_dir: &Path) -> Option<StoreTarget> {
@@ -140,10 +119,7 @@ impl Lower<'_, '_> {
         let text = self.secret(&field, text)?;
         if let Some(path) = text.strip_prefix("sqlite://") {
             if path.is_empty() || path.ends_with('/') || path.contains(['?', '#', '\0']) {
-                self.report.meaning(
-                    &field,
-                    "expected the path of a file after sqlite://, without `?` and `#`",
-                );
+                self.report.meaning(&field, "expected the path of a file after sqlite://, without `?` and `#`");
                 return None;
             }
             return Some(StoreTarget::Sqlite(path.into()));
@@ -167,10 +143,7 @@ impl Lower<'_, '_> {
         if Url::parse(&text).is_ok_and(|url| good(&url)) {
             return Some(text.into());
         }
-        self.report.meaning(
-            &field,
-            "expected redis://HOST:PORT/NUMBER, or rediss:// for TLS",
-        );
+        self.report.meaning(&field, "expected redis://HOST:PORT/NUMBER, or rediss:// for TLS");
         None
     }
 
@@ -178,10 +151,7 @@ impl Lower<'_, '_> {
         let field = FieldPath::of(["sealing_key"]);
         let Some(source) = SecretRef::parse(text) else {
             // The text is not shown: it may be the key itself.
-            self.report.meaning(
-                &field,
-                "expected env:NAME or file:PATH, which say where the key is kept",
-            );
+            self.report.meaning(&field, "expected env:NAME or file:PATH, which say where the key is kept");
             return None;
         };
         let source = match source {
@@ -189,13 +159,9 @@ impl Lower<'_, '_> {
             variable => variable,
         };
         match (self.resolve)(&source) {
-            Ok(value) if !value.trim().is_empty() => Some(SealingKey {
-                source,
-                value: value.trim().into(),
-            }),
+            Ok(value) if !value.trim().is_empty() => Some(SealingKey { source, value: value.trim().into() }),
             Ok(_) => {
-                self.report
-                    .meaning(&field, format!("expected a key in {source}, found nothing"));
+                self.report.meaning(&field, format!("expected a key in {source}, found nothing"));
                 None
             }
             Err(why) => {
@@ -208,16 +174,12 @@ impl Lower<'_, '_> {
     fn nets(&mut self, field: &FieldPath, texts: &[String]) -> Vec<IpNet> {
         let mut nets = Vec::new();
         for (at, text) in texts.iter().enumerate() {
-            let net = text
-                .parse::<IpNet>()
-                .or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+            let net = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
             match net {
                 Ok(net) => nets.push(net.trunc()),
                 Err(_) => self.report.meaning(
                     &field.index(at),
-                    format!(
-                        "expected a network or an address, as in 10.0.0.0/8 or ::1, found {text:?}"
-                    ),
+                    format!("expected a network or an address, as in 10.0.0.0/8 or ::1, found {text:?}"),
                 ),
             }
         }
@@ -246,14 +208,9 @@ impl Lower<'_, '_> {
         for (at, text) in texts.iter().enumerate() {
             let scheme = |scheme: &str| {
                 scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-                    && scheme
-                        .chars()
-                        .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+                    && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
             };
-            if text
-                .split_once("://")
-                .is_some_and(|(before, after)| scheme(before) && is_authority(after))
-            {
+            if text.split_once("://").is_some_and(|(before, after)| scheme(before) && is_authority(after)) {
                 origins.push(text.to_ascii_lowercase());
             } else {
                 self.report.meaning(
@@ -289,9 +246,7 @@ fn is_authority(text: &str) -> bool {
         return address.parse::<std::net::Ipv6Addr>().is_ok()
             && (after.is_empty() || after.strip_prefix(':').is_some_and(port));
     }
-    let (name, after) = text
-        .split_once(':')
-        .map_or((text, None), |(name, after)| (name, Some(after)));
+    let (name, after) = text.split_once(':').map_or((text, None), |(name, after)| (name, Some(after)));
     let plain = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
     !name.is_empty() && name.len() <= 253 && name.chars().all(plain) && after.is_none_or(port)
 }

@@ -67,10 +67,7 @@ pub(crate) struct Entry {
 
 impl Node {
     pub(crate) fn empty() -> Self {
-        Self {
-            at: At::Nowhere,
-            value: Value::Map(Vec::new()),
-        }
+        Self { at: At::Nowhere, value: Value::Map(Vec::new()) }
     }
 
     /// Reads a document. What is no YAML at all is one error, at the place where the parser gave up.
@@ -78,21 +75,15 @@ impl Node {
         if text.len() > FILE_BYTES_MAX {
             return Err(ConfigErrors::file(
                 file,
-                format!(
-                    "expected at most {FILE_BYTES_MAX} bytes, found {}",
-                    text.len()
-                ),
+                format!("expected at most {FILE_BYTES_MAX} bytes, found {}", text.len()),
             ));
         }
-        if text
-            .lines()
-            .all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'))
-        {
+        if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
             return Ok(Self::empty());
         }
         let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
-        let raw: Spanned<Raw> = serde_saphyr::from_str_with_options(text, options)
-            .map_err(|error| syntax_error(&error, file))?;
+        let raw: Spanned<Raw> =
+            serde_saphyr::from_str_with_options(text, options).map_err(|error| syntax_error(&error, file))?;
         Ok(Self::from_raw(raw, text))
     }
 
@@ -106,23 +97,10 @@ impl Node {
                 Value::Number(number, written)
             }
             Raw::Text(value) => Value::Text(value),
-            Raw::List(items) => Value::List(
-                items
-                    .into_iter()
-                    .map(|item| Self::from_raw(item, text))
-                    .collect(),
-            ),
-            Raw::Map(entries) => Value::Map(
-                entries
-                    .into_iter()
-                    .map(|entry| Self::entry(entry, text))
-                    .collect(),
-            ),
+            Raw::List(items) => Value::List(items.into_iter().map(|item| Self::from_raw(item, text)).collect()),
+            Raw::Map(entries) => Value::Map(entries.into_iter().map(|entry| Self::entry(entry, text)).collect()),
         };
-        Self {
-            at: at(&raw.referenced),
-            value,
-        }
+        Self { at: at(&raw.referenced), value }
     }
 
     fn entry((key, raw): (Spanned<String>, Spanned<Raw>), text: &str) -> Entry {
@@ -131,11 +109,7 @@ impl Node {
         if node.at == At::Nowhere || matches!(node.value, Value::Null) {
             node.at = key_at.clone();
         }
-        Entry {
-            key: key.value,
-            key_at,
-            node,
-        }
+        Entry { key: key.value, key_at, node }
     }
 
     /// The entry of that key.
@@ -151,19 +125,10 @@ impl Node {
         let (mut node, mut at) = (self, &self.at);
         for step in path.steps() {
             let below = match (step, &node.value) {
-                (Step::Key(key), _) => node.get(key).map(|entry| {
-                    (
-                        &entry.node,
-                        if entry.node.is_block() {
-                            &entry.key_at
-                        } else {
-                            &entry.node.at
-                        },
-                    )
-                }),
-                (Step::Index(index), Value::List(items)) => {
-                    items.get(*index).map(|item| (item, &item.at))
-                }
+                (Step::Key(key), _) => node
+                    .get(key)
+                    .map(|entry| (&entry.node, if entry.node.is_block() { &entry.key_at } else { &entry.node.at })),
+                (Step::Index(index), Value::List(items)) => items.get(*index).map(|item| (item, &item.at)),
                 _ => None,
             };
             let Some((inner, place)) = below else { break };
@@ -202,15 +167,8 @@ impl Node {
             return;
         };
         if !entries.iter().any(|entry| entry.key == *first) {
-            let inner = Self {
-                at: at.clone(),
-                value: Value::Null,
-            };
-            entries.push(Entry {
-                key: (*first).to_owned(),
-                key_at: at,
-                node: inner,
-            });
+            let inner = Self { at: at.clone(), value: Value::Null };
+            entries.push(Entry { key: (*first).to_owned(), key_at: at, node: inner });
         }
         if let Some(entry) = entries.iter_mut().find(|entry| entry.key == *first) {
             entry.node.set(rest, node);
@@ -224,16 +182,11 @@ fn source(text: &str, location: &Location) -> Option<String> {
     let (start, len) = (span.byte_offset()?, span.byte_len()?);
     let start = usize::try_from(start).ok()?;
     let end = start.checked_add(usize::try_from(len).ok()?)?;
-    text.get(start..end)
-        .map(|written| written.trim().to_owned())
+    text.get(start..end).map(|written| written.trim().to_owned())
 }
 
 fn at(location: &Location) -> At {
-    if *location == Location::UNKNOWN {
-        At::Nowhere
-    } else {
-        At::Line(location.line(), location.column())
-    }
+    if *location == Location::UNKNOWN { At::Nowhere } else { At::Line(location.line(), location.column()) }
 }
 
 fn syntax_error(error: &serde_saphyr::Error, file: &str) -> ConfigErrors {
@@ -246,10 +199,7 @@ fn syntax_error(error: &serde_saphyr::Error, file: &str) -> ConfigErrors {
         serde_saphyr::Error::DuplicateMappingKey { key: Some(key), .. } => {
             format!("the key `{key}` stands here a second time; expected each key once")
         }
-        other => format!(
-            "this is no valid YAML: {}",
-            UserMessageFormatter.format_message(other)
-        ),
+        other => format!("this is no valid YAML: {}", UserMessageFormatter.format_message(other)),
     };
     ConfigErrors::one(place, "", message)
 }
@@ -336,46 +286,26 @@ mod tests {
     fn what_is_no_yaml_is_said_with_line_and_column() {
         for (text, expected) in [
             ("a: [1", "f.yaml:"),
-            (
-                "a: 1\na: 2\n",
-                "f.yaml:2:1: the key `a` stands here a second time; expected each key once",
-            ),
+            ("a: 1\na: 2\n", "f.yaml:2:1: the key `a` stands here a second time; expected each key once"),
             ("a: \"x\n", "f.yaml:"),
             ("a: 1\n---\nb: 2\n", "f.yaml:"),
             ("a: *x\n", "f.yaml:1:4: "),
             ("? [a]\n: 1\n", "f.yaml:"),
         ] {
-            let said = Node::parse(text, "f.yaml")
-                .map(|_| ())
-                .map_err(|e| e.to_string());
-            assert!(
-                matches!(&said, Err(said) if said.starts_with(expected)),
-                "{text:?}: {said:?}"
-            );
+            let said = Node::parse(text, "f.yaml").map(|_| ()).map_err(|e| e.to_string());
+            assert!(matches!(&said, Err(said) if said.starts_with(expected)), "{text:?}: {said:?}");
         }
     }
 
     #[test]
     fn values_know_their_places_and_numbers_how_they_were_written() {
-        let node = Node::parse(
-            "# c\na:\n  b: 1.10\n  'c d': no\nlist: [x, 0x10]\nempty:\n",
-            "f.yaml",
-        )
-        .unwrap();
+        let node = Node::parse("# c\na:\n  b: 1.10\n  'c d': no\nlist: [x, 0x10]\nempty:\n", "f.yaml").unwrap();
         assert_eq!(*node.nearest(&FieldPath::of(["a", "b"])), At::Line(3, 6));
-        assert_eq!(
-            *node.nearest(&FieldPath::of(["a", "absent"])),
-            At::Line(2, 1)
-        );
-        assert_eq!(
-            *node.nearest(&FieldPath::of(["list"]).index(1)),
-            At::Line(5, 11)
-        );
+        assert_eq!(*node.nearest(&FieldPath::of(["a", "absent"])), At::Line(2, 1));
+        assert_eq!(*node.nearest(&FieldPath::of(["list"]).index(1)), At::Line(5, 11));
         assert_eq!(*node.nearest(&FieldPath::of(["empty"])), At::Line(6, 1));
         let a = &node.get("a").unwrap().node;
-        assert!(
-            matches!(&a.get("b").unwrap().node.value, Value::Number(_, written) if written == "1.10")
-        );
+        assert!(matches!(&a.get("b").unwrap().node.value, Value::Number(_, written) if written == "1.10"));
         assert!(matches!(&a.get("c d").unwrap().node.value, Value::Text(text) if text == "no"));
     }
 
@@ -394,9 +324,7 @@ mod tests {
     #[test]
     fn an_empty_file_is_an_empty_mapping() {
         for text in ["", "\n\n", "# only words\n"] {
-            assert!(
-                matches!(Node::parse(text, "f").unwrap().value, Value::Map(entries) if entries.is_empty())
-            );
+            assert!(matches!(Node::parse(text, "f").unwrap().value, Value::Map(entries) if entries.is_empty()));
         }
     }
 }

@@ -17,11 +17,7 @@ pub(crate) enum Step {
 
 impl FieldPath {
     pub(crate) fn of<const N: usize>(keys: [&str; N]) -> Self {
-        Self(
-            keys.iter()
-                .map(|key| Step::Key((*key).to_owned()))
-                .collect(),
-        )
+        Self(keys.iter().map(|key| Step::Key((*key).to_owned())).collect())
     }
 
     pub(crate) fn key(&self, key: impl fmt::Display) -> Self {
@@ -47,13 +43,7 @@ impl FieldPath {
     /// The last key, which says what kind of value the field holds.
     pub(crate) fn last_key(&self) -> &str {
         let keys = self.0.iter().rev();
-        let mut keys = keys.filter_map(|step| {
-            if let Step::Key(key) = step {
-                Some(key.as_str())
-            } else {
-                None
-            }
-        });
+        let mut keys = keys.filter_map(|step| if let Step::Key(key) = step { Some(key.as_str()) } else { None });
         keys.next().unwrap_or_default()
     }
 }

@@ -87,10 +87,7 @@ pub(crate) struct ListenFile {
 
 impl Default for ListenFile {
     fn default() -> Self {
-        Self {
-            mcp: "127.0.0.1:8080".to_owned(),
-            operations: "127.0.0.1:9090".to_owned(),
-        }
+        Self { mcp: "127.0.0.1:8080".to_owned(), operations: "127.0.0.1:9090".to_owned() }
     }
 }
 
@@ -134,12 +131,7 @@ pub(crate) struct StdioFile {
 
 impl Default for StdioFile {
     fn default() -> Self {
-        Self {
-            commands: BTreeMap::new(),
-            children_per_tenant_max: 16,
-            idle_stop_s: 600,
-            start_timeout_s: 60,
-        }
+        Self { commands: BTreeMap::new(), children_per_tenant_max: 16, idle_stop_s: 600, start_timeout_s: 60 }
     }
 }
 
@@ -293,10 +285,7 @@ pub(crate) struct AuditFile {
 
 impl Default for AuditFile {
     fn default() -> Self {
-        Self {
-            spool_mib: 64,
-            arguments: AuditArguments::None,
-        }
+        Self { spool_mib: 64, arguments: AuditArguments::None }
     }
 }
 
@@ -322,10 +311,7 @@ pub(crate) struct LogFile {
 
 impl Default for LogFile {
     fn default() -> Self {
-        Self {
-            format: LogFormat::Text,
-            filter: "info".to_owned(),
-        }
+        Self { format: LogFormat::Text, filter: "info".to_owned() }
     }
 }
 

@@ -53,15 +53,11 @@ pub type Resolve<'a> = dyn Fn(&SecretRef) -> Result<String, String> + 'a;
 
 /// Looks references up in the environment and in files; relative paths start at `folder`, the folder of the file that
 /// names them.
-pub fn resolver<'a>(
-    env: &'a Environment,
-    folder: &'a Path,
-) -> impl Fn(&SecretRef) -> Result<String, String> + 'a {
+pub fn resolver<'a>(env: &'a Environment, folder: &'a Path) -> impl Fn(&SecretRef) -> Result<String, String> + 'a {
     move |reference| match reference {
-        SecretRef::Env(name) => env
-            .get(name)
-            .map(str::to_owned)
-            .ok_or_else(|| format!("the environment variable {name} is not set")),
+        SecretRef::Env(name) => {
+            env.get(name).map(str::to_owned).ok_or_else(|| format!("the environment variable {name} is not set"))
+        }
         SecretRef::File(path) => read(&folder.join(path)),
     }
 }
@@ -69,15 +65,12 @@ pub fn resolver<'a>(
 fn read(path: &Path) -> Result<String, String> {
     let shown = path.display();
     let mut text = String::new();
-    let file = fs::File::open(path)
-        .map_err(|error| format!("the file {shown} cannot be read: {error}"))?;
+    let file = fs::File::open(path).map_err(|error| format!("the file {shown} cannot be read: {error}"))?;
     file.take(SECRET_BYTES_MAX + 1)
         .read_to_string(&mut text)
         .map_err(|error| format!("the file {shown} cannot be read: {error}"))?;
     if u64::try_from(text.len()).is_ok_and(|len| len > SECRET_BYTES_MAX) {
-        return Err(format!(
-            "the file {shown} is larger than {SECRET_BYTES_MAX} bytes"
-        ));
+        return Err(format!("the file {shown} is larger than {SECRET_BYTES_MAX} bytes"));
     }
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
@@ -104,7 +97,8 @@ pub(crate) fn expand(text: &str, resolve: &Resolve<'_>) -> Result<String, String
     Ok(out)
 }
 
-const UNKNOWN_REFERENCE: &str = "expected `${env:NAME}` or `${file:PATH}` after `${`; write `$${` where the two characters are meant";
+const UNKNOWN_REFERENCE: &str =
+    "expected `${env:NAME}` or `${file:PATH}` after `${`; write `$${` where the two characters are meant";
 
 /// The variables that `text` refers to.
 pub(crate) fn variables(text: &str) -> impl Iterator<Item = &str> {
@@ -136,10 +130,7 @@ mod tests {
         ] {
             assert_eq!(expand(text, &resolve), expected, "{text}");
         }
-        assert_eq!(
-            variables("a ${env:A} ${file:x} ${env:B}").collect::<Vec<_>>(),
-            ["A", "B"]
-        );
+        assert_eq!(variables("a ${env:A} ${file:x} ${env:B}").collect::<Vec<_>>(), ["A", "B"]);
     }
 
     #[test]
@@ -149,20 +140,9 @@ mod tests {
         std::fs::write(folder.path().join("big"), "x".repeat(70_000)).unwrap();
         let env = Environment::default();
         let resolve = resolver(&env, folder.path());
-        assert_eq!(
-            resolve(&SecretRef::File("key".into())).as_deref(),
-            Ok("secret")
-        );
-        assert!(
-            resolve(&SecretRef::File("big".into()))
-                .unwrap_err()
-                .contains("larger than 65536 bytes")
-        );
-        assert!(
-            resolve(&SecretRef::File("absent".into()))
-                .unwrap_err()
-                .contains("cannot be read")
-        );
+        assert_eq!(resolve(&SecretRef::File("key".into())).as_deref(), Ok("secret"));
+        assert!(resolve(&SecretRef::File("big".into())).unwrap_err().contains("larger than 65536 bytes"));
+        assert!(resolve(&SecretRef::File("absent".into())).unwrap_err().contains("cannot be read"));
         let unset = resolve(&SecretRef::Env("X".into()));
         assert_eq!(unset.unwrap_err(), "the environment variable X is not set");
     }

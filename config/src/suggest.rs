@@ -4,27 +4,13 @@
 pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let far = 1 + word.chars().count() / 4;
     let folded = fold(word);
-    let ranked = known
-        .into_iter()
-        .map(|candidate| (distance(&folded, &fold(candidate)), candidate));
-    ranked
-        .filter(|(distance, _)| *distance <= far)
-        .min()
-        .map(|(_, candidate)| candidate)
+    let ranked = known.into_iter().map(|candidate| (distance(&folded, &fold(candidate)), candidate));
+    ranked.filter(|(distance, _)| *distance <= far).min().map(|(_, candidate)| candidate)
 }
 
 /// Spelling that does not matter for likeness: `tools-Max` is as good as `tools_max`.
 fn fold(word: &str) -> String {
-    word.chars()
-        .take(120)
-        .map(|c| {
-            if c == '-' {
-                '_'
-            } else {
-                c.to_ascii_lowercase()
-            }
-        })
-        .collect()
+    word.chars().take(120).map(|c| if c == '-' { '_' } else { c.to_ascii_lowercase() }).collect()
 }
 
 /// How many letters to add, drop, change or swap with their neighbour.
@@ -64,12 +50,7 @@ mod tests {
         ] {
             assert_eq!(nearest(word, known), expected, "{word}");
         }
-        for (a, b, expected) in [
-            ("kitten", "sitting", 3),
-            ("ulr", "url", 1),
-            ("", "abc", 3),
-            ("abc", "", 3),
-        ] {
+        for (a, b, expected) in [("kitten", "sitting", 3), ("ulr", "url", 1), ("", "abc", 3), ("abc", "", 3)] {
             assert_eq!(distance(a, b), expected, "{a} {b}");
         }
     }

@@ -41,11 +41,7 @@ pub fn tenant_json_schema() -> Json {
 
 /// The tenant that `text` describes; `file_name` stands for the file in messages and `resolve` looks up `${env:NAME}`
 /// and `${file:PATH}`, see [`crate::resolver`].
-pub fn tenant_from_yaml(
-    text: &str,
-    file_name: &str,
-    resolve: &Resolve<'_>,
-) -> Result<TenantDoc, ConfigErrors> {
+pub fn tenant_from_yaml(text: &str, file_name: &str, resolve: &Resolve<'_>) -> Result<TenantDoc, ConfigErrors> {
     let root = Node::parse(text, file_name)?;
     let mut report = Report::new(file_name, &root);
     let json = check(&root, &tenant_json_schema(), &mut report);

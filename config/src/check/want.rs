@@ -29,34 +29,21 @@ impl<'a> Want<'a> {
     /// Follows references and looks through "or null".
     pub(super) fn of(schema: &'a Json, root: &'a Json, secret: bool) -> Self {
         let secret = secret || schema["writeOnly"] == true;
-        if let Some(name) = schema["$ref"]
-            .as_str()
-            .and_then(|name| name.strip_prefix("#/$defs/"))
-        {
+        if let Some(name) = schema["$ref"].as_str().and_then(|name| name.strip_prefix("#/$defs/")) {
             return Self::of(&root["$defs"][name], root, secret);
         }
         let choices = schema["anyOf"].as_array().into_iter().flatten();
         if let Some(inner) = choices.into_iter().find(|choice| choice["type"] != "null") {
             return Self::of(inner, root, secret);
         }
-        Self {
-            schema,
-            kind: Kind::of(schema),
-            secret,
-        }
+        Self { schema, kind: Kind::of(schema), secret }
     }
 
     /// The words that may stand here.
     pub(super) fn words(self) -> Vec<&'a str> {
-        let plain = self.schema["enum"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(Json::as_str);
+        let plain = self.schema["enum"].as_array().into_iter().flatten().filter_map(Json::as_str);
         let described = self.schema["oneOf"].as_array().into_iter().flatten();
-        plain
-            .chain(described.filter_map(|choice| choice["const"].as_str()))
-            .collect()
+        plain.chain(described.filter_map(|choice| choice["const"].as_str())).collect()
     }
 
     /// What is expected, in words.
@@ -70,20 +57,14 @@ impl<'a> Want<'a> {
             Kind::Word => one_of(&self.words()),
             Kind::Whole => {
                 let (min, max) = self.range();
-                format!(
-                    "a whole number{} from {min} to {max}",
-                    unit(field.last_key())
-                )
+                format!("a whole number{} from {min} to {max}", unit(field.last_key()))
             }
         }
     }
 
     pub(super) fn range(self) -> (u64, u64) {
         let bound = |name: &str| self.schema[name].as_u64();
-        (
-            bound("minimum").unwrap_or(0),
-            bound("maximum").unwrap_or(u64::MAX),
-        )
+        (bound("minimum").unwrap_or(0), bound("maximum").unwrap_or(u64::MAX))
     }
 }
 
@@ -136,8 +117,7 @@ pub(super) fn one_of(words: &[&str]) -> String {
 
 /// What stands there instead, in words that show no secret. Only a scalar in the place of a scalar is shown at all.
 pub(super) fn found(value: &Value, want: Want<'_>) -> String {
-    let shown =
-        !want.secret && !matches!(want.kind, Kind::Fields | Kind::Map | Kind::List | Kind::Any);
+    let shown = !want.secret && !matches!(want.kind, Kind::Fields | Kind::Map | Kind::List | Kind::Any);
     match value {
         Value::Null => "nothing".to_owned(),
         Value::List(_) => "a list".to_owned(),

@@ -52,26 +52,15 @@ type SecretDocs = BTreeMap<String, Option<SecretString>>;
 
 impl<'a> Reader<'a> {
     pub(super) fn new(resolve: &'a Resolve<'a>) -> Self {
-        Self {
-            resolve,
-            enabled: true,
-            notes: Vec::new(),
-            command: None,
-        }
+        Self { resolve, enabled: true, notes: Vec::new(), command: None }
     }
 
     /// The server, or why there is none.
     pub(super) fn server(&mut self, entry: &Json) -> Result<ServerDoc, String> {
         let entry = entry.as_object().ok_or("expected an object.")?;
         let text = |name: &str| entry.get(name).and_then(Json::as_str);
-        let kind = text("type")
-            .or(text("transport"))
-            .or(text("transportType"))
-            .unwrap_or_default();
-        if matches!(
-            kind.to_ascii_lowercase().as_str(),
-            "sse" | "ws" | "websocket"
-        ) {
+        let kind = text("type").or(text("transport")).or(text("transportType")).unwrap_or_default();
+        if matches!(kind.to_ascii_lowercase().as_str(), "sse" | "ws" | "websocket") {
             return Err(format!(
                 "the transport `{kind}` is not supported; ask its maker for a Streamable HTTP address."
             ));
@@ -81,15 +70,10 @@ impl<'a> Reader<'a> {
             (Some(url), _) if kind != "stdio" => self.http(url, entry)?,
             (_, Some(command)) => self.stdio(command, entry)?,
             _ => {
-                return Err(
-                    "it has neither `command` nor an address (`url`, `serverUrl`, `httpUrl`)."
-                        .to_owned(),
-                );
+                return Err("it has neither `command` nor an address (`url`, `serverUrl`, `httpUrl`).".to_owned());
             }
         };
-        if entry.get("disabled") == Some(&Json::Bool(true))
-            || entry.get("enabled") == Some(&Json::Bool(false))
-        {
+        if entry.get("disabled") == Some(&Json::Bool(true)) || entry.get("enabled") == Some(&Json::Bool(false)) {
             self.switch_off("it is switched off in the file");
         }
         self.note_unknown(entry);
@@ -111,18 +95,10 @@ impl<'a> Reader<'a> {
         self.notes.push(format!("taken over switched off: {why}."));
     }
 
-    fn http(
-        &mut self,
-        url: &str,
-        entry: &Map<String, Json>,
-    ) -> Result<(Transport, SecretDocs), String> {
+    fn http(&mut self, url: &str, entry: &Map<String, Json>) -> Result<(Transport, SecretDocs), String> {
         self.refuse_references("its address", url);
         check_url(url).map_err(|why| format!("{why}."))?;
-        if url
-            .split(['?', '#'])
-            .next()
-            .is_some_and(|path| path.trim_end_matches('/').ends_with("/sse"))
-        {
+        if url.split(['?', '#']).next().is_some_and(|path| path.trim_end_matches('/').ends_with("/sse")) {
             self.notes.push(
                 "its address looks like the older SSE transport, which is not supported; ask its maker for a Streamable \
                  HTTP address."
@@ -131,84 +107,43 @@ impl<'a> Reader<'a> {
         }
         let secrets = self.secrets("header", entry.get("headers"));
         let headers = names(&secrets);
-        Ok((
-            Transport::Http {
-                url: url.to_owned(),
-                headers,
-                sharing: Sharing::Shared,
-                era: EraPin::Auto,
-            },
-            secrets,
-        ))
+        Ok((Transport::Http { url: url.to_owned(), headers, sharing: Sharing::Shared, era: EraPin::Auto }, secrets))
     }
 
-    fn stdio(
-        &mut self,
-        command: &str,
-        entry: &Map<String, Json>,
-    ) -> Result<(Transport, SecretDocs), String> {
+    fn stdio(&mut self, command: &str, entry: &Map<String, Json>) -> Result<(Transport, SecretDocs), String> {
         check_command_name(command).map_err(|why| format!("{why}."))?;
         if reference::first(command).is_some() {
             self.refuse_references("its command", command);
         } else if let Err(why) = check_command_path(command) {
-            self.switch_off(&format!(
-                "its command `{command}` depends on a folder of the IDE: {why}"
-            ));
+            self.switch_off(&format!("its command `{command}` depends on a folder of the IDE: {why}"));
         } else {
             self.command = Some(command.to_owned());
         }
-        let args: Vec<String> = entry
-            .get("args")
-            .and_then(Json::as_array)
-            .into_iter()
-            .flatten()
-            .filter_map(scalar)
-            .collect();
+        let args: Vec<String> =
+            entry.get("args").and_then(Json::as_array).into_iter().flatten().filter_map(scalar).collect();
         if args.len() > ITEMS_MAX {
-            return Err(format!(
-                "expected at most {ITEMS_MAX} arguments, found {}.",
-                args.len()
-            ));
+            return Err(format!("expected at most {ITEMS_MAX} arguments, found {}.", args.len()));
         }
         for arg in &args {
             self.refuse_references("an argument", arg);
         }
-        if args
-            .iter()
-            .any(|arg| arg == "mcp-remote" || arg.starts_with("mcp-remote@"))
-        {
-            self.notes.push(
-                "it goes through mcp-remote; here, give its address as `url` instead.".to_owned(),
-            );
+        if args.iter().any(|arg| arg == "mcp-remote" || arg.starts_with("mcp-remote@")) {
+            self.notes.push("it goes through mcp-remote; here, give its address as `url` instead.".to_owned());
         }
         if entry.get("cwd").is_some_and(|cwd| !cwd.is_null()) {
-            self.notes.push(
-                "its working directory (`cwd`) is of the IDE's machine and was dropped.".to_owned(),
-            );
+            self.notes.push("its working directory (`cwd`) is of the IDE's machine and was dropped.".to_owned());
         }
         let secrets = self.secrets("env", entry.get("env"));
         let env = names(&secrets);
         let command = command.to_owned();
         let (sharing, era) = (Sharing::Shared, EraPin::Auto);
-        Ok((
-            Transport::Stdio {
-                command,
-                args,
-                env,
-                cwd: None,
-                sharing,
-                era,
-            },
-            secrets,
-        ))
+        Ok((Transport::Stdio { command, args, env, cwd: None, sharing, era }, secrets))
     }
 
     /// What is shown in lists and exports cannot hold a value from the environment.
     fn refuse_references(&mut self, what: &str, text: &str) {
         if let Some(reference) = reference::first(text) {
-            self.switch_off(&format!(
-                "{what} refers to {reference}; write the value itself into the tenant file"
-            ));
+            self.switch_off(&format!("{what} refers to {reference}; write the value itself into the tenant file"));
         }
     }
 
@@ -216,68 +151,42 @@ impl<'a> Reader<'a> {
     fn secrets(&mut self, family: &str, values: Option<&Json>) -> SecretDocs {
         let mut secrets = SecretDocs::new();
         let is_header = family == "header";
-        let what = if is_header {
-            "the header"
-        } else {
-            "the variable"
-        };
+        let what = if is_header { "the header" } else { "the variable" };
         let entries = values.and_then(Json::as_object).into_iter().flatten();
         for (name, value) in entries.take(ITEMS_MAX) {
-            let checked = if is_header {
-                check_header_name(name)
-            } else {
-                check_env_name(name)
-            };
-            let twice = is_header
-                && secrets
-                    .keys()
-                    .any(|key| key.eq_ignore_ascii_case(&format!("header:{name}")));
+            let checked = if is_header { check_header_name(name) } else { check_env_name(name) };
+            let twice = is_header && secrets.keys().any(|key| key.eq_ignore_ascii_case(&format!("header:{name}")));
             if let Err(why) = checked {
-                self.notes
-                    .push(format!("{what} {name:?} was dropped: {why}."));
+                self.notes.push(format!("{what} {name:?} was dropped: {why}."));
                 continue;
             }
             let Some(text) = scalar(value).filter(|_| !twice) else {
-                self.notes
-                    .push(format!("{what} `{name}` was dropped: expected one text."));
+                self.notes.push(format!("{what} `{name}` was dropped: expected one text."));
                 continue;
             };
             let filled = reference::fill(&text, self.resolve)
-                .map_err(|reference| {
-                    format!("{reference} has no value here; give it in the tenant file")
-                })
+                .map_err(|reference| format!("{reference} has no value here; give it in the tenant file"))
                 .and_then(|value| check_secret_text(&value, is_header).map(|()| value));
             if let Err(why) = &filled {
-                self.notes
-                    .push(format!("{what} `{name}` has no value yet: {why}."));
+                self.notes.push(format!("{what} `{name}` has no value yet: {why}."));
             }
-            secrets.insert(
-                format!("{family}:{name}"),
-                filled.ok().map(SecretString::from),
-            );
+            secrets.insert(format!("{family}:{name}"), filled.ok().map(SecretString::from));
         }
         secrets
     }
 
     fn note_unknown(&mut self, entry: &Map<String, Json>) {
-        let unknown: Vec<String> = entry
-            .keys()
-            .filter(|key| !KNOWN.contains(&key.as_str()))
-            .map(|key| format!("`{key}`"))
-            .collect();
+        let unknown: Vec<String> =
+            entry.keys().filter(|key| !KNOWN.contains(&key.as_str())).map(|key| format!("`{key}`")).collect();
         if !unknown.is_empty() {
-            self.notes
-                .push(format!("not taken over: {}.", unknown.join(", ")));
+            self.notes.push(format!("not taken over: {}.", unknown.join(", ")));
         }
     }
 }
 
 /// The names of headers or variables, without their family.
 fn names(secrets: &SecretDocs) -> Vec<String> {
-    secrets
-        .keys()
-        .filter_map(|key| key.split_once(':').map(|(_, name)| name.to_owned()))
-        .collect()
+    secrets.keys().filter_map(|key| key.split_once(':').map(|(_, name)| name.to_owned())).collect()
 }
 
 /// A text, or what some people write without quotes.
@@ -292,21 +201,9 @@ fn scalar(value: &Json) -> Option<String> {
 /// Gemini CLI's and Windsurf's filters; their names are names, not globs.
 fn rules(entry: &Map<String, Json>) -> ToolRules {
     let globs = |name: &str| {
-        let names = entry
-            .get(name)
-            .and_then(Json::as_array)
-            .into_iter()
-            .flatten();
-        names
-            .filter_map(Json::as_str)
-            .filter(|name| !name.is_empty())
-            .map(globset::escape)
-            .collect::<Vec<_>>()
+        let names = entry.get(name).and_then(Json::as_array).into_iter().flatten();
+        names.filter_map(Json::as_str).filter(|name| !name.is_empty()).map(globset::escape).collect::<Vec<_>>()
     };
     let deny = [globs("excludeTools"), globs("disabledTools")].concat();
-    ToolRules {
-        allow: globs("includeTools"),
-        deny,
-        ..ToolRules::default()
-    }
+    ToolRules { allow: globs("includeTools"), deny, ..ToolRules::default() }
 }

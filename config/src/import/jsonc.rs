@@ -55,10 +55,7 @@ fn blank_trailing_commas(text: &str) -> String {
     let mut before = ',';
     for (at, c) in text.char_indices() {
         let behind_value = !matches!(before, ',' | '{' | '[' | ':');
-        let trailing = !in_text
-            && c == ','
-            && behind_value
-            && text[at + 1..].trim_start().starts_with(['}', ']']);
+        let trailing = !in_text && c == ',' && behind_value && text[at + 1..].trim_start().starts_with(['}', ']']);
         out.push(if trailing { ' ' } else { c });
         before = if c.is_whitespace() { before } else { c };
         in_text ^= c == '"' && !escaped;
@@ -75,10 +72,7 @@ mod tests {
     fn comments_and_commas_go_and_texts_stay() {
         for (text, expected) in [
             ("{} // x", "{}     "),
-            (
-                "{\"a\": \"// no /* no */ ,}\"}",
-                "{\"a\": \"// no /* no */ ,}\"}",
-            ),
+            ("{\"a\": \"// no /* no */ ,}\"}", "{\"a\": \"// no /* no */ ,}\"}"),
             ("{/* x\n*/\"a\":1,}", "{    \n  \"a\":1 }"),
             ("[1, 2, // c\n]", "[1, 2      \n]"),
             ("\u{feff}[\"\\\"//\", 1]", "[\"\\\"//\", 1]"),

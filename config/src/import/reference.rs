@@ -3,14 +3,8 @@
 use crate::secret::{Resolve, SecretRef, is_variable_name};
 
 /// Words that VS Code and Cursor replace by something of the user's own machine.
-const OF_THE_EDITOR: [&str; 6] = [
-    "cwd",
-    "pathSeparator",
-    "userHome",
-    "workspaceFolder",
-    "workspaceFolderBasename",
-    "CLAUDE_PLUGIN_ROOT",
-];
+const OF_THE_EDITOR: [&str; 6] =
+    ["cwd", "pathSeparator", "userHome", "workspaceFolder", "workspaceFolderBasename", "CLAUDE_PLUGIN_ROOT"];
 
 /// The text with the variables that it refers to; or the first reference that cannot be followed.
 pub(super) fn fill(text: &str, resolve: &Resolve<'_>) -> Result<String, String> {
@@ -34,16 +28,12 @@ pub(super) fn fill(text: &str, resolve: &Resolve<'_>) -> Result<String, String> 
 }
 
 fn value(inner: &str, resolve: &Resolve<'_>) -> Option<String> {
-    let (name, default) = inner
-        .split_once(":-")
-        .map_or((inner, None), |(name, default)| (name, Some(default)));
+    let (name, default) = inner.split_once(":-").map_or((inner, None), |(name, default)| (name, Some(default)));
     let name = name.strip_prefix("env:").unwrap_or(name);
     if !is_variable_name(name) || OF_THE_EDITOR.contains(&name) {
         return None;
     }
-    resolve(&SecretRef::Env(name.to_owned()))
-        .ok()
-        .or_else(|| default.map(str::to_owned))
+    resolve(&SecretRef::Env(name.to_owned())).ok().or_else(|| default.map(str::to_owned))
 }
 
 /// The first reference in a text that is shown and can therefore not be filled in.

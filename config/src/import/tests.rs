@@ -15,22 +15,14 @@ fn import(text: &str) -> Result<Imported, ConfigErrors> {
 }
 
 fn secret(imported: &Imported, server: &str, name: &str) -> Option<String> {
-    imported.servers[server].secrets[name]
-        .as_ref()
-        .map(|value| value.expose_secret().to_owned())
+    imported.servers[server].secrets[name].as_ref().map(|value| value.expose_secret().to_owned())
 }
 
 #[test]
 fn files_that_are_wrong_are_refused_with_their_place() {
     for (text, expected) in [
-        (
-            "{\n  \"mcpServers\": {,}\n}",
-            "mcp.json:2:18: this is no valid JSON: key must be a string",
-        ),
-        (
-            "",
-            "mcp.json:1:1: this is no valid JSON: EOF while parsing a value",
-        ),
+        ("{\n  \"mcpServers\": {,}\n}", "mcp.json:2:18: this is no valid JSON: key must be a string"),
+        ("", "mcp.json:1:1: this is no valid JSON: EOF while parsing a value"),
         (
             "[]",
             "mcp.json: expected servers under `mcpServers` (Claude, Cursor, Windsurf, Gemini CLI) or `servers` (VS Code), found none",
@@ -44,12 +36,8 @@ fn files_that_are_wrong_are_refused_with_their_place() {
         assert_eq!(said, expected, "{text}");
     }
     assert!(import(&format!("{}1", "[".repeat(100_000))).is_err());
-    let many: Vec<String> = (0..=SERVERS_MAX)
-        .map(|at| format!("\"s{at}\": {{\"command\": \"x\"}}"))
-        .collect();
-    let said = import(&format!("{{\"servers\": {{{}}}}}", many.join(",")))
-        .unwrap_err()
-        .to_string();
+    let many: Vec<String> = (0..=SERVERS_MAX).map(|at| format!("\"s{at}\": {{\"command\": \"x\"}}")).collect();
+    let said = import(&format!("{{\"servers\": {{{}}}}}", many.join(","))).unwrap_err().to_string();
     assert_eq!(said, "mcp.json: expected at most 200 servers, found 201");
 }
 
@@ -66,14 +54,7 @@ fn one_odd_server_is_left_out_alone_and_named() {
         }}"#,
     )
     .unwrap();
-    assert_eq!(
-        imported
-            .servers
-            .keys()
-            .map(Slug::as_str)
-            .collect::<Vec<_>>(),
-        ["good"]
-    );
+    assert_eq!(imported.servers.keys().map(Slug::as_str).collect::<Vec<_>>(), ["good"]);
     assert_eq!(
         imported.notes,
         [
@@ -102,48 +83,18 @@ fn a_cursor_file_comes_over_with_its_secrets_apart() {
         }"#,
     )
     .unwrap();
-    assert_eq!(
-        imported
-            .servers
-            .keys()
-            .map(Slug::as_str)
-            .collect::<Vec<_>>(),
-        ["my-github", "my-github-2"]
-    );
-    let Transport::Stdio {
-        command,
-        args,
-        env,
-        cwd,
-        ..
-    } = &imported.servers["my-github"].spec.transport
-    else {
+    assert_eq!(imported.servers.keys().map(Slug::as_str).collect::<Vec<_>>(), ["my-github", "my-github-2"]);
+    let Transport::Stdio { command, args, env, cwd, .. } = &imported.servers["my-github"].spec.transport else {
         panic!()
     };
     assert_eq!((command.as_str(), cwd), ("npx", &None));
     assert_eq!(args, &["-y", "@modelcontextprotocol/server-github", "5"]);
     assert_eq!(env, &["GITHUB_TOKEN", "OTHER", "PORT"]);
-    assert_eq!(
-        secret(&imported, "my-github", "env:GITHUB_TOKEN").as_deref(),
-        Some("hunter2")
-    );
-    assert_eq!(
-        secret(&imported, "my-github", "env:PORT").as_deref(),
-        Some("8080")
-    );
+    assert_eq!(secret(&imported, "my-github", "env:GITHUB_TOKEN").as_deref(), Some("hunter2"));
+    assert_eq!(secret(&imported, "my-github", "env:PORT").as_deref(), Some("8080"));
     assert_eq!(secret(&imported, "my-github", "env:OTHER"), None);
-    assert_eq!(
-        secret(&imported, "my-github-2", "header:Authorization").as_deref(),
-        Some("Bearer hunter2")
-    );
-    assert_eq!(
-        imported
-            .commands
-            .iter()
-            .map(String::as_str)
-            .collect::<Vec<_>>(),
-        ["npx"]
-    );
+    assert_eq!(secret(&imported, "my-github-2", "header:Authorization").as_deref(), Some("Bearer hunter2"));
+    assert_eq!(imported.commands.iter().map(String::as_str).collect::<Vec<_>>(), ["npx"]);
     let refused = "this variable decides which code a program loads, so tenants may not set it; ask the operator for a command of its own under stdio.commands";
     assert_eq!(
         imported.notes,
@@ -204,40 +155,14 @@ fn the_dialects_of_windsurf_gemini_and_claude_are_understood() {
     )
     .unwrap();
     let spec = |name: &str| &imported.servers[name].spec;
-    assert!(
-        matches!(&spec("windsurf").transport, Transport::Http { url, .. } if url == "https://w/mcp")
-    );
-    assert_eq!(
-        (
-            spec("windsurf").enabled,
-            spec("windsurf").tools.deny.as_slice()
-        ),
-        (false, &["a[*]b".to_owned()][..])
-    );
-    assert!(
-        matches!(&spec("gemini").transport, Transport::Http { url, .. } if url == "https://g/mcp")
-    );
+    assert!(matches!(&spec("windsurf").transport, Transport::Http { url, .. } if url == "https://w/mcp"));
+    assert_eq!((spec("windsurf").enabled, spec("windsurf").tools.deny.as_slice()), (false, &["a[*]b".to_owned()][..]));
+    assert!(matches!(&spec("gemini").transport, Transport::Http { url, .. } if url == "https://g/mcp"));
     assert_eq!(spec("gemini").tools.allow, ["x"]);
-    assert_eq!(
-        secret(&imported, "claude", "env:A").as_deref(),
-        Some("fallback")
-    );
-    assert_eq!(
-        secret(&imported, "claude", "env:B").as_deref(),
-        Some("hunter2")
-    );
-    assert_eq!(
-        secret(&imported, "claude", "env:C").as_deref(),
-        Some("cost $5")
-    );
-    assert_eq!(
-        imported
-            .commands
-            .iter()
-            .map(String::as_str)
-            .collect::<Vec<_>>(),
-        ["npx", "uvx"]
-    );
+    assert_eq!(secret(&imported, "claude", "env:A").as_deref(), Some("fallback"));
+    assert_eq!(secret(&imported, "claude", "env:B").as_deref(), Some("hunter2"));
+    assert_eq!(secret(&imported, "claude", "env:C").as_deref(), Some("cost $5"));
+    assert_eq!(imported.commands.iter().map(String::as_str).collect::<Vec<_>>(), ["npx", "uvx"]);
     assert_eq!(
         imported.notes,
         [
@@ -257,8 +182,5 @@ fn names_that_become_the_same_stay_apart() {
     );
     let imported = import(&text).unwrap();
     let names: Vec<&str> = imported.servers.keys().map(Slug::as_str).collect();
-    assert_eq!(
-        names,
-        ["server", &format!("{}-2", "x".repeat(38)), &"x".repeat(40)]
-    );
+    assert_eq!(names, ["server", &format!("{}-2", "x".repeat(38)), &"x".repeat(40)]);
 }

@@ -8,12 +8,7 @@ fn env<const N: usize>(variables: [(&str, &str); N]) -> Environment {
 }
 
 fn yaml(text: &str) -> Result<GatewayConfig, ConfigErrors> {
-    from_yaml(
-        text,
-        "patchbay.yaml",
-        Path::new("/etc"),
-        &Environment::default(),
-    )
+    from_yaml(text, "patchbay.yaml", Path::new("/etc"), &Environment::default())
 }
 
 fn complaint(text: &str, env: &Environment) -> String {
@@ -43,47 +38,23 @@ fn each_mistake_is_said_with_line_column_field_and_what_was_expected() {
             "limits: {drain_s: -1}\n",
             "patchbay.yaml:1:19: limits.drain_s: expected a whole number of seconds from 0 to 3600, found -1",
         ),
-        (
-            "limts:\n  depth_max: 64\n",
-            "patchbay.yaml:1:1: limts: no such field; did you mean `limits`?",
-        ),
-        (
-            "store:\n  colour: x\n",
-            "patchbay.yaml:2:3: store.colour: no such field; expected `url`",
-        ),
-        (
-            "listen: here\n",
-            "patchbay.yaml:1:9: listen: expected a mapping, found a text",
-        ),
-        (
-            "- listen\n",
-            "patchbay.yaml:1:1: expected a mapping, found a list",
-        ),
+        ("limts:\n  depth_max: 64\n", "patchbay.yaml:1:1: limts: no such field; did you mean `limits`?"),
+        ("store:\n  colour: x\n", "patchbay.yaml:2:3: store.colour: no such field; expected `url`"),
+        ("listen: here\n", "patchbay.yaml:1:9: listen: expected a mapping, found a text"),
+        ("- listen\n", "patchbay.yaml:1:1: expected a mapping, found a list"),
         ("listen: {mcp: 8080}\n", LISTEN),
         (
             "listen: {mcp: '127.0.0.1:9090'}\n",
             "patchbay.yaml:1:1: listen.operations: expected another address than listen.mcp, which must never show metrics",
         ),
-        (
-            "log:\n  format: xml\n",
-            "patchbay.yaml:2:11: log.format: expected `text` or `json`, found \"xml\"",
-        ),
-        (
-            "audit: {arguments: all}\n",
-            "patchbay.yaml:1:20: audit.arguments: expected `none`, found \"all\"",
-        ),
-        (
-            "http: {allow_http: yes}\n",
-            "patchbay.yaml:1:20: http.allow_http: expected true or false, found \"yes\"",
-        ),
+        ("log:\n  format: xml\n", "patchbay.yaml:2:11: log.format: expected `text` or `json`, found \"xml\""),
+        ("audit: {arguments: all}\n", "patchbay.yaml:1:20: audit.arguments: expected `none`, found \"all\""),
+        ("http: {allow_http: yes}\n", "patchbay.yaml:1:20: http.allow_http: expected true or false, found \"yes\""),
         (
             "trusted_proxies: [10.0.0.0/8, home]\n",
             "patchbay.yaml:1:31: trusted_proxies[1]: expected a network or an address, as in 10.0.0.0/8 or ::1, found \"home\"",
         ),
-        (
-            "trusted_proxies: 10.0.0.0/8\n",
-            "patchbay.yaml:1:18: trusted_proxies: expected a list, found a text",
-        ),
+        ("trusted_proxies: 10.0.0.0/8\n", "patchbay.yaml:1:18: trusted_proxies: expected a list, found a text"),
         (
             "allowed_hosts: ['https://x']\n",
             "patchbay.yaml:1:17: allowed_hosts[0]: expected a host name with or without a port, as in tools.example.org, found \"https://x\"",
@@ -104,22 +75,13 @@ fn each_mistake_is_said_with_line_column_field_and_what_was_expected() {
             "store: {url: 'sqlite://'}\n",
             "patchbay.yaml:1:14: store.url: expected the path of a file after sqlite://, without `?` and `#`",
         ),
-        (
-            "store: {url: [hunter2]}\n",
-            "patchbay.yaml:1:14: store.url: expected a text, found a list",
-        ),
-        (
-            "redis: 'redis://:hunter2@h'\n",
-            "patchbay.yaml:1:8: redis: expected a mapping, found a text",
-        ),
+        ("store: {url: [hunter2]}\n", "patchbay.yaml:1:14: store.url: expected a text, found a list"),
+        ("redis: 'redis://:hunter2@h'\n", "patchbay.yaml:1:8: redis: expected a mapping, found a text"),
         (
             "redis: {url: 'http://:hunter2@h'}\n",
             "patchbay.yaml:1:14: redis.url: expected redis://HOST:PORT/NUMBER, or rediss:// for TLS",
         ),
-        (
-            "redis:\n  url: redis://${env:NO}\n",
-            "patchbay.yaml:2:8: redis.url: the environment variable NO is not set",
-        ),
+        ("redis:\n  url: redis://${env:NO}\n", "patchbay.yaml:2:8: redis.url: the environment variable NO is not set"),
         (
             "store: {url: 'postgres://h/d'}\n",
             "patchbay.yaml:1:1: sealing_key: expected env:NAME or file:PATH, found nothing; with Postgres every replica needs the same key",
@@ -128,10 +90,7 @@ fn each_mistake_is_said_with_line_column_field_and_what_was_expected() {
             "sealing_key: hunter2\n",
             "patchbay.yaml:1:14: sealing_key: expected env:NAME or file:PATH, which say where the key is kept",
         ),
-        (
-            "sealing_key: env:NO\n",
-            "patchbay.yaml:1:14: sealing_key: the environment variable NO is not set",
-        ),
+        ("sealing_key: env:NO\n", "patchbay.yaml:1:14: sealing_key: the environment variable NO is not set"),
         (
             "stdio:\n  commands:\n    npx: {args_prefix: [-y]}\n",
             "patchbay.yaml:3:10: stdio.commands.npx.path: expected a text, found nothing",
@@ -144,14 +103,8 @@ fn each_mistake_is_said_with_line_column_field_and_what_was_expected() {
             "limits: {call_timeout_s: 700}\n",
             "patchbay.yaml:1:26: limits.call_timeout_s: expected at most limits.call_timeout_max_s, which is 600, found 700",
         ),
-        (
-            "log: {filter: ''}\n",
-            "patchbay.yaml:1:15: log.filter: expected a text that is not empty",
-        ),
-        (
-            "listen: {\n",
-            "patchbay.yaml:1:9: this is no valid YAML: unclosed bracket '{'",
-        ),
+        ("log: {filter: ''}\n", "patchbay.yaml:1:15: log.filter: expected a text that is not empty"),
+        ("listen: {\n", "patchbay.yaml:1:9: this is no valid YAML: unclosed bracket '{'"),
     ] {
         let said = complaint(text, &nothing);
         assert_eq!(said, expected, "\n{text}");
@@ -159,16 +112,14 @@ fn each_mistake_is_said_with_line_column_field_and_what_was_expected() {
     }
 }
 
-const LISTEN: &str = "patchbay.yaml:1:15: listen.mcp: expected an address and a port, as in 127.0.0.1:8080 or [::]:8080, found \"8080\"";
+const LISTEN: &str =
+    "patchbay.yaml:1:15: listen.mcp: expected an address and a port, as in 127.0.0.1:8080 or [::]:8080, found \"8080\"";
 
 #[test]
 fn all_mistakes_are_said_at_once_in_the_order_of_lines_and_none_twice() {
     let text = "redis:\n  url: nothing\nlimits:\n  deph_max: 9\n  call_timeout_s: 1000\n  call_timeout_max_s: x\nlisten:\n  mcp: x\n";
     let said = complaint(text, &env([("PATCHBAY_LIMITS_PAGE_SIZE", "0")]));
-    let fields: Vec<&str> = said
-        .lines()
-        .map(|line| line.split(": ").nth(1).unwrap())
-        .collect();
+    let fields: Vec<&str> = said.lines().map(|line| line.split(": ").nth(1).unwrap()).collect();
     let expected = [
         "redis.url",
         "limits.deph_max",
@@ -234,8 +185,7 @@ fn variables_that_others_make_are_let_be() {
         ("PATCHBAY_MY_KEY", "k"),
         ("PATCHBAY_MY_HOST", "h"),
     ]);
-    let text =
-        "sealing_key: env:PATCHBAY_MY_KEY\nredis: {url: 'redis://${env:PATCHBAY_MY_HOST}'}\n";
+    let text = "sealing_key: env:PATCHBAY_MY_KEY\nredis: {url: 'redis://${env:PATCHBAY_MY_HOST}'}\n";
     assert!(from_yaml(text, "f", Path::new(""), &foreign).is_ok());
 }
 
@@ -257,18 +207,10 @@ fn the_environment_wins_over_the_file() {
     assert_eq!(config.listen_mcp.to_string(), "[::]:80");
     assert_eq!(config.limits.workers.get(), 3);
     assert_eq!(config.allowed_hosts, ["a", "b:81", "t.example.org"]);
-    assert_eq!(
-        config.allowed_origins.last().map(String::as_str),
-        Some("https://t.example.org")
-    );
+    assert_eq!(config.allowed_origins.last().map(String::as_str), Some("https://t.example.org"));
     assert!(config.http.allow_http && config.log.format == crate::LogFormat::Json);
-    let StoreTarget::Postgres(url) = &config.store else {
-        panic!("{:?}", config.store)
-    };
-    assert_eq!(
-        secrecy::ExposeSecret::expose_secret(url),
-        "postgres://u:hunter2@h/d"
-    );
+    let StoreTarget::Postgres(url) = &config.store else { panic!("{:?}", config.store) };
+    assert_eq!(secrecy::ExposeSecret::expose_secret(url), "postgres://u:hunter2@h/d");
     let key = config.sealing_key.as_ref().unwrap();
     assert_eq!(secrecy::ExposeSecret::expose_secret(&key.value), "key");
     assert!(!format!("{config:?}{variables:?}").contains("hunter2"));
@@ -277,25 +219,17 @@ fn the_environment_wins_over_the_file() {
 #[test]
 fn the_names_of_variables_are_unique_and_follow_the_paths() {
     let names = crate::environment::settings(&json_schema());
-    assert_eq!(
-        names["PATCHBAY_LIMITS_BODY_BYTES_MAX"],
-        ["limits", "body_bytes_max"]
-    );
+    assert_eq!(names["PATCHBAY_LIMITS_BODY_BYTES_MAX"], ["limits", "body_bytes_max"]);
     assert_eq!(names["PATCHBAY_DATA_DIR"], ["data_dir"]);
     assert!(!names.contains_key("PATCHBAY_STDIO_COMMANDS"));
     for name in crate::NOT_SETTINGS {
         assert!(!names.contains_key(name), "{name}");
     }
-    assert_eq!(
-        names.len(),
-        leaves(&serde_json::to_value(GatewayFile::default()).unwrap())
-    );
+    assert_eq!(names.len(), leaves(&serde_json::to_value(GatewayFile::default()).unwrap()));
 }
 
 fn leaves(value: &Json) -> usize {
-    value
-        .as_object()
-        .map_or(1, |fields| fields.values().map(leaves).sum())
+    value.as_object().map_or(1, |fields| fields.values().map(leaves).sum())
 }
 
 #[test]
@@ -303,9 +237,7 @@ fn the_defaults_file_says_what_the_defaults_are() {
     let root = Node::parse(DEFAULTS_YAML, "defaults.yaml").unwrap();
     let mut report = Report::new("defaults.yaml", &root);
     let json = check(&root, &json_schema(), &mut report);
-    let file: GatewayFile = report
-        .finish(serde_json::from_value(json.clone()).ok())
-        .unwrap();
+    let file: GatewayFile = report.finish(serde_json::from_value(json.clone()).ok()).unwrap();
     assert!(file == GatewayFile::default(), "{json}");
     // And it names every field that has a default.
     let named = |key: &str| DEFAULTS_YAML.contains(&format!("{key}:"));
@@ -313,9 +245,7 @@ fn the_defaults_file_says_what_the_defaults_are() {
         assert!(named(&path[path.len() - 1]), "{path:?}");
     }
     let config = yaml("").unwrap();
-    assert!(
-        matches!(&config.store, StoreTarget::Sqlite(path) if path == Path::new("./patchbay-data/patchbay.db"))
-    );
+    assert!(matches!(&config.store, StoreTarget::Sqlite(path) if path == Path::new("./patchbay-data/patchbay.db")));
 }
 
 #[test]
@@ -337,36 +267,19 @@ fn files_are_found_beside_the_configuration_and_trusted_commands_are_merged() {
     assert_eq!(config.stdio.commands["uvx"].path, Path::new("uvx"));
     assert!(config.sealing_key.is_some());
     std::fs::write(&trusted, "- x").unwrap();
-    let said = load(Some(&path), &Environment::default())
-        .unwrap_err()
-        .to_string();
-    assert!(
-        said.contains("trusted-commands.yaml:1:1: expected a mapping, found a list"),
-        "{said}"
-    );
-    let said = load(Some(&here.join("absent.yaml")), &Environment::default())
-        .unwrap_err()
-        .to_string();
-    assert!(
-        said.contains("absent.yaml: the file cannot be read: No such file"),
-        "{said}"
-    );
+    let said = load(Some(&path), &Environment::default()).unwrap_err().to_string();
+    assert!(said.contains("trusted-commands.yaml:1:1: expected a mapping, found a list"), "{said}");
+    let said = load(Some(&here.join("absent.yaml")), &Environment::default()).unwrap_err().to_string();
+    assert!(said.contains("absent.yaml: the file cannot be read: No such file"), "{said}");
 }
 
 #[test]
 fn the_example_means_what_it_says() {
-    let variables = env([
-        ("PATCHBAY_SECRET_DB", "hunter2"),
-        ("PATCHBAY_SECRET_KEY", "k"),
-    ]);
+    let variables = env([("PATCHBAY_SECRET_DB", "hunter2"), ("PATCHBAY_SECRET_KEY", "k")]);
     let text = include_str!("../../examples/patchbay.yaml");
     let config = from_yaml(text, "patchbay.yaml", Path::new(""), &variables).unwrap();
     assert_eq!(config.stdio.commands["uvx"].args_prefix, ["--offline"]);
     assert_eq!(config.http.allow_private[0].to_string(), "10.20.0.0/16");
     assert_eq!(config.limits.call_timeout.as_secs(), 120);
-    assert!(
-        config
-            .allowed_hosts
-            .contains(&"tools.example.org".to_owned())
-    );
+    assert!(config.allowed_hosts.contains(&"tools.example.org".to_owned()));
 }

@@ -37,19 +37,8 @@ impl Lower<'_, '_> {
             if let Err(why) = check_command_path(&file.path) {
                 self.report.meaning(&field.key("path"), why);
             }
-            let CommandFile {
-                path,
-                args_prefix,
-                description,
-            } = file;
-            commands.insert(
-                name,
-                StdioCommand {
-                    path: path.into(),
-                    args_prefix,
-                    description,
-                },
-            );
+            let CommandFile { path, args_prefix, description } = file;
+            commands.insert(name, StdioCommand { path: path.into(), args_prefix, description });
         }
         commands
     }

@@ -10,24 +10,11 @@ impl Lower<'_, '_> {
         let mut at_most = |name: &str, value: u32, other: &str, most: u32| {
             if value > most {
                 let field = FieldPath::of(["limits", name]);
-                self.report.meaning(
-                    &field,
-                    format!("expected at most limits.{other}, which is {most}, found {value}"),
-                );
+                self.report.meaning(&field, format!("expected at most limits.{other}, which is {most}, found {value}"));
             }
         };
-        at_most(
-            "call_timeout_s",
-            file.call_timeout_s,
-            "call_timeout_max_s",
-            file.call_timeout_max_s,
-        );
-        at_most(
-            "connections_per_ip_max",
-            file.connections_per_ip_max,
-            "connections_max",
-            file.connections_max,
-        );
+        at_most("call_timeout_s", file.call_timeout_s, "call_timeout_max_s", file.call_timeout_max_s);
+        at_most("connections_per_ip_max", file.connections_per_ip_max, "connections_max", file.connections_max);
         let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         LimitsConfig {
             body_bytes_max: size(file.body_bytes_max),
@@ -53,10 +40,7 @@ impl Lower<'_, '_> {
             principal_per_second: file.principal_per_second,
             principal_burst: file.principal_burst,
             principal_concurrency: file.principal_concurrency,
-            workers: file
-                .workers
-                .and_then(|workers| NonZeroUsize::new(size(workers)))
-                .unwrap_or_else(cores),
+            workers: file.workers.and_then(|workers| NonZeroUsize::new(size(workers))).unwrap_or_else(cores),
         }
     }
 }

@@ -25,21 +25,13 @@ pub fn diff(before: Option<&TenantRow>, after: &TenantDoc) -> String {
         None => lines.push(0, '+', &format!("tenant {}", after.slug)),
         Some(_) => lines.push(0, ' ', &format!("tenant {}", after.slug)),
     }
-    let empty = TenantHead {
-        title: None,
-        enabled: true,
-        limits: TenantLimits::default(),
-    };
+    let empty = TenantHead { title: None, enabled: true, limits: TenantLimits::default() };
     let old = before.map_or(empty, |row| TenantHead {
         title: row.title.as_deref(),
         enabled: row.enabled,
         limits: row.limits,
     });
-    let new = TenantHead {
-        title: after.title.as_deref(),
-        enabled: after.enabled,
-        limits: after.limits,
-    };
+    let new = TenantHead { title: after.title.as_deref(), enabled: after.enabled, limits: after.limits };
     lines.fields(1, &fields(&old), &fields(&new));
     servers(before, after, &mut lines);
     toolsets(before, after, &mut lines);
@@ -60,28 +52,17 @@ struct TenantHead<'a> {
 fn servers(before: Option<&TenantRow>, after: &TenantDoc, lines: &mut Lines) {
     let rows = before.map_or(&[][..], |row| &row.servers);
     let old: BTreeMap<&Slug, &ServerRow> = rows.iter().map(|row| (&row.slug, row)).collect();
-    for name in old
-        .keys()
-        .filter(|name| !after.servers.contains_key(**name))
-    {
+    for name in old.keys().filter(|name| !after.servers.contains_key(**name)) {
         lines.push(1, '-', &format!("server {name}"));
     }
     for (name, doc) in &after.servers {
         let row = old.get(name).copied();
         let mut inner = Lines::default();
         let of = |spec| fields(&server_file(spec));
-        inner.fields(
-            2,
-            &row.map(|row| of(&row.spec)).unwrap_or_default(),
-            &of(&doc.spec),
-        );
+        inner.fields(2, &row.map(|row| of(&row.spec)).unwrap_or_default(), &of(&doc.spec));
         secrets(row, doc, &mut inner);
         match row {
-            None => lines.push(
-                1,
-                '+',
-                &format!("server {name} ({})", kind(&doc.spec.transport)),
-            ),
+            None => lines.push(1, '+', &format!("server {name} ({})", kind(&doc.spec.transport))),
             Some(_) if inner.changes > 0 => lines.push(1, '~', &format!("server {name}")),
             Some(_) => {}
         }
@@ -102,21 +83,14 @@ fn secrets(row: Option<&ServerRow>, doc: &ServerDoc, lines: &mut Lines) {
     for (name, value) in &doc.secrets {
         match (old(name), value.as_ref().map(ExposeSecret::expose_secret)) {
             (None, Some(_)) => lines.push(2, '+', &format!("secret {name}: set")),
-            (None, None) => lines.push(
-                2,
-                '!',
-                &format!("secret {name}: ${{sealed}}, but the store has none; give its value"),
-            ),
-            (Some(old), Some(new)) if old != new => {
-                lines.push(2, '~', &format!("secret {name}: changed"))
+            (None, None) => {
+                lines.push(2, '!', &format!("secret {name}: ${{sealed}}, but the store has none; give its value"))
             }
+            (Some(old), Some(new)) if old != new => lines.push(2, '~', &format!("secret {name}: changed")),
             (Some(_), _) => {}
         }
     }
-    let gone = row
-        .into_iter()
-        .flat_map(|row| row.secrets.0.keys())
-        .filter(|name| !doc.secrets.contains_key(*name));
+    let gone = row.into_iter().flat_map(|row| row.secrets.0.keys()).filter(|name| !doc.secrets.contains_key(*name));
     for name in gone {
         lines.push(2, '-', &format!("secret {name}"));
     }
@@ -124,12 +98,8 @@ fn secrets(row: Option<&ServerRow>, doc: &ServerDoc, lines: &mut Lines) {
 
 fn toolsets(before: Option<&TenantRow>, after: &TenantDoc, lines: &mut Lines) {
     let pairs = before.map_or(&[][..], |row| &row.toolsets);
-    let old: BTreeMap<&Slug, &ToolsetSpec> =
-        pairs.iter().map(|(name, spec)| (name, spec)).collect();
-    for name in old
-        .keys()
-        .filter(|name| !after.toolsets.contains_key(**name))
-    {
+    let old: BTreeMap<&Slug, &ToolsetSpec> = pairs.iter().map(|(name, spec)| (name, spec)).collect();
+    for name in old.keys().filter(|name| !after.toolsets.contains_key(**name)) {
         lines.push(1, '-', &format!("toolset {name}"));
     }
     let of = |spec: &ToolsetSpec| fields(&toolset_file(spec));
@@ -149,11 +119,7 @@ fn toolsets(before: Option<&TenantRow>, after: &TenantDoc, lines: &mut Lines) {
 /// The value's fields by their dotted paths; what is absent or secret is left out.
 fn fields(value: &impl Serialize) -> BTreeMap<String, Json> {
     let mut found = BTreeMap::new();
-    flatten(
-        String::new(),
-        serde_json::to_value(value).unwrap_or_default(),
-        &mut found,
-    );
+    flatten(String::new(), serde_json::to_value(value).unwrap_or_default(), &mut found);
     found
 }
 
@@ -164,11 +130,7 @@ fn flatten(path: String, value: Json, found: &mut BTreeMap<String, Json>) {
         Json::Object(_) if matches!(path.as_str(), "headers" | "env") => {}
         Json::Object(fields) => {
             for (key, value) in fields {
-                let inner = if path.is_empty() {
-                    key
-                } else {
-                    format!("{path}.{key}")
-                };
+                let inner = if path.is_empty() { key } else { format!("{path}.{key}") };
                 flatten(inner, value, found);
             }
         }
@@ -201,11 +163,7 @@ impl Lines {
             match new.get(path) {
                 None => self.push(depth, '-', &format!("{path}: {}", shown(value))),
                 Some(other) if other != value => {
-                    self.push(
-                        depth,
-                        '~',
-                        &format!("{path}: {} → {}", shown(value), shown(other)),
-                    );
+                    self.push(depth, '~', &format!("{path}: {} → {}", shown(value), shown(other)));
                 }
                 Some(_) => {}
             }

@@ -13,14 +13,8 @@ use super::{
 
 /// The tenant as a file. Fields that have their default value are left out.
 pub fn tenant_to_yaml(row: &TenantRow) -> String {
-    let servers = row
-        .servers
-        .iter()
-        .map(|server| (server.slug.to_string(), server_file(&server.spec)));
-    let toolsets = row
-        .toolsets
-        .iter()
-        .map(|(name, spec)| (name.to_string(), toolset_file(spec)));
+    let servers = row.servers.iter().map(|server| (server.slug.to_string(), server_file(&server.spec)));
+    let toolsets = row.toolsets.iter().map(|(name, spec)| (name.to_string(), toolset_file(spec)));
     let file = TenantFile {
         tenant: row.slug.to_string(),
         title: row.title.clone(),
@@ -35,8 +29,7 @@ pub fn tenant_to_yaml(row: &TenantRow) -> String {
     };
     // Quotes instead of folded blocks: a value that is cut into lines is easily broken by the next editor.
     let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
-    serde_saphyr::to_string_with_options(&file, options)
-        .expect("texts, numbers and mappings of them are always YAML")
+    serde_saphyr::to_string_with_options(&file, options).expect("texts, numbers and mappings of them are always YAML")
 }
 
 /// The server as its file has it, secrets as `${sealed}`.
@@ -57,26 +50,14 @@ pub(super) fn server_file(spec: &ServerSpec) -> ServerFile {
             file.options = options.as_object().cloned();
             return file;
         }
-        Transport::Stdio {
-            command,
-            args,
-            env,
-            cwd,
-            sharing,
-            era,
-        } => {
+        Transport::Stdio { command, args, env, cwd, sharing, era } => {
             file.command = Some(command.clone());
             file.args.clone_from(args);
             file.env = sealed(env);
             file.cwd.clone_from(cwd);
             (*sharing, *era)
         }
-        Transport::Http {
-            url,
-            headers,
-            sharing,
-            era,
-        } => {
+        Transport::Http { url, headers, sharing, era } => {
             file.url = Some(url.clone());
             file.headers = sealed(headers);
             (*sharing, *era)
@@ -88,18 +69,12 @@ pub(super) fn server_file(spec: &ServerSpec) -> ServerFile {
 }
 
 fn sealed(names: &[String]) -> BTreeMap<String, String> {
-    names
-        .iter()
-        .map(|name| (name.clone(), SEALED.to_owned()))
-        .collect()
+    names.iter().map(|name| (name.clone(), SEALED.to_owned())).collect()
 }
 
 /// The toolset as its file has it.
 pub(super) fn toolset_file(spec: &ToolsetSpec) -> ToolsetFile {
-    let names = spec
-        .servers
-        .as_ref()
-        .map(|names| names.iter().map(ToString::to_string).collect());
+    let names = spec.servers.as_ref().map(|names| names.iter().map(ToString::to_string).collect());
     ToolsetFile {
         servers: names,
         access: spec.access,
@@ -112,16 +87,6 @@ pub(super) fn toolset_file(spec: &ToolsetSpec) -> ToolsetFile {
 }
 
 fn rules_file(rules: &ToolRules) -> RulesFile {
-    let ToolRules {
-        allow,
-        deny,
-        rename,
-        describe,
-    } = rules.clone();
-    RulesFile {
-        allow,
-        deny,
-        rename,
-        describe,
-    }
+    let ToolRules { allow, deny, rename, describe } = rules.clone();
+    RulesFile { allow, deny, rename, describe }
 }

@@ -40,9 +40,7 @@ impl Lower<'_, '_> {
             let toolset = self.toolset(&field, toolset, &servers);
             toolsets.extend(slug.map(|slug| (slug, toolset)));
         }
-        let default = DEFAULT_TOOLSET
-            .parse()
-            .expect("the default toolset's name is a slug");
+        let default = DEFAULT_TOOLSET.parse().expect("the default toolset's name is a slug");
         if let Entry::Vacant(place) = toolsets.entry(default) {
             // Its mistakes can only lie in the servers, so they are reported there.
             let everything = ToolsetSpec::default();
@@ -54,14 +52,7 @@ impl Lower<'_, '_> {
             principal_burst: file.limits.principal_burst,
             principal_concurrency: file.limits.principal_concurrency,
         };
-        Some(TenantDoc {
-            slug: slug?,
-            title: file.title,
-            enabled: file.enabled,
-            servers,
-            toolsets,
-            limits,
-        })
+        Some(TenantDoc { slug: slug?, title: file.title, enabled: file.enabled, servers, toolsets, limits })
     }
 
     pub(crate) fn slug(&mut self, field: &FieldPath, text: &str) -> Option<Slug> {
@@ -69,25 +60,18 @@ impl Lower<'_, '_> {
             Ok(slug) => return Some(slug),
             Err(why) => why,
         };
-        self.report
-            .meaning(field, format!("{why}; `{}` would be one", slugify(text)));
+        self.report.meaning(field, format!("{why}; `{}` would be one", slugify(text)));
         None
     }
 
     /// The server of that name, or a complaint.
-    pub(crate) fn known_server(
-        &mut self,
-        field: &FieldPath,
-        name: &str,
-        servers: &BTreeMap<Slug, ServerDoc>,
-    ) {
+    pub(crate) fn known_server(&mut self, field: &FieldPath, name: &str, servers: &BTreeMap<Slug, ServerDoc>) {
         if servers.contains_key(name) || self.is_misshapen_server(name) {
             return;
         }
         let near = nearest(name, servers.keys().map(Slug::as_str));
         let hint = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
-        self.report
-            .meaning(field, format!("the tenant has no server {name:?}{hint}"));
+        self.report.meaning(field, format!("the tenant has no server {name:?}{hint}"));
     }
 
     /// Whether the file has the server, but wrong: that was said already.
@@ -112,42 +96,22 @@ impl Lower<'_, '_> {
             if let Err(why) = check_exposed(exposed) {
                 self.report.meaning(&field, why);
             } else if let Some(other) = targets.insert(exposed, native) {
-                self.report.meaning(
-                    &field,
-                    format!("`{other}` is renamed to `{exposed}` already; expected another name"),
-                );
+                self.report
+                    .meaning(&field, format!("`{other}` is renamed to `{exposed}` already; expected another name"));
             }
         }
         for (native, text) in &file.describe {
             let field = field.key("describe").key(native);
             name(self, &field, native);
             if text.chars().count() > DESCRIPTION_CHARS_MAX {
-                self.report.meaning(
-                    &field,
-                    format!("expected at most {DESCRIPTION_CHARS_MAX} characters"),
-                );
+                self.report.meaning(&field, format!("expected at most {DESCRIPTION_CHARS_MAX} characters"));
             }
         }
-        let RulesFile {
-            allow,
-            deny,
-            rename,
-            describe,
-        } = file;
-        ToolRules {
-            allow,
-            deny,
-            rename,
-            describe,
-        }
+        let RulesFile { allow, deny, rename, describe } = file;
+        ToolRules { allow, deny, rename, describe }
     }
 
-    pub(crate) fn globs(
-        &mut self,
-        field: &FieldPath,
-        globs: &[String],
-        check: fn(&str) -> Result<(), String>,
-    ) {
+    pub(crate) fn globs(&mut self, field: &FieldPath, globs: &[String], check: fn(&str) -> Result<(), String>) {
         for (at, glob) in globs.iter().enumerate() {
             if let Err(why) = check(glob) {
                 self.report.meaning(&field.index(at), why);

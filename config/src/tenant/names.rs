@@ -27,16 +27,8 @@ const HEADERS_RESERVED: [&str; 15] = [
 const HEADERS_RESERVED_PREFIXES: [&str; 2] = ["content-", "mcp-"];
 
 /// Variables that change which code a program loads, in upper case.
-const ENV_REFUSED: [&str; 8] = [
-    "BASH_ENV",
-    "ENV",
-    "JAVA_TOOL_OPTIONS",
-    "NODE_OPTIONS",
-    "NODE_PATH",
-    "PATH",
-    "PERL5OPT",
-    "RUBYOPT",
-];
+const ENV_REFUSED: [&str; 8] =
+    ["BASH_ENV", "ENV", "JAVA_TOOL_OPTIONS", "NODE_OPTIONS", "NODE_PATH", "PATH", "PERL5OPT", "RUBYOPT"];
 
 /// Beginnings of such variables.
 const ENV_REFUSED_PREFIXES: [&str; 4] = ["DYLD_", "GIT_", "LD_", "PYTHON"];
@@ -51,11 +43,7 @@ pub(crate) fn check_header_name(name: &str) -> Result<(), String> {
         return Err("expected the name of a header: 1 to 100 letters, digits or `-`".to_owned());
     }
     let lower = name.to_ascii_lowercase();
-    if HEADERS_RESERVED.contains(&lower.as_str())
-        || HEADERS_RESERVED_PREFIXES
-            .iter()
-            .any(|p| lower.starts_with(p))
-    {
+    if HEADERS_RESERVED.contains(&lower.as_str()) || HEADERS_RESERVED_PREFIXES.iter().any(|p| lower.starts_with(p)) {
         return Err("the gateway sets this header itself; leave it out".to_owned());
     }
     Ok(())
@@ -64,15 +52,17 @@ pub(crate) fn check_header_name(name: &str) -> Result<(), String> {
 /// A variable that a tenant may set for a child process.
 pub(crate) fn check_env_name(name: &str) -> Result<(), String> {
     if name.len() > 100 || !crate::secret::is_variable_name(name) {
-        return Err("expected the name of a variable: 1 to 100 letters, digits or `_`, not starting with a digit".into());
+        return Err(
+            "expected the name of a variable: 1 to 100 letters, digits or `_`, not starting with a digit".into()
+        );
     }
     let upper = name.to_ascii_uppercase();
-    if ENV_REFUSED.contains(&upper.as_str())
-        || ENV_REFUSED_PREFIXES.iter().any(|p| upper.starts_with(p))
-    {
-        return Err("this variable decides which code a program loads, so tenants may not set it; ask the operator for \
+    if ENV_REFUSED.contains(&upper.as_str()) || ENV_REFUSED_PREFIXES.iter().any(|p| upper.starts_with(p)) {
+        return Err(
+            "this variable decides which code a program loads, so tenants may not set it; ask the operator for \
                     a command of its own under stdio.commands"
-            .to_owned());
+                .to_owned(),
+        );
     }
     Ok(())
 }
@@ -80,17 +70,10 @@ pub(crate) fn check_env_name(name: &str) -> Result<(), String> {
 /// A value that a header or a variable may have; no message shows it.
 pub(crate) fn check_secret_text(value: &str, is_header: bool) -> Result<(), String> {
     if value.len() > SECRET_BYTES_MAX {
-        return Err(format!(
-            "expected at most {SECRET_BYTES_MAX} bytes, found {}",
-            value.len()
-        ));
+        return Err(format!("expected at most {SECRET_BYTES_MAX} bytes, found {}", value.len()));
     }
     let bad = |c: char| {
-        if is_header {
-            c.is_control() && c != '\t'
-        } else {
-            c == '\0'
-        }
+        if is_header { c.is_control() && c != '\t' } else { c == '\0' }
     };
     match value.contains(bad) {
         true if is_header => Err("expected one line without control characters".to_owned()),
@@ -101,31 +84,17 @@ pub(crate) fn check_secret_text(value: &str, is_header: bool) -> Result<(), Stri
 
 /// A word before exposed names.
 pub(crate) fn check_prefix(prefix: &str) -> Result<(), String> {
-    let good = (1..=12).contains(&prefix.len())
-        && prefix
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || c == '-');
-    if good {
-        Ok(())
-    } else {
-        Err(format!(
-            "expected 1 to 12 characters of A-Z, a-z, 0-9 and `-`, found {prefix:?}"
-        ))
-    }
+    let good = (1..=12).contains(&prefix.len()) && prefix.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+    if good { Ok(()) } else { Err(format!("expected 1 to 12 characters of A-Z, a-z, 0-9 and `-`, found {prefix:?}")) }
 }
 
 /// A whole name that clients see.
 pub(crate) fn check_exposed(name: &str) -> Result<(), String> {
-    let good = (1..=40).contains(&name.len())
-        && name
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
+    let good = (1..=40).contains(&name.len()) && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
     if good {
         Ok(())
     } else {
-        Err(format!(
-            "expected 1 to 40 characters of A-Z, a-z, 0-9, `_` and `-`, found {name:?}"
-        ))
+        Err(format!("expected 1 to 40 characters of A-Z, a-z, 0-9, `_` and `-`, found {name:?}"))
     }
 }
 
@@ -134,9 +103,7 @@ pub(crate) fn check_glob(glob: &str) -> Result<(), String> {
     if glob.is_empty() || glob.len() > 300 {
         return Err("expected a glob of 1 to 300 characters, as in `get_*`".to_owned());
     }
-    globset::Glob::new(glob)
-        .map(|_| ())
-        .map_err(|error| format!("expected a glob, as in `get_*`: {}", error.kind()))
+    globset::Glob::new(glob).map(|_| ()).map_err(|error| format!("expected a glob, as in `get_*`: {}", error.kind()))
 }
 
 /// A glob over `server/name`; one without a slash would never match.
@@ -145,20 +112,14 @@ pub(crate) fn check_toolset_glob(glob: &str) -> Result<(), String> {
     if glob.contains('/') || glob.starts_with(['*', '{', '[']) {
         return Ok(());
     }
-    Err(format!(
-        "expected a glob over `server/name`, as in `github/{glob}` or `*/{glob}`"
-    ))
+    Err(format!("expected a glob over `server/name`, as in `github/{glob}` or `*/{glob}`"))
 }
 
 /// The address of a remote server.
 pub(crate) fn check_url(text: &str) -> Result<(), String> {
-    let url = url::Url::parse(text)
-        .ok()
-        .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    let url = url::Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     let Some(url) = url else {
-        return Err(
-            "expected an http or https address, as in https://mcp.example.org/mcp".to_owned(),
-        );
+        return Err("expected an http or https address, as in https://mcp.example.org/mcp".to_owned());
     };
     if !url.username().is_empty() || url.password().is_some() {
         return Err("expected an address without user name and password; put them into headers, where they are kept \
@@ -186,9 +147,7 @@ pub(crate) fn slugify(text: &str) -> Slug {
     }
     let slug = slug.trim_end_matches('-');
     let named = if slug.is_empty() { "server" } else { slug };
-    named.parse().expect(
-        "lower-case letters, digits and dashes, starting with a letter or digit, are a slug",
-    )
+    named.parse().expect("lower-case letters, digits and dashes, starting with a letter or digit, are a slug")
 }
 
 #[cfg(test)]
@@ -197,35 +156,17 @@ mod tests {
 
     #[test]
     fn refused_names_are_refused_in_any_case() {
-        for name in [
-            "Host",
-            "ACCEPT",
-            "content-length",
-            "Mcp-Session-Id",
-            "TE",
-            "a b",
-            "",
-            "a:b",
-            "ä",
-            "Transfer-Encoding",
-        ] {
+        for name in
+            ["Host", "ACCEPT", "content-length", "Mcp-Session-Id", "TE", "a b", "", "a:b", "ä", "Transfer-Encoding"]
+        {
             assert!(check_header_name(name).is_err(), "{name}");
         }
         for name in ["Authorization", "X-Api-Key", "Cookie", "Accept-Language"] {
             assert!(check_header_name(name).is_ok(), "{name}");
         }
-        for name in [
-            "LD_PRELOAD",
-            "ld_preload",
-            "PATH",
-            "NODE_OPTIONS",
-            "PYTHONPATH",
-            "GIT_SSH",
-            "DYLD_X",
-            "1A",
-            "A-B",
-            "",
-        ] {
+        for name in
+            ["LD_PRELOAD", "ld_preload", "PATH", "NODE_OPTIONS", "PYTHONPATH", "GIT_SSH", "DYLD_X", "1A", "A-B", ""]
+        {
             assert!(check_env_name(name).is_err(), "{name}");
         }
         for name in ["TOKEN", "MY_PATH", "_x", "LDAP_URL", "GITHUB_TOKEN"] {

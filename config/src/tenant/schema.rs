@@ -190,10 +190,7 @@ pub(crate) struct RulesFile {
 
 impl RulesFile {
     fn is_empty(&self) -> bool {
-        self.allow.is_empty()
-            && self.deny.is_empty()
-            && self.rename.is_empty()
-            && self.describe.is_empty()
+        self.allow.is_empty() && self.deny.is_empty() && self.rename.is_empty() && self.describe.is_empty()
     }
 }
 
@@ -217,9 +214,7 @@ pub(crate) struct LimitsFile {
 
 impl LimitsFile {
     fn is_empty(&self) -> bool {
-        self.principal_per_second.is_none()
-            && self.principal_burst.is_none()
-            && self.principal_concurrency.is_none()
+        self.principal_per_second.is_none() && self.principal_burst.is_none() && self.principal_concurrency.is_none()
     }
 }
 

@@ -9,9 +9,7 @@ use serde_json::Value as Json;
 use super::{
     SEALED,
     lower::Lower,
-    names::{
-        check_env_name, check_glob, check_header_name, check_prefix, check_secret_text, check_url,
-    },
+    names::{check_env_name, check_glob, check_header_name, check_prefix, check_secret_text, check_url},
     schema::ServerFile,
 };
 use crate::{lower::check_command_name, path::FieldPath, secret::expand};
@@ -46,18 +44,11 @@ impl Lower<'_, '_> {
         if let Some(Err(why)) = file.prefix.as_deref().map(check_prefix) {
             self.report.meaning(&field.key("prefix"), why);
         }
-        let tools = self.rules(
-            &field.key("tools"),
-            file.tools,
-            check_glob,
-            &mut |lower, field, name| {
-                if name.is_empty() {
-                    lower
-                        .report
-                        .meaning(field, "expected the name of a tool of this server");
-                }
-            },
-        );
+        let tools = self.rules(&field.key("tools"), file.tools, check_glob, &mut |lower, field, name| {
+            if name.is_empty() {
+                lower.report.meaning(field, "expected the name of a tool of this server");
+            }
+        });
         let (transport, secrets) = transport_and_secrets?;
         let spec = ServerSpec {
             transport,
@@ -72,19 +63,13 @@ impl Lower<'_, '_> {
         Some(ServerDoc { spec, secrets })
     }
 
-    fn transport(
-        &mut self,
-        field: &FieldPath,
-        file: &mut ServerFile,
-    ) -> Option<(Transport, SecretDocs)> {
+    fn transport(&mut self, field: &FieldPath, file: &mut ServerFile) -> Option<(Transport, SecretDocs)> {
         let given = [
             (Kind::Url, file.url.is_some()),
             (Kind::Command, file.command.is_some()),
             (Kind::Builtin, file.builtin.is_some()),
         ];
-        let mut given = given
-            .into_iter()
-            .filter_map(|(kind, given)| given.then_some(kind));
+        let mut given = given.into_iter().filter_map(|(kind, given)| given.then_some(kind));
         let (Some(kind), None) = (given.next(), given.next()) else {
             self.report.meaning(
                 field,
@@ -113,19 +98,9 @@ impl Lower<'_, '_> {
             ("sharing", file.sharing.is_some(), &[Url, Command]),
             ("era", file.era.is_some(), &[Url, Command]),
         ];
-        for (name, _, kinds) in fields
-            .into_iter()
-            .filter(|(_, given, kinds)| *given && !kinds.contains(&kind))
-        {
-            let owners: Vec<String> = kinds
-                .iter()
-                .map(|kind| format!("`{}`", kind.field()))
-                .collect();
-            let message = format!(
-                "belongs to a server with {}; this one has `{}`",
-                owners.join(" or "),
-                kind.field()
-            );
+        for (name, _, kinds) in fields.into_iter().filter(|(_, given, kinds)| *given && !kinds.contains(&kind)) {
+            let owners: Vec<String> = kinds.iter().map(|kind| format!("`{}`", kind.field())).collect();
+            let message = format!("belongs to a server with {}; this one has `{}`", owners.join(" or "), kind.field());
             self.report.meaning(&field.key(name), message);
         }
     }
@@ -142,27 +117,13 @@ impl Lower<'_, '_> {
             if let Err(why) = check_header_name(name) {
                 self.report.meaning(&field, why);
             } else if !seen.insert(name.to_ascii_lowercase()) {
-                self.report.meaning(
-                    &field,
-                    "this header stands here twice, in different spelling; expected it once",
-                );
+                self.report.meaning(&field, "this header stands here twice, in different spelling; expected it once");
             }
         }
         let headers = values.keys().cloned().collect();
         let secrets = self.secrets(&field.key("headers"), "header", values);
-        let (sharing, era) = (
-            file.sharing.unwrap_or_default(),
-            file.era.unwrap_or_default(),
-        );
-        (
-            Transport::Http {
-                url,
-                headers,
-                sharing,
-                era,
-            },
-            secrets,
-        )
+        let (sharing, era) = (file.sharing.unwrap_or_default(), file.era.unwrap_or_default());
+        (Transport::Http { url, headers, sharing, era }, secrets)
     }
 
     fn stdio(&mut self, field: &FieldPath, file: &mut ServerFile) -> (Transport, SecretDocs) {
@@ -178,12 +139,8 @@ impl Lower<'_, '_> {
             }
         }
         let cwd = file.cwd.take();
-        if cwd
-            .as_deref()
-            .is_some_and(|cwd| !cwd.starts_with('/') || cwd.contains('\0'))
-        {
-            self.report
-                .meaning(&field.key("cwd"), "expected an absolute path");
+        if cwd.as_deref().is_some_and(|cwd| !cwd.starts_with('/') || cwd.contains('\0')) {
+            self.report.meaning(&field.key("cwd"), "expected an absolute path");
         }
         let values = std::mem::take(&mut file.env);
         for name in values.keys() {
@@ -193,21 +150,8 @@ impl Lower<'_, '_> {
         }
         let env = values.keys().cloned().collect();
         let secrets = self.secrets(&field.key("env"), "env", values);
-        let (sharing, era) = (
-            file.sharing.unwrap_or_default(),
-            file.era.unwrap_or_default(),
-        );
-        (
-            Transport::Stdio {
-                command,
-                args,
-                env,
-                cwd,
-                sharing,
-                era,
-            },
-            secrets,
-        )
+        let (sharing, era) = (file.sharing.unwrap_or_default(), file.era.unwrap_or_default());
+        (Transport::Stdio { command, args, env, cwd, sharing, era }, secrets)
     }
 
     fn builtin(&mut self, field: &FieldPath, file: &mut ServerFile) -> (Transport, SecretDocs) {
@@ -218,19 +162,10 @@ impl Lower<'_, '_> {
     }
 
     /// The values with their references replaced, under the names that the store knows.
-    fn secrets(
-        &mut self,
-        field: &FieldPath,
-        family: &str,
-        values: BTreeMap<String, String>,
-    ) -> SecretDocs {
+    fn secrets(&mut self, field: &FieldPath, family: &str, values: BTreeMap<String, String>) -> SecretDocs {
         let mut secrets = SecretDocs::new();
         for (name, text) in values {
-            let value = if text == SEALED {
-                None
-            } else {
-                self.secret(&field.key(&name), family, &text)
-            };
+            let value = if text == SEALED { None } else { self.secret(&field.key(&name), family, &text) };
             secrets.insert(format!("{family}:{name}"), value);
         }
         secrets
@@ -238,18 +173,12 @@ impl Lower<'_, '_> {
 
     fn secret(&mut self, field: &FieldPath, family: &str, text: &str) -> Option<SecretString> {
         if text.contains(SEALED) {
-            self.report.meaning(
-                field,
-                "expected `${sealed}` to stand alone: it keeps the whole value that the store has",
-            );
+            self.report
+                .meaning(field, "expected `${sealed}` to stand alone: it keeps the whole value that the store has");
             return None;
         }
         let value = expand(text, self.resolve);
-        let checked =
-            value.and_then(|value| check_secret_text(&value, family == "header").map(|()| value));
-        checked
-            .map_err(|why| self.report.meaning(field, why))
-            .ok()
-            .map(SecretString::from)
+        let checked = value.and_then(|value| check_secret_text(&value, family == "header").map(|()| value));
+        checked.map_err(|why| self.report.meaning(field, why)).ok().map(SecretString::from)
     }
 }

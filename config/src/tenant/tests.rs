@@ -28,10 +28,7 @@ fn parse(text: &str) -> Result<TenantDoc, ConfigErrors> {
 /// The row that the store would have after `apply` of the document on an empty store.
 pub(super) fn row(doc: &TenantDoc) -> TenantRow {
     let opened = |secrets: &std::collections::BTreeMap<String, Option<SecretString>>| {
-        secrets
-            .iter()
-            .filter_map(|(name, value)| Some((name.clone(), value.clone()?)))
-            .collect()
+        secrets.iter().filter_map(|(name, value)| Some((name.clone(), value.clone()?))).collect()
     };
     let servers = doc.servers.iter().map(|(slug, server)| ServerRow {
         id: ServerId::from_bits(1),
@@ -54,30 +51,18 @@ pub(super) fn row(doc: &TenantDoc) -> TenantRow {
 #[test]
 fn each_mistake_is_said_with_line_column_field_and_what_was_expected() {
     for (text, expected) in [
-        (
-            "title: x\n",
-            "acme.yaml:1:1: tenant: expected a text, found nothing",
-        ),
+        ("title: x\n", "acme.yaml:1:1: tenant: expected a text, found nothing"),
         (
             "tenant: Acme Ltd\n",
             "acme.yaml:1:9: tenant: `Acme Ltd` is not a valid name: expected 1 to 40 characters of a-z, 0-9 and '-', starting with a letter or digit; `acme-ltd` would be one",
         ),
-        (
-            "tenant: a\nserver: {}\n",
-            "acme.yaml:2:1: server: no such field; did you mean `servers`?",
-        ),
-        (
-            "tenant: a\nservers: [x]\n",
-            "acme.yaml:2:10: servers: expected a mapping, found a list",
-        ),
+        ("tenant: a\nserver: {}\n", "acme.yaml:2:1: server: no such field; did you mean `servers`?"),
+        ("tenant: a\nservers: [x]\n", "acme.yaml:2:10: servers: expected a mapping, found a list"),
         (
             "tenant: a\nservers:\n  My_S: {url: 'https://h/'}\n",
             "acme.yaml:3:3: servers.My_S: `My_S` is not a valid name: expected 1 to 40 characters of a-z, 0-9 and '-', starting with a letter or digit; `my-s` would be one",
         ),
-        (
-            "tenant: a\nservers:\n  s:\n",
-            "acme.yaml:3:3: servers.s: expected a mapping, found nothing",
-        ),
+        ("tenant: a\nservers:\n  s:\n", "acme.yaml:3:3: servers.s: expected a mapping, found nothing"),
     ] {
         assert_eq!(parse(text).unwrap_err().to_string(), expected, "\n{text}");
     }
@@ -90,10 +75,7 @@ fn each_mistake_is_said_with_line_column_field_and_what_was_expected() {
             "{url: 'https://h', command: x}",
             "acme.yaml:3:3: servers.s: expected exactly one of `url` (a remote server), `command` (a local one) and `builtin` (part of the gateway)",
         ),
-        (
-            "{ulr: 'https://h'}",
-            "acme.yaml:3:7: servers.s.ulr: no such field; did you mean `url`?",
-        ),
+        ("{ulr: 'https://h'}", "acme.yaml:3:7: servers.s.ulr: no such field; did you mean `url`?"),
         (
             "{url: 'ftp://h'}",
             "acme.yaml:3:12: servers.s.url: expected an http or https address, as in https://mcp.example.org/mcp",
@@ -102,10 +84,7 @@ fn each_mistake_is_said_with_line_column_field_and_what_was_expected() {
             "{url: 'https://u:hunter2@h'}",
             "acme.yaml:3:12: servers.s.url: expected an address without user name and password; put them into headers, where they are kept secret",
         ),
-        (
-            "{url: 'https://h/#x'}",
-            "acme.yaml:3:12: servers.s.url: expected an address without `#`",
-        ),
+        ("{url: 'https://h/#x'}", "acme.yaml:3:12: servers.s.url: expected an address without `#`"),
         (
             "{url: 'https://h', args: [x], cwd: /}",
             "acme.yaml:3:25: servers.s.args: belongs to a server with `command`; this one has `url`\nacme.yaml:3:41: servers.s.cwd: belongs to a server with `command`; this one has `url`",
@@ -114,18 +93,12 @@ fn each_mistake_is_said_with_line_column_field_and_what_was_expected() {
             "{builtin: db, sharing: session}",
             "acme.yaml:3:29: servers.s.sharing: belongs to a server with `url` or `command`; this one has `builtin`",
         ),
-        (
-            "{builtin: db, options: [hunter2]}",
-            "acme.yaml:3:29: servers.s.options: expected a mapping, found a list",
-        ),
+        ("{builtin: db, options: [hunter2]}", "acme.yaml:3:29: servers.s.options: expected a mapping, found a list"),
         (
             "{command: x, headers: {A: b}}",
             "acme.yaml:3:19: servers.s.headers: belongs to a server with `url`; this one has `command`",
         ),
-        (
-            "{command: x, cwd: here}",
-            "acme.yaml:3:24: servers.s.cwd: expected an absolute path",
-        ),
+        ("{command: x, cwd: here}", "acme.yaml:3:24: servers.s.cwd: expected an absolute path"),
         (
             "{command: x, env: {LD_PRELOAD: hunter2}}",
             "acme.yaml:3:37: servers.s.env.LD_PRELOAD: this variable decides which code a program loads, so tenants may not set it; ask the operator for a command of its own under stdio.commands",
@@ -134,22 +107,13 @@ fn each_mistake_is_said_with_line_column_field_and_what_was_expected() {
             "{command: x, env: {1A: hunter2}}",
             "acme.yaml:3:29: servers.s.env.1A: expected the name of a variable: 1 to 100 letters, digits or `_`, not starting with a digit",
         ),
-        (
-            "{command: x, env: {A: [hunter2]}}",
-            "acme.yaml:3:28: servers.s.env.A: expected a text, found a list",
-        ),
-        (
-            "{command: x, env: hunter2}",
-            "acme.yaml:3:24: servers.s.env: expected a mapping, found a text",
-        ),
+        ("{command: x, env: {A: [hunter2]}}", "acme.yaml:3:28: servers.s.env.A: expected a text, found a list"),
+        ("{command: x, env: hunter2}", "acme.yaml:3:24: servers.s.env: expected a mapping, found a text"),
         (
             "{command: x, env: {A: 'hunter2 ${X}'}}",
             "acme.yaml:3:28: servers.s.env.A: expected `${env:NAME}` or `${file:PATH}` after `${`; write `$${` where the two characters are meant",
         ),
-        (
-            "{command: x, env: {A: '${env:X}'}}",
-            "acme.yaml:3:28: servers.s.env.A: there is no env:X",
-        ),
+        ("{command: x, env: {A: '${env:X}'}}", "acme.yaml:3:28: servers.s.env.A: there is no env:X"),
         (
             "{command: x, env: {A: 'x${sealed}'}}",
             "acme.yaml:3:28: servers.s.env.A: expected `${sealed}` to stand alone: it keeps the whole value that the store has",
@@ -211,10 +175,7 @@ fn each_mistake_is_said_with_line_column_field_and_what_was_expected() {
             "acme.yaml:3:51: servers.s.tools.rename.b: `a` is renamed to `x` already; expected another name",
         ),
     ] {
-        let said = parse(&format!("tenant: a\nservers:\n  s: {server}\n"))
-            .map(|_| ())
-            .unwrap_err()
-            .to_string();
+        let said = parse(&format!("tenant: a\nservers:\n  s: {server}\n")).map(|_| ()).unwrap_err().to_string();
         assert_eq!(
             said, expected,
             "
@@ -226,8 +187,7 @@ fn each_mistake_is_said_with_line_column_field_and_what_was_expected() {
 
 #[test]
 fn mistakes_between_servers_and_toolsets_are_said() {
-    let servers =
-        "tenant: a\nservers:\n  one: {builtin: db}\n  two: {builtin: db, prefix: b2}\ntoolsets:\n";
+    let servers = "tenant: a\nservers:\n  one: {builtin: db}\n  two: {builtin: db, prefix: b2}\ntoolsets:\n";
     for (toolset, expected) in [
         (
             "t: {servers: [one, too]}",
@@ -241,18 +201,9 @@ fn mistakes_between_servers_and_toolsets_are_said() {
             "t: {prefix: never}",
             "acme.yaml:6:14: toolsets.t.prefix: `never` needs a toolset of exactly one server; this one has 2",
         ),
-        (
-            "t: {prefix: off}",
-            "acme.yaml:6:14: toolsets.t.prefix: expected `always` or `never`, found \"off\"",
-        ),
-        (
-            "t: {access: public}",
-            "acme.yaml:6:14: toolsets.t.access: expected `key` or `anonymous`, found \"public\"",
-        ),
-        (
-            "t: {overflow: cut}",
-            "acme.yaml:6:16: toolsets.t.overflow: expected `drop` or `refuse`, found \"cut\"",
-        ),
+        ("t: {prefix: off}", "acme.yaml:6:14: toolsets.t.prefix: expected `always` or `never`, found \"off\""),
+        ("t: {access: public}", "acme.yaml:6:14: toolsets.t.access: expected `key` or `anonymous`, found \"public\""),
+        ("t: {overflow: cut}", "acme.yaml:6:16: toolsets.t.overflow: expected `drop` or `refuse`, found \"cut\""),
         (
             "t: {tools_max: 0}",
             "acme.yaml:6:17: toolsets.t.tools_max: expected a whole number from 1 to 100000, found 0",
@@ -278,10 +229,7 @@ fn mistakes_between_servers_and_toolsets_are_said() {
             "acme.yaml:6:2: toolsets.T: `T` is not a valid name: expected 1 to 40 characters of a-z, 0-9 and '-', starting with a letter or digit; `t` would be one",
         ),
     ] {
-        let said = parse(&format!("{servers} {toolset}\n"))
-            .map(|_| ())
-            .unwrap_err()
-            .to_string();
+        let said = parse(&format!("{servers} {toolset}\n")).map(|_| ()).unwrap_err().to_string();
         assert_eq!(said, expected, "\n{toolset}");
     }
 }
@@ -314,28 +262,11 @@ fn a_server_that_is_wrong_does_not_make_the_toolsets_wrong_too() {
 
 #[test]
 fn too_many_of_anything_is_refused() {
-    let many = |count: usize, what: &str| {
-        (0..count)
-            .map(|n| format!("  n{n}: {what}\n"))
-            .collect::<String>()
-    };
-    let servers = format!(
-        "tenant: a\nservers:\n{}",
-        many(SERVERS_MAX + 1, "{builtin: db}")
-    );
-    assert!(
-        parse(&servers)
-            .unwrap_err()
-            .to_string()
-            .contains("servers: expected at most 200 entries, found 201")
-    );
+    let many = |count: usize, what: &str| (0..count).map(|n| format!("  n{n}: {what}\n")).collect::<String>();
+    let servers = format!("tenant: a\nservers:\n{}", many(SERVERS_MAX + 1, "{builtin: db}"));
+    assert!(parse(&servers).unwrap_err().to_string().contains("servers: expected at most 200 entries, found 201"));
     let toolsets = format!("tenant: a\ntoolsets:\n{}", many(TOOLSETS_MAX + 1, "{}"));
-    assert!(
-        parse(&toolsets)
-            .unwrap_err()
-            .to_string()
-            .contains("toolsets: expected at most 64 entries, found 65")
-    );
+    assert!(parse(&toolsets).unwrap_err().to_string().contains("toolsets: expected at most 64 entries, found 65"));
 }
 
 #[test]
@@ -346,35 +277,16 @@ fn the_example_means_what_it_says() {
     let text = include_str!("../../examples/acme.yaml");
     let doc = tenant_from_yaml(text, "acme.yaml", &resolver(&env, folder.path())).unwrap();
     let secret = |server: &str, name: &str| {
-        doc.servers[server].secrets[name]
-            .as_ref()
-            .map(|value| value.expose_secret().to_owned())
+        doc.servers[server].secrets[name].as_ref().map(|value| value.expose_secret().to_owned())
     };
-    assert_eq!(
-        secret("github", "header:Authorization").as_deref(),
-        Some("Bearer gh_1")
-    );
+    assert_eq!(secret("github", "header:Authorization").as_deref(), Some("Bearer gh_1"));
     assert_eq!(secret("everything", "env:TOKEN").as_deref(), Some("t0ken"));
-    let Transport::Stdio {
-        command,
-        args,
-        env,
-        sharing,
-        era,
-        ..
-    } = &doc.servers["everything"].spec.transport
-    else {
+    let Transport::Stdio { command, args, env, sharing, era, .. } = &doc.servers["everything"].spec.transport else {
         panic!("{:?}", doc.servers["everything"]);
     };
-    assert_eq!(
-        (command.as_str(), args.len(), env.as_slice()),
-        ("npx", 2, &["TOKEN".to_owned()][..])
-    );
+    assert_eq!((command.as_str(), args.len(), env.as_slice()), ("npx", 2, &["TOKEN".to_owned()][..]));
     assert_eq!((*sharing, *era), (Sharing::Principal, EraPin::Auto));
-    assert_eq!(
-        doc.toolsets["default"].keep_first,
-        ["shop/*", "github/search_code"]
-    );
+    assert_eq!(doc.toolsets["default"].keep_first, ["shop/*", "github/search_code"]);
     assert_eq!(doc.limits.principal_burst, Some(100));
     assert!(!format!("{doc:?}").contains("gh_1"));
 }
@@ -383,20 +295,11 @@ fn the_example_means_what_it_says() {
 fn unquoted_numbers_and_truths_stay_as_they_are_written() {
     let text = "tenant: 42\nservers:\n  s: {command: x, args: [8080, true, 1.10, 0x1F, 1e3], env: {A: True, B: 007}}\n";
     let doc = parse(text).unwrap();
-    let Transport::Stdio { args, .. } = &doc.servers["s"].spec.transport else {
-        panic!()
-    };
+    let Transport::Stdio { args, .. } = &doc.servers["s"].spec.transport else { panic!() };
     assert_eq!(args, &["8080", "true", "1.10", "0x1F", "1e3"]);
     let secrets = &doc.servers["s"].secrets;
-    let shown = |name: &str| {
-        secrets[name]
-            .as_ref()
-            .map(|value| value.expose_secret().to_owned())
-    };
-    assert_eq!(
-        (shown("env:A").as_deref(), shown("env:B").as_deref()),
-        (Some("True"), Some("007"))
-    );
+    let shown = |name: &str| secrets[name].as_ref().map(|value| value.expose_secret().to_owned());
+    assert_eq!((shown("env:A").as_deref(), shown("env:B").as_deref()), (Some("True"), Some("007")));
 }
 
 #[test]
@@ -410,10 +313,7 @@ fn export_shows_no_secret_and_apply_of_it_changes_nothing() {
     );
     let again = parse(&exported).unwrap();
     assert!(again.servers["h"].secrets["header:X-Key"].is_none());
-    assert_eq!(
-        diff(Some(&row), &again),
-        "  tenant a\n    nothing changes\n"
-    );
+    assert_eq!(diff(Some(&row), &again), "  tenant a\n    nothing changes\n");
 }
 
 #[test]
@@ -453,10 +353,7 @@ fn the_difference_names_every_change_and_no_secret() {
         assert!(!said.contains(secret), "{said}");
     }
     let fresh = diff(None, &before);
-    assert!(
-        fresh.starts_with("+ tenant a\n  + title: \"A\"\n  + server h (http)\n"),
-        "{fresh}"
-    );
+    assert!(fresh.starts_with("+ tenant a\n  + title: \"A\"\n  + server h (http)\n"), "{fresh}");
     assert!(fresh.contains("    + secret header:X: set\n"), "{fresh}");
 }
 
@@ -468,10 +365,7 @@ pub(super) fn holds(file: &str, schema: &Json) {
         std::fs::write(&path, &text).unwrap();
     }
     let kept = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        kept == text,
-        "{file} is not what the code says; run the tests once with UPDATE_SCHEMA=1"
-    );
+    assert!(kept == text, "{file} is not what the code says; run the tests once with UPDATE_SCHEMA=1");
 }
 
 #[test]

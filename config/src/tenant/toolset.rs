@@ -14,33 +14,16 @@ use crate::path::FieldPath;
 type Servers = BTreeMap<Slug, ServerDoc>;
 
 impl Lower<'_, '_> {
-    pub(crate) fn toolset(
-        &mut self,
-        field: &FieldPath,
-        file: ToolsetFile,
-        servers: &Servers,
-    ) -> ToolsetSpec {
-        let names = file
-            .servers
-            .map(|names| self.server_names(&field.key("servers"), &names, servers));
-        let tools = self.rules(
-            &field.key("tools"),
-            file.tools,
-            check_toolset_glob,
-            &mut |lower, field, name| match name.split_once('/') {
-                Some((server, native)) if !native.is_empty() => {
-                    lower.known_server(field, server, servers)
-                }
-                _ => lower
-                    .report
-                    .meaning(field, format!("expected `server/name`, found {name:?}")),
-            },
-        );
-        self.globs(
-            &field.key("keep_first"),
-            &file.keep_first,
-            check_toolset_glob,
-        );
+    pub(crate) fn toolset(&mut self, field: &FieldPath, file: ToolsetFile, servers: &Servers) -> ToolsetSpec {
+        let names = file.servers.map(|names| self.server_names(&field.key("servers"), &names, servers));
+        let tools =
+            self.rules(&field.key("tools"), file.tools, check_toolset_glob, &mut |lower, field, name| match name
+                .split_once('/')
+            {
+                Some((server, native)) if !native.is_empty() => lower.known_server(field, server, servers),
+                _ => lower.report.meaning(field, format!("expected `server/name`, found {name:?}")),
+            });
+        self.globs(&field.key("keep_first"), &file.keep_first, check_toolset_glob);
         let spec = ToolsetSpec {
             servers: names,
             access: file.access,
@@ -54,12 +37,7 @@ impl Lower<'_, '_> {
         spec
     }
 
-    fn server_names(
-        &mut self,
-        field: &FieldPath,
-        names: &[String],
-        servers: &Servers,
-    ) -> Vec<Slug> {
+    fn server_names(&mut self, field: &FieldPath, names: &[String], servers: &Servers) -> Vec<Slug> {
         let mut slugs: Vec<Slug> = Vec::new();
         for (at, name) in names.iter().enumerate() {
             let field = field.index(at);
@@ -67,10 +45,7 @@ impl Lower<'_, '_> {
                 continue;
             };
             if slugs.contains(&slug) {
-                self.report.meaning(
-                    &field,
-                    format!("`{name}` stands in this list twice; expected it once"),
-                );
+                self.report.meaning(&field, format!("`{name}` stands in this list twice; expected it once"));
                 continue;
             }
             self.known_server(&field, name, servers);
@@ -83,16 +58,12 @@ impl Lower<'_, '_> {
     pub(crate) fn view(&mut self, field: &FieldPath, spec: &ToolsetSpec, servers: &Servers) {
         let seen: Vec<(&Slug, &ServerDoc)> = match &spec.servers {
             None => servers.iter().collect(),
-            Some(names) => names
-                .iter()
-                .filter_map(|name| servers.get_key_value(name))
-                .collect(),
+            Some(names) => names.iter().filter_map(|name| servers.get_key_value(name)).collect(),
         };
         let count = spec.servers.as_ref().map_or(servers.len(), Vec::len);
         match spec.prefix {
             PrefixMode::Never if count != 1 => {
-                let message =
-                    format!("`never` needs a toolset of exactly one server; this one has {count}");
+                let message = format!("`never` needs a toolset of exactly one server; this one has {count}");
                 self.report.meaning(&field.key("prefix"), message);
             }
             PrefixMode::Never => {}
@@ -116,41 +87,24 @@ impl Lower<'_, '_> {
 
     /// Two tools of one view must not be renamed to the same name. What a toolset says of a tool is stronger than what
     /// its server says.
-    fn unique_targets(
-        &mut self,
-        field: &FieldPath,
-        spec: &ToolsetSpec,
-        seen: &[(&Slug, &ServerDoc)],
-    ) {
+    fn unique_targets(&mut self, field: &FieldPath, spec: &ToolsetSpec, seen: &[(&Slug, &ServerDoc)]) {
         let of_servers = seen.iter().flat_map(|(name, server)| {
-            server
-                .spec
-                .tools
-                .rename
-                .iter()
-                .map(move |(native, exposed)| (format!("{name}/{native}"), exposed))
+            server.spec.tools.rename.iter().map(move |(native, exposed)| (format!("{name}/{native}"), exposed))
         });
         let mut renames: BTreeMap<String, &String> = of_servers.collect();
-        renames.extend(
-            spec.tools
-                .rename
-                .iter()
-                .map(|(tool, exposed)| (tool.clone(), exposed)),
-        );
+        renames.extend(spec.tools.rename.iter().map(|(tool, exposed)| (tool.clone(), exposed)));
         let mut owners: BTreeMap<&String, &String> = BTreeMap::new();
         for (tool, exposed) in &renames {
             let Some(other) = owners.insert(exposed, tool) else {
                 continue;
             };
             let server = |tool: &str| tool.split_once('/').map(|(server, _)| server.to_owned());
-            let within_one_map = spec.tools.rename.contains_key(tool)
-                == spec.tools.rename.contains_key(other)
+            let within_one_map = spec.tools.rename.contains_key(tool) == spec.tools.rename.contains_key(other)
                 && (spec.tools.rename.contains_key(tool) || server(tool) == server(other));
             // Within one mapping it has been said there.
             if !within_one_map {
-                let message = format!(
-                    "`{other}` and `{tool}` are both renamed to `{exposed}`; expected different names"
-                );
+                let message =
+                    format!("`{other}` and `{tool}` are both renamed to `{exposed}`; expected different names");
                 self.report.meaning(field, message);
             }
         }

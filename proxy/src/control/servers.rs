@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use http::{HeaderName, HeaderValue};
 use patchbay_builtin_tools::{BUILTINS, Builtin};
-use patchbay_config::{GatewayConfig, StoreTarget};
+use patchbay_config::{GatewayConfig, StdioCommand, StoreTarget};
 use patchbay_core::model::{ServerRow, Transport};
 use patchbay_downstream::{
     Downstream, Hello,
@@ -26,6 +26,13 @@ pub(super) fn children(config: &GatewayConfig) -> Children {
     ChildBudget::new(config.stdio.children_per_tenant_max)
 }
 
+/// A connection as it was opened.
+pub(super) struct Opened {
+    pub downstream: Arc<dyn Downstream>,
+    /// Whether it is one at all, or only says why there is none.
+    pub is_usable: bool,
+}
+
 /// Opens the connection that a row describes. Nothing is connected or started before it is asked for something.
 pub(super) fn open(
     config: &GatewayConfig,
@@ -33,18 +40,18 @@ pub(super) fn open(
     children: &Children,
     row: &ServerRow,
     remembered: Option<Hello>,
-) -> Arc<dyn Downstream> {
+) -> Opened {
     let inner = match connect(config, workers, children, row, remembered) {
         Ok(inner) => inner,
         Err(why) => {
             tracing::warn!(server = %row.slug, "the server {} cannot be used: {why}", row.slug);
-            return Unusable::new(why);
+            return Opened { downstream: Unusable::new(why), is_usable: false };
         }
     };
     let limits = &config.limits;
     let concurrency_max = row.spec.concurrency_max.map_or(limits.concurrency_per_server, |max| max as usize);
     let options = GateOptions { concurrency_max, waiting_max: limits.queue_per_server, ..GateOptions::default() };
-    Gated::new(inner, &options)
+    Opened { downstream: Gated::new(inner, &options), is_usable: true }
 }
 
 fn connect(
@@ -57,7 +64,7 @@ fn connect(
     match &row.spec.transport {
         Transport::Builtin { name, options } => builtin(config, workers, name, options, row),
         Transport::Stdio { command, args, env, cwd, sharing, era } => {
-            let listed = config.stdio.commands.get(command).ok_or_else(|| {
+            let listed = listed(config, command).ok_or_else(|| {
                 format!(
                     "the command `{command}` is not on the operator's list: add it under stdio.commands in patchbay.yaml, or \
                      import the server with --trust-commands"
@@ -93,6 +100,20 @@ fn connect(
             options.response_bytes_max = config.limits.response_bytes_max as u64;
             let downstream = HttpDownstream::new(options).map_err(|error| error.to_string())?;
             Ok(downstream)
+        }
+    }
+}
+
+/// The command as the operator lists it: in the configuration, or among those that were trusted since the start.
+fn listed(config: &GatewayConfig, command: &str) -> Option<StdioCommand> {
+    if let Some(listed) = config.stdio.commands.get(command) {
+        return Some(listed.clone());
+    }
+    match patchbay_config::trusted_commands(&config.trusted_commands_path()) {
+        Ok(mut trusted) => trusted.remove(command),
+        Err(error) => {
+            tracing::warn!(%error, "the list of trusted commands cannot be read");
+            None
         }
     }
 }

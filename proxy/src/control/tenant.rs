@@ -40,6 +40,8 @@ struct Kept {
     row: ServerRow,
     handle: Arc<ServerHandle>,
     part: Option<Stored>,
+    /// Whether there is a connection at all; if not, it is tried again now and then.
+    is_usable: bool,
     /// Whether it had its first word since the gateway started.
     heard: bool,
     /// Ends its refresher when it is let go.
@@ -164,7 +166,8 @@ impl TenantTask {
 
     fn open(&self, server: &ServerRow, part: Option<Stored>) -> Kept {
         let hello = part.as_ref().map(|part| part.hello.clone());
-        let downstream = servers::open(&self.app.config, &self.workers, &self.children, server, hello);
+        let opened = servers::open(&self.app.config, &self.workers, &self.children, server, hello);
+        let (downstream, is_usable) = (opened.downstream, opened.is_usable);
         let handle = Arc::new(ServerHandle { id: server.id, slug: server.slug.clone(), downstream });
         let stop = CancellationToken::new();
         let refresher = refresh::Refresher {
@@ -175,7 +178,7 @@ impl TenantTask {
             news: self.sender.clone(),
         };
         tokio::spawn(refresher.run(stop.clone()));
-        Kept { row: server.clone(), handle, heard: part.is_some(), part, _refresher: stop.drop_guard() }
+        Kept { row: server.clone(), handle, is_usable, heard: part.is_some(), part, _refresher: stop.drop_guard() }
     }
 
     async fn catalog(&mut self, reading: refresh::Reading) {
@@ -185,6 +188,10 @@ impl TenantTask {
             return;
         }
         kept.heard = true;
+        if !kept.is_usable {
+            self.try_again(reading.server);
+            return self.settle();
+        }
         let (server, is_good) = (reading.server, reading.is_good);
         let (next, changed) = reading.merged(kept.part.take());
         kept.part = next;
@@ -198,6 +205,19 @@ impl TenantTask {
             self.publish();
         }
         self.settle();
+    }
+
+    /// Opens a server anew that could not be used: its command may have been installed or trusted meanwhile.
+    fn try_again(&mut self, id: ServerId) {
+        let Some(kept) = self.servers.get(&id) else { return };
+        let server = kept.row.clone();
+        let hello = kept.part.as_ref().map(|part| part.hello.clone());
+        if servers::open(&self.app.config, &self.workers, &self.children, &server, hello).is_usable {
+            let part = self.servers.remove(&id).and_then(|kept| kept.part);
+            let kept = Kept { heard: true, ..self.open(&server, part) };
+            self.servers.insert(id, kept);
+            self.publish();
+        }
     }
 
     /// Builds and publishes. What cannot be built leaves the last good snapshot in force.

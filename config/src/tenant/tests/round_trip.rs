@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use patchbay_core::model::{
-    Access, Overflow, PrefixMode, ServerDoc, ServerSpec, TenantLimits, ToolRules, ToolsetSpec,
-};
+use patchbay_core::model::{Access, Overflow, PrefixMode, ServerDoc, ServerSpec, TenantLimits, ToolRules, ToolsetSpec};
 use proptest::{collection, option, prelude::*};
 use serde_json::json;
 
@@ -89,15 +87,12 @@ fn value() -> impl Strategy<Value = Json> {
 fn transport() -> impl Strategy<Value = Transport> {
     let sharing = prop::sample::select(vec![Sharing::Shared, Sharing::Principal, Sharing::Session]);
     let era = prop::sample::select(vec![EraPin::Auto, EraPin::Legacy, EraPin::Modern]);
-    let names = |pattern| {
-        collection::btree_set(pattern, 0..3)
-            .prop_map(|names| names.into_iter().collect::<Vec<String>>())
-    };
+    let names =
+        |pattern| collection::btree_set(pattern, 0..3).prop_map(|names| names.into_iter().collect::<Vec<String>>());
     let options = option::of(collection::btree_map(text(), value(), 0..4))
         .prop_map(|map| map.map_or(Json::Null, |map| json!(map)));
     prop_oneof![
-        ("[a-z][a-z0-9-]{0,9}", options)
-            .prop_map(|(name, options)| Transport::Builtin { name, options }),
+        ("[a-z][a-z0-9-]{0,9}", options).prop_map(|(name, options)| Transport::Builtin { name, options }),
         (
             "[a-zA-Z/@.][!-~]{0,9}",
             collection::vec(text(), 0..4),
@@ -114,18 +109,8 @@ fn transport() -> impl Strategy<Value = Transport> {
                 sharing,
                 era
             }),
-        (
-            "https://h[a-z]{0,5}\\.org/[a-z?=&%:]{0,5}",
-            names("X-[A-Z]{1,4}"),
-            sharing,
-            era
-        )
-            .prop_map(|(url, headers, sharing, era)| Transport::Http {
-                url,
-                headers,
-                sharing,
-                era
-            }),
+        ("https://h[a-z]{0,5}\\.org/[a-z?=&%:]{0,5}", names("X-[A-Z]{1,4}"), sharing, era)
+            .prop_map(|(url, headers, sharing, era)| Transport::Http { url, headers, sharing, era }),
     ]
 }
 
@@ -134,48 +119,25 @@ fn rules(
     glob: &'static str,
 ) -> impl Strategy<Value = ToolRules> {
     let unique = |map: BTreeMap<String, ()>, salt: u32| {
-        map.into_keys()
-            .enumerate()
-            .map(|(at, name)| (name, format!("r{salt}_{at}")))
-            .collect()
+        map.into_keys().enumerate().map(|(at, name)| (name, format!("r{salt}_{at}"))).collect()
     };
     (
         collection::vec(glob, 0..3),
         collection::vec(glob, 0..3),
-        (
-            collection::btree_map(name.clone(), Just(()), 0..3),
-            any::<u32>(),
-        )
+        (collection::btree_map(name.clone(), Just(()), 0..3), any::<u32>())
             .prop_map(move |(map, salt)| unique(map, salt)),
         collection::btree_map(name, text(), 0..3),
     )
-        .prop_map(|(allow, deny, rename, describe)| ToolRules {
-            allow,
-            deny,
-            rename,
-            describe,
-        })
+        .prop_map(|(allow, deny, rename, describe)| ToolRules { allow, deny, rename, describe })
 }
 
 fn server() -> impl Strategy<Value = ServerSpec> {
     (
-        (
-            transport(),
-            any::<bool>(),
-            rules(name().boxed(), "[a-z*?.]{1,6}"),
-            option::of(1..86_400_u32),
-        ),
-        (
-            option::of(1..4096_u32),
-            collection::vec(text(), 0..3),
-            any::<bool>(),
-        ),
+        (transport(), any::<bool>(), rules(name().boxed(), "[a-z*?.]{1,6}"), option::of(1..86_400_u32)),
+        (option::of(1..4096_u32), collection::vec(text(), 0..3), any::<bool>()),
     )
         .prop_map(
-            |(
-                (transport, enabled, tools, call_timeout_s),
-                (concurrency_max, idempotent_tools, instructions),
-            )| {
+            |((transport, enabled, tools, call_timeout_s), (concurrency_max, idempotent_tools, instructions))| {
                 ServerSpec {
                     transport,
                     enabled,
@@ -199,29 +161,15 @@ fn toolset() -> impl Strategy<Value = ToolsetSpec> {
         option::of(1..100_u32),
         collection::vec("[a-z*]{1,6}/[a-z*?.]{1,6}", 0..3),
     )
-        .prop_map(
-            |(servers, (access, prefix, overflow), tools, tools_max, keep_first)| ToolsetSpec {
-                prefix: if prefix && servers.is_some() {
-                    PrefixMode::Never
-                } else {
-                    PrefixMode::Always
-                },
-                servers,
-                access: if access {
-                    Access::Key
-                } else {
-                    Access::Anonymous
-                },
-                tools,
-                tools_max,
-                overflow: if overflow {
-                    Overflow::Drop
-                } else {
-                    Overflow::Refuse
-                },
-                keep_first,
-            },
-        )
+        .prop_map(|(servers, (access, prefix, overflow), tools, tools_max, keep_first)| ToolsetSpec {
+            prefix: if prefix && servers.is_some() { PrefixMode::Never } else { PrefixMode::Always },
+            servers,
+            access: if access { Access::Key } else { Access::Anonymous },
+            tools,
+            tools_max,
+            overflow: if overflow { Overflow::Drop } else { Overflow::Refuse },
+            keep_first,
+        })
 }
 
 fn tenant() -> impl Strategy<Value = TenantDoc> {
@@ -235,28 +183,15 @@ fn tenant() -> impl Strategy<Value = TenantDoc> {
         .prop_map(|((slug, title, enabled), servers, toolsets, limits)| {
             let server = |(at, spec): (usize, ServerSpec)| {
                 let secrets = match &spec.transport {
-                    Transport::Http { headers, .. } => headers
-                        .iter()
-                        .map(|name| format!("header:{name}"))
-                        .collect(),
-                    Transport::Stdio { env, .. } => {
-                        env.iter().map(|name| format!("env:{name}")).collect()
-                    }
+                    Transport::Http { headers, .. } => headers.iter().map(|name| format!("header:{name}")).collect(),
+                    Transport::Stdio { env, .. } => env.iter().map(|name| format!("env:{name}")).collect(),
                     Transport::Builtin { .. } => Vec::new(),
                 };
-                let secrets = secrets
-                    .into_iter()
-                    .map(|name| (name, Some(SecretString::from("hunter2"))))
-                    .collect();
-                (
-                    format!("s{at}").parse().unwrap(),
-                    ServerDoc { spec, secrets },
-                )
+                let secrets = secrets.into_iter().map(|name| (name, Some(SecretString::from("hunter2")))).collect();
+                (format!("s{at}").parse().unwrap(), ServerDoc { spec, secrets })
             };
-            let mut toolsets: BTreeMap<_, _> = toolsets
-                .into_iter()
-                .map(|(name, spec)| (name.parse().unwrap(), spec))
-                .collect();
+            let mut toolsets: BTreeMap<_, _> =
+                toolsets.into_iter().map(|(name, spec)| (name.parse().unwrap(), spec)).collect();
             toolsets.entry("default".parse().unwrap()).or_default();
             TenantDoc {
                 slug: slug.parse().unwrap(),

@@ -122,7 +122,7 @@ impl Import {
         for note in notes {
             complain(&format!("note: {note}"));
         }
-        let restart = "A gateway that runs already sees the list when it is started again.";
+        let restart = "A gateway that runs already sees the list within a minute.";
         if !trusted.is_empty() {
             let path = config.trusted_commands_path();
             say(&format!("now on the operator's list ({}): {}. {restart}", path.display(), joined(trusted)));
