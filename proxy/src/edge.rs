@@ -3,6 +3,7 @@
 //! listener of their own in [`operations`].
 
 pub(crate) mod body;
+pub(crate) mod forwarded;
 pub(crate) mod hear;
 pub(crate) mod mcp;
 pub(crate) mod operations;

@@ -51,6 +51,9 @@ impl Gateway {
     /// # Errors
     /// With a sentence that says what to do.
     pub async fn open(config: GatewayConfig) -> anyhow::Result<Self> {
+        if config.redis_url.is_some() {
+            warn!("redis.url is set, but limits are kept in memory by this version: each replica counts for itself");
+        }
         let keys = Keys::of(&config)?;
         let store = app::open_store(&config, &keys).await?;
         crate::files::make_private_folder(&config.data_dir)?;

@@ -52,6 +52,9 @@ impl Kind {
 /// Answers one page of a list.
 pub(super) async fn list(mut cx: Cx, request: &Request, kind: Kind, trail: &mut Trail) -> Result<Answer, GatewayError> {
     admission::request(&cx).await?;
+    if !cx.app.audit.has_room() {
+        return Err(GatewayError::Overloaded("the audit trail cannot take another record"));
+    }
     if cx.app.tenants.settled(cx.tenant.snapshot().slug.as_str(), FIRST_LIST_PATIENCE).await == Waited::Yes {
         cx.tenant = cx.tenant.again(&cx.app.tenants);
     }

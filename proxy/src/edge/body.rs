@@ -3,6 +3,7 @@
 use std::{
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
@@ -12,13 +13,18 @@ use hyper::body::Incoming;
 
 use crate::error::GatewayError;
 
+/// What is read of a body that nobody wants any more, so that its connection can carry the next request.
+const REST_BYTES_MAX: usize = 64 * 1024;
+/// How long its client has for that.
+const REST_PATIENCE: Duration = Duration::from_secs(1);
+
 /// Reads a body of at most `bytes_max`. How long it may take is watched by the connection.
-pub(super) async fn read(mut body: Incoming, bytes_max: usize) -> Result<Bytes, GatewayError> {
+pub(super) async fn read(body: &mut Incoming, bytes_max: usize) -> Result<Bytes, GatewayError> {
     let declared = body.size_hint().lower();
     if declared > bytes_max as u64 {
         return Err(GatewayError::BodyTooLarge(bytes_max));
     }
-    let Some(first) = next_data(&mut body).await? else { return Ok(Bytes::new()) };
+    let Some(first) = next_data(body).await? else { return Ok(Bytes::new()) };
     if first.len() > bytes_max {
         return Err(GatewayError::BodyTooLarge(bytes_max));
     }
@@ -27,13 +33,29 @@ pub(super) async fn read(mut body: Incoming, bytes_max: usize) -> Result<Bytes, 
     }
     let mut whole = BytesMut::with_capacity(usize::try_from(declared).unwrap_or(0).max(first.len() * 2));
     whole.extend_from_slice(&first);
-    while let Some(data) = next_data(&mut body).await? {
+    while let Some(data) = next_data(body).await? {
         if whole.len() + data.len() > bytes_max {
             return Err(GatewayError::BodyTooLarge(bytes_max));
         }
         whole.extend_from_slice(&data);
     }
     Ok(whole.freeze())
+}
+
+/// Reads what is left of the body of a request that was answered before its end, when that is little; says whether it was. With
+/// unread bytes the connection is closed under the client, which may have begun its next request on it.
+pub(super) async fn rest(body: &mut Incoming) -> bool {
+    if body.is_end_stream() {
+        return true;
+    }
+    let read = async {
+        let mut left = REST_BYTES_MAX;
+        while let Some(data) = next_data(body).await.map_err(drop)? {
+            left = left.checked_sub(data.len()).ok_or(())?;
+        }
+        Ok::<_, ()>(())
+    };
+    matches!(tokio::time::timeout(REST_PATIENCE, read).await, Ok(Ok(())))
 }
 
 async fn next_data(body: &mut Incoming) -> Result<Option<Bytes>, GatewayError> {

@@ -128,6 +128,9 @@ impl Listener<'_> {
         let Incoming::Request(request) = message else {
             return Err(EnvelopeError::Invalid("initialize is a request and needs an id").into());
         };
+        if !self.app.audit.has_room() {
+            return Err(GatewayError::Overloaded("the audit trail cannot take another record"));
+        }
         let missing = |what| GatewayError::InvalidParams(format!("initialize needs params.{what}").into());
         let asked =
             request.params.any("protocolVersion").and_then(json::unquote).ok_or_else(|| missing("protocolVersion"))?;

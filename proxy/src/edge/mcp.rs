@@ -11,6 +11,7 @@ use tracing::{error, warn};
 
 use super::{
     body::{self, ReplyBody},
+    forwarded,
     hear::{self, Heard},
     origin::Allowed,
     reply,
@@ -43,16 +44,20 @@ impl Refusal {
 
 /// Answers one request of the public listener.
 pub(super) async fn route(app: Arc<App>, peer: Peer, request: Request<Body>, watched: &Rc<Watched>) -> Reply {
-    let (parts, body) = request.into_parts();
+    let (parts, mut body) = request.into_parts();
     let origin = parts.headers.get(header::ORIGIN).cloned();
-    let response = match routes::place(parts.uri.path()) {
+    let peer = forwarded::behind(peer, &parts.headers, &app.config.trusted_proxies);
+    let mut response = match routes::place(parts.uri.path()) {
         Place::Mcp { tenant, toolset } => {
             let (tenant, toolset) = (tenant.to_owned(), toolset.map(str::to_owned));
-            mcp(&app, peer, &tenant, toolset.as_deref(), &parts, body, watched).await
+            mcp(&app, peer, &tenant, toolset.as_deref(), &parts, &mut body, watched).await
         }
         Place::Health => routes::health(&app, &parts.method),
         Place::Nowhere => plain(StatusCode::NOT_FOUND, "not found: the MCP endpoints are at /t/{tenant}/mcp\n"),
     };
+    if !body::rest(&mut body).await {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     watched.enter(Phase::Idle);
     with_cors(&app, origin.as_ref(), response)
 }
@@ -70,7 +75,7 @@ async fn mcp(
     tenant: &str,
     toolset: Option<&str>,
     parts: &Parts,
-    body: Body,
+    body: &mut Body,
     watched: &Rc<Watched>,
 ) -> Reply {
     let mut trail =
@@ -87,7 +92,7 @@ async fn checked(
     tenant: &str,
     toolset: Option<&str>,
     parts: &Parts,
-    body: Body,
+    body: &mut Body,
     watched: &Rc<Watched>,
     trail: &mut Trail,
 ) -> Result<Reply, Refusal> {
