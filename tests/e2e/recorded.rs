@@ -1,7 +1,13 @@
 //! What real IDE clients were recorded to send (`tests/recorded`), sent again as it was: the key and the session are put in the
 //! place of the invented ones, and nothing else is touched. The answers are held against what those clients go by.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    io::{Read, Write},
+    net::TcpStream,
+    path::Path,
+    time::Duration,
+};
 
 use patchbay_e2e::{Ask, Reply, TestGateway, setup::tenant};
 use serde_json::{Value, json};
@@ -147,6 +153,44 @@ async fn claude_code_that_looks_for_oauth_is_told_that_there_is_none() {
         let reply = request.ask(None, None).send(gateway.address).await;
         assert_eq!(reply.status, 404, "{} {}", request.method, request.path);
     }
+}
+
+/// Clients that are told to sign in go on to look for metadata on the same connection. Whether the body of the refused request
+/// comes with its head or a moment later is the network's affair.
+#[tokio::test]
+async fn the_connection_of_a_refused_request_carries_the_next_one_also_when_the_body_came_late() {
+    let gateway = gateway().await;
+    let requests = recording("claude-code-2.1.197-oauth");
+    let body = requests[0].body.as_ref().unwrap().to_string();
+    let mut stream = TcpStream::connect(gateway.address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let head = format!(
+        "POST {} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        requests[0].path,
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    // Long enough for the gateway to have decided by the head alone; when it is too short, the test shows less, and passes.
+    std::thread::sleep(Duration::from_millis(200));
+    stream.write_all(body.as_bytes()).unwrap();
+    assert_eq!(status(&mut stream), 401);
+    let next = format!("GET {} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", requests[1].path);
+    stream.write_all(next.as_bytes()).unwrap();
+    assert_eq!(status(&mut stream), 404);
+}
+
+/// Reads one answer with a `Content-Length` and gives its status.
+fn status(stream: &mut TcpStream) -> u16 {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("the connection stays open");
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).unwrap().to_ascii_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).expect("a length");
+    stream.read_exact(&mut vec![0; length.parse().unwrap()]).unwrap();
+    head.split(' ').nth(1).unwrap().parse().unwrap()
 }
 
 #[tokio::test]
