@@ -6,9 +6,13 @@
 mod catalog;
 mod clients;
 mod conformance;
+mod entrance;
 mod failure;
 mod fidelity;
 mod isolation;
+mod limits_audit;
+mod newcomer;
 mod protocol;
 mod recorded;
+mod reload;
 mod streaming;

@@ -40,7 +40,10 @@ async fn world() -> World {
 }
 
 fn with_meta(client: &Client, tool: &str, arguments: Value, meta: Value) -> Ask {
-    client.ask("tools/call", json!({ "name": tool, "arguments": arguments, "_meta": meta }))
+    let mut params = json!({ "name": tool });
+    params["arguments"] = arguments;
+    params["_meta"] = meta;
+    client.ask("tools/call", params)
 }
 
 async fn seen(client: &Client, server: &str) -> Value {

@@ -128,6 +128,12 @@ impl Client {
         client
     }
 
+    /// The same client, with its session if it has one, at another gateway.
+    #[must_use]
+    pub fn at(&self, address: SocketAddr) -> Self {
+        Self { address, ..self.clone() }
+    }
+
     /// Whether it is one of the modern era.
     pub fn is_modern(&self) -> bool {
         self.version == MODERN
@@ -217,7 +223,9 @@ impl Client {
 
     /// A call of a tool.
     pub fn ask_tool(&self, tool: &str, arguments: Value) -> Ask {
-        self.ask("tools/call", json!({ "name": tool, "arguments": arguments }))
+        let mut params = json!({ "name": tool });
+        params["arguments"] = arguments;
+        self.ask("tools/call", params)
     }
 
     /// Sends a request and gathers its answer, be it JSON or events.
