@@ -46,6 +46,6 @@ fn body(method: &str, params: &Value) -> String {
 
 /// The last message of an answer, be it JSON or events.
 fn response(text: &str) -> String {
-    let events = text.lines().filter_map(|line| line.strip_prefix("data:")).map(str::trim);
-    events.filter(|data| !data.is_empty()).last().unwrap_or(text).to_owned()
+    let mut events = text.lines().filter_map(|line| line.strip_prefix("data:")).map(str::trim);
+    events.rfind(|data| !data.is_empty()).unwrap_or(text).to_owned()
 }
