@@ -154,12 +154,14 @@ impl Lower<'_, '_> {
             self.report.meaning(&field, "expected env:NAME or file:PATH, which say where the key is kept");
             return None;
         };
-        let source = match source {
-            SecretRef::File(path) => SecretRef::File(self.folder.join(path)),
-            variable => variable,
-        };
         match (self.resolve)(&source) {
-            Ok(value) if !value.trim().is_empty() => Some(SealingKey { source, value: value.trim().into() }),
+            Ok(value) if !value.trim().is_empty() => {
+                let source = match source {
+                    SecretRef::File(path) => SecretRef::File(self.folder.join(path)),
+                    variable => variable,
+                };
+                Some(SealingKey { source, value: value.trim().into() })
+            }
             Ok(_) => {
                 self.report.meaning(&field, format!("expected a key in {source}, found nothing"));
                 None

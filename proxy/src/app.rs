@@ -207,21 +207,23 @@ pub fn open_audit(config: &GatewayConfig) -> anyhow::Result<Arc<Audit>> {
     Audit::open(&config.data_dir.join(SPOOL_FOLDER), options).context("the audit's spool cannot be opened")
 }
 
+/// A record as the store keeps it.
+pub fn stored(row: &Row) -> AuditRow {
+    AuditRow {
+        event_id: row.id(),
+        tenant: row.tenant,
+        at_ms: row.at_ms,
+        kind: row.kind.to_owned(),
+        json: row.json.clone(),
+    }
+}
+
 /// Where the audit goes from the spool.
 pub struct StoreSink(pub Arc<dyn Store>);
 
 impl Sink for StoreSink {
     async fn append(&self, rows: &[Row]) -> Result<(), String> {
-        let rows: Vec<_> = rows
-            .iter()
-            .map(|row| AuditRow {
-                event_id: row.id(),
-                tenant: row.tenant,
-                at_ms: row.at_ms,
-                kind: row.kind.to_owned(),
-                json: row.json.clone(),
-            })
-            .collect();
+        let rows: Vec<_> = rows.iter().map(stored).collect();
         self.0.audit_append(&rows).await.map(drop).map_err(|error| error.to_string())
     }
 }

@@ -29,11 +29,9 @@ use patchbay_core::{
 
 pub use drain::{Drain, DrainOptions, Flushed, Sink};
 pub use record::{Row, Stage};
+use spool::Spool;
 pub use spool::{SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, SpoolError, SpoolFull, SpoolOptions};
 pub use trail::Trail;
-
-use record::Head;
-use spool::Spool;
 
 /// The audit of this gateway: one for each process and data folder.
 #[derive(Debug)]
@@ -82,32 +80,6 @@ impl Audit {
         Depth { bytes: self.spool.bytes(), records }
     }
 
-    /// Records a change of a tenant's configuration, made in this process.
-    ///
-    /// # Errors
-    /// [`SpoolFull`].
-    pub fn config_updated(&self, tenant: TenantId, actor: Actor, what: &str) -> Result<(), SpoolFull> {
-        let at_ms = now_ms();
-        let event = Event {
-            id: self.event_id(at_ms),
-            at_ms,
-            action: Action::ConfigUpdate,
-            tenant: Some(tenant),
-            toolset: None,
-            actor,
-            ip: None,
-            agent: None,
-            request: None,
-            target: None,
-        };
-        let ending = Ending { reason: Some(what), ..Ending::answered(0) };
-        let mut line = Vec::with_capacity(512);
-        event.write(&mut line);
-        Outcome { ending, bytes_in: 0, bytes_out: 0, duration_us: 0 }.write(&mut line);
-        let head = Head { stage: Stage::Closed, event: event.id, tenant: event.tenant, at_ms, action: event.action };
-        self.spool.append(&[&head.bytes(), &line])
-    }
-
     fn event_id(&self, at_ms: i64) -> EventId {
         EventId::compose(at_ms, self.count.fetch_add(1, Ordering::Relaxed), self.writer)
     }
@@ -115,6 +87,36 @@ impl Audit {
     /// Counts a record that found no room; the drain says so in the audit as soon as it can.
     fn missed(&self) {
         self.missed.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The record of a change of a tenant's configuration. It is made where the store is at hand (the command line), and goes there
+/// without the spool, which belongs to the gateway that runs.
+pub fn config_record(tenant: TenantId, actor: Actor, what: &str) -> Row {
+    let at_ms = now_ms();
+    let event = Event {
+        id: EventId::compose(at_ms, 0, u64::from_ne_bytes(patchbay_core::random_bytes())),
+        at_ms,
+        action: Action::ConfigUpdate,
+        tenant: Some(tenant),
+        toolset: None,
+        actor,
+        ip: None,
+        agent: None,
+        request: None,
+        target: None,
+    };
+    let mut line = Vec::with_capacity(512);
+    event.write(&mut line);
+    let ending = Ending { reason: Some(what), ..Ending::answered(0) };
+    Outcome { ending, bytes_in: 0, bytes_out: 0, duration_us: 0 }.write(&mut line);
+    Row {
+        event: event.id.bits(),
+        stage: Stage::Closed,
+        tenant: event.tenant,
+        at_ms,
+        kind: event.action.as_str(),
+        json: String::from_utf8_lossy(&line).into_owned(),
     }
 }
 

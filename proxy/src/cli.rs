@@ -12,11 +12,15 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use patchbay_config::{ConfigErrors, Environment, GatewayConfig};
+use patchbay_core::{TenantId, audit::Actor};
 use patchbay_store::Store;
 use std::sync::Arc;
 
-use crate::app::{self, Keys};
 pub use crate::files;
+use crate::{
+    app::{self, Keys},
+    audit,
+};
 
 /// The program was called wrongly (sysexits EX_USAGE).
 const EXIT_USAGE: u8 = 64;
@@ -123,6 +127,14 @@ impl Desk {
     async fn store(&self) -> anyhow::Result<Arc<dyn Store>> {
         let config = self.config()?;
         app::open_store(&config, &Keys::of(&config)?).await
+    }
+}
+
+/// Writes a change of a tenant into the audit. The change is made already, so what cannot be written is only said.
+async fn note(store: &dyn Store, tenant: TenantId, what: &str) {
+    let row = app::stored(&audit::config_record(tenant, Actor::Operator, what));
+    if let Err(error) = store.audit_append(&[row]).await {
+        complain(&format!("warning: the change is made, but could not be written into the audit: {error}"));
     }
 }
 

@@ -77,8 +77,6 @@ pub struct Metrics {
     pub streams: IntGauge,
     /// Connections that are open from clients.
     pub connections: IntGauge,
-    /// Child processes that run.
-    pub children: IntGauge,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -131,7 +129,6 @@ impl Metrics {
             sessions_opened: all.counter("patchbay_sessions_opened_total", "Legacy sessions that were opened."),
             streams: all.gauge("patchbay_streams", "Streams that are open towards clients."),
             connections: all.gauge("patchbay_connections", "Connections that are open from clients."),
-            children: all.gauge("patchbay_children", "Child processes that run."),
             registry,
         }
     }
@@ -300,7 +297,6 @@ mod tests {
             "patchbay_sessions_opened_total 0",
             "patchbay_streams 0",
             "patchbay_connections 0",
-            "patchbay_children 0",
             concat!(r#"patchbay_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#""} 1"#),
         ] {
             assert!(text.contains(line), "{line} is not in:\n{text}");

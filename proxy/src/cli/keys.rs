@@ -10,7 +10,7 @@ use patchbay_core::{
 use patchbay_store::Store;
 use secrecy::ExposeSecret;
 
-use super::{Desk, say};
+use super::{Desk, note, say};
 use crate::{audit, auth::NewKey};
 
 /// API keys.
@@ -100,6 +100,7 @@ async fn create(
     let toolsets = (!toolsets.is_empty()).then_some(toolsets);
     let key = NewKey::generate(row.id, label, toolsets, now_ms, expires_ms);
     store.key_create(&key.row).await?;
+    note(store, row.id, &format!("made the key {} ({})", key.row.id, key.row.shown)).await;
     let secret = key.secret.expose_secret();
     if json {
         say(&serde_json::json!({ "id": key.row.id, "key": secret, "tenant": slug, "label": key.row.label }).to_string());
@@ -178,6 +179,9 @@ async fn revoke(store: &dyn Store, slug: &Slug, wanted: &str) -> anyhow::Result<
         );
     };
     let revoked = store.key_revoke(row.id, key.id, audit::now_ms()).await.context("the key cannot be revoked")?;
+    if revoked {
+        note(store, row.id, &format!("revoked the key {} ({})", key.id, key.shown)).await;
+    }
     say(if revoked { "revoked" } else { "it was revoked before" });
     Ok(())
 }

@@ -21,7 +21,7 @@ use patchbay_core::{
 };
 use patchbay_store::{Applied, Store, StoreError};
 
-use super::{Desk, complain, keys, say};
+use super::{Desk, complain, keys, note, say};
 use doubts::{Doubt, doubts};
 
 pub(super) use apply::Apply;
@@ -100,7 +100,10 @@ async fn put(
             }
             Err(error) => return Err(error.into()),
         };
-        let Applied { generation, changed, .. } = store.tenant_apply(doc, expected).await?;
+        let Applied { id, generation, changed } = store.tenant_apply(doc, expected).await?;
+        if changed {
+            note(store, id, &format!("{} is at generation {generation}", doc.slug)).await;
+        }
         (generation, changed, diff)
     };
     Ok(Outcome { tenant: doc.slug.clone(), generation, changed, dry_run, diff, doubts })

@@ -161,7 +161,10 @@ impl TenantTask {
             };
             self.servers.insert(server.id, kept);
         }
-        before.values().for_each(let_go);
+        for gone in before.values() {
+            self.app.metrics.server_gone(self.slug.as_str(), gone.handle.slug.as_str());
+            let_go(gone);
+        }
     }
 
     fn open(&self, server: &ServerRow, part: Option<Stored>) -> Kept {
@@ -188,6 +191,7 @@ impl TenantTask {
             return;
         }
         kept.heard = true;
+        self.app.metrics.server_up(self.slug.as_str(), kept.handle.slug.as_str(), reading.is_good);
         if !kept.is_usable {
             self.try_again(reading.server);
             return self.settle();

@@ -114,11 +114,10 @@ impl Drop for InFlight {
 pub(super) async fn answer(app: &Arc<App>, call: Call) -> Result<Reply, Refusal> {
     let (era, id) = (call.era, call.id.clone());
     let outlives = era == Era::Legacy;
-    let keepalive = app.config.limits.keepalive;
     let mut work = Detached { work: Some(call.work), outlives };
     match tokio::time::timeout(app.config.limits.sse_after, &mut work).await {
         Ok(Ok(Answer::Messages(messages))) => {
-            Ok(sse::respond(Source::Answer(Box::new(Answer::Messages(messages))), keepalive, outlives))
+            Ok(sse::respond(app, Source::Answer(Box::new(Answer::Messages(messages))), outlives))
         }
         Ok(Ok(Answer::Cancelled)) => Ok(sse::nothing()),
         Ok(Ok(Answer::Whole(body))) => Ok(json_response(StatusCode::OK, ReplyBody::Whole(body))),
@@ -130,14 +129,14 @@ pub(super) async fn answer(app: &Arc<App>, call: Call) -> Result<Reply, Refusal>
         }
         Ok(Err((error, mut trail))) => Ok(refuse(app, &Refusal { error, era, id: Some(id) }, &mut trail)),
         Err(_silence) => {
-            let app = app.clone();
+            let own = app.clone();
             let pending = async move {
                 match work.await {
                     Ok(answer) => answer,
-                    Err((error, mut trail)) => Answer::Whole(late_refusal(&app, error, era, &id, &mut trail)),
+                    Err((error, mut trail)) => Answer::Whole(late_refusal(&own, error, era, &id, &mut trail)),
                 }
             };
-            Ok(sse::respond(Source::Pending(Box::pin(pending)), keepalive, outlives))
+            Ok(sse::respond(app, Source::Pending(Box::pin(pending)), outlives))
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Events: the answer to a call as a stream of messages, with a sign of life while nothing comes. A legacy call goes on when
 //! its client has left; a modern one ends with its stream.
 
-use std::{future::Future, pin::Pin, time::Duration};
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
@@ -9,7 +9,7 @@ use http::{HeaderValue, Response, header};
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::{body::ReplyBody, mcp::Reply};
-use crate::dispatch::Answer;
+use crate::{app::App, dispatch::Answer};
 
 /// Messages that wait for a slow reader before the call itself waits.
 const WAITING_MAX: usize = 32;
@@ -26,12 +26,14 @@ pub(super) enum Source {
 }
 
 /// The response that sends `source` as events. `outlives` says whether the call goes on when the client has left.
-pub(super) fn respond(source: Source, keepalive: Duration, outlives: bool) -> Reply {
+pub(super) fn respond(app: &Arc<App>, source: Source, outlives: bool) -> Reply {
+    let keepalive = app.config.limits.keepalive;
+    let open = OpenStream::enter(app);
     let (sender, receiver) = mpsc::channel(WAITING_MAX);
     let task = tokio::task::spawn_local(pump(source, keepalive, sender));
     let guard = (!outlives).then(|| AbortOnDrop(task));
-    let events = futures_util::stream::unfold((receiver, guard), |(mut receiver, guard)| async move {
-        receiver.recv().await.map(|event| (Ok(event), (receiver, guard)))
+    let events = futures_util::stream::unfold((receiver, guard, open), |(mut receiver, guard, open)| async move {
+        receiver.recv().await.map(|event| (Ok(event), (receiver, guard, open)))
     });
     events_response(events.boxed_local())
 }
@@ -48,6 +50,22 @@ fn events_response(events: Pin<Box<dyn Stream<Item = Result<Bytes, super::body::
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     response
+}
+
+/// Counts a stream among the open ones.
+struct OpenStream(Arc<App>);
+
+impl OpenStream {
+    fn enter(app: &Arc<App>) -> Self {
+        app.metrics.streams.inc();
+        Self(app.clone())
+    }
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        self.0.metrics.streams.dec();
+    }
 }
 
 /// Ends a task with its stream.

@@ -4,6 +4,7 @@ use std::{fs, path::PathBuf};
 
 use super::super::{
     reader::Entry,
+    record::Head,
     segment::room_for,
     spool::{Place, Spool},
 };

@@ -9,7 +9,7 @@ use patchbay_core::{
 use patchbay_store::{Store, TenantSummary};
 use serde_json::{Value, json};
 
-use super::{Desk, keys, say};
+use super::{Desk, keys, note, say};
 use crate::{
     audit,
     cli::connect::{base_of, url_of},
@@ -170,6 +170,9 @@ async fn delete(store: &dyn Store, slug: &Slug, yes: bool) -> anyhow::Result<()>
         );
     }
     let gone = store.tenant_delete(slug).await?;
+    if gone {
+        note(store, tenant.id, &format!("deleted {slug}")).await;
+    }
     say(&if gone { format!("{slug} is deleted") } else { format!("{slug} was deleted by somebody else") });
     Ok(())
 }
