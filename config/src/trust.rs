@@ -84,7 +84,7 @@ fn replace(path: &Path, commands: &BTreeMap<String, CommandFile>) -> io::Result<
     })
 }
 
-/// The commands in the file, checked; none if there is no file. [`crate::load`] has them in the configuration; a gateway that
+/// The commands in the file, checked; none if there is no file. [`crate::load()`] has them in the configuration; a gateway that
 /// runs looks here again for a command that it does not know.
 ///
 /// # Errors

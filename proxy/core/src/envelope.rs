@@ -140,12 +140,17 @@ impl Incoming {
 }
 
 fn checked_text(body: &Bytes, depth_max: usize) -> Result<&str, EnvelopeError> {
-    let raw: &serde_json::value::RawValue =
-        serde_json::from_slice(body).map_err(|error| EnvelopeError::NotJson(error.to_string()))?;
-    if json::deeper_than(raw.get().as_bytes(), depth_max) {
+    let text = match json::grammar::text(body) {
+        Some(text) => text.trim_matches([' ', '\t', '\n', '\r']),
+        // Asked a second time for its words: where the body is broken, and how.
+        None => serde_json::from_slice::<&serde_json::value::RawValue>(body)
+            .map_err(|error| EnvelopeError::NotJson(error.to_string()))?
+            .get(),
+    };
+    if json::deeper_than(text.as_bytes(), depth_max) {
         return Err(EnvelopeError::TooDeep(depth_max));
     }
-    Ok(raw.get())
+    Ok(text)
 }
 
 fn checked_id(raw: &str) -> Result<&str, EnvelopeError> {

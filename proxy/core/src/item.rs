@@ -1,5 +1,5 @@
 //! One item of a server's list (a tool, a prompt, a resource, a template) as raw JSON text: read shallowly and checked alone.
-//! An item that is odd is a fault of its own; [`crate::snapshot`] drops it and keeps the others. [`render`] writes items again.
+//! An item that is odd is a fault of its own; [`crate::snapshot`] drops it and keeps the others. [`render()`] writes items again.
 
 mod render;
 

@@ -1,6 +1,8 @@
 //! A shallow look into JSON text: where the members of one object begin and end, nothing below them. What is not looked at
 //! stays the bytes it was. No tree is built here and nothing is written; see [`crate::envelope`] and [`crate::rewrite`].
 
+pub mod grammar;
+
 use std::borrow::Cow;
 
 use memchr::memchr2;
@@ -179,6 +181,9 @@ pub fn unquote(raw: &str) -> Option<Cow<'_, str>> {
 
 /// A text as a JSON string, with quotes.
 pub fn quote(text: &str) -> String {
+    if text.bytes().all(|byte| byte >= 0x20 && !matches!(byte, b'"' | b'\\')) {
+        return ["\"", text, "\""].concat();
+    }
     serde_json::Value::from(text).to_string()
 }
 

@@ -1,9 +1,10 @@
 //! The pure part of Patchbay: values and functions without I/O, without a clock, without a runtime.
 //!
-//! The rooms, in the order of a request:
-//! knows what the tenant offers, [`rewrite`] carries messages between the two sides as bytes. Beside them: [`model`] (what a
-//! tenant is made of), [`seal`] (handles that only we can open), [`limits`] (the arithmetic of rates), [`audit`] (what the
-//! trail says).
+//! The rooms, in the order of a request: [`envelope`] reads what a client sent, [`method`] and [`era`] say what it asks for and
+//! in which protocol, [`snapshot`] knows what the tenant offers, [`rewrite`] carries answers between the two sides as bytes.
+//! Under them [`json`], which looks into text without building a tree. What a snapshot is made of: [`item`], [`names`],
+//! [`filter`], [`resources`], [`mirror`]. Beside them: [`model`] (what a tenant is made of), [`seal`] (handles that only we can
+//! open), [`limits`] (the arithmetic of rates), [`audit`] (what the trail says).
 
 #![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test stops at the first surprise"))]
 
