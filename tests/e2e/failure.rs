@@ -365,3 +365,93 @@ async fn a_second_signal_ends_at_once() {
     expect_gone(&children);
     drop(calls);
 }
+
+#[tokio::test]
+async fn connections_that_only_lie_there_do_not_keep_a_gateway_that_is_told_to_stop() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let acme = tenant("acme", [("one", scripted(&["--no-odd"]))]);
+    let mut gateway = TestGateway::setup().tenant(acme).limit("header_read_timeout_s", 2).start().await;
+    let mut used = tokio::net::TcpStream::connect(gateway.address).await.unwrap();
+    used.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    let mut answer = [0; 1024];
+    assert!(used.read(&mut answer).await.unwrap() > 0);
+    let fresh = tokio::net::TcpStream::connect(gateway.address).await.unwrap();
+    let mut half = tokio::net::TcpStream::connect(gateway.address).await.unwrap();
+    half.write_all(b"POST /t/acme/mcp HTTP/1.1\r\nHost: lo").await.unwrap();
+    wait_until("the gateway knows of them", || async {
+        let metrics = gateway.metrics().await;
+        metrics.lines().any(|line| line.starts_with("patchbay_connections") && line.ends_with(" 3"))
+    })
+    .await;
+    let told = Instant::now();
+    gateway.terminate();
+    gateway.ended();
+    assert!(told.elapsed() < Duration::from_secs(12), "it waited {:?} for nothing", told.elapsed());
+    drop((used, fresh, half));
+}
+
+#[tokio::test]
+async fn a_server_that_forgets_its_sessions_is_greeted_anew_and_nobody_notices() {
+    let fixture = Fixture::scripted(&["--no-odd"]);
+    let gateway = TestGateway::setup().tenant(tenant("acme", [("one", fixture.server())])).start().await;
+    for client in gateway.both("acme").await {
+        for round in 0..3 {
+            assert_eq!(client.call("one_forget_session", json!({})).await.text(), "forgotten");
+            let calls = in_flight(&client, "one_echo", &json!({ "round": round }), 10);
+            for answer in calls.join_all().await {
+                assert_eq!(answer.result()["structuredContent"]["round"], round, "{}", answer.raw);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_child_that_nobody_needs_is_stopped_and_comes_back_when_it_is_called() {
+    let gateway = TestGateway::setup()
+        .tenant(tenant("acme", [("one", scripted(&["--no-odd"]))]))
+        .set("stdio", json!({ "idle_stop_s": 1 }))
+        .start()
+        .await;
+    let client = gateway.modern("acme");
+    for _ in 0..2 {
+        assert!(!client.call("one_echo", json!({})).await.is_error());
+        assert_eq!(gateway.children().len(), 1);
+        wait_until("the child is stopped", || async { gateway.children().is_empty() }).await;
+        assert_eq!(client.tools().await.len(), 16, "its tools stay in the list");
+        assert!(gateway.children().is_empty(), "a list woke the child");
+    }
+}
+
+#[tokio::test]
+async fn children_with_bad_manners_are_understood() {
+    let servers = [
+        ("early", scripted(&["--no-odd", "--speak-first"])),
+        ("mute", scripted(&["--no-odd", "--silent-unknown"])),
+        ("late", scripted(&["--no-odd", "--start-delay-ms", "2000", "--era", "modern"])),
+    ];
+    let gateway = TestGateway::setup().tenant(tenant("acme", servers)).start().await;
+    let client = gateway.modern("acme");
+    assert_eq!(client.tools().await.len(), 3 * 16, "the first list waits for all of them");
+    for server in ["early", "mute", "late"] {
+        assert!(!client.call(&format!("{server}_echo"), json!({})).await.is_error(), "{server}");
+    }
+}
+
+#[tokio::test]
+async fn a_crowd_before_one_server_waits_in_a_line_that_has_an_end() {
+    let mut acme = tenant("acme", [("one", scripted(&["--no-odd"])), ("two", scripted(&["--no-odd"]))]);
+    acme["servers"]["one"]["concurrency_max"] = json!(4);
+    let gateway = TestGateway::setup().tenant(acme).limit("queue_per_server", 8).start().await;
+    let client = gateway.modern("acme");
+    let crowd = in_flight(&client, "one_slow", &json!({ "ms": 2500 }), 20);
+    assert!(!client.call("two_echo", json!({})).await.is_error(), "another server's line is its own");
+    let answers = crowd.join_all().await;
+    let (turned_away, served): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.is_error());
+    assert_eq!((turned_away.len(), served.len()), (8, 12), "four at once and eight in line");
+    for answer in turned_away {
+        let text = answer.text();
+        assert!(text.contains("too many requests waiting") && text.contains("safe to try again"), "{text}");
+    }
+    assert!(served.iter().all(|answer| answer.text() == "slept 2500 ms"));
+    assert!(!client.call("one_echo", json!({})).await.is_error());
+}

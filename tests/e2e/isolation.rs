@@ -300,6 +300,37 @@ async fn no_answer_crosses_between_two_hundred_clients_that_all_use_the_same_id(
 }
 
 #[tokio::test]
+async fn a_child_serves_those_alone_who_share_it() {
+    let shared_by = |who: &str| {
+        let mut server = scripted(&["--no-odd"]);
+        server["sharing"] = json!(who);
+        server
+    };
+    let servers = ["shared", "principal", "session"].map(|who| (who, shared_by(who)));
+    let gateway = TestGateway::setup().tenant(tenant("acme", servers)).start().await;
+    let colleague = gateway.new_key("acme", "colleague", &[]);
+    let at = |key: &str| Client::modern(gateway.address, "/t/acme/mcp", Some(key));
+    patchbay_e2e::wait_until("the new key opens the door", || async {
+        at(&colleague.text).ask("tools/list", json!({})).send(gateway.address).await.status == 200
+    })
+    .await;
+    let other = Client::legacy(gateway.address, "/t/acme/mcp", Some(&colleague.text)).await;
+    let [one, same, other] = [gateway.legacy("acme").await, gateway.legacy("acme").await, other];
+    let pid = async |client: &Client, server: &str| {
+        let seen = client.call(&format!("{server}_seen"), json!({})).await;
+        serde_json::from_str::<Value>(seen.text()).unwrap()["pid"].as_u64().unwrap()
+    };
+    for (server, with_own_session, with_another_key) in
+        [("shared", true, true), ("principal", true, false), ("session", false, false)]
+    {
+        let first = pid(&one, server).await;
+        assert_eq!(pid(&one, server).await, first, "{server}: a caller loses its child");
+        assert_eq!(pid(&same, server).await == first, with_own_session, "{server}: another session of the principal");
+        assert_eq!(pid(&other, server).await == first, with_another_key, "{server}: another principal");
+    }
+}
+
+#[tokio::test]
 async fn a_cursor_is_worth_nothing_to_anybody_else_and_nowhere_else() {
     let [acme, globex] = two_tenants();
     let gateway = TestGateway::setup().tenant(acme).tenant(globex).limit("page_size", 4).start().await;

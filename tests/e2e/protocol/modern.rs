@@ -1,9 +1,12 @@
 //! What the stateless revision demands of each request: its version, its `_meta`, the headers that repeat the body, and which
 //! methods there are. Called by nobody; the tests of the other eras are beside it.
 
+use patchbay_e2e::{
+    Fixture, TestGateway, Wire,
+    client::{LEGACY, META_CAPABILITIES, META_VERSION, MODERN},
+    setup::tenant,
+};
 use serde_json::{Value, json};
-
-use patchbay_e2e::client::{LEGACY, META_CAPABILITIES, META_VERSION, MODERN};
 
 use super::{expect, gateway, sent};
 
@@ -138,4 +141,45 @@ async fn methods_that_an_era_does_not_have_are_not_found_in_it() {
     }
     assert!(result["capabilities"].get("logging").is_none(), "logging is no capability of this era: {result}");
     assert_eq!(result["_meta"]["io.modelcontextprotocol/serverInfo"]["name"], "patchbay");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn headers_that_repeat_arguments_are_held_against_them_and_made_anew_for_the_server() {
+    let far = Fixture::conformance(&["--era", "modern"]);
+    let wire = Wire::to(far.address).await;
+    let gateway = TestGateway::setup().tenant(tenant("acme", [("far", far.server_through(&wire))])).start().await;
+    let client = gateway.modern("acme");
+    let of = |region: Value| client.ask_tool("far_test_x_mcp_header", json!({ "region": region }));
+    let header = "Mcp-Param-Region";
+    for (what, ask) in [
+        ("no header", of(json!("eu"))),
+        ("another value", of(json!("eu")).header(header, "us")),
+        ("another case", of(json!("eu")).header(header, "EU")),
+        ("two of them", of(json!("eu")).header(header, "eu").header(header, "eu")),
+        ("a header for nothing", of(Value::Null).header(header, "eu")),
+        ("plain text that has to be encoded", of(json!("=?base64?ZXU=?=")).header(header, "=?base64?ZXU=?=")),
+        ("base64 of something else", of(json!("eu")).header(header, "=?base64?dXM=?=")),
+        ("no base64", of(json!("eu")).header(header, "=?base64?*?=")),
+    ] {
+        expect(what, &ask, &gateway, 400, -32020).await;
+    }
+    assert!(!wire.tapped().contains("test_x_mcp_header\""), "a refused call was forwarded");
+    for (region, sent) in [("eu", "eu"), ("eu", "=?base64?ZXU=?="), ("größe", "=?base64?Z3LDtsOfZQ==?=")] {
+        let answer = expect(region, &of(json!(region)).header("mcp-param-region", sent), &gateway, 200, 0).await;
+        assert_eq!(answer["result"]["content"][0]["text"], json!({ "region": region }).to_string());
+    }
+    // What a client of the other era cannot send, and what another header would say of the same name, is not copied through.
+    let stray = of(json!("eu")).header(header, "eu").header("Mcp-Param-Stray", "x");
+    expect("a header that stands for nothing", &stray, &gateway, 200, 0).await;
+    gateway.legacy("acme").await.call("far_test_x_mcp_header", json!({ "region": "from the past" })).await.result();
+    let said = wire.tapped().to_ascii_lowercase();
+    for value in [
+        "mcp-param-region: eu\r\n",
+        "mcp-param-region: =?base64?z3ldtsofzq==?=\r\n",
+        "mcp-param-region: from the past\r\n",
+    ] {
+        assert!(said.contains(value), "{value:?} did not reach the server");
+    }
+    assert!(!said.contains("stray"), "a header of the client was copied through");
+    assert!(said.contains("mcp-name: test_x_mcp_header\r\n"), "the server is called by its own name for the tool");
 }

@@ -164,3 +164,50 @@ async fn hosts_and_pages_from_elsewhere_are_turned_away() {
     let elsewhere = Ask { path: "/t/nobody-lives-here/mcp".into(), ..preflight }.send(gateway.address).await;
     assert_eq!(elsewhere.status, reply.status, "a preflight tells who lives where");
 }
+
+#[tokio::test]
+async fn requests_on_one_connection_are_answered_in_their_order() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let gateway = gateway().await;
+    let client = gateway.modern("acme");
+    let mut stream = tokio::net::TcpStream::connect(gateway.address).await.unwrap();
+    let ask = |id: &str, tool: &str, arguments: serde_json::Value| {
+        let ask = client.ask_as(id, "tools/call", json!({ "name": tool, "arguments": arguments }));
+        let body = String::from_utf8(ask.body.to_vec()).unwrap();
+        head(&ask.header("Content-Length", body.len().to_string()), &body)
+    };
+    // All at once, the slow one first.
+    let all = ask("1", "plain_slow", json!({ "ms": 300 }))
+        + &ask("2", "plain_echo", json!({}))
+        + &ask("3", "no_such", json!({}));
+    stream.write_all(all.as_bytes()).await.unwrap();
+    let mut answers = String::new();
+    while answers.matches("\"jsonrpc\"").count() < 3 {
+        let mut bytes = [0; 8192];
+        let read = patchbay_e2e::within("the next answer", stream.read(&mut bytes)).await.unwrap();
+        assert!(read > 0, "the connection ended after {answers}");
+        answers.push_str(std::str::from_utf8(&bytes[..read]).unwrap());
+    }
+    let at = |part: &str| answers.find(part).unwrap_or_else(|| panic!("no {part} in {answers}"));
+    assert!(at("slept 300 ms") < at("structuredContent") && at("structuredContent") < at("unknown tool"), "{answers}");
+
+    // A client that asks before it sends its body is told to go on.
+    let large = client.ask_tool("plain_echo", json!({ "text": "x".repeat(100_000) }));
+    let bytes = large.body.clone();
+    let polite = head(&large.header("Content-Length", bytes.len().to_string()).header("Expect", "100-continue"), "");
+    stream.write_all(polite.as_bytes()).await.unwrap();
+    let mut said = [0; 1024];
+    let read = patchbay_e2e::within("the leave to go on", stream.read(&mut said)).await.unwrap();
+    assert!(said[..read].starts_with(b"HTTP/1.1 100"), "{}", String::from_utf8_lossy(&said[..read]));
+    stream.write_all(&bytes).await.unwrap();
+    let read = patchbay_e2e::within("the answer", stream.read(&mut said)).await.unwrap();
+    assert!(said[..read].starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&said[..read]));
+
+    for smuggled in
+        ["Content-Length: 5\r\nContent-Length: 6", "Transfer-Encoding: identity, chunked, x", "Content-Length: -1"]
+    {
+        let text = format!("POST /t/acme/mcp HTTP/1.1\r\nHost: localhost\r\n{smuggled}\r\n\r\nhello");
+        let raw = raw_of(&gateway, &text).await;
+        assert!(raw.is_empty() || raw.starts_with("HTTP/1.1 400"), "{smuggled}: {raw:?}");
+    }
+}
