@@ -130,7 +130,8 @@ impl Gateway {
 async fn drain_connections(app: &Arc<App>, workers: &Arc<Workers>) {
     workers.each(watch::drain_thread);
     let deadline = tokio::time::Instant::now() + app.config.limits.drain;
-    while app.metrics.connections.get() > 0 {
+    // A legacy call goes on without its connection, so calls are looked for as well as connections.
+    while app.metrics.connections.get() > 0 || app.metrics.in_flight.get() > 0 || !app.calls.is_empty() {
         if tokio::time::Instant::now() >= deadline {
             warn!(connections = app.metrics.connections.get(), "some calls did not finish in time and are broken off");
             return;
