@@ -3,7 +3,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use patchbay_core::ServerId;
 use patchbay_downstream::{
     DownstreamError, Event, HealthState,
     catalog::{self, CatalogBounds, CatalogList, RawCatalog},
@@ -44,9 +43,8 @@ pub(super) struct Refresher {
 
 /// What a reading found.
 pub(crate) struct Reading {
-    pub server: ServerId,
-    /// Which connection was read.
-    pub of: usize,
+    /// The connection that was read.
+    pub of: Arc<ServerHandle>,
     /// Whether the server answered.
     pub is_good: bool,
     outcome: Result<Box<RawCatalog>, DownstreamError>,
@@ -144,8 +142,7 @@ impl Refresher {
             Err(error) => info!(server = name, %error, "the catalog of {name} cannot be read; trying again later"),
         }
         let reading = Reading {
-            server: self.server.id,
-            of: Arc::as_ptr(&self.server) as usize,
+            of: self.server.clone(),
             is_good,
             outcome: outcome.map(Box::new),
             at_ms: audit::now_ms(),

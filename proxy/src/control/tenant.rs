@@ -185,18 +185,19 @@ impl TenantTask {
     }
 
     async fn catalog(&mut self, reading: refresh::Reading) {
-        let Some(kept) = self.servers.get_mut(&reading.server) else { return };
+        let server = reading.of.id;
+        let Some(kept) = self.servers.get_mut(&server) else { return };
         // A reading of a connection that was let go meanwhile says nothing of the new one.
-        if Arc::as_ptr(&kept.handle) as usize != reading.of {
+        if !Arc::ptr_eq(&kept.handle, &reading.of) {
             return;
         }
         kept.heard = true;
         self.app.metrics.server_up(self.slug.as_str(), kept.handle.slug.as_str(), reading.is_good);
         if !kept.is_usable {
-            self.try_again(reading.server);
+            self.try_again(server);
             return self.settle();
         }
-        let (server, is_good) = (reading.server, reading.is_good);
+        let is_good = reading.is_good;
         let (next, changed) = reading.merged(kept.part.take());
         kept.part = next;
         if changed {
