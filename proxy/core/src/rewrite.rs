@@ -467,14 +467,12 @@ impl Rewriter {
             Held::ResultType => {
                 self.seen.incomplete = value != b"\"complete\"";
                 if self.plan.to == Era::Modern {
-                    self.emit_lead(bytes, at, out);
-                    out.insert(value.into());
+                    self.emit_held(value, bytes, at, out);
                 }
             }
             Held::IsError => {
                 self.seen.is_error = value == b"true";
-                self.emit_lead(bytes, at, out);
-                out.insert(value.into());
+                self.emit_held(value, bytes, at, out);
             }
             Held::Meta => {
                 let text = std::str::from_utf8(&value).map_err(|_| RewriteError::NotAResponse)?;
@@ -485,6 +483,19 @@ impl Rewriter {
             }
         }
         Ok(())
+    }
+
+    /// Writes a value that was kept back and stays as it is: as a slice, when it and its lead lie in this chunk.
+    fn emit_held(&mut self, value: Vec<u8>, bytes: &[u8], at: usize, out: &mut Out<'_>) {
+        let wrote = &mut self.level.wrote[usize::from(self.level.depth) - 1];
+        let here = bytes[..at].strip_suffix(&*value).and_then(|before| before.strip_suffix(&*self.lead.kept));
+        if let Some(before) = here.filter(|_| *wrote == self.lead.comma) {
+            *wrote = true;
+            out.copy(before.len(), at);
+            return;
+        }
+        self.emit_lead(bytes, at, out);
+        out.insert(value.into());
     }
 
     /// A result's `_meta` with our own `serverInfo` (modern) or none (legacy); `None` when nothing is left of it.
@@ -637,6 +648,11 @@ const fn once(met: &mut bool) -> Result<(), RewriteError> {
 
 /// Rewrites a response that is wholly in memory, and checks that it is JSON to the bottom.
 pub fn whole(message: &Bytes, plan: Plan) -> Result<(Bytes, Seen), RewriteError> {
+    pieces(message, plan).map(|(pieces, seen)| (join(pieces), seen))
+}
+
+/// The same, in pieces: what stays as it is remains where it lies.
+pub fn pieces(message: &Bytes, plan: Plan) -> Result<(Vec<Bytes>, Seen), RewriteError> {
     if !is_json(message) {
         return Err(RewriteError::NotAResponse);
     }
@@ -644,7 +660,7 @@ pub fn whole(message: &Bytes, plan: Plan) -> Result<(Bytes, Seen), RewriteError>
     let mut pieces = Vec::with_capacity(8);
     rewriter.push(message, &mut pieces)?;
     let seen = rewriter.finish()?;
-    Ok((join(pieces), seen))
+    Ok((pieces, seen))
 }
 
 /// The pieces as one.

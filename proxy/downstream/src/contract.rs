@@ -94,7 +94,7 @@ pub struct Outgoing {
     /// The log level that the caller wants during this request, a JSON string.
     pub log_level: Option<Bytes>,
     /// Value of the `Mcp-Name` header for modern HTTP: the native name or URI, decoded.
-    pub mirror_name: Option<String>,
+    pub mirror_name: Option<Arc<str>>,
     /// `Mcp-Param-*` headers for modern HTTP: name without the prefix, value already encoded.
     pub mirror_params: Vec<(String, String)>,
 }

@@ -26,14 +26,14 @@ pub fn request(id: u64, request: &Outgoing, era: Era, capabilities: &str) -> Vec
     let mut meta = Meta { out: &mut out, after_params: params_bytes > 0, open: false };
     meta.raw(&request.meta);
     if request.progress {
-        meta.member("progressToken", id.to_string().as_bytes());
+        meta.member("progressToken", &[id.to_string().as_bytes()]);
     }
     if era == Era::Modern {
-        meta.member(META_PROTOCOL_VERSION, format!("\"{}\"", Version::NEWEST).as_bytes());
-        meta.member(META_CLIENT_CAPABILITIES, capabilities.as_bytes());
-        meta.member(META_CLIENT_INFO, client_info().as_bytes());
+        meta.member(META_PROTOCOL_VERSION, &[b"\"", Version::NEWEST.as_str().as_bytes(), b"\""]);
+        meta.member(META_CLIENT_CAPABILITIES, &[capabilities.as_bytes()]);
+        meta.member(META_CLIENT_INFO, &[client_info().as_bytes()]);
         if let Some(level) = &request.log_level {
-            meta.member(META_LOG_LEVEL, level);
+            meta.member(META_LOG_LEVEL, &[level]);
         }
     }
     meta.close();
@@ -50,9 +50,14 @@ struct Meta<'a> {
 
 impl Meta<'_> {
     fn raw(&mut self, members: &[u8]) {
-        if members.is_empty() {
-            return;
+        if !members.is_empty() {
+            self.separate();
+            self.out.extend_from_slice(members);
         }
+    }
+
+    /// Opens the object, or writes a comma.
+    fn separate(&mut self) {
         if self.open {
             self.out.push(b',');
         } else {
@@ -60,14 +65,13 @@ impl Meta<'_> {
             self.out.extend_from_slice(start);
             self.open = true;
         }
-        self.out.extend_from_slice(members);
     }
 
-    fn member(&mut self, name: &str, value: &[u8]) {
-        let mut member = Vec::with_capacity(name.len() + value.len() + 3);
-        let _ = write!(member, "\"{name}\":");
-        member.extend_from_slice(value);
-        self.raw(&member);
+    fn member(&mut self, name: &str, value: &[&[u8]]) {
+        self.separate();
+        for part in [b"\"", name.as_bytes(), b"\":"].into_iter().chain(value.iter().copied()) {
+            self.out.extend_from_slice(part);
+        }
     }
 
     fn close(self) {

@@ -47,7 +47,7 @@ pub struct DrainOptions {
 impl Default for DrainOptions {
     fn default() -> Self {
         Self {
-            batch_rows: 500,
+            batch_rows: 2000,
             gather: Duration::from_millis(50),
             patience: Duration::from_secs(5),
             append_timeout: Duration::from_secs(30),

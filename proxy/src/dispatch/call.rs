@@ -8,7 +8,7 @@ use patchbay_core::{
     envelope::{Meta, Request},
     era::Era,
     json,
-    mirror::Sent,
+    mirror::{self, Sent},
     model::Sharing,
     rewrite::Plan,
     snapshot::SERVER_INFO,
@@ -33,12 +33,14 @@ pub(super) async fn tool(cx: Cx, request: Request, trail: &mut Trail) -> Result<
     }
     let mirror_params = mirrored.map_or_else(Vec::new, |headers| {
         let values = headers.values(arguments).into_iter();
-        values.map(|(name, value)| (name.trim_start_matches("Mcp-Param-").to_owned(), value)).collect()
+        values
+            .map(|(name, value)| (name.strip_prefix(mirror::HEADER_PREFIX).unwrap_or(name).to_owned(), value))
+            .collect()
     });
     let target = Target { server: route.server, native: &route.native, exposed: &name, idempotent: route.idempotent };
     let params = request.params.pieces("name", &json::quote(&route.native));
     let mut outgoing = outgoing(&cx, &request, "tools/call", params)?;
-    outgoing.mirror_name = Some(route.native.to_string());
+    outgoing.mirror_name = Some(route.native.clone());
     outgoing.mirror_params = mirror_params;
     send(cx, &request, target, outgoing, trail).await
 }
@@ -51,7 +53,7 @@ pub(super) async fn prompt(cx: Cx, request: Request, trail: &mut Trail) -> Resul
     let target = Target { server: route.server, native: &route.native, exposed: &name, idempotent: true };
     let params = request.params.pieces("name", &json::quote(&route.native));
     let mut outgoing = outgoing(&cx, &request, "prompts/get", params)?;
-    outgoing.mirror_name = Some(route.native.to_string());
+    outgoing.mirror_name = Some(route.native.clone());
     send(cx, &request, target, outgoing, trail).await
 }
 
@@ -63,7 +65,7 @@ pub(super) async fn resource(cx: Cx, request: Request, trail: &mut Trail) -> Res
     let target = Target { server, native: &native, exposed: &uri, idempotent: true };
     let params = request.params.pieces("uri", &json::quote(&native));
     let mut outgoing = outgoing(&cx, &request, "resources/read", params)?;
-    outgoing.mirror_name = Some(native.to_string());
+    outgoing.mirror_name = Some(Arc::from(&*native));
     send(cx, &request, target, outgoing, trail).await
 }
 
@@ -168,7 +170,8 @@ async fn send(
         share: share(&cx, entry.sharing),
         capabilities: static_arc(cx.caller.can.shown_to(server_era, cx.caller.era())),
     };
-    let meta = request.params.meta()?;
+    // Read once more only for those who want progress.
+    let meta = if outgoing.progress { request.params.meta()? } else { Meta::default() };
     let relay = Relay {
         plan: Plan {
             id: request.id.clone(),

@@ -1,34 +1,62 @@
 //! The calls of legacy sessions that run now, so that `notifications/cancelled` finds the one it means. The modern era needs
 //! none of this: closing the stream is what cancels there.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use bytes::Bytes;
 use dashmap::DashMap;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::Notify;
 
 type Key = ([u8; 16], Bytes);
 
 /// The running calls by session and request id.
 #[derive(Debug, Default)]
 pub struct Calls {
-    running: Arc<DashMap<Key, CancellationToken>>,
+    running: Arc<DashMap<Key, TakenBack>>,
 }
 
 /// A call's place among the running ones; given back on drop.
 #[derive(Debug)]
 pub struct Running {
-    running: Arc<DashMap<Key, CancellationToken>>,
+    running: Arc<DashMap<Key, TakenBack>>,
     key: Key,
     /// Told when the client takes the request back.
-    pub token: CancellationToken,
+    pub token: TakenBack,
+}
+
+/// Whether the client has taken a request back. Cheaper than a cancellation token, since every legacy call makes one.
+#[derive(Debug, Clone, Default)]
+pub struct TakenBack(Arc<(AtomicBool, Notify)>);
+
+impl TakenBack {
+    fn cancel(&self) {
+        self.0.0.store(true, Ordering::Release);
+        self.0.1.notify_waiters();
+    }
+
+    /// Whether it was taken back.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.0.load(Ordering::Acquire)
+    }
+
+    /// Waits until it is taken back.
+    pub async fn cancelled(&self) {
+        // Made before the look: it hears of everything that comes after.
+        let told = self.0.1.notified();
+        if !self.is_cancelled() {
+            told.await;
+        }
+    }
 }
 
 impl Calls {
     /// Enters a call. A second one with the same id, which the client should not have sent, takes the place of the first.
     pub fn enter(&self, session: [u8; 16], id: Bytes) -> Running {
         let key = (session, id);
-        let token = CancellationToken::new();
+        let token = TakenBack::default();
         self.running.insert(key.clone(), token.clone());
         Running { running: self.running.clone(), key, token }
     }

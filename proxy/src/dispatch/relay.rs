@@ -31,6 +31,8 @@ use crate::{
     tenancy::ServerHandle,
 };
 
+/// A longer answer is not copied together, but sent in pieces.
+const JOINED_BYTES_MAX: usize = 16 * 1024;
 /// The most questions that a server may ask within one call.
 const QUESTIONS_MAX: usize = 16;
 
@@ -52,6 +54,9 @@ impl Relay {
         match reply {
             Reply::One(ServerAnswer { head, rest: None, era }) => {
                 self.plan.from = era;
+                if let Some(pieces) = self.pieces(&head) {
+                    return Ok(Answer::Pieces(pieces));
+                }
                 let (body, seen) = self.rewritten(&head);
                 let lacks = seen.error && self.plan.to == Era::Modern && bridge::lacks_capability(&body);
                 Ok(if lacks { Answer::Lacking(body) } else { Answer::Whole(body) })
@@ -95,7 +100,20 @@ impl Relay {
         self.rewritten(message).0
     }
 
-    /// The same, with what was seen in it.
+    /// The same for a long one of which nothing more has to be done than the rewriting. Closes the trail if it is one.
+    fn pieces(&mut self, message: &Bytes) -> Option<Vec<Bytes>> {
+        if message.len() <= JOINED_BYTES_MAX || self.cx.tenant.view().uris.has_mapped(self.index) {
+            return None;
+        }
+        let (pieces, seen) = rewrite::pieces(message, self.plan.clone()).ok()?;
+        if seen.error || seen.incomplete {
+            return None;
+        }
+        self.trail.done(false, seen.is_error, pieces.iter().map(Bytes::len).sum());
+        Some(pieces)
+    }
+
+    /// A response that is wholly here, with what was seen in it.
     fn rewritten(&mut self, message: &Bytes) -> (Bytes, Seen) {
         let (body, seen) = match rewrite::whole(message, self.plan.clone()) {
             Ok(rewritten) => rewritten,

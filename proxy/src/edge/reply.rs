@@ -3,7 +3,7 @@
 
 use std::{
     future::Future,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
     time::Instant,
@@ -64,14 +64,17 @@ impl Call {
             let began = Instant::now();
             let method = request.method.clone();
             let _flight = InFlight::enter(&app);
-            let answer = dispatch::run(cx, request, &mut trail);
-            let outcome = match &running {
-                None => answer.await,
-                Some(running) => tokio::select! {
-                    biased;
-                    outcome = answer => outcome,
-                    () = running.token.cancelled() => Ok(Answer::Cancelled),
-                },
+            let outcome = {
+                // Pinned where it is made: it is some kilobytes long, and to await it by value would copy them twice.
+                let mut answer = pin!(dispatch::run(cx, request, &mut trail));
+                match &running {
+                    None => answer.await,
+                    Some(running) => tokio::select! {
+                        biased;
+                        outcome = &mut answer => outcome,
+                        () = running.token.cancelled() => Ok(Answer::Cancelled),
+                    },
+                }
             };
             app.metrics.request(&method, how(&outcome), began.elapsed());
             match outcome {

@@ -4,7 +4,7 @@
 use std::{
     convert::Infallible,
     net::IpAddr,
-    rc::Rc,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -135,11 +135,12 @@ async fn serve(app: Arc<App>, stream: TcpStream, peer: Peer) {
         let (app, watched) = (app.clone(), watched.clone());
         service_fn(move |request: Request<Incoming>| {
             let (app, watched) = (app.clone(), watched.clone());
-            async move {
+            // Boxed, since a connection keeps the place for its service's future also while it is idle.
+            Box::pin(async move {
                 watched.enter(Phase::Body);
                 let response = mcp::route(app, peer, request, &watched).await;
                 Ok::<_, Infallible>(response)
-            }
+            })
         })
     };
     let connection = http1::Builder::new()
@@ -148,14 +149,13 @@ async fn serve(app: Arc<App>, stream: TcpStream, peer: Peer) {
         .max_headers(HEADERS_MAX)
         .pipeline_flush(true)
         .serve_connection(WatchedIo::new(stream, watched.clone()), service);
-    run(connection, watched).await;
+    run(std::pin::pin!(connection), &watched).await;
 }
 
-async fn run<C>(connection: C, watched: Rc<Watched>)
+async fn run<C>(mut connection: Pin<&mut C>, watched: &Watched)
 where
     C: std::future::Future<Output = hyper::Result<()>> + Drain,
 {
-    let mut connection = std::pin::pin!(connection);
     loop {
         tokio::select! {
             biased;
@@ -170,7 +170,7 @@ where
 
 /// A connection that can be told to take no more requests.
 trait Drain {
-    fn drain(self: std::pin::Pin<&mut Self>);
+    fn drain(self: Pin<&mut Self>);
 }
 
 impl<I, S> Drain for http1::Connection<I, S>
@@ -181,7 +181,7 @@ where
     S::ResBody: hyper::body::Body + 'static,
     <S::ResBody as hyper::body::Body>::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    fn drain(self: std::pin::Pin<&mut Self>) {
+    fn drain(self: Pin<&mut Self>) {
         self.graceful_shutdown();
     }
 }

@@ -60,8 +60,11 @@ impl SqliteStore {
             .busy_timeout(BUSY_MAX)
             .foreign_keys(true)
             .synchronous(SqliteSynchronous::Normal)
-            // Four times the default: under load the same pages are then copied back less often.
-            .pragma("wal_autocheckpoint", "4000");
+            // For new files. Most of what is written is the audit, row after row: a larger page takes more of them and costs one
+            // write instead of two.
+            .page_size(8 * 1024)
+            // Twice the default: under load the same pages are then copied back less often.
+            .pragma("wal_autocheckpoint", "2000");
         // The first connection migrates, and watches afterwards.
         let mut first = connect(&named, &to_file.clone().journal_mode(SqliteJournalMode::Wal)).await?;
         migrate(&named, &mut first).await?;

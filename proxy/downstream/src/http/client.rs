@@ -1,9 +1,12 @@
 //! One HTTP request to one server: a connection from the pool or a new one, and the head of the response. A connection that
 //! turns out to be closed before anything was written is replaced once; apart from that nothing is ever sent twice.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -98,7 +101,7 @@ impl Client {
         sent: &AtomicBool,
     ) -> Result<Result<Response<Body>, (Box<Request<Full<Bytes>>>, hyper::Error)>, DownstreamError> {
         sent.store(true, Ordering::Relaxed);
-        let answered = patience.within(live.exchange(request, self.pool.clone())).await;
+        let answered = patience.within(pin!(live.exchange(request, self.pool.clone()))).await;
         match answered.map_err(|cut| cut.may_have_run())? {
             Ok(response) => Ok(Ok(response)),
             Err(Failed::Unsent(request, error)) => {

@@ -13,7 +13,7 @@ use crate::{
 
 /// Rows of one statement, largest first. A statement of each size is prepared once and kept: to read a statement of hundreds of
 /// rows anew costs more than to run it.
-const ROWS: [usize; 3] = [128, 16, 1];
+const ROWS: [usize; 5] = [256, 64, 16, 4, 1];
 
 /// Adds rows by one kept statement.
 async fn append(connection: &mut SqliteConnection, rows: &[AuditRow]) -> Result<u64, sqlx::Error> {
