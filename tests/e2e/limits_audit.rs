@@ -157,6 +157,14 @@ async fn every_call_every_refusal_and_every_session_leaves_its_record() {
         call["bytes_in"].as_u64() > Some(50) && call["bytes_out"].as_u64() > Some(50) && call["duration_us"].is_u64(),
         "{call}"
     );
+    // What the operator did before the start, and does now, is on record too.
+    gateway.patchbay(&["key", "revoke", "--tenant", "acme", &key_id]).good();
+    wait_until("the revocation is on record", || async {
+        let audit = gateway.audit().await;
+        let done = audit.iter().filter(|r| r["action"] == "config.update" && r["actor"]["kind"] == "operator");
+        done.filter(|record| record["tenant"] == call["tenant"]).count() == 3
+    })
+    .await;
     let text = Value::from(audit.clone()).to_string();
     assert!(!text.contains("argument-canary"), "arguments have no place in the trail");
     let ids: BTreeSet<_> = audit.iter().filter_map(|record| record["event"].as_str()).collect();
