@@ -4,8 +4,8 @@
 
 use super::skip_space;
 
-/// The nesting that is followed here: one bit for each open bracket. What is deeper is rare and left to `serde_json`.
-const DEPTH_MAX: u32 = u128::BITS;
+/// The nesting that is followed here: one bit of a `u128` for each open bracket. What is deeper is rare and left to `serde_json`.
+const DEPTH_MAX: u32 = 128;
 /// So many bytes of a string are looked at in one step; the compiler makes vector instructions of it.
 const STRIDE: usize = 32;
 
