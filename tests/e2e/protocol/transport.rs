@@ -60,7 +60,7 @@ async fn http_itself_has_rules_too() {
 async fn too_much_is_too_much() {
     let gateway = TestGateway::setup()
         .tenant(tenant("acme", [("plain", scripted(&["--no-odd"]))]))
-        .set("limits", json!({ "body_bytes_max": 65_536, "header_bytes_max": 8192, "header_read_timeout_s": 1, "body_read_timeout_s": 1 }))
+        .set("limits", json!({ "body_bytes_max": 65_536, "header_bytes_max": 8192, "header_read_timeout_s": 1, "body_read_timeout_s": 3 }))
         .start()
         .await;
     let client = gateway.modern("acme");
