@@ -9,12 +9,19 @@ pub mod list;
 pub mod questions;
 pub mod relay;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use patchbay_core::{envelope::Request, era::Era, method::Method};
 
-use crate::{app::App, audit::Trail, auth::Principal, caller::Caller, error::GatewayError, tenancy::Tenant};
+use crate::{
+    app::App,
+    audit::Trail,
+    auth::Principal,
+    caller::Caller,
+    error::GatewayError,
+    tenancy::{Tenant, Waited},
+};
 
 /// What a request brings along: who asks, where, and what the client speaks. Holding one is the proof of having been let in.
 pub struct Cx {
@@ -72,6 +79,17 @@ pub async fn run(cx: Cx, request: Request, trail: &mut Trail) -> Result<Answer, 
         Method::ResourcesRead => call::resource(cx, request, trail).await,
         Method::Complete => call::complete(cx, request, trail).await,
         _ => Err(GatewayError::MethodNotFound(method.as_str().to_owned())),
+    }
+}
+
+/// How long after a tenant came requests wait for its servers' first word.
+const FIRST_WORD_PATIENCE: Duration = Duration::from_secs(8);
+
+/// Lets a tenant's servers speak that has only just come, and looks at it again then. At once on any later request.
+async fn first_word(cx: &mut Cx) {
+    let slug = cx.tenant.snapshot().slug.clone();
+    if cx.app.tenants.settled(slug.as_str(), FIRST_WORD_PATIENCE).await == Waited::Yes {
+        cx.tenant = cx.tenant.again(&cx.app.tenants);
     }
 }
 

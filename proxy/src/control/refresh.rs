@@ -109,7 +109,7 @@ impl Refresher {
             let mut wait = self.app.config.limits.catalog_refresh;
             // A child that sleeps is not woken for its list; it is read when a call has woken it.
             if !asleep {
-                let is_good = self.read().await;
+                let is_good = self.read(pause == PAUSE_MIN).await;
                 if is_good {
                     (pause, known) = (PAUSE_MIN, true);
                 } else {
@@ -121,13 +121,15 @@ impl Refresher {
         }
     }
 
-    async fn read(&self) -> bool {
+    /// Reads once; `first` is the first reading, or the first after a good one.
+    async fn read(&self, first: bool) -> bool {
         let limits = &self.app.config.limits;
+        let start = if self.is_child { self.app.config.stdio.start_timeout } else { Duration::ZERO };
         let bounds = CatalogBounds {
             pages_max: limits.catalog_pages_max,
             items_max: limits.catalog_items_max,
             bytes_max: CATALOG_BYTES_MAX,
-            deadline: Instant::now() + self.app.config.stdio.start_timeout + READ_PATIENCE,
+            deadline: Instant::now() + READ_PATIENCE + start,
         };
         let outcome = catalog::fetch(&*self.server.downstream, bounds).await;
         let is_good = outcome.is_ok();
@@ -139,14 +141,13 @@ impl Refresher {
                     .iter()
                     .for_each(|failed| warn!(server = name, "{} of {name}: {}", failed.list.method(), failed.why));
             }
-            Err(error) => info!(server = name, %error, "the catalog of {name} cannot be read; trying again later"),
+            Err(error) if first => {
+                warn!(server = name, %error, "the server {name} cannot be asked what it offers: is it running, and is its address or command right? Trying again");
+            }
+            Err(error) => info!(server = name, %error, "the server {name} still cannot be asked what it offers"),
         }
-        let reading = Reading {
-            of: self.server.clone(),
-            is_good,
-            outcome: outcome.map(Box::new),
-            at_ms: audit::now_ms(),
-        };
+        let reading =
+            Reading { of: self.server.clone(), is_good, outcome: outcome.map(Box::new), at_ms: audit::now_ms() };
         if let Some(news) = self.news.upgrade() {
             let _ = news.send(News::Catalog(reading)).await;
         }

@@ -20,8 +20,11 @@ use super::{Answer, Cx, relay::Relay};
 use crate::{admission, audit::Trail, error::GatewayError};
 
 /// `tools/call`
-pub(super) async fn tool(cx: Cx, request: Request, trail: &mut Trail) -> Result<Answer, GatewayError> {
+pub(super) async fn tool(mut cx: Cx, request: Request, trail: &mut Trail) -> Result<Answer, GatewayError> {
     let name = string_param(&request, "name", "tools/call needs params.name, a string")?;
+    if !cx.tenant.view().tools.contains_key(&*name) {
+        super::first_word(&mut cx).await;
+    }
     let view = cx.tenant.view().clone();
     let route = view.tools.get(&*name).ok_or_else(|| GatewayError::Unknown { kind: "tool", name: name.clone() })?;
     let arguments = request.params.raw("arguments");
@@ -46,8 +49,11 @@ pub(super) async fn tool(cx: Cx, request: Request, trail: &mut Trail) -> Result<
 }
 
 /// `prompts/get`
-pub(super) async fn prompt(cx: Cx, request: Request, trail: &mut Trail) -> Result<Answer, GatewayError> {
+pub(super) async fn prompt(mut cx: Cx, request: Request, trail: &mut Trail) -> Result<Answer, GatewayError> {
     let name = string_param(&request, "name", "prompts/get needs params.name, a string")?;
+    if !cx.tenant.view().prompts.contains_key(&*name) {
+        super::first_word(&mut cx).await;
+    }
     let view = cx.tenant.view().clone();
     let route = view.prompts.get(&*name).ok_or_else(|| GatewayError::Unknown { kind: "prompt", name: name.clone() })?;
     let target = Target { server: route.server, native: &route.native, exposed: &name, idempotent: true };

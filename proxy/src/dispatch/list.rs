@@ -1,7 +1,5 @@
 //! Lists: answered from the snapshot's prepared bytes, paged by cursors of our own. No server is asked here and no lock taken.
 
-use std::time::Duration;
-
 use patchbay_core::{
     envelope::Request,
     era::Era,
@@ -14,11 +12,8 @@ use crate::{
     admission,
     audit::{self, Trail},
     error::GatewayError,
-    tenancy::Waited,
 };
 
-/// How long the very first list waits for the servers' first word.
-const FIRST_LIST_PATIENCE: Duration = Duration::from_secs(8);
 /// How long a client may keep a list that is fresh, in milliseconds.
 const TTL_MS: i64 = 60_000;
 /// How long it may keep one of which a part is missing or old.
@@ -55,9 +50,7 @@ pub(super) async fn list(mut cx: Cx, request: &Request, kind: Kind, trail: &mut 
     if !cx.app.audit.has_room() {
         return Err(GatewayError::Overloaded("the audit trail cannot take another record"));
     }
-    if cx.app.tenants.settled(cx.tenant.snapshot().slug.as_str(), FIRST_LIST_PATIENCE).await == Waited::Yes {
-        cx.tenant = cx.tenant.again(&cx.app.tenants);
-    }
+    super::first_word(&mut cx).await;
     let list = kind.of(cx.tenant.view());
     let at = match request.params.string("cursor") {
         Some(cursor) => page_of(&cx, kind, list, &cursor)?,

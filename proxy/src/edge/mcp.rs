@@ -4,6 +4,7 @@
 use std::{rc::Rc, sync::Arc};
 
 use bytes::Bytes;
+use futures_util::StreamExt;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use hyper::body::Incoming as Body;
 use patchbay_core::era::{Era, Version};
@@ -58,8 +59,27 @@ pub(super) async fn route(app: Arc<App>, peer: Peer, request: Request<Body>, wat
     if !body::rest(&mut body).await {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    watched.enter(Phase::Idle);
-    with_cors(&app, origin.as_ref(), response)
+    with_cors(&app, origin.as_ref(), idle_after(response, watched))
+}
+
+/// Notes that the connection waits for its next request: now, or when a response that is still coming has ended.
+fn idle_after(response: Reply, watched: &Rc<Watched>) -> Reply {
+    let (parts, body) = response.into_parts();
+    let ReplyBody::Stream(stream) = body else {
+        watched.enter(Phase::Idle);
+        return Response::from_parts(parts, body);
+    };
+    let until = IdleWhenDropped(watched.clone());
+    let stream = stream.inspect(move |_| _ = &until);
+    Response::from_parts(parts, ReplyBody::Stream(stream.boxed_local()))
+}
+
+struct IdleWhenDropped(Rc<Watched>);
+
+impl Drop for IdleWhenDropped {
+    fn drop(&mut self) {
+        self.0.enter(Phase::Idle);
+    }
 }
 
 fn with_cors(app: &App, origin: Option<&HeaderValue>, mut response: Reply) -> Reply {
