@@ -260,7 +260,7 @@ async fn what_does_not_work_while_it_runs_is_said_to_whoever_can_act() {
         ("gone", "/nowhere/program"),
         ("unlisted", "not on the operator's list"),
         ("away", "the server is not reachable"),
-        ("wrong", "the catalog of wrong cannot be read"),
+        ("wrong", "the server wrong cannot be asked what it offers: is it running"),
     ] {
         wait_until(format!("the log says what is with {server}"), || async {
             gateway.log().lines().any(|line| line.contains(&format!("\"server\":\"{server}\"")) && line.contains(words))
