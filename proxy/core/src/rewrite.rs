@@ -5,11 +5,16 @@
 //! It looks at two levels: the message's own members (`id`, `result`, `error`) and the members of `result`. It counts
 //! brackets below and does not check the grammar there; [`is_json`] does that for what is wholly in memory.
 
-use std::borrow::Cow;
+mod members;
+mod pieces;
 
 use bytes::Bytes;
 use memchr::memchr2;
 
+use self::{
+    members::{Action, Has, Held, message_member, result_member},
+    pieces::{Lead, Out},
+};
 use crate::era::{Era, META_SERVER_INFO};
 use crate::json;
 
@@ -71,52 +76,6 @@ pub struct Rewriter {
     has: Has,
 }
 
-/// What stands between the last member and the value to come: comma, space, key, colon. While it lies in one chunk it is only
-/// a place in it; what lies before the chunk is kept here.
-#[derive(Debug, Default)]
-struct Lead {
-    /// The part that came with earlier chunks.
-    kept: Vec<u8>,
-    /// Where it goes on in this chunk.
-    from: usize,
-    /// Where the key begins and ends, with its quotes, counted from the lead's first byte.
-    key: (usize, usize),
-    comma: bool,
-    colon: bool,
-}
-
-impl Lead {
-    /// How far the byte at this place of the chunk is from the lead's first.
-    const fn offset(&self, at: usize) -> usize {
-        self.kept.len() + at - self.from
-    }
-
-    /// All of it up to this place of the chunk.
-    fn bytes<'a>(&'a self, chunk: &'a [u8], end: usize) -> Cow<'a, [u8]> {
-        let here = &chunk[self.from..end];
-        if self.kept.is_empty() { Cow::Borrowed(here) } else { Cow::Owned([&self.kept, here].concat()) }
-    }
-
-    /// Begins anew at this place.
-    fn restart(&mut self, at: usize) {
-        self.kept.clear();
-        *self = Self { kept: std::mem::take(&mut self.kept), from: at, ..Self::default() };
-    }
-}
-
-/// The members that were met.
-#[derive(Debug, Default)]
-struct Has {
-    id: bool,
-    outcome: bool,
-    result_type: bool,
-    meta: bool,
-    ttl: bool,
-    scope: bool,
-    structured: bool,
-    is_error: bool,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum At {
     /// Before the message.
@@ -145,65 +104,11 @@ enum Nest {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Action {
-    Copy,
-    Drop,
-    /// Write the client's id in its place.
-    Id,
-    /// Look at its members.
-    Descend,
-    /// Keep back and decide at its end.
-    Hold(Held),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Held {
-    ResultType,
-    Meta,
-    IsError,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Level {
     /// 1 in the message, 2 in the result.
     depth: u8,
     /// Whether something was already written into this object; kept for the message while in the result.
     wrote: [bool; 2],
-}
-
-/// Collects what goes out: slices of the chunk where nothing changes, own bytes where it does.
-struct Out<'a> {
-    chunk: &'a Bytes,
-    run: Option<(usize, usize)>,
-    pieces: &'a mut Vec<Bytes>,
-}
-
-impl Out<'_> {
-    fn copy(&mut self, start: usize, end: usize) {
-        if start == end {
-            return;
-        }
-        match &mut self.run {
-            Some((_, run_end)) if *run_end == start => *run_end = end,
-            _ => {
-                self.flush();
-                self.run = Some((start, end));
-            }
-        }
-    }
-
-    fn insert(&mut self, bytes: Bytes) {
-        self.flush();
-        if !bytes.is_empty() {
-            self.pieces.push(bytes);
-        }
-    }
-
-    fn flush(&mut self) {
-        if let Some((start, end)) = self.run.take() {
-            self.pieces.push(self.chunk.slice(start..end));
-        }
-    }
 }
 
 impl Rewriter {
@@ -580,70 +485,6 @@ impl Rewriter {
         out.copy(at, at + 1);
         self.lead.restart(at + 1);
     }
-}
-
-/// What becomes of a member of the message.
-fn message_member(name: &str, first: u8, has: &mut Has, seen: &mut Seen) -> Result<Action, RewriteError> {
-    Ok(match name {
-        "id" => {
-            once(&mut has.id)?;
-            Action::Id
-        }
-        "result" if first == b'{' => {
-            once(&mut has.outcome)?;
-            Action::Descend
-        }
-        "result" => return Err(RewriteError::NotAResponse),
-        "error" => {
-            once(&mut has.outcome)?;
-            seen.error = true;
-            Action::Copy
-        }
-        _ => Action::Copy,
-    })
-}
-
-/// What becomes of a member of the result.
-fn result_member(name: &str, first: u8, plan: &Plan, has: &mut Has) -> Result<Action, RewriteError> {
-    let modern = plan.to == Era::Modern;
-    Ok(match name {
-        "resultType" => {
-            once(&mut has.result_type)?;
-            Action::Hold(Held::ResultType)
-        }
-        "_meta" => {
-            once(&mut has.meta)?;
-            let ours = first == b'{' && (modern || plan.from == Era::Modern);
-            if ours { Action::Hold(Held::Meta) } else { Action::Copy }
-        }
-        "isError" => {
-            once(&mut has.is_error)?;
-            Action::Hold(Held::IsError)
-        }
-        "structuredContent" => {
-            once(&mut has.structured)?;
-            if !modern && first != b'{' { Action::Drop } else { Action::Copy }
-        }
-        "ttlMs" if plan.cacheable => {
-            once(&mut has.ttl)?;
-            if modern { Action::Copy } else { Action::Drop }
-        }
-        // What a server calls public was still asked for with one tenant's credentials.
-        "cacheScope" if plan.cacheable => {
-            once(&mut has.scope)?;
-            Action::Drop
-        }
-        _ => Action::Copy,
-    })
-}
-
-/// Marks a member as met; a second time is an error.
-const fn once(met: &mut bool) -> Result<(), RewriteError> {
-    if *met {
-        return Err(RewriteError::Member);
-    }
-    *met = true;
-    Ok(())
 }
 
 /// Rewrites a response that is wholly in memory, and checks that it is JSON to the bottom.

@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 use crate::error::GatewayError;
 
 /// What is read of a body that nobody wants any more, so that its connection can carry the next request.
-const REST_BYTES_MAX: usize = 64 * 1024;
+const REST_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// How long its client has for that.
 const REST_PATIENCE: Duration = Duration::from_secs(1);
 
