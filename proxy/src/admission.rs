@@ -4,7 +4,7 @@
 use patchbay_core::limits::{Decision, Dimension, LimitSpec, Rate};
 use patchbay_limit::{Charge, Clock, ConcurrencyLimiter, ConcurrencyPermit, Concurrent, RateLimiter};
 
-use crate::{dispatch::Cx, error::GatewayError};
+use crate::{app::App, auth::Principal, dispatch::Cx, error::GatewayError, tenancy::Tenant};
 
 /// What counts, and the clock that it counts by.
 pub struct Limits {
@@ -20,20 +20,20 @@ pub struct Limits {
 ///
 /// # Errors
 /// [`GatewayError::Limited`].
-pub(crate) async fn request(cx: &Cx) -> Result<(), GatewayError> {
-    let of_tenant = &cx.tenant.snapshot().limits;
-    let default = &cx.app.config.limits;
+pub(crate) async fn request(app: &App, tenant: &Tenant, principal: &Principal) -> Result<(), GatewayError> {
+    let of_tenant = &tenant.snapshot().limits;
+    let default = &app.config.limits;
     let rate = Rate::per_second(
         of_tenant.principal_per_second.unwrap_or(default.principal_per_second),
         of_tenant.principal_burst.unwrap_or(default.principal_burst),
     );
-    let key = cx.principal.limit_key(cx.tenant.id());
+    let key = principal.limit_key(tenant.id());
     let charge = Charge { key, spec: LimitSpec::new(Dimension::Principal, rate), cost: 1 };
-    let limits = &cx.app.limits;
+    let limits = &app.limits;
     match limits.rates.take(&[charge], limits.clock.now_us()).decision().await {
         Decision::Allowed { .. } => Ok(()),
         Decision::Denied { limit, retry_after } => {
-            cx.app.metrics.denied(limit);
+            app.metrics.denied(limit);
             Err(GatewayError::Limited { limit: limit.as_str(), retry_after })
         }
     }
@@ -44,7 +44,7 @@ pub(crate) async fn request(cx: &Cx) -> Result<(), GatewayError> {
 /// # Errors
 /// [`GatewayError::Limited`], also when too many calls of the principal run already.
 pub(crate) async fn call(cx: &Cx) -> Result<ConcurrencyPermit, GatewayError> {
-    request(cx).await?;
+    request(&cx.app, &cx.tenant, &cx.principal).await?;
     let max = cx.tenant.snapshot().limits.principal_concurrency;
     let cap = Concurrent {
         key: cx.principal.limit_key(cx.tenant.id()),

@@ -27,6 +27,8 @@ use crate::{app::App, audit, worker::Workers};
 
 /// How often the last uses of keys go to the store.
 const TOUCH_EVERY: Duration = Duration::from_secs(5);
+/// How often the ended sessions are read at the most, however many end.
+const TOMBSTONES_EVERY: Duration = Duration::from_millis(300);
 /// The pause before the store is asked again after it did not answer.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 /// How long a tenant may take to close its servers.
@@ -40,7 +42,8 @@ pub async fn run(
     loaded: tokio::sync::oneshot::Sender<()>,
     stop: CancellationToken,
 ) {
-    let mut control = Control { app, workers, tenants: HashMap::new(), tasks: JoinSet::new() };
+    let mut control =
+        Control { app, workers, tenants: HashMap::new(), tasks: JoinSet::new(), tombstones_changed: false };
     let mut changes = control.app.store.changes();
     control.load_all(&stop).await;
     control.load_tombstones().await;
@@ -48,6 +51,8 @@ pub async fn run(
     let _ = loaded.send(());
     let mut touch = tokio::time::interval(TOUCH_EVERY);
     touch.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut tombstones = tokio::time::interval(TOMBSTONES_EVERY);
+    tombstones.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut touched_ms = 0;
     loop {
         tokio::select! {
@@ -57,6 +62,7 @@ pub async fn run(
                 Err(broadcast::error::RecvError::Lagged(_)) => control.follow(Change::Resync, &stop).await,
                 Err(broadcast::error::RecvError::Closed) => break,
             },
+            _ = tombstones.tick(), if control.tombstones_changed => control.load_tombstones().await,
             _ = touch.tick() => touched_ms = control.touch_keys(touched_ms).await,
         }
     }
@@ -68,6 +74,8 @@ struct Control {
     workers: Arc<Workers>,
     tenants: HashMap<Slug, mpsc::Sender<News>>,
     tasks: JoinSet<()>,
+    /// Whether sessions ended since the list of them was read.
+    tombstones_changed: bool,
 }
 
 impl Control {
@@ -126,7 +134,7 @@ impl Control {
         match change {
             Change::Tenant { slug, .. } => self.tell(&slug, News::Reload(None)).await,
             Change::TenantGone { slug } => self.forget(&slug),
-            Change::Tombstones => self.load_tombstones().await,
+            Change::Tombstones => self.tombstones_changed = true,
             Change::Resync => {
                 self.load_all(stop).await;
                 self.load_tombstones().await;
@@ -134,7 +142,8 @@ impl Control {
         }
     }
 
-    async fn load_tombstones(&self) {
+    async fn load_tombstones(&mut self) {
+        self.tombstones_changed = false;
         let now_ms = audit::now_ms();
         self.app.sessions.sweep(now_ms);
         match self.app.store.tombstone_list(now_ms).await {

@@ -34,8 +34,10 @@ pub struct Asked {
 }
 
 impl Questions {
-    /// Enters a question and gives the message as the client gets it, under an id that cannot be guessed. `None` when too
-    /// many wait, or when the message is none.
+    /// Enters a question and gives the message as the client gets it, under an id that cannot be guessed.
+    ///
+    /// # Errors
+    /// With the sink, so that the server can be told, when too many questions wait or the message is none.
     pub fn ask(
         &self,
         message: &Bytes,

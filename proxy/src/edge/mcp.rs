@@ -21,6 +21,7 @@ use super::{
     watch::{Phase, Watched},
 };
 use crate::{
+    admission,
     app::App,
     audit::{self, Trail},
     auth,
@@ -140,6 +141,7 @@ async fn checked(
     match listener.hear(&body)? {
         Heard::Nothing => Ok(empty(StatusCode::ACCEPTED)),
         Heard::Opened { body, session } => {
+            admission::request(app, &tenant, &principal).await.map_err(refused)?;
             trail.session_opened();
             app.metrics.sessions_opened.inc();
             let mut response = json(StatusCode::OK, ReplyBody::Whole(body));
@@ -164,6 +166,10 @@ async fn checked(
 async fn end_session(listener: &hear::Listener<'_>, trail: &mut Trail) -> Result<Reply, GatewayError> {
     let session = listener.session()?;
     let app = listener.app;
+    admission::request(app, listener.tenant, listener.principal).await?;
+    if !app.sessions.has_room() {
+        return Err(GatewayError::Overloaded("too many ended sessions are remembered; this one ends by itself"));
+    }
     app.sessions.end(session.tombstone(), session.expires_ms());
     let tenant = listener.tenant.id();
     if let Err(error) = app.store.tombstone_put(tenant, session.tombstone(), session.expires_ms()).await {

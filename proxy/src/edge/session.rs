@@ -21,6 +21,8 @@ use crate::{
 
 /// The most log levels that are remembered; the oldest go first. A session without one gets all messages.
 const LEVELS_MAX: usize = 100_000;
+/// The most ended sessions that are remembered until they would have expired; one more is not ended early.
+const ENDED_MAX: usize = 1_000_000;
 /// Length of what is sealed.
 const PLAIN_BYTES: usize = 22;
 
@@ -90,7 +92,12 @@ impl Sessions {
         Ok(session)
     }
 
-    /// Notes that a session has ended.
+    /// Whether another ended session can be remembered.
+    pub fn has_room(&self) -> bool {
+        self.ended.len() < ENDED_MAX
+    }
+
+    /// Notes that a session has ended, here or at another replica.
     pub fn end(&self, tombstone: [u8; 32], expires_ms: i64) {
         self.ended.insert(tombstone, expires_ms);
     }
