@@ -1,26 +1,67 @@
 //! The table of built-in tool servers: from the name of a kind to the server that options make of it.
 //! The gateway lists kinds and builds servers from here; it names no kind itself.
 
-use std::{fmt, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
 
+use futures_util::future::BoxFuture;
 use rmcp::{RoleServer, Service, service::DynService};
+use secrecy::SecretString;
 use serde_json::Value;
 
 use crate::db::{self, DbExplorer};
 
+/// What a text of the options begins with when it names one of the secrets instead of being the value itself.
+pub const SECRET_PREFIX: &str = "secret:";
+
 /// The built-in tool servers, in the order in which help texts list them.
 pub const BUILTINS: &[Builtin] = &[Builtin {
     name: "db",
-    title: "DB explorer: read-only SQL over one SQLite database",
+    title: "DB explorer: read-only SQL over PostgreSQL and SQLite databases",
     options_help: db::OPTIONS_HELP,
-    make: |options, off_limits| {
-        let explorer = db::db(options)?;
-        match off_limits.iter().any(|path| explorer.reads_file(path)) {
-            true => Err(OptionsError::OffLimits),
-            false => Ok(ToolServer::new::<DbExplorer>(explorer)),
-        }
+    make: |given| {
+        let explorer = db::db(given)?;
+        let checked = explorer.clone();
+        let check = move || -> BoxFuture<'static, Result<(), String>> {
+            let explorer = checked.clone();
+            Box::pin(async move { explorer.check().await })
+        };
+        Ok(ToolServer::new::<DbExplorer>(explorer, check))
     },
 }];
+
+/// What a built-in server is made of.
+#[derive(Debug, Default)]
+pub struct Given {
+    /// Its options, as its help text says.
+    pub options: Value,
+    /// Secrets by their names. A text of the options that is `secret:NAME` stands for one of them.
+    pub secrets: BTreeMap<String, SecretString>,
+    /// What belongs to the gateway itself.
+    pub off_limits: OffLimits,
+}
+
+/// What belongs to the gateway itself, and is no source for anybody.
+#[derive(Debug, Default, Clone)]
+pub struct OffLimits {
+    /// Files, also through a link.
+    pub files: Vec<PathBuf>,
+    /// PostgreSQL databases by their URLs.
+    pub databases: Vec<SecretString>,
+}
+
+impl Given {
+    /// Options alone.
+    pub fn of(options: Value) -> Self {
+        Self { options, ..Self::default() }
+    }
+
+    /// The value of a text of the options: the secret that it names, or itself.
+    pub(crate) fn resolve(&self, option: &'static str, text: &str) -> Result<SecretString, OptionsError> {
+        let Some(name) = text.strip_prefix(SECRET_PREFIX) else { return Ok(text.into()) };
+        let missing = || OptionsError::Secret { option, name: name.to_owned() };
+        self.secrets.get(name).cloned().ok_or_else(missing)
+    }
+}
 
 /// One kind of built-in tool server.
 #[derive(Clone, Copy)]
@@ -31,7 +72,7 @@ pub struct Builtin {
     pub title: &'static str,
     /// The options and their defaults, one line each.
     pub options_help: &'static str,
-    make: fn(Value, &[PathBuf]) -> Result<ToolServer, OptionsError>,
+    make: fn(&Given) -> Result<ToolServer, OptionsError>,
 }
 
 impl Builtin {
@@ -40,10 +81,9 @@ impl Builtin {
         BUILTINS.iter().find(|builtin| builtin.name == name)
     }
 
-    /// A server of this kind, or a sentence about the option that is wrong. Files in `off_limits` (the gateway's own
-    /// database) are refused as sources, also through a link.
-    pub fn build(&self, options: Value, off_limits: &[PathBuf]) -> Result<ToolServer, OptionsError> {
-        (self.make)(options, off_limits)
+    /// A server of this kind, or a sentence about the option that is wrong. Connects to nothing.
+    pub fn build(&self, given: &Given) -> Result<ToolServer, OptionsError> {
+        (self.make)(given)
     }
 }
 
@@ -57,11 +97,21 @@ impl fmt::Debug for Builtin {
 #[derive(Clone)]
 pub struct ToolServer {
     handler: Arc<dyn Fn() -> Box<dyn DynService<RoleServer>> + Send + Sync>,
+    check: Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>,
 }
 
 impl ToolServer {
-    fn new<S: Service<RoleServer> + Clone + Sync>(service: S) -> Self {
-        Self { handler: Arc::new(move || Box::new(service.clone())) }
+    fn new<S: Service<RoleServer> + Clone + Sync>(
+        service: S,
+        check: impl Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync + 'static,
+    ) -> Self {
+        Self { handler: Arc::new(move || Box::new(service.clone())), check: Arc::new(check) }
+    }
+
+    /// Connects to what the server depends on and says, in a sentence, why it cannot be used as it is configured. The text
+    /// is for the operator: it may name hosts and roles, never a secret.
+    pub async fn check(&self) -> Result<(), String> {
+        (self.check)().await
     }
 
     /// A handler for one connection; it implements `Service<RoleServer>`.
@@ -94,6 +144,17 @@ pub enum OptionsError {
         /// The most that is accepted.
         most: u64,
     },
+    /// An option has a value without a meaning here.
+    #[error("The option `{0}` cannot be used: {1}.")]
+    Meaning(String, String),
+    /// A secret is named that is not there.
+    #[error("The option `{option}` names the secret `{name}`, which this server does not have; give it under `secrets`.")]
+    Secret {
+        /// The option.
+        option: &'static str,
+        /// The secret's name.
+        name: String,
+    },
     /// The option `source` is no name.
     #[error("The option `source` is {0:?}; expected 1 to 40 characters of a-z, 0-9, `-` and `_`.")]
     Source(String),
@@ -110,7 +171,7 @@ pub enum OptionsError {
         "The option `tables` names {0:?}, which is no table or view of the database. Correct the name, or leave it out."
     )]
     Table(String),
-    /// The file belongs to the gateway.
-    #[error("The option `database` names a file that belongs to the gateway itself; name another database.")]
+    /// The database belongs to the gateway.
+    #[error("The option `database` names a database that belongs to the gateway itself; name another database.")]
     OffLimits,
 }

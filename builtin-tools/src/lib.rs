@@ -8,5 +8,5 @@
 mod builtins;
 pub mod db;
 
-pub use builtins::{BUILTINS, Builtin, OptionsError, ToolServer};
+pub use builtins::{BUILTINS, Builtin, Given, OffLimits, OptionsError, SECRET_PREFIX, ToolServer};
 pub use db::{DbExplorer, db};

@@ -1,52 +1,73 @@
-//! The options of a DB explorer: read from JSON once, into settings that cannot be wrong.
-//! Whether the database itself is usable is checked in `fence`.
+//! The options of a DB explorer: read from JSON once, into settings that cannot be wrong. Whether a database is usable is
+//! checked by its source.
 
 use std::{
-    collections::BTreeSet,
-    fs,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     time::Duration,
 };
 
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use serde_json::Value;
 
-use crate::OptionsError;
+use super::{
+    postgres::{self, PostgresSettings},
+    source::{About, Bounds, Dialect},
+    sqlite::SqliteSettings,
+};
+use crate::{Given, OptionsError};
+
+/// The most sources of one explorer.
+pub(crate) const SOURCES_MAX: usize = 32;
 
 /// The options of the DB explorer, one line each.
 pub const OPTIONS_HELP: &str = "\
-database (required): path of an existing SQLite file; it is opened read-only
-source: the name in resource URIs, default the file's name without its ending
-tables: the tables and views that may be read, default all; a view shows only what its own tables, listed too, show
+database: path of an existing SQLite file, or the URL of a PostgreSQL database (a URL with a password belongs under `secrets`, and is named here as `secret:NAME`)
+source: the name of the source, default the database's name
+tables: the tables and views that may be read, default all; a view of SQLite shows only what its own tables, listed too, show; for PostgreSQL names or globs, with a schema in front where there are several
+inserts: the tables that insert_record may add rows to, default none
 rows_max: the most rows of one answer, default 200, at most 10000
-bytes_max: the most bytes of one answer's rows, default 1048576, at most 8388608
-timeout_ms: the most milliseconds of one query, default 5000, at most 60000";
+bytes_max: the most bytes of one answer's rows, default 1048576, at most 4194304
+timeout_ms: the most milliseconds of one call, default 5000, at most 60000
+schemas (PostgreSQL): the schemas that may be read, in the order in which unqualified names are looked up, default public
+connections_max (PostgreSQL): the most connections at once, default 4, at most 64
+ca_file (PostgreSQL): a file with the certificates (PEM) that may sign the server's, beside those of the system
+accepted_risks (PostgreSQL): what the role may do although it should not, as the refusal names it, default none
+sources: several sources instead of one; an object with an entry for each, from its name to the options above";
 
-/// What the options say, checked.
+/// The settings of one source.
 #[derive(Debug)]
-pub(crate) struct Settings {
-    pub(crate) source: String,
-    /// Canonical, so that neither a relative name nor a `file:` URI reaches SQLite.
-    pub(crate) database: PathBuf,
-    /// In lower case, since SQLite compares names so; `None` allows all tables of the database.
-    pub(crate) tables: Option<BTreeSet<String>>,
-    pub(crate) rows_max: usize,
-    pub(crate) bytes_max: usize,
-    pub(crate) timeout: Duration,
+pub(crate) enum Settings {
+    /// A SQLite file.
+    Sqlite(SqliteSettings),
+    /// A PostgreSQL database.
+    Postgres(Box<PostgresSettings>),
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Options {
-    database: PathBuf,
+struct Many {
+    sources: BTreeMap<String, One>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct One {
+    database: String,
     source: Option<String>,
     tables: Option<Vec<String>>,
+    #[serde(default)]
+    inserts: Vec<String>,
     #[serde(default = "rows_max_default")]
     rows_max: u64,
     #[serde(default = "bytes_max_default")]
     bytes_max: u64,
     #[serde(default = "timeout_ms_default")]
     timeout_ms: u64,
+    schemas: Option<Vec<String>>,
+    connections_max: Option<u64>,
+    ca_file: Option<PathBuf>,
+    accepted_risks: Option<Vec<String>>,
 }
 
 const fn rows_max_default() -> u64 {
@@ -61,24 +82,88 @@ const fn timeout_ms_default() -> u64 {
     5000
 }
 
-impl Settings {
-    pub(crate) fn parse(options: Value) -> Result<Self, OptionsError> {
-        let given: Options =
-            serde_json::from_value(options).map_err(|error| OptionsError::Shape(error, OPTIONS_HELP))?;
-        let database = canonical(&given.database)?;
-        let source = match given.source {
-            Some(name) => checked_source(name)?,
-            None => source_of(&given.database),
-        };
-        Ok(Self {
-            source,
-            database,
-            tables: given.tables.map(|names| names.iter().map(|name| name.to_ascii_lowercase()).collect()),
-            rows_max: in_range("rows_max", given.rows_max, 1, 10_000)?,
-            bytes_max: in_range("bytes_max", given.bytes_max, 1024, 8 * 1024 * 1024)?,
-            timeout: Duration::from_millis(in_range("timeout_ms", given.timeout_ms, 10, 60_000)? as u64),
-        })
+/// Reads the options; at least one source comes out, in the order of their names.
+pub(crate) fn parse(given: &Given) -> Result<Vec<Settings>, OptionsError> {
+    let shape = |error| OptionsError::Shape(error, OPTIONS_HELP);
+    if given.options.get("sources").is_none() {
+        let one: One = serde_json::from_value(given.options.clone()).map_err(shape)?;
+        return Ok(vec![settings(one, None, given)?]);
     }
+    let many: Many = serde_json::from_value(given.options.clone()).map_err(shape)?;
+    if !(1..=SOURCES_MAX).contains(&many.sources.len()) {
+        let sources = many.sources.len() as u64;
+        return Err(OptionsError::Range { option: "sources", given: sources, least: 1, most: SOURCES_MAX as u64 });
+    }
+    many.sources.into_iter().map(|(name, one)| settings(one, Some(name), given)).collect()
+}
+
+fn settings(one: One, name: Option<String>, given: &Given) -> Result<Settings, OptionsError> {
+    if let (Some(_), Some(_)) = (&name, &one.source) {
+        return Err(OptionsError::Meaning("source".into(), "under `sources` the entry's key is the name".into()));
+    }
+    let database = given.resolve("database", &one.database)?;
+    let is_secret = one.database.starts_with(crate::SECRET_PREFIX);
+    let url = ["postgres://", "postgresql://"].iter().any(|scheme| database.expose_secret().starts_with(scheme));
+    if url { postgres_of(one, name, &database, is_secret, given) } else { sqlite_of(one, name, &database, given) }
+}
+
+fn sqlite_of(one: One, name: Option<String>, database: &SecretString, given: &Given) -> Result<Settings, OptionsError> {
+    let foreign = [
+        ("schemas", one.schemas.is_some()),
+        ("connections_max", one.connections_max.is_some()),
+        ("ca_file", one.ca_file.is_some()),
+        ("accepted_risks", one.accepted_risks.is_some()),
+    ];
+    if let Some((option, _)) = foreign.iter().find(|(_, given)| *given) {
+        return Err(OptionsError::Meaning((*option).into(), "it is for PostgreSQL, and this is a SQLite file".into()));
+    }
+    let path = PathBuf::from(database.expose_secret());
+    let name = match name.or(one.source.clone()) {
+        Some(name) => checked_source(name)?,
+        None => source_of(&path.file_stem().unwrap_or_default().to_string_lossy()),
+    };
+    let lower = |names: &[String]| names.iter().map(|name| name.to_ascii_lowercase()).collect::<BTreeSet<_>>();
+    Ok(Settings::Sqlite(SqliteSettings::new(
+        about(&one, name, Dialect::Sqlite)?,
+        &path,
+        one.tables.as_deref().map(lower),
+        lower(&one.inserts),
+        &given.off_limits.files,
+    )?))
+}
+
+fn postgres_of(
+    one: One,
+    name: Option<String>,
+    database: &SecretString,
+    is_secret: bool,
+    given: &Given,
+) -> Result<Settings, OptionsError> {
+    let config = postgres::config(database, is_secret)?;
+    let name = match name.or(one.source.clone()) {
+        Some(name) => checked_source(name)?,
+        None => source_of(config.get_dbname().unwrap_or("database")),
+    };
+    Ok(Settings::Postgres(Box::new(PostgresSettings {
+        about: about(&one, name, Dialect::Postgres)?,
+        config,
+        schemas: one.schemas.unwrap_or_else(|| vec!["public".to_owned()]),
+        tables: one.tables,
+        inserts: one.inserts,
+        connections_max: in_range("connections_max", one.connections_max.unwrap_or(4), 1, 64)?,
+        ca_file: one.ca_file,
+        accepted_risks: one.accepted_risks.unwrap_or_default().into_iter().collect(),
+        off_limits: given.off_limits.databases.clone(),
+    })))
+}
+
+fn about(one: &One, name: String, dialect: Dialect) -> Result<About, OptionsError> {
+    let bounds = Bounds {
+        rows_max: in_range("rows_max", one.rows_max, 1, 10_000)?,
+        bytes_max: in_range("bytes_max", one.bytes_max, 1024, 4 * 1024 * 1024)?,
+        timeout: Duration::from_millis(in_range("timeout_ms", one.timeout_ms, 10, 60_000)? as u64),
+    };
+    Ok(About { name, dialect, bounds, inserts: !one.inserts.is_empty() })
 }
 
 fn in_range(option: &'static str, given: u64, least: u64, most: u64) -> Result<usize, OptionsError> {
@@ -88,24 +173,14 @@ fn in_range(option: &'static str, given: u64, least: u64, most: u64) -> Result<u
     }
 }
 
-fn canonical(path: &Path) -> Result<PathBuf, OptionsError> {
-    let refuse = |reason: String| OptionsError::Database { path: path.to_owned(), reason };
-    let canonical = fs::canonicalize(path).map_err(|error| refuse(error.to_string()))?;
-    match fs::metadata(&canonical) {
-        Ok(metadata) if metadata.is_file() => Ok(canonical),
-        Ok(_) => Err(refuse("it is not a regular file".to_owned())),
-        Err(error) => Err(refuse(error.to_string())),
-    }
-}
-
 fn checked_source(name: String) -> Result<String, OptionsError> {
     let fits = (1..=40).contains(&name.len())
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_'));
     if fits { Ok(name) } else { Err(OptionsError::Source(name)) }
 }
 
-fn source_of(path: &Path) -> String {
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+fn source_of(stem: &str) -> String {
+    let stem = stem.to_ascii_lowercase();
     let name: String = stem.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(40).collect();
     if name.is_empty() { "database".to_owned() } else { name }
 }
@@ -115,9 +190,9 @@ pub(crate) fn same_file(one: &Path, other: &Path) -> bool {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt;
-        if let (Ok(one), Ok(other)) = (fs::metadata(one), fs::metadata(other)) {
+        if let (Ok(one), Ok(other)) = (std::fs::metadata(one), std::fs::metadata(other)) {
             return (one.dev(), one.ino()) == (other.dev(), other.ino());
         }
     }
-    matches!((fs::canonicalize(one), fs::canonicalize(other)), (Ok(one), Ok(other)) if one == other)
+    matches!((std::fs::canonicalize(one), std::fs::canonicalize(other)), (Ok(one), Ok(other)) if one == other)
 }

@@ -1,0 +1,43 @@
+//! A PostgreSQL database as a source.
+
+use std::{collections::BTreeSet, path::PathBuf};
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::source::About;
+use crate::OptionsError;
+
+/// What the options say of a PostgreSQL database, checked.
+#[derive(Debug)]
+pub(crate) struct PostgresSettings {
+    /// What the source is.
+    pub(crate) about: About,
+    /// Where it is and who we are there.
+    pub(crate) config: tokio_postgres::Config,
+    /// The schemas that may be read, in the order of looking up.
+    pub(crate) schemas: Vec<String>,
+    /// Names or globs of tables, with or without a schema; `None` is all.
+    pub(crate) tables: Option<Vec<String>>,
+    /// Tables that `insert_record` may add to.
+    pub(crate) inserts: Vec<String>,
+    /// Connections at once.
+    pub(crate) connections_max: usize,
+    /// Certificates (PEM) that may sign the server's, beside the system's.
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Findings of the role probe that the operator accepts.
+    pub(crate) accepted_risks: BTreeSet<String>,
+    /// Databases of the gateway itself, which are no sources.
+    pub(crate) off_limits: Vec<SecretString>,
+}
+
+/// Reads a connection URL. A URL that is not `is_secret` stands in plain options and must not have a password.
+pub(crate) fn config(url: &SecretString, is_secret: bool) -> Result<tokio_postgres::Config, OptionsError> {
+    // The parser's error quotes nothing of the URL.
+    let parsed: Result<tokio_postgres::Config, _> = url.expose_secret().parse();
+    let config = parsed.map_err(|error| OptionsError::Meaning("database".into(), format!("the URL is not one: {error}")))?;
+    if !is_secret && config.get_password().is_some() {
+        let advice = "a URL with a password belongs under `secrets`; name it here as `secret:NAME`";
+        return Err(OptionsError::Meaning("database".into(), advice.into()));
+    }
+    Ok(config)
+}
