@@ -1,74 +1,66 @@
-//! The DB explorer: lets a model look into one SQLite database and not touch anything. This file has the server's
-//! state; what it says over MCP is in `handler`, what keeps SQL in bounds is in `fence` and `worker`.
-//!
-//! No statement is judged by its text: SQLite's own authorizer decides on what the compiled statement would do.
+//! The DB explorer: lets a model look into databases and not touch anything. This file has the server's state; what it says
+//! over MCP is in `handler`, what a database must do is in `source`, and the two databases are in `sqlite` and `postgres`.
 
-mod access;
 mod answer;
-mod bounds;
 mod error;
-mod fence;
-mod functions;
 mod handler;
 mod options;
-mod query;
+mod postgres;
 mod resources;
-mod sample;
-mod schema;
+mod source;
+mod sqlite;
 mod tools;
-mod worker;
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
-use serde_json::Value;
-
-use crate::OptionsError;
 pub use options::OPTIONS_HELP;
-pub use sample::{Sample, SampleError, create_sample_shop};
+pub use sqlite::{Sample, SampleError, create_sample_shop};
 
+use crate::{Given, OptionsError};
 use error::QueryError;
-use fence::Session;
 use options::Settings;
-use worker::Workers;
+use source::Source;
+use sqlite::SqliteSource;
 
-/// The DB explorer over one database. Cloning is cheap and shares the bound on queries that run at once.
+/// The DB explorer over some databases. Cloning is cheap and shares their connections and bounds.
 #[derive(Debug, Clone)]
 pub struct DbExplorer {
-    inner: Arc<Inner>,
+    /// By name; at least one.
+    sources: Arc<[Arc<dyn Source>]>,
 }
 
-#[derive(Debug)]
-struct Inner {
-    settings: Arc<Settings>,
-    workers: Workers,
+/// Makes a DB explorer of options (see [`OPTIONS_HELP`]). A SQLite file is opened once, to check it; nothing is connected to.
+pub fn db(given: &Given) -> Result<DbExplorer, OptionsError> {
+    let sources = options::parse(given)?.into_iter().map(open).collect::<Result<Vec<_>, _>>()?;
+    Ok(DbExplorer { sources: sources.into() })
 }
 
-/// Makes a DB explorer of options (see [`OPTIONS_HELP`]). The database is opened once, to check it.
-pub fn db(options: Value) -> Result<DbExplorer, OptionsError> {
-    let settings = Settings::parse(options)?;
-    fence::check(&settings)?;
-    let inner = Inner { settings: Arc::new(settings), workers: Workers::default() };
-    Ok(DbExplorer { inner: Arc::new(inner) })
+fn open(settings: Settings) -> Result<Arc<dyn Source>, OptionsError> {
+    match settings {
+        Settings::Sqlite(settings) => Ok(Arc::new(SqliteSource::new(settings)?)),
+        Settings::Postgres(settings) => Ok(Arc::new(postgres::PostgresSource::new(*settings)?)),
+    }
 }
 
 impl DbExplorer {
-    /// The name of the source in resource URIs: `db://{source}/overview`.
-    pub fn source(&self) -> &str {
-        &self.inner.settings.source
+    /// Connects to every source and says, in a sentence for the operator, what is wrong with the first that cannot be used.
+    pub async fn check(&self) -> Result<(), String> {
+        for source in self.sources.iter() {
+            source.check().await.map_err(|why| format!("The source `{}`: {why}", source.about().name))?;
+        }
+        Ok(())
     }
 
-    /// Whether this explorer reads that very file, whatever name or link leads to it.
-    pub fn reads_file(&self, path: &Path) -> bool {
-        options::same_file(&self.inner.settings.database, path)
-    }
-
-    /// Runs `job` on a session of its own, on a thread that is left behind when it outstays the deadline.
-    async fn with_session<T: Send + 'static>(
-        &self,
-        job: impl FnOnce(Session) -> Result<T, QueryError> + Send + 'static,
-    ) -> Result<T, QueryError> {
-        let settings = Arc::clone(&self.inner.settings);
-        let timeout = settings.timeout;
-        self.inner.workers.run(timeout, move |stop| job(Session::open(settings, stop)?)).await
+    /// The source of that name; the only one where none is named.
+    fn source(&self, name: Option<&str>) -> Result<&Arc<dyn Source>, QueryError> {
+        let names = || self.sources.iter().map(|source| source.about().name.as_str()).collect::<Vec<_>>().join(", ");
+        match (name, &*self.sources) {
+            (None, [only]) => Ok(only),
+            (None, _) => Err(QueryError::WhichSource(names())),
+            (Some(name), sources) => sources
+                .iter()
+                .find(|source| source.about().name == name)
+                .ok_or_else(|| QueryError::NoSuchSource(name.chars().take(64).collect(), names())),
+        }
     }
 }

@@ -5,7 +5,10 @@ use std::{io, path::PathBuf};
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
-use patchbay_builtin_tools::db::{self, Sample};
+use patchbay_builtin_tools::{
+    Given,
+    db::{self, Sample},
+};
 use rmcp::ServiceExt as _;
 use serde_json::json;
 
@@ -65,14 +68,14 @@ async fn main() -> anyhow::Result<()> {
 }
 
 async fn serve(options: Db) -> anyhow::Result<()> {
-    let explorer = db::db(json!({
+    let explorer = db::db(&Given::of(json!({
         "database": options.database,
         "source": options.source,
         "tables": options.tables,
         "rows_max": options.rows_max,
         "bytes_max": options.bytes_max,
         "timeout_ms": options.timeout_ms,
-    }))?;
+    })))?;
     let running = explorer.serve(rmcp::transport::stdio()).await.context("the client did not begin an MCP session")?;
     running.waiting().await.context("the MCP session broke off")?;
     Ok(())

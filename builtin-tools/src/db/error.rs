@@ -10,13 +10,19 @@ const MESSAGE_CHARS_MAX: usize = 300;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum QueryError {
     #[error("The statement would {0}, and this source allows only reading.")]
-    Refused(&'static str),
+    Refused(String),
     #[error("The function `{0}` is not offered here.")]
     Function(String),
     #[error("The query reads something that this source does not offer.")]
     Unlisted,
     #[error("There is no table or view of that name in this source.")]
     NoSuchTable,
+    #[error("There is no source `{0}`; there are: {1}.")]
+    NoSuchSource(String, String),
+    #[error("There are several sources ({0}), and the call does not say which one.")]
+    WhichSource(String),
+    #[error("Rows cannot be added to this table here.")]
+    NotInsertable,
     #[error("The text has no statement in it.")]
     Empty,
     #[error("The text has more than one statement.")]
@@ -29,45 +35,55 @@ pub(crate) enum QueryError {
     Deadline(u128),
     #[error("The query needed more working memory than one query may use.")]
     Memory,
+    #[error("The database sent more than {0} bytes for this answer.")]
+    TooLarge(usize),
     #[error("The query was cancelled.")]
     Cancelled,
     #[error("Too many queries are running or waiting on this source.")]
     Crowded,
     #[error("The source cannot be read at the moment.")]
     Unavailable,
+    #[error("The source is closed: its role in the database may do more than reading, and the operator has not accepted that.")]
+    Closed,
+    /// What the database, or the judge of its statements, has to say about the text.
     #[error("{message}")]
-    Sql { code: &'static str, message: String, hint: &'static str },
+    Sql { code: String, message: String, hint: String },
 }
 
 impl QueryError {
-    /// The class of the error: SQLite's primary code, or a word of ours where SQLite has none.
-    pub(crate) fn code(&self) -> &'static str {
+    /// The class of the error: the database's own code where it spoke, else a word of ours.
+    pub(crate) fn code(&self) -> &str {
         match self {
-            Self::Refused(_) | Self::Function(_) | Self::Unlisted => "SQLITE_AUTH",
-            Self::NoSuchTable => "SQLITE_ERROR",
+            Self::Refused(_) | Self::Function(_) | Self::Unlisted | Self::NotInsertable => "NOT_ALLOWED",
+            Self::NoSuchTable => "NO_SUCH_TABLE",
+            Self::NoSuchSource(..) | Self::WhichSource(_) => "NO_SUCH_SOURCE",
             Self::Empty | Self::Several | Self::NotAQuery | Self::Arguments(_) => "INVALID_ARGUMENTS",
-            Self::Deadline(_) | Self::Cancelled => "SQLITE_INTERRUPT",
-            Self::Memory => "SQLITE_NOMEM",
-            Self::Crowded => "SQLITE_BUSY",
-            Self::Unavailable => "SQLITE_CANTOPEN",
+            Self::Deadline(_) => "TIMEOUT",
+            Self::Cancelled => "CANCELLED",
+            Self::Memory | Self::TooLarge(_) => "TOO_LARGE",
+            Self::Crowded => "BUSY",
+            Self::Unavailable | Self::Closed => "UNAVAILABLE",
             Self::Sql { code, .. } => code,
         }
     }
 
     /// What to try.
-    pub(crate) fn hint(&self) -> &'static str {
+    pub(crate) fn hint(&self) -> &str {
         match self {
             Self::Refused(_) | Self::NotAQuery => "Write one SELECT, VALUES or WITH … SELECT statement.",
             Self::Function(_) => "Use plain SQL, or functions for text, dates, numbers, JSON, aggregates and windows.",
+            Self::NotInsertable => "Ask the person who runs this source, if rows should be added.",
+            Self::NoSuchSource(..) | Self::WhichSource(_) => "Call list_data_sources, and pass a name as `source`.",
             Self::Unlisted | Self::NoSuchTable => "Call list_tables and use the names that it gives.",
             Self::Empty => "Put one SELECT statement into `sql`.",
             Self::Several => "Send one statement per call.",
             Self::Arguments(_) => "Compare the arguments with the tool's input schema.",
             Self::Deadline(_) => "Filter earlier, join fewer rows, aggregate, or end a recursive query with a LIMIT.",
+            Self::TooLarge(_) => "Select fewer or shorter columns, or aggregate.",
             Self::Memory => "Sort, group or collect fewer or narrower rows.",
             Self::Cancelled => "Call again if the answer is still wanted.",
             Self::Crowded => "Wait a moment and call again.",
-            Self::Unavailable => "Try again later; if it stays so, tell the person who runs this source.",
+            Self::Unavailable | Self::Closed => "Try again later; if it stays so, tell the person who runs this source.",
             Self::Sql { hint, .. } => hint,
         }
     }
@@ -87,13 +103,17 @@ impl QueryError {
     }
 
     fn of_code(error: ffi::Error, message: Option<&str>) -> Self {
-        let sql = |code, text: &str, hint| Self::Sql { code, message: text.to_owned(), hint };
+        let sql = |code: &str, text: &str, hint: &str| Self::Sql {
+            code: code.to_owned(),
+            message: text.to_owned(),
+            hint: hint.to_owned(),
+        };
         match error.code {
             ErrorCode::Unknown => sql("SQLITE_ERROR", &of_the_query(message), hint_for(message.unwrap_or_default())),
             ErrorCode::AuthorizationForStatementDenied => Self::Unlisted,
             ErrorCode::OperationInterrupted => Self::Cancelled,
             ErrorCode::OutOfMemory => Self::Memory,
-            ErrorCode::ReadOnly => Self::Refused("write"),
+            ErrorCode::ReadOnly => Self::Refused("write".to_owned()),
             ErrorCode::TooBig => sql(
                 "SQLITE_TOOBIG",
                 "A text, a value or the statement itself is longer than this source allows (1 MiB for a value, 64 KiB for SQL).",

@@ -15,10 +15,9 @@ use rmcp::{
 use super::{
     DbExplorer,
     error::QueryError,
-    fence::Session,
-    query, resources,
+    resources,
     resources::Place,
-    schema,
+    source::{Cx, ListFilter},
     tools::{self, DescribeArguments, ListArguments, QueryArguments},
 };
 
@@ -30,26 +29,23 @@ const TABLE_ARGUMENT: &str = "table";
 type Context = RequestContext<RoleServer>;
 
 impl DbExplorer {
-    /// Runs `job` until it ends or the client cancels the request.
-    async fn until_cancelled<T: Send + 'static>(
-        &self,
-        context: &Context,
-        job: impl FnOnce(Session) -> Result<T, QueryError> + Send + 'static,
-    ) -> Result<T, QueryError> {
-        tokio::select! {
-            result = self.with_session(job) => result,
-            () = context.ct.cancelled() => Err(QueryError::Cancelled),
-        }
+    async fn overview(&self, context: &Context) -> Result<String, QueryError> {
+        let source = self.source(None)?;
+        let list = source.list_tables(ListFilter::default(), &cx(context)).await?;
+        Ok(resources::overview(&source.about().name, &list))
     }
 
-    async fn overview(&self, context: &Context) -> Result<String, QueryError> {
-        let source = self.source().to_owned();
-        self.until_cancelled(context, move |session| Ok(resources::overview(&source, &schema::list(&session)?))).await
+    fn first(&self) -> &str {
+        &self.sources[0].about().name
     }
 
     fn template(&self) -> String {
-        resources::template(self.source())
+        resources::template(self.first())
     }
+}
+
+fn cx(context: &Context) -> Cx {
+    Cx::new(context.ct.clone(), None)
 }
 
 impl ServerHandler for DbExplorer {
@@ -65,9 +61,9 @@ impl ServerHandler for DbExplorer {
                 Implementation::new("patchbay-db", env!("CARGO_PKG_VERSION")).with_title("Patchbay DB explorer"),
             )
             .with_instructions(format!(
-                "Read-only SQL over the SQLite database `{}`. Begin with list_tables, look at describe_table where names \
+                "Read-only SQL over the database `{}`. Begin with list_tables, look at describe_table where names \
                  are not enough, then use query_database.",
-                self.source()
+                self.first()
             ))
     }
 
@@ -83,23 +79,24 @@ impl ServerHandler for DbExplorer {
     async fn call_tool(&self, request: CallToolRequestParams, context: Context) -> Result<CallToolResponse, ErrorData> {
         let result = match request.name.as_ref() {
             tools::QUERY => match tools::arguments::<QueryArguments>(request.arguments) {
-                Ok(arguments) => {
-                    let query = arguments.into();
-                    tools::result(self.until_cancelled(&context, move |session| query::run(session, &query)).await)
-                }
+                Ok(arguments) => match self.source(None) {
+                    Ok(source) => tools::result(source.query(arguments.into(), &cx(&context)).await),
+                    Err(error) => tools::result::<()>(Err(error)),
+                },
                 Err(error) => tools::result::<()>(Err(error)),
             },
             tools::LIST => match tools::arguments::<ListArguments>(request.arguments) {
-                Ok(ListArguments {}) => {
-                    tools::result(self.until_cancelled(&context, |session| schema::list(&session)).await)
-                }
+                Ok(ListArguments {}) => match self.source(None) {
+                    Ok(source) => tools::result(source.list_tables(ListFilter::default(), &cx(&context)).await),
+                    Err(error) => tools::result::<()>(Err(error)),
+                },
                 Err(error) => tools::result::<()>(Err(error)),
             },
             tools::DESCRIBE => match tools::arguments::<DescribeArguments>(request.arguments) {
-                Ok(DescribeArguments { table }) => {
-                    let describe = move |session: Session| schema::describe(&session, &table);
-                    tools::result(self.until_cancelled(&context, describe).await)
-                }
+                Ok(DescribeArguments { table }) => match self.source(None) {
+                    Ok(source) => tools::result(source.describe_table(&table, &cx(&context)).await),
+                    Err(error) => tools::result::<()>(Err(error)),
+                },
                 Err(error) => tools::result::<()>(Err(error)),
             },
             name => {
@@ -114,7 +111,7 @@ impl ServerHandler for DbExplorer {
         _: Option<PaginatedRequestParams>,
         _: Context,
     ) -> Result<ListResourcesResult, ErrorData> {
-        let overview = Resource::new(resources::overview_uri(self.source()), "overview")
+        let overview = Resource::new(resources::overview_uri(self.first()), "overview")
             .with_title("Overview of the database")
             .with_description("All tables and views with their columns and row counts.")
             .with_mime_type(resources::OVERVIEW_TYPE);
@@ -142,11 +139,12 @@ impl ServerHandler for DbExplorer {
     ) -> Result<ReadResourceResponse, ErrorData> {
         let uri = request.uri;
         let unknown = || ErrorData::resource_not_found(format!("There is no resource {uri}."), None);
-        let (text, kind) = match resources::place(self.source(), &uri).ok_or_else(unknown)? {
+        let (text, kind) = match resources::place(self.first(), &uri).ok_or_else(unknown)? {
             Place::Overview => (self.overview(&context).await, resources::OVERVIEW_TYPE),
             Place::Table(table) => {
-                let describe = move |session: Session| resources::schema(&schema::describe(&session, &table)?);
-                (self.until_cancelled(&context, describe).await, resources::SCHEMA_TYPE)
+                let source = self.source(None).map_err(|_| unknown())?;
+                let detail = source.describe_table(&table, &cx(&context)).await;
+                (detail.and_then(|detail| resources::schema(&detail)), resources::SCHEMA_TYPE)
             }
         };
         let text = text.map_err(|error| match error {
@@ -164,10 +162,9 @@ impl ServerHandler for DbExplorer {
             return Ok(CompleteResult::default());
         }
         let beginning = request.argument.value;
-        let names = self
-            .until_cancelled(&context, move |session| Ok(schema::names(&session, &beginning)))
-            .await
-            .map_err(|error| ErrorData::internal_error(error.to_text(), None))?;
+        let internal = |error: QueryError| ErrorData::internal_error(error.to_text(), None);
+        let source = self.source(None).map_err(internal)?;
+        let names = source.table_names(&beginning, &cx(&context)).await.map_err(internal)?;
         let total = u32::try_from(names.len()).ok();
         let has_more = names.len() > CompletionInfo::MAX_VALUES;
         let shown = names.into_iter().take(CompletionInfo::MAX_VALUES).collect();

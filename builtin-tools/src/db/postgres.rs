@@ -2,9 +2,15 @@
 
 use std::{collections::BTreeSet, path::PathBuf};
 
+use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Map, Value};
 
-use super::source::About;
+use super::{
+    answer::{Inserted, Plan, QueryAnswer, TableAnalysis, TableDetail, TableList},
+    error::QueryError,
+    source::{About, Cx, ListFilter, Query, Source},
+};
 use crate::OptionsError;
 
 /// What the options say of a PostgreSQL database, checked.
@@ -40,4 +46,56 @@ pub(crate) fn config(url: &SecretString, is_secret: bool) -> Result<tokio_postgr
         return Err(OptionsError::Meaning("database".into(), advice.into()));
     }
     Ok(config)
+}
+
+/// A PostgreSQL database.
+#[derive(Debug)]
+pub(crate) struct PostgresSource {
+    settings: PostgresSettings,
+}
+
+impl PostgresSource {
+    /// Connects to nothing yet.
+    pub(crate) fn new(settings: PostgresSettings) -> Result<Self, OptionsError> {
+        Ok(Self { settings })
+    }
+}
+
+#[async_trait]
+impl Source for PostgresSource {
+    fn about(&self) -> &About {
+        &self.settings.about
+    }
+
+    async fn query(&self, _query: Query, _cx: &Cx) -> Result<QueryAnswer, QueryError> {
+        Err(QueryError::Unavailable)
+    }
+
+    async fn list_tables(&self, _filter: ListFilter, _cx: &Cx) -> Result<TableList, QueryError> {
+        Err(QueryError::Unavailable)
+    }
+
+    async fn describe_table(&self, _table: &str, _cx: &Cx) -> Result<TableDetail, QueryError> {
+        Err(QueryError::Unavailable)
+    }
+
+    async fn analyze_table(&self, _table: &str, _columns: &[String], _cx: &Cx) -> Result<TableAnalysis, QueryError> {
+        Err(QueryError::Unavailable)
+    }
+
+    async fn explain_query(&self, _query: Query, _cx: &Cx) -> Result<Plan, QueryError> {
+        Err(QueryError::Unavailable)
+    }
+
+    async fn insert_record(&self, _table: &str, _values: Map<String, Value>, _cx: &Cx) -> Result<Inserted, QueryError> {
+        Err(QueryError::NotInsertable)
+    }
+
+    async fn table_names(&self, _beginning: &str, _cx: &Cx) -> Result<Vec<String>, QueryError> {
+        Err(QueryError::Unavailable)
+    }
+
+    async fn check(&self) -> Result<(), String> {
+        Err(format!("no PostgreSQL at {:?}", self.settings.config.get_hosts()))
+    }
 }

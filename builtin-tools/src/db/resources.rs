@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use percent_encoding::percent_decode_str;
 
 use super::{
+    answer::{TableDetail, TableLine, TableList},
     error::QueryError,
-    schema::{TableDetail, TableLine, TableList},
 };
 
 pub(crate) const OVERVIEW_TYPE: &str = "text/markdown";

@@ -12,15 +12,17 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::{
-    answer::QueryAnswer,
+    answer::{QueryAnswer, TableDetail, TableList},
     error::QueryError,
-    query::Query,
-    schema::{TableDetail, TableList},
+    source::Query,
 };
 
 pub(crate) const QUERY: &str = "query_database";
 pub(crate) const LIST: &str = "list_tables";
 pub(crate) const DESCRIBE: &str = "describe_table";
+
+/// The most parameters of a statement.
+pub(crate) const PARAMS_MAX: usize = 250;
 
 /// Arguments of `query_database`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -41,7 +43,7 @@ fn params_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({
         "type": "array",
         "items": { "type": ["string", "number", "boolean", "null"] },
-        "maxItems": super::bounds::PARAMS_MAX
+        "maxItems": PARAMS_MAX
     })
 }
 

@@ -123,7 +123,7 @@ async fn answer_of_too_many_bytes_ends_or_is_cut_and_says_so() {
 fn wrong_options_are_refused_in_words() {
     let shop = Shop::new();
     let path = shop.database();
-    let said = |options: Value| db(options).unwrap_err().to_string();
+    let said = |options: Value| db(&Given::of(options)).unwrap_err().to_string();
     assert!(said(json!({})).contains("missing field `database`"));
     assert!(said(json!(null)).contains("Expected an object with: database"));
     assert!(said(json!({ "database": path, "row_max": 1 })).contains("unknown field `row_max`"));
@@ -151,10 +151,10 @@ fn file_of_the_gateway_is_no_source_under_any_name() {
     std::fs::hard_link(&database, &hard).unwrap();
     let kind = Builtin::find("db").unwrap();
     for name in [&database, &link, &hard] {
-        let refused = kind.build(json!({ "database": name }), std::slice::from_ref(&database));
+        let refused = kind.build(&Given { off_limits: off_limits.clone(), ..Given::of(json!({ "database": name })) });
         assert!(matches!(refused, Err(OptionsError::OffLimits)), "{name:?}");
     }
-    assert!(kind.build(json!({ "database": link }), &[]).is_ok());
+    assert!(kind.build(&Given::of(json!({ "database": link }))).is_ok());
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use patchbay_builtin_tools::{DbExplorer, db, db::create_sample_shop};
+use patchbay_builtin_tools::{DbExplorer, Given, db, db::create_sample_shop};
 use rmcp::{
     RoleClient, ServiceExt,
     model::{CallToolRequestParams, CallToolResult, ProtocolVersion},
@@ -49,7 +49,7 @@ impl Shop {
     fn explorer(&self, options: &Value) -> DbExplorer {
         let mut all = json!({ "database": self.database() });
         all.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
-        db(all).unwrap()
+        db(&Given::of(all)).unwrap()
     }
 
     async fn client(&self, options: Value) -> Client {

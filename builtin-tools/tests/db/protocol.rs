@@ -131,7 +131,7 @@ async fn prompt_carries_the_question_and_the_overview() {
 async fn every_built_in_kind_is_built_and_served_from_the_table() {
     let shop = Shop::new();
     assert_eq!(BUILTINS.iter().map(|builtin| builtin.name).collect::<Vec<_>>(), ["db"]);
-    let server = Builtin::find("db").unwrap().build(json!({ "database": shop.database() }), &[]).unwrap();
+    let server = Builtin::find("db").unwrap().build(&Given::of(json!({ "database": shop.database() }))).unwrap();
     for _ in 0..2 {
         let (near, far) = tokio::io::duplex(64 * 1024);
         let handler = server.handler();

@@ -8,7 +8,8 @@ use std::{
 
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 
-use super::{error::QueryError, functions};
+use super::functions;
+use crate::db::error::QueryError;
 
 /// The names in a database, in lower case, by what may be done with them.
 #[derive(Debug, Default)]
@@ -43,14 +44,14 @@ fn judge(names: &Names, context: &AuthContext<'_>) -> Result<(), QueryError> {
         AuthAction::Function { function_name } if functions::is_allowed(function_name) => Ok(()),
         AuthAction::Function { function_name } => Err(QueryError::Function(function_name.chars().take(64).collect())),
         AuthAction::Insert { .. } | AuthAction::Update { .. } | AuthAction::Delete { .. } => {
-            Err(QueryError::Refused("write"))
+            Err(QueryError::Refused("write".to_owned()))
         }
-        AuthAction::Attach { .. } | AuthAction::Detach { .. } => Err(QueryError::Refused("open or close another file")),
-        AuthAction::Pragma { .. } => Err(QueryError::Refused("read or change a setting")),
+        AuthAction::Attach { .. } | AuthAction::Detach { .. } => Err(QueryError::Refused("open or close another file".to_owned())),
+        AuthAction::Pragma { .. } => Err(QueryError::Refused("read or change a setting".to_owned())),
         AuthAction::Transaction { .. } | AuthAction::Savepoint { .. } => {
-            Err(QueryError::Refused("begin or end a transaction"))
+            Err(QueryError::Refused("begin or end a transaction".to_owned()))
         }
-        _ => Err(QueryError::Refused("change the database")),
+        _ => Err(QueryError::Refused("change the database".to_owned())),
     }
 }
 

@@ -10,7 +10,7 @@ pub(crate) const SQL_BYTES_MAX: usize = 64 * 1024;
 /// The most columns of a result, and so the most values that one row can make.
 pub(crate) const COLUMNS_MAX: c_int = 256;
 /// The most parameters of a statement.
-pub(crate) const PARAMS_MAX: c_int = 250;
+const PARAMS_MAX: c_int = crate::db::tools::PARAMS_MAX as c_int;
 /// The longest text, blob or row that SQLite may make, in bytes. Functions such as `instr` are quadratic in it, and one
 /// call of a function cannot be interrupted.
 const VALUE_BYTES_MAX: c_int = 1024 * 1024;

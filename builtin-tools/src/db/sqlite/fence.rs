@@ -11,12 +11,10 @@ use rusqlite::{Batch, Connection, OpenFlags, Statement, fallible_iterator::Falli
 
 use super::{
     access::{self, Denial, Names},
-    bounds,
-    error::QueryError,
-    options::Settings,
+    SqliteSettings, bounds,
     worker::Stop,
 };
-use crate::OptionsError;
+use crate::{OptionsError, db::error::QueryError};
 
 /// How long a query waits for a writer of the same database.
 const BUSY_WAIT_MAX: Duration = Duration::from_secs(1);
@@ -25,7 +23,7 @@ const BUSY_WAIT_MAX: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) conn: Connection,
-    pub(crate) settings: Arc<Settings>,
+    pub(crate) settings: Arc<SqliteSettings>,
     /// Tables and views that the source offers, by their names in lower case.
     pub(crate) offered: BTreeMap<String, Offered>,
     existing: Vec<String>,
@@ -47,17 +45,17 @@ pub(crate) struct Fenced {
 
 impl Session {
     /// Opens the source for reading. `stop` ends whatever runs on it.
-    pub(crate) fn open(settings: Arc<Settings>, stop: &Arc<Stop>) -> Result<Self, QueryError> {
+    pub(crate) fn open(settings: Arc<SqliteSettings>, stop: &Arc<Stop>) -> Result<Self, QueryError> {
         let session = Self::connect(settings).map_err(|error| unavailable(&error))?;
         stop.watch(&session.conn);
         Ok(session)
     }
 
-    fn connect(settings: Arc<Settings>) -> rusqlite::Result<Self> {
+    fn connect(settings: Arc<SqliteSettings>) -> rusqlite::Result<Self> {
         let flags =
             OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
         let conn = Connection::open_with_flags(&settings.database, flags)?;
-        conn.busy_timeout(BUSY_WAIT_MAX.min(settings.timeout))?;
+        conn.busy_timeout(BUSY_WAIT_MAX.min(settings.about.bounds.timeout))?;
         bounds::apply(&conn)?;
         let (offered, existing) = catalog(&conn, &settings)?;
         Ok(Self { conn, settings, offered, existing })
@@ -106,13 +104,11 @@ impl Fenced {
 }
 
 /// Opens the source once, to tell the operator what is wrong with it.
-pub(crate) fn check(settings: &Settings) -> Result<(), OptionsError> {
-    let listed = settings.tables.clone();
-    let probe =
-        Settings { source: settings.source.clone(), database: settings.database.clone(), tables: listed, ..*settings };
-    let session = Session::connect(Arc::new(probe))
+pub(crate) fn check(settings: &Arc<SqliteSettings>) -> Result<(), OptionsError> {
+    let session = Session::connect(Arc::clone(settings))
         .map_err(|error| OptionsError::Database { path: settings.database.clone(), reason: error.to_string() })?;
-    match settings.tables.iter().flatten().find(|name| !session.offered.contains_key(*name)) {
+    let named = settings.tables.iter().flatten().chain(&settings.inserts);
+    match named.into_iter().find(|name| !session.offered.contains_key(*name)) {
         Some(name) => Err(OptionsError::Table(name.clone())),
         None => Ok(()),
     }
@@ -125,7 +121,7 @@ fn unavailable(error: &rusqlite::Error) -> QueryError {
 
 /// What the database has: what is offered of it, and every name that exists. Virtual tables are never offered, since
 /// reading them runs code of modules.
-fn catalog(conn: &Connection, settings: &Settings) -> rusqlite::Result<(BTreeMap<String, Offered>, Vec<String>)> {
+fn catalog(conn: &Connection, settings: &SqliteSettings) -> rusqlite::Result<(BTreeMap<String, Offered>, Vec<String>)> {
     let mut offered = BTreeMap::new();
     let mut existing: Vec<String> = Vec::new();
     let mut tables = conn.prepare("SELECT name, type FROM pragma_table_list WHERE schema = 'main'")?;

@@ -5,30 +5,26 @@ use rusqlite::Statement;
 use serde_json::Value;
 
 use super::{
-    answer::{Collector, QueryAnswer},
     bounds,
-    error::QueryError,
+    cells::cell,
     fence::Session,
 };
 
-const COLUMN_NAME_CHARS_MAX: usize = 200;
+use crate::db::{
+    answer::{Collector, QueryAnswer},
+    error::QueryError,
+    source::Query,
+};
 
-/// A query as a caller gives it.
-#[derive(Debug)]
-pub(crate) struct Query {
-    pub(crate) sql: String,
-    pub(crate) params: Vec<Value>,
-    /// The most rows that the caller wants.
-    pub(crate) limit: Option<u64>,
-}
+const COLUMN_NAME_CHARS_MAX: usize = 200;
 
 /// Runs the query.
 pub(crate) fn run(session: Session, query: &Query) -> Result<QueryAnswer, QueryError> {
     if query.sql.len() > bounds::SQL_BYTES_MAX {
         return Err(QueryError::Arguments(format!("The SQL text is longer than {} bytes.", bounds::SQL_BYTES_MAX)));
     }
-    let rows_max = rows_max(query.limit, session.settings.rows_max)?;
-    let bytes_max = session.settings.bytes_max;
+    let rows_max = rows_max(query.limit, session.settings.about.bounds.rows_max)?;
+    let bytes_max = session.settings.about.bounds.bytes_max;
     let fenced = session.fence()?;
     let mut statement = fenced.prepare(&query.sql)?;
     bind(&mut statement, &query.params).map_err(|error| match error {
@@ -36,7 +32,8 @@ pub(crate) fn run(session: Session, query: &Query) -> Result<QueryAnswer, QueryE
         BindError::Sqlite(error) => fenced.explain(&error),
     })?;
     let columns = statement.column_names().into_iter().map(name).collect();
-    let mut collector = Collector::new(columns, rows_max, bytes_max);
+    // SQLite has types of values and not of columns.
+    let mut collector = Collector::new(columns, Vec::new(), rows_max, bytes_max);
     collect(&mut statement, &mut collector).map_err(|error| fenced.explain(&error))?;
     Ok(collector.finish())
 }
@@ -57,7 +54,7 @@ fn rows_max(wanted: Option<u64>, most: usize) -> Result<usize, QueryError> {
 fn collect(statement: &mut Statement<'_>, collector: &mut Collector) -> rusqlite::Result<()> {
     let mut rows = statement.raw_query();
     while let Some(row) = rows.next()? {
-        if !collector.take(row)? {
+        if !collector.take(|index, bytes_max| Ok::<_, rusqlite::Error>(cell(row.get_ref(index)?, bytes_max)))? {
             break;
         }
     }

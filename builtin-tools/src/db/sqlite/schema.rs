@@ -2,12 +2,12 @@
 //! it as parameters or quoted; a table that the source does not offer shows up nowhere, not even as a foreign key.
 
 use rusqlite::{OptionalExtension, Result as Sqlite};
-use schemars::JsonSchema;
-use serde::Serialize;
 
-use super::{
+use super::fence::{Offered, Session};
+use crate::db::{
+    answer::{Column, ForeignKey, Index, TableDetail, TableLine, TableList},
     error::QueryError,
-    fence::{Offered, Session},
+    source::ListFilter,
 };
 
 /// The most tables that one list names.
@@ -16,92 +16,22 @@ const TABLES_MAX: usize = 500;
 const COUNTED_MAX: u64 = 10_000;
 
 /// The tables and views of the source.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct TableList {
-    /// By name.
-    pub(crate) tables: Vec<TableLine>,
-    /// Whether there are more than are named here.
-    pub(crate) truncated: bool,
-}
-
-/// A table or view in a list.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct TableLine {
-    /// The name, as SQL needs it.
-    pub(crate) name: String,
-    /// `table` or `view`.
-    pub(crate) kind: &'static str,
-    /// The columns' names.
-    pub(crate) columns: Vec<String>,
-    /// How many rows it has; absent for a view.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) rows: Option<u64>,
-    /// Whether `rows` is where counting stopped.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub(crate) rows_at_least: bool,
-}
-
-/// What a table or view looks like.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct TableDetail {
-    /// The name, as SQL needs it.
-    pub(crate) name: String,
-    /// `table` or `view`.
-    pub(crate) kind: &'static str,
-    /// In order.
-    pub(crate) columns: Vec<Column>,
-    /// What points to other tables.
-    pub(crate) foreign_keys: Vec<ForeignKey>,
-    /// What makes looking up fast.
-    pub(crate) indexes: Vec<Index>,
-}
-
-/// A column.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct Column {
-    /// The name.
-    pub(crate) name: String,
-    /// The type as it was declared; SQLite keeps values of any type.
-    #[serde(rename = "type")]
-    pub(crate) declared: String,
-    /// Whether it may be NULL.
-    pub(crate) nullable: bool,
-    /// Its place in the primary key, from 1; absent when it is not part of it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) primary_key: Option<u32>,
-    /// The default, as SQL.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) default: Option<String>,
-}
-
-/// A column that points to a column of another table.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct ForeignKey {
-    /// The column here.
-    pub(crate) column: String,
-    /// The table there.
-    pub(crate) table: String,
-    /// The column there; absent when it is the primary key.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) to: Option<String>,
-}
-
-/// An index.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct Index {
-    /// The columns, in order; an expression has no name.
-    pub(crate) columns: Vec<Option<String>>,
-    /// Whether no two rows have the same values there.
-    pub(crate) unique: bool,
-}
-
-/// The tables and views of the source.
-pub(crate) fn list(session: &Session) -> Result<TableList, QueryError> {
-    let lines = session.offered.values().take(TABLES_MAX).map(|table| line(session, table));
-    Ok(TableList {
-        tables: lines.collect::<Sqlite<_>>().map_err(|error| QueryError::of_sqlite(&error))?,
-        truncated: session.offered.len() > TABLES_MAX,
-    })
+pub(crate) fn list(session: &Session, filter: &ListFilter) -> Result<TableList, QueryError> {
+    if let Some(schema) = filter.schema.as_deref().filter(|schema| !schema.eq_ignore_ascii_case("main")) {
+        return Err(QueryError::Arguments(format!("There is no schema `{schema}`; SQLite has one, `main`.")));
+    }
+    let after = filter.after.as_deref().map(str::to_ascii_lowercase);
+    let part = filter.contains.as_deref().map(str::to_ascii_lowercase).unwrap_or_default();
+    let mut wanted = session
+        .offered
+        .iter()
+        .filter(|(key, _)| after.as_ref().is_none_or(|after| *key > after) && key.contains(&part))
+        .map(|(_, table)| table);
+    let lines = wanted.by_ref().take(TABLES_MAX).map(|table| line(session, table));
+    let tables = lines.collect::<Sqlite<Vec<_>>>().map_err(|error| QueryError::of_sqlite(&error))?;
+    let truncated = wanted.next().is_some();
+    let next = tables.last().filter(|_| truncated).map(|table| table.name.clone());
+    Ok(TableList { tables, truncated, next })
 }
 
 /// The names of the source's tables and views that begin so.
@@ -123,10 +53,14 @@ fn line(session: &Session, table: &Offered) -> Sqlite<TableLine> {
         if table.is_view { columns(session, &table.name).unwrap_or_default() } else { columns(session, &table.name)? };
     Ok(TableLine {
         name: table.name.clone(),
+        schema: None,
         kind: kind(table),
         columns: columns.into_iter().map(|column| column.name).collect(),
         rows: rows.map(|rows| rows.min(COUNTED_MAX)),
+        rows_estimated: false,
         rows_at_least: rows.is_some_and(|rows| rows > COUNTED_MAX),
+        bytes: None,
+        comment: None,
     })
 }
 
@@ -142,40 +76,86 @@ fn count(session: &Session, table: &str) -> Sqlite<u64> {
 }
 
 fn detail(session: &Session, table: &Offered) -> Sqlite<TableDetail> {
+    let columns = columns(session, &table.name)?;
+    let mut key: Vec<_> = columns.iter().filter(|column| column.place > 0).collect();
+    key.sort_by_key(|column| column.place);
+    let primary_key = key.into_iter().map(|column| column.name.clone()).collect();
     Ok(TableDetail {
         name: table.name.clone(),
+        schema: None,
         kind: kind(table),
-        columns: columns(session, &table.name)?,
+        comment: None,
+        columns: columns.into_iter().map(PlacedColumn::into_column).collect(),
+        primary_key,
         foreign_keys: foreign_keys(session, &table.name)?,
+        referenced_by: Vec::new(),
         indexes: indexes(session, &table.name)?,
+        constraints: Vec::new(),
+        insertable: false,
+        truncated: false,
     })
 }
 
-fn columns(session: &Session, table: &str) -> Sqlite<Vec<Column>> {
+/// A column and its place in the primary key, from 1; 0 when it is not part of it.
+struct PlacedColumn {
+    name: String,
+    declared: String,
+    nullable: bool,
+    default: Option<String>,
+    made: Option<&'static str>,
+    place: u32,
+}
+
+impl PlacedColumn {
+    fn into_column(self) -> Column {
+        Column {
+            name: self.name,
+            declared: self.declared,
+            nullable: self.nullable,
+            default: self.default,
+            length_max: None,
+            values: Vec::new(),
+            made: self.made,
+            comment: None,
+        }
+    }
+}
+
+fn columns(session: &Session, table: &str) -> Sqlite<Vec<PlacedColumn>> {
     // Hidden columns (1) belong to virtual tables; generated ones (2 and 3) are ordinary to a reader.
-    let sql =
-        "SELECT name, type, \"notnull\", dflt_value, pk FROM pragma_table_xinfo(?1) WHERE hidden <> 1 ORDER BY cid";
+    let sql = "SELECT name, type, \"notnull\", dflt_value, pk, hidden FROM pragma_table_xinfo(?1) WHERE hidden <> 1 ORDER BY cid";
     let mut statement = session.conn.prepare(sql)?;
     let rows = statement.query_map([table], |row| {
-        let (not_null, place): (bool, u32) = (row.get(2)?, row.get(4)?);
-        Ok(Column {
+        let (not_null, place, hidden): (bool, u32, u32) = (row.get(2)?, row.get(4)?, row.get(5)?);
+        Ok(PlacedColumn {
             name: row.get(0)?,
             declared: row.get(1)?,
             nullable: !not_null && place == 0,
-            primary_key: (place > 0).then_some(place),
             default: row.get(3)?,
+            made: (hidden > 1).then_some("generated"),
+            place,
         })
     })?;
     rows.collect()
 }
 
 fn foreign_keys(session: &Session, table: &str) -> Sqlite<Vec<ForeignKey>> {
-    let sql = "SELECT \"from\", \"table\", \"to\" FROM pragma_foreign_key_list(?1) ORDER BY id, seq";
+    let sql = "SELECT id, \"from\", \"table\", \"to\" FROM pragma_foreign_key_list(?1) ORDER BY id, seq";
     let mut statement = session.conn.prepare(sql)?;
-    let rows = statement
-        .query_map([table], |row| Ok(ForeignKey { column: row.get(0)?, table: row.get(1)?, to: row.get(2)? }))?;
-    let keys: Vec<ForeignKey> = rows.collect::<Sqlite<_>>()?;
-    Ok(keys.into_iter().filter(|key| session.find(&key.table).is_ok()).collect())
+    let mut rows = statement.query([table])?;
+    let mut keys: Vec<(i64, ForeignKey)> = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (id, column, table, to): (i64, String, String, Option<String>) =
+            (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+        match keys.last_mut().filter(|(last, _)| *last == id) {
+            Some((_, key)) => {
+                key.columns.push(column);
+                key.to_columns.extend(to);
+            }
+            None => keys.push((id, ForeignKey { columns: vec![column], table, to_columns: to.into_iter().collect() })),
+        }
+    }
+    Ok(keys.into_iter().map(|(_, key)| key).filter(|key| session.find(&key.table).is_ok()).collect())
 }
 
 fn indexes(session: &Session, table: &str) -> Sqlite<Vec<Index>> {
@@ -185,8 +165,9 @@ fn indexes(session: &Session, table: &str) -> Sqlite<Vec<Index>> {
     let mut indexes = Vec::new();
     for index in found {
         let (name, unique) = index?;
-        let columns = columns.query_map([name], |row| row.get(0))?.collect::<Sqlite<_>>()?;
-        indexes.push(Index { columns, unique });
+        let columns = columns.query_map([&name], |row| row.get(0))?.collect::<Sqlite<_>>()?;
+        let name = (!name.starts_with("sqlite_autoindex_")).then_some(name);
+        indexes.push(Index { name, columns, unique, method: None, condition: None });
     }
     Ok(indexes)
 }

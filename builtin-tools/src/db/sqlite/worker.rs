@@ -18,7 +18,8 @@ use tokio::{
     time,
 };
 
-use super::{bounds, error::QueryError};
+use super::bounds;
+use crate::db::error::QueryError;
 
 /// Queries of one source that may run at once, those left behind included.
 const RUNNING_MAX: usize = 4;
