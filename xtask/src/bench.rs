@@ -3,6 +3,7 @@
 //! Who takes part is in `bench/fleet.rs`, what is measured in `bench/scenario.rs` and `bench/resident.rs`, and what is
 //! said about it in `bench/report.rs`. Only `bench/patchbay.rs` knows how Patchbay is configured.
 
+mod databases;
 mod fleet;
 mod load;
 mod nginx;
@@ -77,7 +78,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     let bins = target().join("release");
     let load = Load::new(&bins);
-    let mut fleet = Fleet::start(&bins, !args.without_patchbay)?;
+    let with_database = SCENARIOS.iter().any(|scenario| scenario.needs_database() && args.wants(scenario.name));
+    let mut fleet = Fleet::start(&bins, !args.without_patchbay, with_database)?;
     let mut report = Report::default();
     // First, since what a process holds at rest is to be seen before it has worked.
     if args.wants(resident::MEMORY) {
@@ -116,7 +118,8 @@ fn measure(fleet: &Fleet, load: &Load, scenario: &Scenario, args: &Args) -> Resu
 fn build(args: &Args) -> Result<()> {
     let mut build = cargo();
     build.args(["build", "--release", "--package", "patchbay-e2e", "--bin", "bench-load", "--bin", "bench-origin"]);
-    process::run(&mut build, "cargo build of the load client and the origin", BUILD_LIMIT)?;
+    build.args(["--package", "patchbay-builtin-tools", "--bin", "patchbay-tools"]);
+    process::run(&mut build, "cargo build of the load client, the origin and the tools", BUILD_LIMIT)?;
     if !args.without_patchbay {
         // Alone, so that no other package adds features to what is measured.
         let mut build = cargo();

@@ -7,7 +7,8 @@ use std::{ffi::OsString, fs, path::Path};
 
 use anyhow::Result;
 
-use self::{postgres::Postgres, redis::Redis};
+pub(crate) use self::postgres::Postgres;
+use self::redis::Redis;
 use crate::workspace;
 
 /// Variables for the processes that run tests.

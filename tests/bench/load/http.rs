@@ -59,10 +59,7 @@ struct Worker {
 
 impl Worker {
     async fn open(target: &Target, act: &Act) -> Result<Self> {
-        let request = match act {
-            Act::Call { tool, .. } | Act::Storm { tool } => Template::call(target.era, tool),
-            Act::List { .. } => Template::list(target.era),
-        };
+        let request = act.request(target.era);
         let connection = Connection::open(target).await?;
         let (target, act) = (target.clone(), act.clone());
         let mut worker = Self { connection, target, act, initialize: Template::initialize(), request };

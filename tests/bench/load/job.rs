@@ -1,6 +1,7 @@
 //! What the client can be asked to do, and the messages it sends for that.
 
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 /// One job.
 #[derive(Deserialize)]
@@ -12,6 +13,8 @@ pub(crate) enum Job {
     Hold(HoldJob),
     /// Send requests to a child process in a closed loop.
     Stdio(StdioJob),
+    /// Run statements on a database in a closed loop, by a plain driver.
+    Sql(SqlJob),
     /// Start a server again and again and wait for its first answer.
     Start(StartJob),
 }
@@ -62,6 +65,17 @@ pub(crate) struct StdioJob {
     pub(crate) window_ms: u64,
 }
 
+/// See [`Job::Sql`].
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SqlJob {
+    pub(crate) url: String,
+    /// Run one after the other; together they are one request.
+    pub(crate) statements: Vec<String>,
+    pub(crate) warmup_ms: u64,
+    pub(crate) window_ms: u64,
+}
+
 /// See [`Job::Start`].
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -94,11 +108,31 @@ impl Era {
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum Act {
     /// Call this tool; its answer is at least this long.
-    Call { tool: String, bytes_min: usize },
+    Call {
+        tool: String,
+        bytes_min: usize,
+        #[serde(default = "arguments_default")]
+        arguments: Value,
+    },
     /// List the tools; that many are there.
     List { tools: usize },
     /// Begin a session, say so, call this tool.
     Storm { tool: String },
+}
+
+impl Act {
+    /// The request that is repeated.
+    pub(crate) fn request(&self, era: Era) -> Template {
+        match self {
+            Self::Call { tool, arguments, .. } => Template::call(era, tool, arguments),
+            Self::Storm { tool } => Template::call(era, tool, &arguments_default()),
+            Self::List { .. } => Template::list(era),
+        }
+    }
+}
+
+fn arguments_default() -> Value {
+    json!({"query": "lorem ipsum", "limit": 3})
 }
 
 /// A request whose id is still to be put in.
@@ -113,8 +147,8 @@ pub(crate) struct Template {
 
 impl Template {
     /// `tools/call`.
-    pub(crate) fn call(era: Era, tool: &str) -> Self {
-        let start = format!(r#""name":"{tool}","arguments":{{"query":"lorem ipsum","limit":3}}"#);
+    pub(crate) fn call(era: Era, tool: &str, arguments: &Value) -> Self {
+        let start = format!(r#""name":"{tool}","arguments":{arguments}"#);
         Self::new(era, "tools/call", Some(tool.to_owned()), &start)
     }
 

@@ -1,12 +1,13 @@
 //! The load client: one job in, as JSON in the only argument, one line of JSON out. `cargo xtask bench` starts it.
 //!
-//! `http.rs` and `stdio.rs` measure calls, `hold.rs` keeps sessions open, `start.rs` measures how long a start takes.
+//! `http.rs` and `stdio.rs` measure calls, `sql.rs` a plain database driver, `hold.rs` keeps sessions open, `start.rs` measures how long a start takes.
 
 mod connection;
 mod hold;
 mod http;
 mod job;
 mod measure;
+mod sql;
 mod start;
 mod stdio;
 
@@ -26,6 +27,7 @@ fn main() -> Result<()> {
         Job::Http(job) => say(&runtime()?.block_on(http::run(&job))?),
         Job::Hold(job) => runtime()?.block_on(hold::run(&job)),
         Job::Stdio(job) => say(&stdio::run(&job)?),
+        Job::Sql(job) => say(&runtime()?.block_on(sql::run(&job))?),
         Job::Start(job) => say(&start::run(&job)?),
     }
 }

@@ -25,13 +25,13 @@ struct Server {
 
 /// Runs the job.
 pub(crate) fn run(job: &StdioJob) -> Result<Report> {
-    let Act::Call { tool, .. } = &job.act else { bail!("over standard streams only calls are measured") };
+    let Act::Call { .. } = &job.act else { bail!("over standard streams only calls are measured") };
     let mut server = Server::start(&job.command)?;
     server.write(&Template::initialize().with_id(0))?;
     server.read()?;
     server.write(INITIALIZED)?;
     let tally = Tally::default();
-    let request = Template::call(Era::Legacy, tool);
+    let request = job.act.request(Era::Legacy);
     let mut begun = HashMap::new();
     let mut last_id = 0;
     let mut send = |server: &mut Server, begun: &mut HashMap<u64, Instant>| {

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{nginx::Nginx, patchbay::Patchbay};
+use super::{databases::Shop, nginx::Nginx, patchbay::Patchbay};
 use crate::{
     process::Guard,
     workspace::{scratch, target},
@@ -41,20 +41,24 @@ pub(super) struct Fleet {
     pub(super) patchbay: Option<Patchbay>,
     pub(super) nginx: Nginx,
     pub(super) origin: Origin,
+    /// Only where a database is asked.
+    pub(super) shop: Option<Shop>,
     _folder: TempDir,
 }
 
 impl Fleet {
-    /// Starts everybody.
-    pub(super) fn start(bins: &Path, with_patchbay: bool) -> Result<Self> {
+    /// Starts everybody who is wanted.
+    pub(super) fn start(bins: &Path, with_patchbay: bool, with_database: bool) -> Result<Self> {
         let folder = scratch(&target().join("bench"))?;
         let origin = Origin::start(bins)?;
         let nginx = Nginx::start(folder.path(), origin.port)?;
-        let mut patchbay = with_patchbay.then(|| Patchbay::prepare(bins, folder.path(), &origin)).transpose()?;
+        let shop = with_database.then(|| Shop::start(bins)).transpose()?;
+        let prepare = || Patchbay::prepare(bins, folder.path(), &origin, shop.as_ref());
+        let mut patchbay = with_patchbay.then(prepare).transpose()?;
         if let Some(patchbay) = &mut patchbay {
             patchbay.start()?;
         }
-        Ok(Self { patchbay, nginx, origin, _folder: folder })
+        Ok(Self { patchbay, nginx, origin, shop, _folder: folder })
     }
 
     /// Who there is to measure.

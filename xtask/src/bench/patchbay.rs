@@ -13,7 +13,10 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
-use super::fleet::Origin;
+use super::{
+    databases::{Shop, TOOLSET},
+    fleet::Origin,
+};
 use crate::{
     process::{self, Guard},
     workspace::free_port,
@@ -40,11 +43,11 @@ struct NewKey {
 
 impl Patchbay {
     /// Writes the files, applies the tenant and makes its key.
-    pub(super) fn prepare(bins: &Path, folder: &Path, origin: &Origin) -> Result<Self> {
+    pub(super) fn prepare(bins: &Path, folder: &Path, origin: &Origin, shop: Option<&Shop>) -> Result<Self> {
         let (port, operations) = (free_port()?, free_port()?);
         let (config, tenant) = (folder.join("patchbay.yaml"), folder.join("bench.yaml"));
         fs::write(&config, configuration(folder, port, operations, &origin.stdio_command()[0]))?;
-        fs::write(&tenant, tenant_file(origin))?;
+        fs::write(&tenant, tenant_file(origin, shop))?;
         let log = folder.join("patchbay.log");
         let mut patchbay = Self { program: bins.join("patchbay"), config, log, port, key: String::new(), server: None };
         process::output(patchbay.command("apply").arg("-f").arg(&tenant), "patchbay apply", LIMIT)?;
@@ -134,7 +137,7 @@ limits:
 }
 
 /// One tenant with a toolset for each kind of measurement; toolsets of one server pass its names as they are.
-fn tenant_file(origin: &Origin) -> String {
+fn tenant_file(origin: &Origin, shop: Option<&Shop>) -> String {
     let mut text = String::from("tenant: bench\nservers:\n");
     let mut http = |name: &str, path: &str| {
         text += &format!("  {name}:\n    url: {}\n", origin.url(path));
@@ -146,8 +149,9 @@ fn tenant_file(origin: &Origin) -> String {
     }
     let arguments = origin.stdio_command()[1..].join(", ");
     text += &format!("  stdio:\n    command: bench-origin\n    args: [{arguments}]\n");
+    text += &shop.map(Shop::server).unwrap_or_default();
     text += "toolsets:\n";
-    for name in ["legacy", "modern", "stdio"] {
+    for name in ["legacy", "modern", "stdio"].into_iter().chain(shop.map(|_| TOOLSET)) {
         text += &format!("  {name}:\n    servers: [{name}]\n    prefix: never\n");
     }
     let lists: Vec<String> = (0..LIST_SERVERS).map(|number| format!("list{number}")).collect();

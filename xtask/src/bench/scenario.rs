@@ -1,9 +1,12 @@
 //! What is measured under load, and what the design aims at for each.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use super::fleet::{Fleet, Target};
+use super::{
+    databases::{self, Question},
+    fleet::{Fleet, Target},
+};
 
 /// One measurement.
 pub(super) struct Scenario {
@@ -30,6 +33,8 @@ enum Act {
     Storm,
     /// A call whose server speaks over standard streams; nginx has nothing like it.
     StdioCall,
+    /// A call of the DB explorer; direct is a plain driver, and nginx has nothing like it.
+    Database(&'static Question),
 }
 
 /// The promises of the design for a measurement.
@@ -61,7 +66,7 @@ const MODERN: Scenario =
     Scenario { name: "small-modern-1", era: "modern", path: "/modern/calls", toolset: "modern", ..LEGACY };
 
 /// All of them, in order.
-pub(super) const SCENARIOS: [Scenario; 10] = [
+pub(super) const SCENARIOS: [Scenario; 15] = [
     LEGACY,
     Scenario { name: "small-legacy-64", connections: 64, aims: SMALL_CROWD, ..LEGACY },
     MODERN,
@@ -98,12 +103,27 @@ pub(super) const SCENARIOS: [Scenario; 10] = [
     },
     Scenario { name: "stdio-1", toolset: "stdio", act: Act::StdioCall, aims: NONE, ..LEGACY },
     Scenario { name: "stdio-64", toolset: "stdio", act: Act::StdioCall, connections: 64, aims: NONE, ..LEGACY },
+    database("db-list-tables", &databases::LIST),
+    database("db-describe-table", &databases::DESCRIBE),
+    database("db-select", &databases::SELECT),
+    database("db-join", &databases::JOIN),
+    database("db-analyze-table", &databases::ANALYZE),
 ];
 
+const fn database(name: &'static str, question: &'static Question) -> Scenario {
+    let aims = Aims { added_p50_us_max: Some(1000.0), ..NONE };
+    Scenario { name, toolset: databases::TOOLSET, act: Act::Database(question), aims, ..LEGACY }
+}
+
 impl Scenario {
+    /// Whether it asks a database.
+    pub(super) fn needs_database(&self) -> bool {
+        matches!(self.act, Act::Database(_))
+    }
+
     /// Whether there is something to measure for this target.
     pub(super) fn suits(&self, target: Target) -> bool {
-        !matches!((&self.act, target), (Act::StdioCall, Target::Nginx))
+        !matches!((&self.act, target), (Act::StdioCall | Act::Database(_), Target::Nginx))
     }
 
     /// The job for the load client.
@@ -116,7 +136,11 @@ impl Scenario {
             Act::List { tools } => json!({"list": {"tools": tools}}),
             Act::Storm => json!({"storm": {"tool": "small"}}),
             Act::StdioCall => json!({"call": {"tool": "small", "bytes_min": 200}}),
+            Act::Database(question) => question.act(),
         };
+        if let (Act::Database(question), Target::Direct) = (&self.act, target) {
+            return fleet.shop.as_ref().context("the database was left out")?.job(question, warmup_ms, window_ms);
+        }
         if matches!((&self.act, target), (Act::StdioCall, Target::Direct)) {
             return Ok(json!({"mode": "stdio", "command": fleet.origin.stdio_command(), "act": act,
                 "in_flight": self.connections, "warmup_ms": warmup_ms, "window_ms": window_ms}));

@@ -28,14 +28,15 @@ const LIMIT: Duration = Duration::from_secs(120);
 const READY: &str = "database system is ready to accept connections";
 
 /// A running server; the fields are dropped in this order.
-pub(super) struct Postgres {
+pub(crate) struct Postgres {
     _server: Guard,
     _folder: TempDir,
     port: u16,
 }
 
 impl Postgres {
-    pub(super) fn start(parent: &Path) -> Result<Self> {
+    /// Finds or installs it, and starts it on a free port with empty data, which lies in a folder of its own below `parent`.
+    pub(crate) fn start(parent: &Path) -> Result<Self> {
         let programs = programs()?;
         let owner = owner()?;
         let folder = folder(parent, owner.as_ref())?;
@@ -56,7 +57,7 @@ impl Postgres {
     }
 
     /// The administrator's URL; tests make their own databases with it.
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
     }
 }
