@@ -6,6 +6,7 @@
 mod catalog;
 mod clients;
 mod conformance;
+mod databases;
 mod entrance;
 mod failure;
 mod fidelity;
