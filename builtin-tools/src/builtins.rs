@@ -8,26 +8,45 @@ use rmcp::{RoleServer, Service, service::DynService};
 use secrecy::SecretString;
 use serde_json::Value;
 
-use crate::db::{self, DbExplorer};
+use crate::{
+    db::{self, DbExplorer},
+    weather::{self, Weather},
+};
 
 /// What a text of the options begins with when it names one of the secrets instead of being the value itself.
 pub const SECRET_PREFIX: &str = "secret:";
 
 /// The built-in tool servers, in the order in which help texts list them.
-pub const BUILTINS: &[Builtin] = &[Builtin {
-    name: "db",
-    title: "DB explorer: read-only SQL over PostgreSQL and SQLite databases",
-    options_help: db::OPTIONS_HELP,
-    make: |given| {
-        let explorer = db::db(given)?;
-        let checked = explorer.clone();
-        let check = move || -> BoxFuture<'static, Result<(), String>> {
-            let explorer = checked.clone();
-            Box::pin(async move { explorer.check().await })
-        };
-        Ok(ToolServer::new::<DbExplorer>(explorer, check))
+pub const BUILTINS: &[Builtin] = &[
+    Builtin {
+        name: "db",
+        title: "DB explorer: read-only SQL over PostgreSQL and SQLite databases",
+        options_help: db::OPTIONS_HELP,
+        make: |given| {
+            let explorer = db::db(given)?;
+            let checked = explorer.clone();
+            let check = move || -> BoxFuture<'static, Result<(), String>> {
+                let explorer = checked.clone();
+                Box::pin(async move { explorer.check().await })
+            };
+            Ok(ToolServer::new::<DbExplorer>(explorer, check))
+        },
     },
-}];
+    Builtin {
+        name: "weather",
+        title: "Weather: alerts and forecasts for the US, and the weather now in any city",
+        options_help: weather::OPTIONS_HELP,
+        make: |given| {
+            let weather = weather::weather(given)?;
+            let checked = weather.clone();
+            let check = move || -> BoxFuture<'static, Result<(), String>> {
+                let weather = checked.clone();
+                Box::pin(async move { weather.check().await })
+            };
+            Ok(ToolServer::new::<Weather>(weather, check))
+        },
+    },
+];
 
 /// What a built-in server is made of.
 #[derive(Debug, Default)]
@@ -148,7 +167,9 @@ pub enum OptionsError {
     #[error("The option `{0}` cannot be used: {1}.")]
     Meaning(String, String),
     /// A secret is named that is not there.
-    #[error("The option `{option}` names the secret `{name}`, which this server does not have; give it under `secrets`.")]
+    #[error(
+        "The option `{option}` names the secret `{name}`, which this server does not have; give it under `secrets`."
+    )]
     Secret {
         /// The option.
         option: &'static str,

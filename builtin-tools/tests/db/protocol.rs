@@ -130,7 +130,7 @@ async fn prompt_carries_the_question_and_the_overview() {
 #[tokio::test]
 async fn every_built_in_kind_is_built_and_served_from_the_table() {
     let shop = Shop::new();
-    assert_eq!(BUILTINS.iter().map(|builtin| builtin.name).collect::<Vec<_>>(), ["db"]);
+    assert_eq!(BUILTINS.iter().map(|builtin| builtin.name).collect::<Vec<_>>(), ["db", "weather"]);
     let server = Builtin::find("db").unwrap().build(&Given::of(json!({ "database": shop.database() }))).unwrap();
     for _ in 0..2 {
         let (near, far) = tokio::io::duplex(64 * 1024);
