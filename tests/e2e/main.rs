@@ -17,3 +17,4 @@ mod protocol;
 mod recorded;
 mod reload;
 mod streaming;
+mod weather;
