@@ -110,7 +110,11 @@ async fn make(store: &dyn Store, slug: &Slug, database: &Path) -> anyhow::Result
 
 fn sample(slug: &Slug, database: &Path) -> anyhow::Result<TenantDoc> {
     let spec = ServerSpec {
-        transport: Transport::Builtin { name: "db".to_owned(), options: json!({ "database": database }) },
+        transport: Transport::Builtin {
+            name: "db".to_owned(),
+            options: json!({ "database": database }),
+            secrets: Vec::new(),
+        },
         enabled: true,
         prefix: None,
         tools: ToolRules::default(),

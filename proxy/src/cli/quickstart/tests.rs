@@ -42,8 +42,8 @@ async fn second_start_finds_its_data_and_makes_no_second_key() {
     assert_eq!((keys[0].label.as_str(), keys[0].digest), ("quickstart", digest_of(key.expose_secret())));
     let row = store.tenant_load(&again.tenant).await.unwrap().unwrap();
     assert_eq!(row.servers.len(), 1);
-    let Transport::Builtin { name, options } = &row.servers[0].spec.transport else { panic!("not built in") };
-    patchbay_builtin_tools::Builtin::find(name).unwrap().build(options.clone(), &[]).unwrap();
+    let Transport::Builtin { name, options, .. } = &row.servers[0].spec.transport else { panic!("not built in") };
+    crate::control::builtins::build(&config, name, options, [].into()).unwrap();
     let mode = std::fs::metadata(&config.data_dir).unwrap().permissions().mode();
     assert_eq!(mode & 0o077, 0, "others may enter the data folder");
 }
