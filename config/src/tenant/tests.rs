@@ -295,7 +295,7 @@ fn too_many_of_anything_is_refused() {
 fn the_example_means_what_it_says() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("token.txt"), "t0ken\n").unwrap();
-    let env: Environment = [("GITHUB_TOKEN", "gh_1")].into_iter().collect();
+    let env: Environment = [("GITHUB_TOKEN", "gh_1"), ("BOOKS_PASSWORD", "b0oks")].into_iter().collect();
     let text = include_str!("../../examples/acme.yaml");
     let doc = tenant_from_yaml(text, "acme.yaml", &resolver(&env, folder.path())).unwrap();
     let secret = |server: &str, name: &str| {
@@ -303,6 +303,7 @@ fn the_example_means_what_it_says() {
     };
     assert_eq!(secret("github", "header:Authorization").as_deref(), Some("Bearer gh_1"));
     assert_eq!(secret("everything", "env:TOKEN").as_deref(), Some("t0ken"));
+    assert_eq!(secret("books", "secret:url").as_deref(), Some("postgres://reader:b0oks@db.example.org/books"));
     let Transport::Stdio { command, args, env, sharing, era, .. } = &doc.servers["everything"].spec.transport else {
         panic!("{:?}", doc.servers["everything"]);
     };

@@ -88,10 +88,14 @@ impl Checks {
 
 #[cfg(test)]
 mod tests {
-    use std::future::{pending, ready};
+    use std::{
+        future::{pending, ready},
+        sync::Mutex,
+    };
 
     use patchbay_config::Environment;
     use serde_json::json;
+    use tracing::instrument::WithSubscriber;
 
     use super::*;
 
@@ -109,6 +113,37 @@ mod tests {
         assert_eq!(told[0], (21, "no host".to_owned()));
         assert!(told[1..].iter().all(|(_, why)| why == "it could not be checked within 10 s"), "{told:?}");
         assert!(begun.elapsed() < CHECK_PATIENCE + Duration::from_secs(1), "{:?}", begun.elapsed());
+    }
+
+    #[tokio::test]
+    async fn a_server_that_cannot_be_used_is_in_the_log_without_its_secrets() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let log = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
+        // Nothing listens on the port.
+        let url = SecretString::from("postgres://reader:s3cret@127.0.0.1:1/books");
+        let server =
+            build(&config(&[]), "db", &json!({ "database": "secret:url" }), [("url".to_owned(), url)].into()).unwrap();
+        Checks::new().run("acme".to_owned(), "books".to_owned(), server).with_subscriber(log).await;
+        let said = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let expected =
+            "WARN patchbay::control::builtins: the built-in server books of acme cannot be used as it stands: ";
+        assert!(said.contains(expected) && said.contains("tenant=\"acme\" server=\"books\""), "{said}");
+        assert!(!said.contains("s3cret"), "{said}");
+    }
+
+    /// A log that can be read.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
     }
 
     #[test]
