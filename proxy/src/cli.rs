@@ -42,7 +42,7 @@ struct Args {
 enum Command {
     /// Run the gateway (the default).
     Serve,
-    /// Check the configuration, the store and the commands on the operator's list, and change nothing.
+    /// Check the configuration, the store, the commands on the operator's list and the tenants' servers, and change no tenant.
     Check,
     /// Make a tenant be what a file says.
     Apply(tenants::Apply),

@@ -4,6 +4,7 @@
 //! Each tenant has a task of its own ([`tenant`]), so that tenants do not wait for each other; each of its servers has one that
 //! refreshes its catalog ([`refresh`]).
 
+pub mod builtins;
 pub mod refresh;
 pub mod servers;
 pub mod stored;
@@ -22,7 +23,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use self::tenant::{News, TenantTask};
+use self::{
+    builtins::Checks,
+    tenant::{News, TenantTask},
+};
 use crate::{app::App, audit, worker::Workers};
 
 /// How often the last uses of keys go to the store.
@@ -42,8 +46,14 @@ pub async fn run(
     loaded: tokio::sync::oneshot::Sender<()>,
     stop: CancellationToken,
 ) {
-    let mut control =
-        Control { app, workers, tenants: HashMap::new(), tasks: JoinSet::new(), tombstones_changed: false };
+    let mut control = Control {
+        app,
+        workers,
+        checks: Checks::new(),
+        tenants: HashMap::new(),
+        tasks: JoinSet::new(),
+        tombstones_changed: false,
+    };
     let mut changes = control.app.store.changes();
     control.load_all(&stop).await;
     control.load_tombstones().await;
@@ -72,6 +82,7 @@ pub async fn run(
 struct Control {
     app: Arc<App>,
     workers: Arc<Workers>,
+    checks: Checks,
     tenants: HashMap<Slug, mpsc::Sender<News>>,
     tasks: JoinSet<()>,
     /// Whether sessions ended since the list of them was read.
@@ -111,7 +122,8 @@ impl Control {
 
     async fn tell(&mut self, slug: &Slug, news: News) {
         let sender = self.tenants.entry(slug.clone()).or_insert_with(|| {
-            let (sender, task) = TenantTask::new(self.app.clone(), self.workers.clone(), slug.clone());
+            let (sender, task) =
+                TenantTask::new(self.app.clone(), self.workers.clone(), self.checks.clone(), slug.clone());
             self.tasks.spawn(task.run());
             sender
         });

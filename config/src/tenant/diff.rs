@@ -82,18 +82,24 @@ fn secrets(row: Option<&ServerRow>, doc: &ServerDoc, lines: &mut Lines) {
     let old = |name: &str| row.and_then(|row| row.secrets.reveal(name));
     for (name, value) in &doc.secrets {
         match (old(name), value.as_ref().map(ExposeSecret::expose_secret)) {
-            (None, Some(_)) => lines.push(2, '+', &format!("secret {name}: set")),
+            (None, Some(_)) => lines.push(2, '+', &format!("{}: set", titled(name))),
             (None, None) => {
-                lines.push(2, '!', &format!("secret {name}: ${{sealed}}, but the store has none; give its value"))
+                let what = format!("{}: ${{sealed}}, but the store has none; give its value", titled(name));
+                lines.push(2, '!', &what);
             }
-            (Some(old), Some(new)) if old != new => lines.push(2, '~', &format!("secret {name}: changed")),
+            (Some(old), Some(new)) if old != new => lines.push(2, '~', &format!("{}: changed", titled(name))),
             (Some(_), _) => {}
         }
     }
     let gone = row.into_iter().flat_map(|row| row.secrets.0.keys()).filter(|name| !doc.secrets.contains_key(*name));
     for name in gone {
-        lines.push(2, '-', &format!("secret {name}"));
+        lines.push(2, '-', &titled(name));
     }
+}
+
+/// The name of a secret with the word before it, where it is not its beginning already.
+fn titled(name: &str) -> String {
+    if name.starts_with("secret:") { name.to_owned() } else { format!("secret {name}") }
 }
 
 fn toolsets(before: Option<&TenantRow>, after: &TenantDoc, lines: &mut Lines) {
@@ -127,7 +133,7 @@ fn flatten(path: String, value: Json, found: &mut BTreeMap<String, Json>) {
     match value {
         Json::Null => {}
         // Their values have lines of their own.
-        Json::Object(_) if matches!(path.as_str(), "headers" | "env") => {}
+        Json::Object(_) if matches!(path.as_str(), "headers" | "env" | "secrets") => {}
         Json::Object(fields) => {
             for (key, value) in fields {
                 let inner = if path.is_empty() { key } else { format!("{path}.{key}") };

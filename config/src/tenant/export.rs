@@ -45,9 +45,10 @@ pub(super) fn server_file(spec: &ServerSpec) -> ServerFile {
         ..ServerFile::default()
     };
     let (sharing, era) = match &spec.transport {
-        Transport::Builtin { name, options } => {
+        Transport::Builtin { name, options, secrets } => {
             file.builtin = Some(name.clone());
             file.options = options.as_object().cloned();
+            file.secrets = sealed(secrets);
             return file;
         }
         Transport::Stdio { command, args, env, cwd, sharing, era } => {

@@ -1,4 +1,4 @@
-//! Which names things in a tenant file may have: headers, environment variables, prefixes, exposed names, globs.
+//! Which names things in a tenant file may have: headers, environment variables, secrets, prefixes, exposed names, globs.
 //!
 //! Each check is a pure function that says what was expected.
 
@@ -33,7 +33,7 @@ const ENV_REFUSED: [&str; 8] =
 /// Beginnings of such variables.
 const ENV_REFUSED_PREFIXES: [&str; 4] = ["DYLD_", "GIT_", "LD_", "PYTHON"];
 
-/// The longest value of a header or a variable.
+/// The longest value of a header, a variable or a secret.
 const SECRET_BYTES_MAX: usize = 64 << 10;
 
 /// A header that an operator may set on requests to a server.
@@ -67,7 +67,18 @@ pub(crate) fn check_env_name(name: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// A value that a header or a variable may have; no message shows it.
+/// A secret of a built-in server.
+pub(crate) fn check_secret_name(name: &str) -> Result<(), String> {
+    let part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(c);
+    let good = (1..=40).contains(&name.len()) && name.chars().all(part);
+    if good {
+        Ok(())
+    } else {
+        Err("expected the name of a secret: 1 to 40 characters of a-z, 0-9, `-` and `_`".to_owned())
+    }
+}
+
+/// A value that a header, a variable or a secret may have; no message shows it.
 pub(crate) fn check_secret_text(value: &str, is_header: bool) -> Result<(), String> {
     if value.len() > SECRET_BYTES_MAX {
         return Err(format!("expected at most {SECRET_BYTES_MAX} bytes, found {}", value.len()));
@@ -171,6 +182,16 @@ mod tests {
         }
         for name in ["TOKEN", "MY_PATH", "_x", "LDAP_URL", "GITHUB_TOKEN"] {
             assert!(check_env_name(name).is_ok(), "{name}");
+        }
+    }
+
+    #[test]
+    fn secrets_have_short_plain_names() {
+        for name in ["", "Database", "a b", "a:b", "ä", "a.b", &"x".repeat(41)] {
+            assert!(check_secret_name(name).is_err(), "{name}");
+        }
+        for name in ["database", "api-key_2", "0", "-", &"x".repeat(40)] {
+            assert!(check_secret_name(name).is_ok(), "{name}");
         }
     }
 

@@ -70,10 +70,15 @@ pub(crate) struct ServerFile {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 40))]
     pub(crate) builtin: Option<String>,
-    /// Options of a built-in server.
+    /// Options of a built-in server. A text that is `secret:NAME` stands for one of its `secrets`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "BTreeMap<String, Json>")]
     pub(crate) options: Option<Map<String, Json>>,
+    /// Secrets of a built-in server by names of a-z, 0-9, `-` and `_`, at most 40 characters. Values are secrets, as in
+    /// `headers`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("writeOnly" = true, "maxProperties" = 64))]
+    pub(crate) secrets: BTreeMap<String, String>,
     /// Who shares one child process, or one session with a remote server.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<SharingWord>")]
@@ -120,6 +125,7 @@ impl Default for ServerFile {
             cwd: None,
             builtin: None,
             options: None,
+            secrets: BTreeMap::new(),
             sharing: None,
             era: None,
             enabled: true,

@@ -9,7 +9,9 @@ use serde_json::Value as Json;
 use super::{
     SEALED,
     lower::Lower,
-    names::{check_env_name, check_glob, check_header_name, check_prefix, check_secret_text, check_url},
+    names::{
+        check_env_name, check_glob, check_header_name, check_prefix, check_secret_name, check_secret_text, check_url,
+    },
     schema::ServerFile,
 };
 use crate::{lower::check_command_name, path::FieldPath, secret::expand};
@@ -89,12 +91,13 @@ impl Lower<'_, '_> {
     /// A field that has no meaning for this kind of server was meant to have one.
     fn refuse_foreign_fields(&mut self, field: &FieldPath, kind: Kind, file: &ServerFile) {
         use Kind::{Builtin, Command, Url};
-        let fields: [(&str, bool, &[Kind]); 7] = [
+        let fields: [(&str, bool, &[Kind]); 8] = [
             ("headers", !file.headers.is_empty(), &[Url]),
             ("args", !file.args.is_empty(), &[Command]),
             ("env", !file.env.is_empty(), &[Command]),
             ("cwd", file.cwd.is_some(), &[Command]),
             ("options", file.options.is_some(), &[Builtin]),
+            ("secrets", !file.secrets.is_empty(), &[Builtin]),
             ("sharing", file.sharing.is_some(), &[Url, Command]),
             ("era", file.era.is_some(), &[Url, Command]),
         ];
@@ -158,7 +161,15 @@ impl Lower<'_, '_> {
         let name = file.builtin.take().unwrap_or_default();
         self.slug(&field.key("builtin"), &name);
         let options = file.options.take().map_or(Json::Null, Json::Object);
-        (Transport::Builtin { name, options }, SecretDocs::new())
+        let values = std::mem::take(&mut file.secrets);
+        for name in values.keys() {
+            if let Err(why) = check_secret_name(name) {
+                self.report.meaning(&field.key("secrets").key(name), why);
+            }
+        }
+        let names = values.keys().cloned().collect();
+        let secrets = self.secrets(&field.key("secrets"), "secret", values);
+        (Transport::Builtin { name, options, secrets: names }, secrets)
     }
 
     /// The values with their references replaced, under the names that the store knows.

@@ -94,6 +94,28 @@ fn each_mistake_is_said_with_line_column_field_and_what_was_expected() {
             "acme.yaml:3:29: servers.s.sharing: belongs to a server with `url` or `command`; this one has `builtin`",
         ),
         ("{builtin: db, options: [hunter2]}", "acme.yaml:3:29: servers.s.options: expected a mapping, found a list"),
+        ("{builtin: db, secrets: [hunter2]}", "acme.yaml:3:29: servers.s.secrets: expected a mapping, found a list"),
+        (
+            "{builtin: db, secrets: {a: [hunter2]}}",
+            "acme.yaml:3:33: servers.s.secrets.a: expected a text, found a list",
+        ),
+        ("{builtin: db, secrets: {a: '${env:X}'}}", "acme.yaml:3:33: servers.s.secrets.a: there is no env:X"),
+        (
+            "{builtin: db, secrets: {A: hunter2}}",
+            "acme.yaml:3:33: servers.s.secrets.A: expected the name of a secret: 1 to 40 characters of a-z, 0-9, `-` and `_`",
+        ),
+        (
+            "{builtin: db, secrets: {a: 'x${sealed}'}}",
+            "acme.yaml:3:33: servers.s.secrets.a: expected `${sealed}` to stand alone: it keeps the whole value that the store has",
+        ),
+        (
+            "{url: 'https://h', secrets: {a: hunter2}}",
+            "acme.yaml:3:25: servers.s.secrets: belongs to a server with `builtin`; this one has `url`",
+        ),
+        (
+            "{command: x, secrets: {a: hunter2}}",
+            "acme.yaml:3:19: servers.s.secrets: belongs to a server with `builtin`; this one has `command`",
+        ),
         (
             "{command: x, headers: {A: b}}",
             "acme.yaml:3:19: servers.s.headers: belongs to a server with `url`; this one has `command`",
@@ -273,7 +295,7 @@ fn too_many_of_anything_is_refused() {
 fn the_example_means_what_it_says() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("token.txt"), "t0ken\n").unwrap();
-    let env: Environment = [("GITHUB_TOKEN", "gh_1")].into_iter().collect();
+    let env: Environment = [("GITHUB_TOKEN", "gh_1"), ("BOOKS_PASSWORD", "b0oks")].into_iter().collect();
     let text = include_str!("../../examples/acme.yaml");
     let doc = tenant_from_yaml(text, "acme.yaml", &resolver(&env, folder.path())).unwrap();
     let secret = |server: &str, name: &str| {
@@ -281,6 +303,7 @@ fn the_example_means_what_it_says() {
     };
     assert_eq!(secret("github", "header:Authorization").as_deref(), Some("Bearer gh_1"));
     assert_eq!(secret("everything", "env:TOKEN").as_deref(), Some("t0ken"));
+    assert_eq!(secret("books", "secret:url").as_deref(), Some("postgres://reader:b0oks@db.example.org/books"));
     let Transport::Stdio { command, args, env, sharing, era, .. } = &doc.servers["everything"].spec.transport else {
         panic!("{:?}", doc.servers["everything"]);
     };
@@ -314,6 +337,29 @@ fn export_shows_no_secret_and_apply_of_it_changes_nothing() {
     let again = parse(&exported).unwrap();
     assert!(again.servers["h"].secrets["header:X-Key"].is_none());
     assert_eq!(diff(Some(&row), &again), "  tenant a\n    nothing changes\n");
+}
+
+#[test]
+fn a_built_in_server_keeps_its_secrets_beside_its_options() {
+    let text = "tenant: a\nservers:\n  s: {builtin: db, options: {database: 'secret:url'}, secrets: {url: 'postgres://u:${env:TOKEN}@h/d'}}\n";
+    let doc = parse(text).unwrap();
+    let Transport::Builtin { options, secrets, .. } = &doc.servers["s"].spec.transport else { panic!() };
+    assert_eq!((options["database"].as_str(), secrets.as_slice()), (Some("secret:url"), &["url".to_owned()][..]));
+    let value = doc.servers["s"].secrets["secret:url"].as_ref().map(|value| value.expose_secret().to_owned());
+    assert_eq!(value.as_deref(), Some("postgres://u:hunter2@h/d"));
+    assert!(!format!("{doc:?}").contains("hunter2"));
+
+    let row = row(&doc);
+    let exported = tenant_to_yaml(&row);
+    assert!(exported.contains("secrets:\n      url: ${sealed}\n") && !exported.contains("hunter2"), "{exported}");
+    assert_eq!(diff(Some(&row), &parse(&exported).unwrap()), "  tenant a\n    nothing changes\n");
+    let other = text.replace("/d'", "/e', more: '${sealed}'");
+    let said = diff(Some(&row), &parse(&other).unwrap());
+    assert!(said.contains("    ~ secret:url: changed\n"), "{said}");
+    assert!(said.contains("    ! secret:more: ${sealed}, but the store has none; give its value\n"), "{said}");
+    let none = parse("tenant: a\nservers:\n  s: {builtin: db, options: {database: 'secret:url'}}\n").unwrap();
+    let gone = diff(Some(&row), &none);
+    assert!(gone.contains("    - secret:url\n") && !gone.contains("hunter2"), "{gone}");
 }
 
 #[test]

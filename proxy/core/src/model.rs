@@ -1,8 +1,8 @@
 //! What a tenant is made of, as plain values: the desired state that files describe, the store keeps and `control` turns
 //! into a snapshot. No wire format and no database row lives here.
 //!
-//! Every value of a header or an environment variable counts as a secret: it lives in [`Secrets`], beside the
-//! [`ServerSpec`], so that a spec can be printed, compared and exported without care.
+//! Every value of a header, of an environment variable or under `secrets` counts as a secret: it lives in [`Secrets`], beside
+//! the [`ServerSpec`], so that a spec can be printed, compared and exported without care.
 
 use std::collections::BTreeMap;
 
@@ -76,13 +76,16 @@ const fn yes() -> bool {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Transport {
-    /// A tool server that is part of the program, by the name of its kind.
+    /// A tool server that is part of the program, by the name of its kind. Its secrets are named `secret:NAME`.
     Builtin {
         /// `db`, and others as they come.
         name: String,
-        /// Its options, as the built-in defines them.
+        /// Its options, as the built-in defines them; a text that is `secret:NAME` stands for one of the secrets.
         #[serde(default)]
         options: serde_json::Value,
+        /// Names of its secrets; the values are secrets.
+        #[serde(default)]
+        secrets: Vec<String>,
     },
     /// A local child process that speaks newline-delimited JSON. Environment values are secrets named `env:NAME`.
     Stdio {
@@ -274,7 +277,7 @@ pub struct ServerRow {
     pub secrets: Secrets,
 }
 
-/// The secrets of a server by their names (`header:Authorization`, `env:TOKEN`). Never printed.
+/// The secrets of a server by their names (`header:Authorization`, `env:TOKEN`, `secret:database`). Never printed.
 #[derive(Clone, Default)]
 pub struct Secrets(pub BTreeMap<String, SecretString>);
 

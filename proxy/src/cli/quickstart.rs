@@ -16,7 +16,7 @@ use patchbay_core::{
 };
 use patchbay_store::{Store, StoreError, TenantSummary};
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     complain,
@@ -26,7 +26,8 @@ use super::{
 use crate::{app::App, audit, auth::NewKey, run::Addresses};
 
 const TENANT: &str = "demo";
-const SERVER: &str = "shop";
+const SHOP: &str = "shop";
+const WEATHER: &str = "weather";
 const KEY_LABEL: &str = "quickstart";
 const DATABASE_FILE: &str = "shop.db";
 /// How long a start waits for another one that prepares the same data, and how often it looks.
@@ -109,8 +110,23 @@ async fn make(store: &dyn Store, slug: &Slug, database: &Path) -> anyhow::Result
 }
 
 fn sample(slug: &Slug, database: &Path) -> anyhow::Result<TenantDoc> {
+    let servers = [
+        (SHOP.parse()?, builtin("db", json!({ "database": database }))),
+        (WEATHER.parse()?, builtin("weather", json!({}))),
+    ];
+    Ok(TenantDoc {
+        slug: slug.clone(),
+        title: Some("Patchbay's sample shop, and the weather".to_owned()),
+        enabled: true,
+        servers: servers.into(),
+        toolsets: [(DEFAULT_TOOLSET.parse()?, ToolsetSpec::default())].into(),
+        limits: TenantLimits::default(),
+    })
+}
+
+fn builtin(kind: &str, options: Value) -> ServerDoc {
     let spec = ServerSpec {
-        transport: Transport::Builtin { name: "db".to_owned(), options: json!({ "database": database }) },
+        transport: Transport::Builtin { name: kind.to_owned(), options, secrets: Vec::new() },
         enabled: true,
         prefix: None,
         tools: ToolRules::default(),
@@ -119,14 +135,7 @@ fn sample(slug: &Slug, database: &Path) -> anyhow::Result<TenantDoc> {
         idempotent_tools: Vec::new(),
         instructions: true,
     };
-    Ok(TenantDoc {
-        slug: slug.clone(),
-        title: Some("Patchbay's sample shop".to_owned()),
-        enabled: true,
-        servers: [(SERVER.parse()?, ServerDoc { spec, secrets: [].into() })].into(),
-        toolsets: [(DEFAULT_TOOLSET.parse()?, ToolsetSpec::default())].into(),
-        limits: TenantLimits::default(),
-    })
+    ServerDoc { spec, secrets: [].into() }
 }
 
 /// Whether this is our sample and no key was ever made for it: a first start that was broken off in between.
@@ -140,7 +149,7 @@ async fn is_without_key(store: &dyn Store, tenant: &TenantSummary, database: &Pa
         Transport::Stdio { .. } | Transport::Http { .. } => false,
     };
     Ok(row.is_some_and(|row| {
-        row.servers.iter().any(|server| server.slug.as_str() == SERVER && ours(&server.spec.transport))
+        row.servers.iter().any(|server| server.slug.as_str() == SHOP && ours(&server.spec.transport))
     }))
 }
 
@@ -185,7 +194,7 @@ fn welcome(base: &str, data: &Path, first: &First, program: &str) -> String {
     };
     let blocks: Vec<_> = CLIENTS.iter().flat_map(|client| client.blocks(&target)).collect();
     format!(
-        "Patchbay is up, with a sample shop to ask about.\n\n  URL   {url}\n  key   {key}\n  data  {data}\n\nPaste one of these \
+        "Patchbay is up, with a sample shop and the weather to ask about.\n\n  URL   {url}\n  key   {key}\n  data  {data}\n\nPaste one of these \
          into your client.\n{blocks}\n\n\
          Claude Desktop, Windsurf and Gemini CLI: {program} connect --tenant {tenant}\n\
          The servers that you have already:       {program} import ~/.cursor/mcp.json --tenant {tenant}\n\

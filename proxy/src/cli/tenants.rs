@@ -14,15 +14,16 @@ use std::{
 };
 
 use anyhow::Context;
+use patchbay_builtin_tools::ToolServer;
 use patchbay_config::{Environment, GatewayConfig, diff};
 use patchbay_core::{
     Generation, Slug,
-    model::{TenantDoc, TenantRow},
+    model::{ServerDoc, ServerRow, TenantDoc, TenantRow},
 };
 use patchbay_store::{Applied, Store, StoreError};
 
 use super::{Desk, complain, keys, note, say};
-use doubts::{Doubt, doubts};
+use doubts::{Doubt, Seen, ask, look};
 
 pub(super) use apply::Apply;
 pub(super) use export::Export;
@@ -76,6 +77,8 @@ struct Outcome {
     diff: String,
     /// What will not work as it stands.
     doubts: Vec<Doubt>,
+    /// The built-in servers, which can be asked for more doubts.
+    builtins: Vec<(Slug, ToolServer)>,
 }
 
 /// Makes the tenant be what `doc` says, or, in a dry run, only says what would be different.
@@ -86,49 +89,52 @@ async fn put(
     expected: Option<Generation>,
     dry_run: bool,
 ) -> anyhow::Result<Outcome> {
-    let mut doubts = doubts(config, doc);
-    let (generation, changed, diff) = if dry_run {
-        rehearse(store, doc, expected).await?
+    let (held, sealed) = match store.tenant_load(&doc.slug).await {
+        Ok(row) => (row, None),
+        // To give such secrets anew is the way out, so this must not stand in it.
+        Err(StoreError::Sealed(why)) if !dry_run => (None, Some(why)),
+        Err(error) => return Err(error.into()),
+    };
+    let Seen { mut doubts, builtins } = look(config, doc, held.as_ref());
+    let diff = match sealed {
+        None => diff(held.as_ref(), doc),
+        Some(why) => {
+            let text = format!("what is different cannot be shown: {why}");
+            doubts.push(Doubt { server: None, command: None, text });
+            String::new()
+        }
+    };
+    let (generation, changed) = if dry_run {
+        rehearse(held.as_ref(), doc, expected, &diff)?
     } else {
-        let diff = match store.tenant_load(&doc.slug).await {
-            Ok(row) => diff(row.as_ref(), doc),
-            // To give such secrets anew is the way out, so this must not stand in it.
-            Err(StoreError::Sealed(why)) => {
-                let text = format!("what is different cannot be shown: {why}");
-                doubts.push(Doubt { server: None, command: None, text });
-                String::new()
-            }
-            Err(error) => return Err(error.into()),
-        };
         let Applied { id, generation, changed } = store.tenant_apply(doc, expected).await?;
         if changed {
             note(store, id, &format!("{} is at generation {generation}", doc.slug)).await;
         }
-        (generation, changed, diff)
+        (generation, changed)
     };
-    Ok(Outcome { tenant: doc.slug.clone(), generation, changed, dry_run, diff, doubts })
+    Ok(Outcome { tenant: doc.slug.clone(), generation, changed, dry_run, diff, doubts, builtins })
 }
 
 /// What [`put`] would do, with the errors that it would give.
-async fn rehearse(
-    store: &dyn Store,
+fn rehearse(
+    held: Option<&TenantRow>,
     doc: &TenantDoc,
     expected: Option<Generation>,
-) -> anyhow::Result<(Generation, bool, String)> {
-    let row = store.tenant_load(&doc.slug).await?;
-    let found = row.as_ref().map_or(Generation(0), |row| row.generation);
+    diff: &str,
+) -> anyhow::Result<(Generation, bool)> {
+    let found = held.map_or(Generation(0), |row| row.generation);
     if let Some(expected) = expected.filter(|expected| *expected != found) {
         return Err(StoreError::Conflict { expected, found }.into());
     }
-    if let Some((server, secret)) = absent_secret(row.as_ref(), doc) {
+    if let Some((server, secret)) = absent_secret(held, doc) {
         anyhow::bail!(
             "the server `{server}` is to keep its secret `{secret}`, but the store has none: give its value in the file, or \
              `${{env:NAME}}` or `${{file:PATH}}` for it"
         );
     }
-    let diff = diff(row.as_ref(), doc);
     let changed = diff.lines().last().map(str::trim) != Some("nothing changes");
-    Ok((found, changed, diff))
+    Ok((found, changed))
 }
 
 /// A secret that is to stay as it is and is not there.
@@ -143,7 +149,41 @@ fn absent_secret<'a>(row: Option<&TenantRow>, doc: &'a TenantDoc) -> Option<(&'a
     })
 }
 
+/// The tenant as the store has it, its secrets left where they are.
+fn kept_as_it_is(row: &TenantRow) -> TenantDoc {
+    let keep = |server: &ServerRow| ServerDoc {
+        spec: server.spec.clone(),
+        secrets: server.secrets.0.keys().map(|name| (name.clone(), None)).collect(),
+    };
+    TenantDoc {
+        slug: row.slug.clone(),
+        title: row.title.clone(),
+        enabled: row.enabled,
+        servers: row.servers.iter().map(|server| (server.slug.clone(), keep(server))).collect(),
+        toolsets: row.toolsets.iter().cloned().collect(),
+        limits: row.limits,
+    }
+}
+
+/// What will not work in tenants that the store has, each as a sentence; for `check`.
+pub(super) async fn warnings(config: &GatewayConfig, rows: &[TenantRow]) -> Vec<String> {
+    let (mut texts, mut builtins) = (Vec::new(), Vec::new());
+    for row in rows {
+        let seen = look(config, &kept_as_it_is(row), Some(row));
+        texts.extend(seen.doubts.into_iter().map(|doubt| format!("{}: {}", row.slug, doubt.text)));
+        builtins.extend(seen.builtins.into_iter().map(|(name, server)| ((&row.slug, name), server)));
+    }
+    texts.extend(ask(builtins).await.into_iter().map(|(tenant, doubt)| format!("{tenant}: {}", doubt.text)));
+    texts
+}
+
 impl Outcome {
+    /// Asks the built-in servers whether they can be used, within a bounded time.
+    async fn ask_builtins(&mut self) {
+        let asked = std::mem::take(&mut self.builtins).into_iter().map(|(name, server)| (((), name), server));
+        self.doubts.extend(ask(asked.collect()).await.into_iter().map(|((), doubt)| doubt));
+    }
+
     /// Prints the outcome: for people, or as one line of JSON.
     fn tell(&self, json: bool) {
         for doubt in &self.doubts {

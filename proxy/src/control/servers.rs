@@ -4,8 +4,8 @@
 use std::{path::PathBuf, sync::Arc};
 
 use http::{HeaderName, HeaderValue};
-use patchbay_builtin_tools::{BUILTINS, Builtin};
-use patchbay_config::{GatewayConfig, StdioCommand, StoreTarget};
+use patchbay_builtin_tools::ToolServer;
+use patchbay_config::{GatewayConfig, StdioCommand};
 use patchbay_core::model::{ServerRow, Transport};
 use patchbay_downstream::{
     Downstream, Hello,
@@ -14,8 +14,9 @@ use patchbay_downstream::{
     http::{HttpDownstream, HttpOptions, NetPolicy},
     stdio::{ChildBudget, StdioDownstream, StdioOptions},
 };
+use tokio::runtime::Handle;
 
-use super::unusable::Unusable;
+use super::{builtins, unusable::Unusable};
 use crate::worker::Workers;
 
 /// The children that one tenant may have.
@@ -31,6 +32,8 @@ pub(super) struct Opened {
     pub downstream: Arc<dyn Downstream>,
     /// Whether it is one at all, or only says why there is none.
     pub is_usable: bool,
+    /// What a built-in server is made of, and where it works: it can be asked whether it has what it needs.
+    pub builtin: Option<(ToolServer, Handle)>,
 }
 
 /// Opens the connection that a row describes. Nothing is connected or started before it is asked for something.
@@ -41,18 +44,21 @@ pub(super) fn open(
     row: &ServerRow,
     remembered: Option<Hello>,
 ) -> Opened {
-    let inner = match connect(config, workers, children, row, remembered) {
-        Ok(inner) => inner,
+    let (inner, builtin) = match connect(config, workers, children, row, remembered) {
+        Ok(connected) => connected,
         Err(why) => {
             tracing::warn!(server = %row.slug, "the server {} cannot be used: {why}", row.slug);
-            return Opened { downstream: Unusable::new(why), is_usable: false };
+            return Opened { downstream: Unusable::new(why), is_usable: false, builtin: None };
         }
     };
     let limits = &config.limits;
     let concurrency_max = row.spec.concurrency_max.map_or(limits.concurrency_per_server, |max| max as usize);
     let options = GateOptions { concurrency_max, waiting_max: limits.queue_per_server, ..GateOptions::default() };
-    Opened { downstream: Gated::new(inner, &options), is_usable: true }
+    Opened { downstream: Gated::new(inner, &options), is_usable: true, builtin }
 }
+
+/// The connection; of a built-in server also what it is made of, and where it works.
+type Connected = (Arc<dyn Downstream>, Option<(ToolServer, Handle)>);
 
 fn connect(
     config: &GatewayConfig,
@@ -60,9 +66,15 @@ fn connect(
     children: &Children,
     row: &ServerRow,
     remembered: Option<Hello>,
-) -> Result<Arc<dyn Downstream>, String> {
+) -> Result<Connected, String> {
     match &row.spec.transport {
-        Transport::Builtin { name, options } => builtin(config, workers, name, options, row),
+        Transport::Builtin { name, options, secrets } => {
+            let secrets = builtins::secrets(secrets, |name| row.secrets.0.get(name).cloned());
+            let server = builtins::build(config, name, options, secrets)?;
+            let (made, runtime) = (server.clone(), workers.handle());
+            let downstream = BuiltinDownstream::of(row.slug.as_str(), move || made.handler(), runtime.clone());
+            Ok((downstream, Some((server, runtime))))
+        }
         Transport::Stdio { command, args, env, cwd, sharing, era } => {
             let listed = listed(config, command).ok_or_else(|| {
                 format!(
@@ -85,7 +97,7 @@ fn connect(
             options.start_timeout = config.stdio.start_timeout;
             options.idle_stop = config.stdio.idle_stop;
             options.children_max = config.stdio.children_per_tenant_max;
-            Ok(StdioDownstream::new(options))
+            Ok((StdioDownstream::new(options), None))
         }
         Transport::Http { url, headers, era, .. } => {
             let url = url.parse().map_err(|error| format!("the url is not one: {error}"))?;
@@ -99,7 +111,7 @@ fn connect(
             };
             options.response_bytes_max = config.limits.response_bytes_max as u64;
             let downstream = HttpDownstream::new(options).map_err(|error| error.to_string())?;
-            Ok(downstream)
+            Ok((downstream, None))
         }
     }
 }
@@ -124,23 +136,4 @@ fn header(row: &ServerRow, name: &str) -> Result<(HeaderName, HeaderValue), Stri
     let (name, mut value) = parsed.ok_or_else(|| format!("the header {name} has a value that no header can have"))?;
     value.set_sensitive(true);
     Ok((name, value))
-}
-
-fn builtin(
-    config: &GatewayConfig,
-    workers: &Workers,
-    name: &str,
-    options: &serde_json::Value,
-    row: &ServerRow,
-) -> Result<Arc<dyn Downstream>, String> {
-    let builtin = Builtin::find(name).ok_or_else(|| {
-        let known: Vec<_> = BUILTINS.iter().map(|builtin| builtin.name).collect();
-        format!("there is no built-in server `{name}`; there are: {}", known.join(", "))
-    })?;
-    let own: Vec<PathBuf> = match &config.store {
-        StoreTarget::Sqlite(path) => vec![path.clone()],
-        StoreTarget::Postgres(_) => Vec::new(),
-    };
-    let server = builtin.build(options.clone(), &own).map_err(|error| error.to_string())?;
-    Ok(BuiltinDownstream::of(row.slug.as_str(), move || server.handler(), workers.handle()))
 }

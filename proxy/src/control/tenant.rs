@@ -13,7 +13,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{error, info, warn};
 
-use super::{refresh, servers, stored::Stored};
+use super::{
+    builtins::Checks,
+    refresh,
+    servers::{self, Opened},
+    stored::Stored,
+};
 use crate::{
     app::App,
     tenancy::{ServerHandle, TenantState},
@@ -52,6 +57,7 @@ struct Kept {
 pub(super) struct TenantTask {
     app: Arc<App>,
     workers: Arc<Workers>,
+    checks: Checks,
     slug: Slug,
     row: Option<TenantRow>,
     servers: BTreeMap<ServerId, Kept>,
@@ -63,13 +69,14 @@ pub(super) struct TenantTask {
 }
 
 impl TenantTask {
-    pub(super) fn new(app: Arc<App>, workers: Arc<Workers>, slug: Slug) -> (mpsc::Sender<News>, Self) {
+    pub(super) fn new(app: Arc<App>, workers: Arc<Workers>, checks: Checks, slug: Slug) -> (mpsc::Sender<News>, Self) {
         let (sender, inbox) = mpsc::channel(INBOX_MAX);
         let children = servers::children(&app.config);
         let weak = sender.downgrade();
         let task = Self {
             app,
             workers,
+            checks,
             slug,
             row: None,
             servers: BTreeMap::new(),
@@ -168,9 +175,17 @@ impl TenantTask {
     }
 
     fn open(&self, server: &ServerRow, part: Option<Stored>) -> Kept {
-        let hello = part.as_ref().map(|part| part.hello.clone());
-        let opened = servers::open(&self.app.config, &self.workers, &self.children, server, hello);
-        let (downstream, is_usable) = (opened.downstream, opened.is_usable);
+        let opened = self.connect(server, part.as_ref());
+        self.keep(server, part, opened)
+    }
+
+    fn connect(&self, server: &ServerRow, part: Option<&Stored>) -> Opened {
+        let hello = part.map(|part| part.hello.clone());
+        servers::open(&self.app.config, &self.workers, &self.children, server, hello)
+    }
+
+    fn keep(&self, server: &ServerRow, part: Option<Stored>, opened: Opened) -> Kept {
+        let Opened { downstream, is_usable, builtin } = opened;
         let handle = Arc::new(ServerHandle { id: server.id, slug: server.slug.clone(), downstream });
         let stop = CancellationToken::new();
         let refresher = refresh::Refresher {
@@ -181,6 +196,10 @@ impl TenantTask {
             news: self.sender.clone(),
         };
         tokio::spawn(refresher.run(stop.clone()));
+        if let Some((asked, runtime)) = builtin {
+            let check = self.checks.clone().run(self.slug.to_string(), server.slug.to_string(), asked);
+            runtime.spawn(stop.clone().run_until_cancelled_owned(check));
+        }
         Kept { row: server.clone(), handle, is_usable, heard: part.is_some(), part, _refresher: stop.drop_guard() }
     }
 
@@ -216,10 +235,10 @@ impl TenantTask {
     fn try_again(&mut self, id: ServerId) {
         let Some(kept) = self.servers.get(&id) else { return };
         let server = kept.row.clone();
-        let hello = kept.part.as_ref().map(|part| part.hello.clone());
-        if servers::open(&self.app.config, &self.workers, &self.children, &server, hello).is_usable {
+        let opened = self.connect(&server, kept.part.as_ref());
+        if opened.is_usable {
             let part = self.servers.remove(&id).and_then(|kept| kept.part);
-            let kept = Kept { heard: true, ..self.open(&server, part) };
+            let kept = Kept { heard: true, ..self.keep(&server, part, opened) };
             self.servers.insert(id, kept);
             self.publish();
         }

@@ -6,13 +6,14 @@ use std::collections::BTreeMap;
 use crate::{nothing_of, read};
 
 /// A package, its manifest, and the packages of the workspace that it may depend on.
-const PACKAGES: [(&str, &str, &[&str]); 9] = [
+const PACKAGES: [(&str, &str, &[&str]); 10] = [
     ("patchbay-core", "proxy/core/Cargo.toml", &[]),
     ("patchbay-config", "config/Cargo.toml", &["patchbay-core"]),
     ("patchbay-store", "proxy/store/Cargo.toml", &["patchbay-core"]),
     ("patchbay-limit", "proxy/limit/Cargo.toml", &["patchbay-core"]),
     ("patchbay-downstream", "proxy/downstream/Cargo.toml", &["patchbay-core"]),
-    ("patchbay-builtin-tools", "builtin-tools/Cargo.toml", &[]),
+    ("patchbay-sql-policy", "builtin-tools/sql-policy/Cargo.toml", &[]),
+    ("patchbay-builtin-tools", "builtin-tools/Cargo.toml", &["patchbay-sql-policy"]),
     (
         "patchbay",
         "proxy/Cargo.toml",
@@ -42,7 +43,7 @@ const PACKAGES: [(&str, &str, &[&str]); 9] = [
 ];
 
 /// A library, the packages that may have it, and why no other.
-const FENCED: [(&str, &[&str], &str); 10] = [
+const FENCED: [(&str, &[&str], &str); 14] = [
     ("axum", &["patchbay"], "only the edge knows HTTP frameworks"),
     ("tower", &["patchbay"], "only the edge knows HTTP frameworks"),
     ("tower-http", &["patchbay"], "only the edge knows HTTP frameworks"),
@@ -54,11 +55,23 @@ const FENCED: [(&str, &[&str], &str); 10] = [
         "the DB explorer is the one that needs SQLite's authorizer; the store has sqlx",
     ),
     (
+        "tokio-postgres",
+        &["patchbay-builtin-tools"],
+        "the DB explorer is the one that needs portals and a stream of its own; the store has sqlx",
+    ),
+    ("tokio-postgres-rustls", &["patchbay-builtin-tools"], "it goes with the driver"),
+    ("sqlparser", &["patchbay-sql-policy"], "SQL is judged in one place, by one version of the parser"),
+    ("reqwest", &["patchbay-builtin-tools"], "the weather tools fetch; servers are reached by our own client"),
+    (
         "rmcp",
         &["patchbay-downstream", "patchbay-builtin-tools", "patchbay-e2e"],
         "the relay owns its JSON-RPC layer: the SDK is for built-in servers and for tests",
     ),
-    ("rustls", &["patchbay-downstream"], "TLS towards servers is the transport's"),
+    (
+        "rustls",
+        &["patchbay-downstream", "patchbay-builtin-tools"],
+        "TLS is that of the transport towards servers, and of the drivers of built-in tools",
+    ),
     ("clap", &["patchbay", "patchbay-builtin-tools", "patchbay-e2e", "xtask"], "a library has no command line"),
     (
         "anyhow",
@@ -85,17 +98,25 @@ const NOT_IN_CORE: [&str; 14] = [
     "tracing-subscriber",
 ];
 
+/// All that the policy may have besides tests: what judges a statement has to be small enough to be read whole.
+const POLICY: [&str; 2] = ["sqlparser", "thiserror"];
+
 /// The names that stand in the dependency tables of a manifest.
 fn dependencies(manifest: &str) -> Vec<String> {
+    in_tables(manifest, |table| table.ends_with("dependencies"))
+}
+
+/// Those of a kind of tables; it is given the table's name without that of a dependency.
+fn in_tables(manifest: &str, is_wanted: fn(&str) -> bool) -> Vec<String> {
     let mut is_table = false;
     let mut found = Vec::new();
     for line in manifest.lines().map(str::trim) {
         if let Some(table) = line.strip_prefix('[') {
             let table = table.trim_end_matches(']');
-            is_table = table.ends_with("dependencies");
             // `[dependencies.name]` says the same in another way.
-            if let Some((_, name)) = table.split_once("dependencies.") {
-                found.push(name.to_owned());
+            match table.split_once("dependencies.") {
+                Some((before, name)) if is_wanted(&format!("{before}dependencies")) => found.push(name.to_owned()),
+                _ => is_table = is_wanted(table),
             }
         } else if let Some((name, _)) = line.split_once('=').filter(|_| is_table && !line.starts_with('#')) {
             found.push(name.trim().split('.').next().unwrap_or_default().trim_matches('"').to_owned());
@@ -132,7 +153,7 @@ fn forbidden(package: &str, path: &str, allowed: &[&str], manifest: &str) -> Vec
     let ours = names.filter(|name| PACKAGES.iter().any(|(known, ..)| known == name) && !allowed.contains(&&**name));
     let sentence = |name: String| {
         format!(
-            "{path}: {package} must not use {name}: the arrows are core ← config, store, limit, downstream ← patchbay ← e2e, and builtin-tools uses none of ours"
+            "{path}: {package} must not use {name}: the arrows are core ← config, store, limit, downstream ← patchbay ← e2e, and sql-policy ← builtin-tools ← patchbay"
         )
     };
     ours.map(sentence).collect()
@@ -174,9 +195,21 @@ fn the_core_waits_for_nothing() {
 }
 
 #[test]
+fn the_policy_needs_the_parser_and_no_more() {
+    let manifest = read("builtin-tools/sql-policy/Cargo.toml");
+    let product = |table: &str| table.ends_with("dependencies") && !table.ends_with("dev-dependencies");
+    let names = in_tables(&manifest, product);
+    assert!(names.iter().any(|name| name == "sqlparser"), "the parser was not found among {names:?}");
+    let found = names.iter().filter(|name| !POLICY.contains(&name.as_str()));
+    let findings: Vec<_> = found.map(|name| format!("builtin-tools/sql-policy/Cargo.toml: {name} is not for the policy, which is one pure function over a parser's tree: no I/O, no clock, no runtime, no log")).collect();
+    nothing_of(&findings);
+}
+
+#[test]
 fn manifests_are_read_in_all_their_spellings() {
     let manifest = "[dependencies]\na.workspace = true\nb = { path = \"b\" }\n# c = \"1\"\n[dev-dependencies]\n\"d\" = \"1\"\n[lints]\nworkspace = true\n[target.'cfg(unix)'.dependencies.e]\nversion = \"1\"\n";
     assert_eq!(dependencies(manifest), ["a", "b", "d", "e"]);
+    assert_eq!(in_tables(manifest, |table| table.ends_with("dev-dependencies")), ["d"]);
     for (package, (path, names)) in all() {
         assert!(
             !names.is_empty(),

@@ -36,7 +36,7 @@ const RULES: &[Rule] = &[
     Rule {
         words: &["rmcp::"],
         within: &["proxy/", "config/"],
-        allowed: &["proxy/downstream/", "proxy/src/control/servers.rs"],
+        allowed: &["proxy/downstream/"],
         why: "the relay owns its JSON-RPC layer; the SDK serves built-in tools and nothing on the way of a call",
     },
     Rule {
@@ -49,7 +49,7 @@ const RULES: &[Rule] = &[
         words: &["StoreTarget::Postgres", "StoreTarget::Sqlite", "patchbay_store::open"],
         within: &["proxy/src/"],
         // The sample of the first start is only for the embedded store; the DB explorer must not read the store's own file.
-        allowed: &["proxy/src/app.rs", "proxy/src/cli/quickstart.rs", "proxy/src/control/servers.rs"],
+        allowed: &["proxy/src/app.rs", "proxy/src/cli/quickstart.rs", "proxy/src/control/builtins.rs"],
         why: "app.rs alone chooses the back ends; elsewhere the store is a trait",
     },
     Rule {
@@ -102,9 +102,28 @@ const RULES: &[Rule] = &[
     },
     Rule {
         words: &["std::fs", "std::net::Tcp", "std::process", "std::env::", "std::thread", "SystemTime", "Instant::now"],
-        within: &["proxy/core/src/"],
+        within: &["proxy/core/src/", "builtin-tools/sql-policy/src/"],
         allowed: &[],
-        why: "the core is values and functions: no I/O and no clock; time is handed in",
+        why: "the core and the policy are values and functions: no I/O and no clock; time is handed in",
+    },
+    Rule {
+        words: &["sqlparser::"],
+        within: &["proxy/", "config/", "builtin-tools/"],
+        allowed: &["builtin-tools/sql-policy/"],
+        why: "SQL is judged in one place; elsewhere there are judged statements",
+    },
+    Rule {
+        words: &["patchbay_sql_policy::"],
+        within: &["proxy/", "config/", "builtin-tools/src/db/sqlite.rs", "builtin-tools/src/db/sqlite/"],
+        allowed: &[],
+        why: "the policy judges PostgreSQL; SQLite has an authorizer of its own",
+    },
+    Rule {
+        words: &["tokio_postgres::"],
+        within: &["proxy/", "config/", "builtin-tools/"],
+        // The options name the driver's settings, and the program connects to make the sample.
+        allowed: &["builtin-tools/src/db/"],
+        why: "the second driver of PostgreSQL stays in the DB explorer; the store has sqlx",
     },
     Rule {
         words: &["unsafe {"],

@@ -92,7 +92,8 @@ fn transport() -> impl Strategy<Value = Transport> {
     let options = option::of(collection::btree_map(text(), value(), 0..4))
         .prop_map(|map| map.map_or(Json::Null, |map| json!(map)));
     prop_oneof![
-        ("[a-z][a-z0-9-]{0,9}", options).prop_map(|(name, options)| Transport::Builtin { name, options }),
+        ("[a-z][a-z0-9-]{0,9}", options, names("[a-z0-9_-]{1,6}"))
+            .prop_map(|(name, options, secrets)| Transport::Builtin { name, options, secrets }),
         (
             "[a-zA-Z/@.][!-~]{0,9}",
             collection::vec(text(), 0..4),
@@ -182,10 +183,10 @@ fn tenant() -> impl Strategy<Value = TenantDoc> {
     )
         .prop_map(|((slug, title, enabled), servers, toolsets, limits)| {
             let server = |(at, spec): (usize, ServerSpec)| {
-                let secrets = match &spec.transport {
+                let secrets: Vec<_> = match &spec.transport {
                     Transport::Http { headers, .. } => headers.iter().map(|name| format!("header:{name}")).collect(),
                     Transport::Stdio { env, .. } => env.iter().map(|name| format!("env:{name}")).collect(),
-                    Transport::Builtin { .. } => Vec::new(),
+                    Transport::Builtin { secrets, .. } => secrets.iter().map(|name| format!("secret:{name}")).collect(),
                 };
                 let secrets = secrets.into_iter().map(|name| (name, Some(SecretString::from("hunter2")))).collect();
                 (format!("s{at}").parse().unwrap(), ServerDoc { spec, secrets })

@@ -41,9 +41,11 @@ async fn second_start_finds_its_data_and_makes_no_second_key() {
     assert_eq!(keys.len(), 1);
     assert_eq!((keys[0].label.as_str(), keys[0].digest), ("quickstart", digest_of(key.expose_secret())));
     let row = store.tenant_load(&again.tenant).await.unwrap().unwrap();
-    assert_eq!(row.servers.len(), 1);
-    let Transport::Builtin { name, options } = &row.servers[0].spec.transport else { panic!("not built in") };
-    patchbay_builtin_tools::Builtin::find(name).unwrap().build(options.clone(), &[]).unwrap();
+    assert_eq!(row.servers.iter().map(|server| server.slug.as_str()).collect::<Vec<_>>(), ["shop", "weather"]);
+    for server in &row.servers {
+        let Transport::Builtin { name, options, .. } = &server.spec.transport else { panic!("not built in") };
+        crate::control::builtins::build(&config, name, options, [].into()).unwrap();
+    }
     let mode = std::fs::metadata(&config.data_dir).unwrap().permissions().mode();
     assert_eq!(mode & 0o077, 0, "others may enter the data folder");
 }
@@ -68,6 +70,25 @@ async fn start_that_was_broken_off_before_the_key_is_made_good() {
     make(&*store, &TENANT.parse().unwrap(), &database).await.unwrap();
     assert!(prepare_in(&*store, &config).await.unwrap().unwrap().key.is_some());
     assert_eq!(keys_of(&*store).await.len(), 1);
+}
+
+#[tokio::test]
+async fn data_from_before_the_weather_start_as_they_were() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config_in(folder.path());
+    let store = open(&config).await;
+    let database = std::path::absolute(config.data_dir.join(DATABASE_FILE)).unwrap();
+    create_sample_shop(&database).unwrap();
+    let mut doc = sample(&TENANT.parse().unwrap(), &database).unwrap();
+    doc.servers.remove(WEATHER);
+    store.tenant_apply(&doc, None).await.unwrap();
+    let first = prepare_in(&*store, &config).await.unwrap().unwrap();
+    assert!(first.key.is_some(), "its key was never made");
+    let before = store.tenant_load(&first.tenant).await.unwrap().unwrap();
+
+    assert!(prepare_in(&*store, &config).await.unwrap().unwrap().key.is_none());
+    let after = store.tenant_load(&first.tenant).await.unwrap().unwrap();
+    assert_eq!((after.generation, after.servers.len()), (before.generation, 1));
 }
 
 #[tokio::test]
@@ -110,6 +131,7 @@ fn the_key_is_shown_by_the_first_welcome_alone() {
     };
     let first = text(Some("pb_abc"));
     for expected in [
+        "with a sample shop and the weather to ask about",
         "http://127.0.0.1:8080/t/demo/mcp",
         "pb_abc   (shown this once",
         "/srv/data",

@@ -40,7 +40,9 @@ impl Apply {
     async fn write(&self, store: &dyn Store, config: &GatewayConfig, docs: &[TenantDoc]) -> anyhow::Result<()> {
         for doc in docs {
             let expected = self.expect_generation.map(Generation);
-            put(store, config, doc, expected, self.dry_run).await?.tell(self.json);
+            let mut outcome = put(store, config, doc, expected, self.dry_run).await?;
+            outcome.ask_builtins().await;
+            outcome.tell(self.json);
         }
         Ok(())
     }

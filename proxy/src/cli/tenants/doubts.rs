@@ -3,14 +3,17 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use patchbay_builtin_tools::{BUILTINS, Builtin};
+use patchbay_builtin_tools::ToolServer;
 use patchbay_config::GatewayConfig;
 use patchbay_core::{
     Slug,
-    model::{Access, TenantDoc, Transport},
+    model::{Access, ServerDoc, TenantDoc, TenantRow, Transport},
 };
 use patchbay_downstream::http::NetPolicy;
+use secrecy::SecretString;
 use url::{Host, Url};
+
+use crate::control::builtins;
 
 /// Something that will not work.
 #[derive(Debug)]
@@ -23,17 +26,50 @@ pub(super) struct Doubt {
     pub(super) text: String,
 }
 
-/// Doubts about servers that nobody will reach, and toolsets that nobody may enter.
-pub(super) fn doubts(config: &GatewayConfig, doc: &TenantDoc) -> Vec<Doubt> {
-    let on = doc.servers.iter().filter(|(_, server)| server.spec.enabled);
-    let servers = on.filter_map(|(name, server)| {
-        let (command, why) = match &server.spec.transport {
-            Transport::Builtin { name: kind, options } => (None, builtin(kind, options)?),
-            Transport::Stdio { command, .. } => stdio(config, command)?,
-            Transport::Http { url, .. } => (None, http(config, url)?),
+/// What can be said of a tenant without asking anybody.
+pub(super) struct Seen {
+    /// Servers that nobody will reach, and toolsets that nobody may enter.
+    pub(super) doubts: Vec<Doubt>,
+    /// The built-in servers, to be asked by [`ask`].
+    pub(super) builtins: Vec<(Slug, ToolServer)>,
+}
+
+/// Looks at the tenant that `doc` describes; a secret that it keeps as it is stands in `held`, what the store has.
+pub(super) fn look(config: &GatewayConfig, doc: &TenantDoc, held: Option<&TenantRow>) -> Seen {
+    let mut seen = Seen { doubts: Vec::new(), builtins: Vec::new() };
+    for (name, server) in doc.servers.iter().filter(|(_, server)| server.spec.enabled) {
+        let doubt = match &server.spec.transport {
+            Transport::Builtin { .. } => match builtin(config, name, server, held) {
+                Some(Ok(built)) => {
+                    seen.builtins.push((name.clone(), built));
+                    None
+                }
+                Some(Err(why)) => Some((None, format!("cannot be used: {why}"))),
+                None => None,
+            },
+            Transport::Stdio { command, .. } => stdio(config, command),
+            Transport::Http { url, .. } => http(config, url).map(|why| (None, why)),
         };
-        Some(Doubt { server: Some(name.clone()), command, text: format!("the server `{name}` {why}") })
-    });
+        seen.doubts.extend(doubt.map(|(command, why)| Doubt {
+            server: Some(name.clone()),
+            command,
+            text: format!("the server `{name}` {why}"),
+        }));
+    }
+    seen.doubts.extend(closed_toolsets(config, doc));
+    seen
+}
+
+/// Asks the built-in servers of some tenants whether they can be used: takes ten seconds at the most, and changes nothing.
+pub(super) async fn ask<T>(servers: Vec<((T, Slug), ToolServer)>) -> Vec<(T, Doubt)> {
+    let doubt = |((of, name), why): ((T, Slug), String)| {
+        let text = format!("the server `{name}` cannot be used as it stands: {why}");
+        (of, Doubt { server: Some(name), command: None, text })
+    };
+    builtins::check_all(servers).await.into_iter().map(doubt).collect()
+}
+
+fn closed_toolsets(config: &GatewayConfig, doc: &TenantDoc) -> Vec<Doubt> {
     let is_local = config.listen_mcp.ip().is_loopback();
     let open = doc.toolsets.iter().filter(|(_, toolset)| toolset.access == Access::Anonymous && !is_local);
     let toolsets = open.map(|(name, _)| {
@@ -44,16 +80,26 @@ pub(super) fn doubts(config: &GatewayConfig, doc: &TenantDoc) -> Vec<Doubt> {
         );
         Doubt { server: None, command: None, text }
     });
-    servers.chain(toolsets).collect()
+    toolsets.collect()
 }
 
-fn builtin(kind: &str, options: &serde_json::Value) -> Option<String> {
-    let Some(builtin) = Builtin::find(kind) else {
-        let known: Vec<_> = BUILTINS.iter().map(|builtin| builtin.name).collect();
-        return Some(format!("names `{kind}`, which is no built-in server; there are: {}", known.join(", ")));
+/// The built-in server, or why there is none. `None` when one of its secrets is nowhere to be seen: then nothing is known.
+fn builtin(
+    config: &GatewayConfig,
+    name: &Slug,
+    server: &ServerDoc,
+    held: Option<&TenantRow>,
+) -> Option<Result<ToolServer, String>> {
+    let Transport::Builtin { name: kind, options, secrets: names } = &server.spec.transport else { return None };
+    let value = |secret: &str| -> Option<SecretString> {
+        if let Some(given) = server.secrets.get(secret)? {
+            return Some(given.clone());
+        }
+        let row = held?.servers.iter().find(|row| row.slug == *name)?;
+        row.secrets.0.get(secret).cloned()
     };
-    let why = builtin.build(options.clone(), &[]).err()?;
-    Some(format!("cannot be used: {why}"))
+    let secrets = builtins::secrets(names, value);
+    (secrets.len() == names.len()).then(|| builtins::build(config, kind, options, secrets))
 }
 
 fn stdio(config: &GatewayConfig, command: &str) -> Option<(Option<String>, String)> {

@@ -15,7 +15,7 @@ use patchbay_core::{
 use patchbay_store::Store;
 use serde_json::json;
 
-use super::{Desk, Outcome, Source, complain, put, say};
+use super::{Desk, Outcome, Source, complain, kept_as_it_is, put, say};
 
 /// Take the servers of an existing mcp.json into a tenant.
 #[derive(Debug, Args)]
@@ -161,22 +161,6 @@ fn new_tenant(slug: Slug) -> TenantDoc {
         servers: [].into(),
         toolsets: [(default_toolset(), ToolsetSpec::default())].into(),
         limits: TenantLimits::default(),
-    }
-}
-
-/// The tenant as the store has it, its secrets left where they are.
-fn kept_as_it_is(row: &TenantRow) -> TenantDoc {
-    let keep = |server: &ServerRow| ServerDoc {
-        spec: server.spec.clone(),
-        secrets: server.secrets.0.keys().map(|name| (name.clone(), None)).collect(),
-    };
-    TenantDoc {
-        slug: row.slug.clone(),
-        title: row.title.clone(),
-        enabled: row.enabled,
-        servers: row.servers.iter().map(|server| (server.slug.clone(), keep(server))).collect(),
-        toolsets: row.toolsets.iter().cloned().collect(),
-        limits: row.limits,
     }
 }
 

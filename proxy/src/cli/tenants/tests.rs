@@ -133,7 +133,10 @@ servers:
   shell: { command: sh }
   near: { url: 'https://127.0.0.1:1/mcp' }
   plain: { url: 'http://mcp.example.org/mcp' }
-  weather: { builtin: weather }
+  typo: { builtin: wether }
+  lost: { builtin: db, options: { database: 'secret:url' } }
+  shown: { builtin: db, options: { database: 'postgres://u:s3cret@h/d' } }
+  broken: { builtin: db, options: { database: 'secret:url', timeout_ms: 1 }, secrets: { url: 'postgres://u:s3cret@h/d' } }
 ";
     let doc = patchbay_config::tenant_from_yaml(text, "t", &|_| Err(String::new())).unwrap();
     let outcome = put(&*place.store().await, &place.desk.config().unwrap(), &doc, None, false).await.unwrap();
@@ -145,8 +148,80 @@ servers:
     assert!(of("tools").unwrap().contains("`npx`, which is not on the operator's list"));
     assert!(of("near").unwrap().contains("http.allow_private"));
     assert!(of("plain").unwrap().contains("http.allow_http"));
-    assert!(of("weather").unwrap().contains("no built-in server; there are: db"));
+    assert!(of("typo").unwrap().contains("there is no built-in server `wether`; there are: db"));
+    assert!(of("lost").unwrap().contains("names the secret `url`, which this server does not have"));
+    assert!(of("shown").unwrap().contains("belongs under `secrets`"));
+    assert!(of("broken").unwrap().contains("The option `timeout_ms` is 1; expected a number from 10 to 60000"));
+    assert!(outcome.doubts.iter().all(|doubt| !doubt.text.contains("s3cret")), "{outcome:?}");
     assert!(of("off").is_none() && of("shell").is_none());
+}
+
+#[tokio::test]
+async fn built_in_servers_are_asked_whether_they_can_be_used() {
+    let place = Place::new();
+    let shop = place.folder.path().join("shop.db");
+    patchbay_builtin_tools::db::create_sample_shop(&shop).unwrap();
+    // Nothing listens on the port.
+    let text = format!(
+        "tenant: acme
+servers:
+  shop: {{ builtin: db, options: {{ database: '{}' }} }}
+  deep: {{ builtin: db, options: {{ database: 'secret:url', source: books }}, secrets: {{ url: 'postgres://u:s3cret@127.0.0.1:1/d' }} }}
+  off: {{ builtin: db, options: {{ database: 'secret:url' }}, secrets: {{ url: 'postgres://u:s3cret@127.0.0.1:1/d' }}, enabled: false }}
+",
+        shop.display()
+    );
+    let sealed = text.replace("'postgres://u:s3cret@127.0.0.1:1/d'", "'${sealed}'");
+    let (store, config) = (place.store().await, place.desk.config().unwrap());
+    let read = |text: &str| patchbay_config::tenant_from_yaml(text, "t", &|_| Err(String::new())).unwrap();
+    for (text, dry_run) in [(&text, true), (&text, false), (&sealed, true), (&sealed, false)] {
+        let mut outcome = put(&*store, &config, &read(text), None, dry_run).await.unwrap();
+        assert!(outcome.doubts.is_empty() && !outcome.diff.contains("s3cret"), "{outcome:?}");
+        outcome.ask_builtins().await;
+        let [doubt] = &outcome.doubts[..] else { panic!("{outcome:?}") };
+        assert_eq!(doubt.server.as_ref().map(Slug::as_str), Some("deep"));
+        assert!(
+            doubt.text.starts_with("the server `deep` cannot be used as it stands: The source `books`: "),
+            "{doubt:?}"
+        );
+        assert!(!doubt.text.contains("s3cret"), "{doubt:?}");
+    }
+    let told = warnings(&config, &[place.row("acme").await.unwrap()]).await;
+    assert!(
+        told.len() == 1 && told[0].starts_with("acme: the server `deep` cannot be used as it stands: "),
+        "{told:?}"
+    );
+}
+
+#[tokio::test]
+async fn secrets_of_a_built_in_server_are_sealed_kept_and_never_shown() {
+    let place = Place::new();
+    let text = "\
+tenant: acme
+servers:
+  books: { builtin: db, options: { database: 'secret:url' }, secrets: { url: 'postgres://u:s3cret@127.0.0.1:1/d' } }
+";
+    place.apply(vec![place.file("acme.yaml", text)]).await.unwrap();
+    let before = place.row("acme").await.unwrap();
+    let url = Some("postgres://u:s3cret@127.0.0.1:1/d");
+    assert_eq!(before.servers[0].secrets.reveal("secret:url"), url);
+    for entry in std::fs::read_dir(place.folder.path().join("data")).unwrap() {
+        let path = entry.unwrap().path();
+        let bytes = if path.is_file() { std::fs::read(&path).unwrap() } else { continue };
+        assert!(!bytes.windows(6).any(|part| part == b"s3cret"), "{} has the secret", path.display());
+    }
+    for shown in [show::text(&before, "https://h", 0, 0), show::object(&before, "https://h", 0, 0).to_string()] {
+        assert!(shown.contains("secret:url") && !shown.contains("s3cret"), "{shown}");
+    }
+
+    let out = place.folder.path().join("out.yaml");
+    Export { tenant: "acme".parse().unwrap(), output: Some(out.clone()) }.run(&place.desk).await.unwrap();
+    let exported = std::fs::read_to_string(&out).unwrap();
+    assert!(exported.contains("url: ${sealed}") && !exported.contains("s3cret"), "{exported}");
+    place.apply(vec![out]).await.unwrap();
+    let after = place.row("acme").await.unwrap();
+    assert_eq!(after.generation, before.generation);
+    assert_eq!(after.servers[0].secrets.reveal("secret:url"), url);
 }
 
 #[tokio::test]

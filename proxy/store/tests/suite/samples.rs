@@ -38,7 +38,7 @@ pub(crate) fn http(url: &str, secrets: &[(&str, Option<&str>)]) -> ServerDoc {
 }
 
 pub(crate) fn builtin(options: serde_json::Value) -> ServerDoc {
-    let transport = Transport::Builtin { name: "db".to_owned(), options };
+    let transport = Transport::Builtin { name: "db".to_owned(), options, secrets: Vec::new() };
     ServerDoc { spec: spec(transport), secrets: BTreeMap::new() }
 }
 
