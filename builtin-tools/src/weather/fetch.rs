@@ -29,7 +29,7 @@ pub(crate) use once::problem;
 
 /// The most requests to one provider at once; further ones wait, each until its own deadline.
 const REQUESTS_MAX: usize = 8;
-/// The longest pause that is kept to, whatever a provider asks for.
+/// The longest pause that is told and kept to, whatever a provider asks for.
 const PAUSE_MAX: Duration = Duration::from_secs(3600);
 /// What a caller is told when a provider wants a pause and does not say how long.
 const PAUSE_UNSAID: Duration = Duration::from_secs(30);
@@ -196,7 +196,7 @@ impl Fetcher {
 
     fn remember_pause(&self, provider: Provider, again: Again) {
         let Again::After(named) = again else { return };
-        let until = self.clock.now() + named.min(PAUSE_MAX);
+        let until = self.clock.now() + named;
         self.pauses.lock().unwrap_or_else(PoisonError::into_inner).insert(provider, until);
     }
 }

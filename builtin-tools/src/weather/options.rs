@@ -92,7 +92,7 @@ pub(crate) fn parse(given: &Given) -> Result<Settings, OptionsError> {
         options => serde_json::from_value(options.clone()).map_err(|error| OptionsError::Shape(error, OPTIONS_HELP))?,
     };
     Ok(Settings {
-        contact: options.contact.map(contact).transpose()?,
+        contact: options.contact.as_deref().map(contact).transpose()?,
         weatherapi_key: options.weatherapi_key.map(|text| key(given, &text)).transpose()?,
         urls: Urls {
             nws: base("nws_url", options.nws_url.as_deref().unwrap_or("https://api.weather.gov"))?,
@@ -129,7 +129,7 @@ fn ranged(option: &'static str, given: u64, least: u64, most: u64) -> Result<u64
     if (least..=most).contains(&given) { Ok(given) } else { Err(OptionsError::Range { option, given, least, most }) }
 }
 
-fn contact(text: String) -> Result<String, OptionsError> {
+fn contact(text: &str) -> Result<String, OptionsError> {
     let text = text.trim();
     let fits = (1..=CONTACT_BYTES_MAX).contains(&text.len())
         && text.bytes().all(|b| (b' '..=b'~').contains(&b) && !matches!(b, b'(' | b')' | b'\\'));

@@ -1,12 +1,12 @@
-//! The HTTP client for all providers: rustls with ring, the roots that the operating system trusts, HTTP/1.1.
-//! `fetch` makes it once, for the first question.
+//! The HTTP client of a weather server: rustls with ring, the roots that the operating system trusts, HTTP/1.1. `fetch`
+//! makes it once, for the first question. What reads the roots is shared by all servers of the process.
 
 use std::{sync::Arc, time::Duration};
 
 use reqwest::{Client, redirect};
 use rustls::{ClientConfig, crypto::ring};
 use rustls_platform_verifier::Verifier;
-use tokio::task::spawn_blocking;
+use tokio::{sync::OnceCell, task::spawn_blocking};
 
 use crate::weather::error::Why;
 
@@ -19,12 +19,8 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// A client that repeats nothing by itself and follows nothing to another host. The proxy variables of the environment are
 /// not looked at, as nowhere else in the gateway: what a tenant's tools reach must not depend on them.
 pub(super) async fn build(user_agent: &str, connect: Duration) -> Result<Client, Why> {
-    let tls = spawn_blocking(tls).await.map_err(|_| Why::Tls)?.map_err(|error| {
-        tracing::warn!(%error, "the trusted certificates of this machine cannot be used");
-        Why::Tls
-    })?;
     Client::builder()
-        .tls_backend_preconfigured(tls)
+        .tls_backend_preconfigured(tls().await?)
         .user_agent(user_agent)
         .connect_timeout(connect)
         .redirect(redirect::Policy::custom(same_origin))
@@ -38,7 +34,21 @@ pub(super) async fn build(user_agent: &str, connect: Duration) -> Result<Client,
         .map_err(|_| Why::Tls)
 }
 
-fn tls() -> Result<ClientConfig, rustls::Error> {
+/// Holds no state of any tenant but resumable sessions by the provider's name.
+async fn tls() -> Result<ClientConfig, Why> {
+    static TLS: OnceCell<ClientConfig> = OnceCell::const_new();
+    let built = TLS.get_or_try_init(|| async { spawn_blocking(trusting).await.map_err(|_| Why::Tls)? });
+    built.await.cloned()
+}
+
+fn trusting() -> Result<ClientConfig, Why> {
+    config().map_err(|error| {
+        tracing::warn!(%error, "the trusted certificates of this machine cannot be used");
+        Why::Tls
+    })
+}
+
+fn config() -> Result<ClientConfig, rustls::Error> {
     let provider = Arc::new(ring::default_provider());
     let verifier = Verifier::new(provider.clone())?;
     let mut config = ClientConfig::builder_with_provider(provider)

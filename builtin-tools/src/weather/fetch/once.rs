@@ -13,7 +13,7 @@ use serde::Deserialize;
 use tokio::time::timeout;
 use url::Url;
 
-use super::{Again, Ask, Failure, Fetched, Fetcher, PAUSE_UNSAID, headers, limited};
+use super::{Again, Ask, Failure, Fetched, Fetcher, PAUSE_MAX, PAUSE_UNSAID, headers, limited};
 use crate::weather::error::{WeatherError, Why};
 
 /// The largest answer; the largest seen is a state's alerts in a bad week, a fifth of it.
@@ -54,7 +54,7 @@ impl Fetcher {
     }
 
     async fn refusal(&self, ask: &Ask, status: StatusCode, response: Response) -> Failure {
-        let after = headers::retry_after(response.headers(), Timestamp::now());
+        let after = headers::retry_after(response.headers(), Timestamp::now()).map(|after| after.min(PAUSE_MAX));
         let again = after.map_or(Again::Soon, Again::After);
         if status == StatusCode::TOO_MANY_REQUESTS {
             return Failure { error: limited(ask.provider, after.unwrap_or(PAUSE_UNSAID)), again };
