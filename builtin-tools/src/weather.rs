@@ -26,13 +26,16 @@ use crate::{Given, OptionsError};
 use answer::{AlertsAnswer, CurrentAnswer, ForecastAnswer};
 use answers::Answers;
 use cache::Clock;
-use error::WeatherError;
+use error::{WeatherError, Why};
 use nws::{Nws, joined};
 use open_meteo::OpenMeteo;
 use options::Settings;
 use states::Area;
 use wanted::Wanted;
 use weatherapi::WeatherApi;
+
+/// How long a check waits for an answer; those who check have more patience than that.
+const CHECK_MAX: Duration = Duration::from_secs(5);
 
 /// The weather by its providers. Cloning is cheap and shares the cache, the connections and the bounds.
 #[derive(Debug, Clone)]
@@ -49,14 +52,16 @@ pub fn weather(given: &Given) -> Result<Weather, OptionsError> {
 }
 
 impl Weather {
-    /// Says, in a sentence for the operator, why the server cannot be used as it is configured: when this machine has no
-    /// certificates to trust, or WeatherAPI refuses the key. A provider that is away is no reason, as it comes back.
+    /// Says, in a sentence for the operator, why the server cannot be used as it is configured: when WeatherAPI refuses the
+    /// key. A provider that is away is no reason, as it comes back. Without a key nobody is asked, and nothing is loaded that
+    /// a gateway whose weather nobody wants would carry along.
     pub async fn check(&self) -> Result<(), String> {
-        self.answers.prepare().await.map_err(|why| format!("The providers of the weather {why}."))?;
-        let Some(api) = self.weatherapi(self.deadline()) else { return Ok(()) };
+        let deadline = Instant::now() + self.settings.patience.deadline.min(CHECK_MAX);
+        let Some(api) = self.weatherapi(deadline) else { return Ok(()) };
         let anywhere = Wanted::parse("London", None).map_err(|error| error.to_text())?;
         match api.current(&anywhere).await {
             Err(error @ WeatherError::Key { .. }) => Err(format!("The option `weatherapi_key`: {error}")),
+            Err(error @ WeatherError::Unavailable { why: Why::Tls, .. }) => Err(error.to_string()),
             _ => Ok(()),
         }
     }
@@ -106,8 +111,7 @@ impl Weather {
     }
 
     fn deadline(&self) -> Instant {
-        let most: Duration = self.settings.patience.deadline;
-        Instant::now() + most
+        Instant::now() + self.settings.patience.deadline
     }
 }
 

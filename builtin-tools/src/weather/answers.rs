@@ -80,11 +80,6 @@ impl Answers {
     pub(crate) fn counts(&self) -> Counts {
         self.cache.counts()
     }
-
-    /// Makes what every request needs, or says why this machine cannot.
-    pub(crate) async fn prepare(&self) -> Result<(), Why> {
-        self.fetcher.client().await.map(|_| ())
-    }
 }
 
 impl fmt::Debug for Answers {

@@ -147,7 +147,7 @@ impl Fetcher {
     }
 
     /// Makes the HTTP client, or says that this machine cannot.
-    pub(crate) async fn client(&self) -> Result<&reqwest::Client, Why> {
+    async fn client(&self) -> Result<&reqwest::Client, Why> {
         self.client.get_or_try_init(|| client::build(&self.user_agent, self.patience.connect)).await
     }
 

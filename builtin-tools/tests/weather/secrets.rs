@@ -178,6 +178,9 @@ async fn check_tells_of_a_refused_key_and_of_nothing_that_passes() {
     assert_eq!(build().check().await, Ok(()));
     providers.answers(WAPI, [Reply::of(401, "application/json", br#"{"error":{"code":2006,"message":"invalid"}}"#)]);
     let refused = build().check().await.unwrap_err();
+    let asked = providers.count();
+    assert_eq!(crate::server(&providers, &json!({})).check().await, Ok(()));
+    assert_eq!(providers.count(), asked, "without a key there is nothing to ask");
     assert!(refused.contains("`weatherapi_key`") && refused.contains("does not accept the key"), "{refused}");
 }
 
