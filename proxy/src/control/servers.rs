@@ -30,8 +30,8 @@ pub(super) fn children(config: &GatewayConfig) -> Children {
 /// A connection as it was opened.
 pub(super) struct Opened {
     pub downstream: Arc<dyn Downstream>,
-    /// Whether it is one at all, or only says why there is none.
-    pub is_usable: bool,
+    /// Why it is none and only says so, when there is something wrong with the row.
+    pub problem: Option<String>,
     /// What a built-in server is made of, and where it works: it can be asked whether it has what it needs.
     pub builtin: Option<(ToolServer, Handle)>,
 }
@@ -46,15 +46,12 @@ pub(super) fn open(
 ) -> Opened {
     let (inner, builtin) = match connect(config, workers, children, row, remembered) {
         Ok(connected) => connected,
-        Err(why) => {
-            tracing::warn!(server = %row.slug, "the server {} cannot be used: {why}", row.slug);
-            return Opened { downstream: Unusable::new(why), is_usable: false, builtin: None };
-        }
+        Err(why) => return Opened { downstream: Unusable::new(why.clone()), problem: Some(why), builtin: None },
     };
     let limits = &config.limits;
     let concurrency_max = row.spec.concurrency_max.map_or(limits.concurrency_per_server, |max| max as usize);
     let options = GateOptions { concurrency_max, waiting_max: limits.queue_per_server, ..GateOptions::default() };
-    Opened { downstream: Gated::new(inner, &options), is_usable: true, builtin }
+    Opened { downstream: Gated::new(inner, &options), problem: None, builtin }
 }
 
 /// The connection; of a built-in server also what it is made of, and where it works.

@@ -176,6 +176,10 @@ impl TenantTask {
 
     fn open(&self, server: &ServerRow, part: Option<Stored>) -> Kept {
         let opened = self.connect(server, part.as_ref());
+        if let Some(why) = &opened.problem {
+            let (tenant, name) = (&self.slug, &server.slug);
+            warn!(%tenant, server = %name, "the server {name} of {tenant} cannot be used: {why}");
+        }
         self.keep(server, part, opened)
     }
 
@@ -185,7 +189,8 @@ impl TenantTask {
     }
 
     fn keep(&self, server: &ServerRow, part: Option<Stored>, opened: Opened) -> Kept {
-        let Opened { downstream, is_usable, builtin } = opened;
+        let Opened { downstream, problem, builtin } = opened;
+        let is_usable = problem.is_none();
         let handle = Arc::new(ServerHandle { id: server.id, slug: server.slug.clone(), downstream });
         let stop = CancellationToken::new();
         let refresher = refresh::Refresher {
@@ -236,7 +241,7 @@ impl TenantTask {
         let Some(kept) = self.servers.get(&id) else { return };
         let server = kept.row.clone();
         let opened = self.connect(&server, kept.part.as_ref());
-        if opened.is_usable {
+        if opened.problem.is_none() {
             let part = self.servers.remove(&id).and_then(|kept| kept.part);
             let kept = Kept { heard: true, ..self.keep(&server, part, opened) };
             self.servers.insert(id, kept);

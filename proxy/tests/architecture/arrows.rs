@@ -56,7 +56,7 @@ const FENCED: [(&str, &[&str], &str); 14] = [
     ),
     (
         "tokio-postgres",
-        &["patchbay-builtin-tools"],
+        &["patchbay-builtin-tools", "patchbay-e2e"],
         "the DB explorer is the one that needs portals and a stream of its own; the store has sqlx",
     ),
     ("tokio-postgres-rustls", &["patchbay-builtin-tools"], "it goes with the driver"),
