@@ -22,6 +22,9 @@ use crate::{
 /// A build from nothing on two slow cores.
 const BUILD_LIMIT: Duration = Duration::from_secs(45 * 60);
 
+/// Statements that the grammar of the DB explorer's proofs makes in a soak run; a normal run has a sample of them.
+const SOAK_STATEMENTS: usize = 100_000;
+
 /// What to run.
 #[derive(clap::Args, Default)]
 pub(crate) struct Args {
@@ -91,6 +94,7 @@ pub(crate) fn run(args: &Args, length: Length) -> Result<()> {
     }
     if length == Length::Whole {
         environment.push(("PATCHBAY_TEST_SOAK", "1".into()));
+        environment.push(("PATCHBAY_SOAK_STATEMENTS", SOAK_STATEMENTS.to_string().into()));
     }
     environment.push(("PATCHBAY_TEST_BIN_DIR", target().join("debug").into()));
     build(&suites)?;

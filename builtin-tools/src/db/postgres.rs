@@ -40,7 +40,8 @@ pub(crate) struct PostgresSettings {
 pub(crate) fn config(url: &SecretString, is_secret: bool) -> Result<tokio_postgres::Config, OptionsError> {
     // The parser's error quotes nothing of the URL.
     let parsed: Result<tokio_postgres::Config, _> = url.expose_secret().parse();
-    let config = parsed.map_err(|error| OptionsError::Meaning("database".into(), format!("the URL is not one: {error}")))?;
+    let config =
+        parsed.map_err(|error| OptionsError::Meaning("database".into(), format!("the URL is not one: {error}")))?;
     if !is_secret && config.get_password().is_some() {
         let advice = "a URL with a password belongs under `secrets`; name it here as `secret:NAME`";
         return Err(OptionsError::Meaning("database".into(), advice.into()));
