@@ -161,6 +161,13 @@ impl Lower<'_, '_> {
         let name = file.builtin.take().unwrap_or_default();
         self.slug(&field.key("builtin"), &name);
         let options = file.options.take().map_or(Json::Null, Json::Object);
+        if has_password(&options) {
+            self.report.meaning(
+                &field.key("options"),
+                "expected no URL with a password here, where anybody may read it: put the URL under `secrets`, and write \
+                 `secret:NAME` in its place",
+            );
+        }
         let values = std::mem::take(&mut file.secrets);
         for name in values.keys() {
             if let Err(why) = check_secret_name(name) {
@@ -191,5 +198,15 @@ impl Lower<'_, '_> {
         let value = expand(text, self.resolve);
         let checked = value.and_then(|value| check_secret_text(&value, family == "header").map(|()| value));
         checked.map_err(|why| self.report.meaning(field, why)).ok().map(SecretString::from)
+    }
+}
+
+/// Whether a text in there is a URL with a password. Options are stored, shown and exported as they are.
+fn has_password(options: &Json) -> bool {
+    match options {
+        Json::String(text) => url::Url::parse(text).is_ok_and(|url| url.password().is_some()),
+        Json::Array(items) => items.iter().any(has_password),
+        Json::Object(members) => members.values().any(has_password),
+        Json::Null | Json::Bool(_) | Json::Number(_) => false,
     }
 }

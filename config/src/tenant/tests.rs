@@ -94,6 +94,10 @@ fn each_mistake_is_said_with_line_column_field_and_what_was_expected() {
             "acme.yaml:3:29: servers.s.sharing: belongs to a server with `url` or `command`; this one has `builtin`",
         ),
         ("{builtin: db, options: [hunter2]}", "acme.yaml:3:29: servers.s.options: expected a mapping, found a list"),
+        (
+            "{builtin: db, options: {sources: {a: {database: 'postgres://me:hunter2@db/x'}}}}",
+            "acme.yaml:3:29: servers.s.options: expected no URL with a password here, where anybody may read it: put the URL under `secrets`, and write `secret:NAME` in its place",
+        ),
         ("{builtin: db, secrets: [hunter2]}", "acme.yaml:3:29: servers.s.secrets: expected a mapping, found a list"),
         (
             "{builtin: db, secrets: {a: [hunter2]}}",
