@@ -96,7 +96,7 @@ fn each_mistake_is_said_with_line_column_field_and_what_was_expected() {
         ("{builtin: db, options: [hunter2]}", "acme.yaml:3:29: servers.s.options: expected a mapping, found a list"),
         (
             "{builtin: db, options: {sources: {a: {database: 'postgres://me:hunter2@db/x'}}}}",
-            "acme.yaml:3:29: servers.s.options: expected no URL with a password here, where anybody may read it: put the URL under `secrets`, and write `secret:NAME` in its place",
+            "acme.yaml:3:20: servers.s.options: expected no URL with a password here, where anybody may read it: put the URL under `secrets`, and write `secret:NAME` in its place",
         ),
         ("{builtin: db, secrets: [hunter2]}", "acme.yaml:3:29: servers.s.secrets: expected a mapping, found a list"),
         (
