@@ -1,80 +1,116 @@
-//! The texts that the DB explorer hands out beside its tools, and the URIs that lead to them:
-//! `db://{source}/overview` and `db://{source}/tables/{table}/schema`.
+//! What the DB explorer lets clients read beside its tools, and the URIs that lead there: `db://{source}/overview`, `/info`,
+//! `/examples` and `/tables/{table}/schema`. The texts are in `overview`, `info` and `examples`; who reads them is in
+//! `handler::reading`.
 
-use std::fmt::Write as _;
+mod examples;
+mod info;
+mod overview;
 
 use percent_encoding::percent_decode_str;
+use rmcp::model::{Resource, ResourceTemplate};
 
-use super::{
-    answer::{TableDetail, TableLine, TableList},
-    error::QueryError,
-};
+use super::{answer::TableDetail, error::QueryError, source::About};
+pub(crate) use examples::examples;
+pub(crate) use info::info;
+pub(crate) use overview::overview;
 
-pub(crate) const OVERVIEW_TYPE: &str = "text/markdown";
-pub(crate) const SCHEMA_TYPE: &str = "application/json";
+/// The argument of the template.
+pub(crate) const TABLE_ARGUMENT: &str = "table";
 
-/// What a URI leads to.
+/// A page about a source.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum Page {
     Overview,
+    Info,
+    Examples,
+    /// The schema of one table.
     Table(String),
 }
 
-pub(crate) fn overview_uri(source: &str) -> String {
-    format!("db://{source}/overview")
+impl Page {
+    /// Where the page of that source is.
+    pub(crate) fn uri(&self, source: &str) -> String {
+        match self {
+            Self::Overview => format!("db://{source}/overview"),
+            Self::Info => format!("db://{source}/info"),
+            Self::Examples => format!("db://{source}/examples"),
+            Self::Table(table) => {
+                let table = percent_encoding::utf8_percent_encode(table, percent_encoding::NON_ALPHANUMERIC);
+                format!("db://{source}/tables/{table}/schema")
+            }
+        }
+    }
+
+    /// What it is written in.
+    pub(crate) const fn kind(&self) -> &'static str {
+        match self {
+            Self::Overview | Self::Examples => "text/markdown",
+            Self::Info | Self::Table(_) => "application/json",
+        }
+    }
 }
 
+/// The template of a source's table schemas.
 pub(crate) fn template(source: &str) -> String {
-    format!("db://{source}/tables/{{table}}/schema")
+    format!("db://{source}/tables/{{{TABLE_ARGUMENT}}}/schema")
 }
 
-/// Where the URI leads, if it is one of this source.
-pub(crate) fn place(source: &str, uri: &str) -> Option<Place> {
-    let path = uri.strip_prefix("db://")?.strip_prefix(source)?.strip_prefix('/')?;
-    if path == "overview" {
-        return Some(Place::Overview);
-    }
-    let table = path.strip_prefix("tables/")?.strip_suffix("/schema")?;
-    if table.is_empty() || table.contains('/') {
-        return None;
-    }
-    percent_decode_str(table).decode_utf8().ok().map(|name| Place::Table(name.into_owned()))
+/// The source and the page that a URI names. Whether there is such a source and such a table is another question.
+pub(crate) fn place(uri: &str) -> Option<(&str, Page)> {
+    let (source, path) = uri.strip_prefix("db://")?.split_once('/')?;
+    let page = match path {
+        "overview" => Page::Overview,
+        "info" => Page::Info,
+        "examples" => Page::Examples,
+        path => {
+            let table = path.strip_prefix("tables/")?.strip_suffix("/schema")?;
+            if table.is_empty() || table.contains('/') {
+                return None;
+            }
+            Page::Table(percent_decode_str(table).decode_utf8().ok()?.into_owned())
+        }
+    };
+    Some((source, page))
 }
 
-/// The whole source on one page.
-pub(crate) fn overview(source: &str, list: &TableList) -> String {
-    let mut text = format!("# Database `{source}`\n\nSQLite, read-only.\n\n");
-    for table in &list.tables {
-        // Writing to a String does not fail.
-        let _ = writeln!(text, "- `{}` ({}): {}", table.name, size(table), table.columns.join(", "));
-    }
-    if list.truncated {
-        text.push_str("\nThere are more tables than are listed here.\n");
-    }
-    text
+/// The pages that have a fixed place.
+pub(crate) fn all(sources: &[&About]) -> Vec<Resource> {
+    let pages = |about: &&About| {
+        let name = about.name.clone();
+        [
+            (Page::Overview, "overview", "Overview", "All tables and views with their columns and sizes, on one page."),
+            (
+                Page::Info,
+                "info",
+                "Server info",
+                "Dialect, bounds and rights of this source, and the explorer's version.",
+            ),
+            (Page::Examples, "examples", "Query examples", "Queries in this source's dialect, over its own tables."),
+        ]
+        .map(|(page, short, title, description)| {
+            Resource::new(page.uri(&name), format!("{name}-{short}"))
+                .with_title(format!("{title} of the database {name}"))
+                .with_description(description)
+                .with_mime_type(page.kind())
+        })
+    };
+    sources.iter().flat_map(pages).collect()
 }
 
-fn size(table: &TableLine) -> String {
-    match table.rows {
-        Some(rows) if table.rows_at_least => format!("{}, more than {rows} rows", table.kind),
-        Some(rows) => format!("{}, {rows} rows", table.kind),
-        None => table.kind.to_owned(),
-    }
+/// One template for each source, so that its tables can be completed.
+pub(crate) fn templates(sources: &[&About]) -> Vec<ResourceTemplate> {
+    let one = |about: &&About| {
+        ResourceTemplate::new(template(&about.name), format!("{}-table-schema", about.name))
+            .with_title(format!("Schema of a table of the database {}", about.name))
+            .with_description("The columns, keys, indexes and constraints of one table or view.")
+            .with_mime_type(Page::Table(String::new()).kind())
+    };
+    sources.iter().map(one).collect()
 }
 
+/// The page of a table.
 pub(crate) fn schema(table: &TableDetail) -> Result<String, QueryError> {
     serde_json::to_string_pretty(table).map_err(|_| QueryError::Unavailable)
-}
-
-/// The prompt of the data analyst.
-pub(crate) fn analyst(question: &str, overview: &str) -> String {
-    format!(
-        "Answer this question from the database below: {question}\n\n\
-         Work in small steps. Look at a table with describe_table before you rely on the meaning of a column. Query with \
-         query_database: let SQL do the counting and summing, put values into `params`, and keep answers small. If an \
-         answer says that it is truncated, narrow the query instead of guessing the rest. End with the answer in one or two \
-         sentences, the numbers behind it, the SQL that gave them, and what the data cannot tell.\n\n{overview}"
-    )
 }
 
 #[cfg(test)]
@@ -82,25 +118,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn uris_of_other_sources_and_odd_paths_lead_nowhere() {
+    fn odd_uris_lead_nowhere() {
         for uri in [
-            "db://other/overview",
-            "db://shop2/overview",
             "db://shop",
             "db://shop/",
+            "db://shop/overview/",
+            "db://shop/Overview",
             "db://shop/tables//schema",
             "db://shop/tables/a/b/schema",
             "db://shop/tables/a",
             "db://shop/tables/%ff/schema",
             "file:///etc/passwd",
         ] {
-            assert_eq!(place("shop", uri), None, "{uri}");
+            assert_eq!(place(uri), None, "{uri}");
         }
     }
 
     #[test]
     fn uri_of_a_table_is_decoded_once() {
-        assert_eq!(place("shop", "db://shop/overview"), Some(Place::Overview));
-        assert_eq!(place("shop", "db://shop/tables/a%20b%252F/schema"), Some(Place::Table("a b%2F".to_owned())));
+        assert_eq!(place("db://shop/overview"), Some(("shop", Page::Overview)));
+        assert_eq!(place("db://shop/tables/a%20b%252F/schema"), Some(("shop", Page::Table("a b%2F".to_owned()))));
+    }
+
+    #[test]
+    fn every_table_has_a_uri_that_leads_back_to_it() {
+        for table in ["orders", "public.orders", "a b/c", "100%", "größe?#", "%2F"] {
+            let page = Page::Table(table.to_owned());
+            assert_eq!(place(&page.uri("shop")), Some(("shop", Page::Table(table.to_owned()))));
+        }
     }
 }

@@ -1,125 +1,196 @@
-//! The tools of the DB explorer as clients see them: names, descriptions, schemas, and the arguments they take.
-//! What they do is in `query` and `schema`; `handler` connects the two.
+//! The tools as clients see them: names, titles, descriptions, hints. `inputs` has what they take, `arguments` reads it from a
+//! call, `schema` makes the schemas of what they answer, `data_sources` is the one answer that no source gives. What tools
+//! do is in `handler::calls`.
 
-use std::{
-    borrow::Cow,
-    sync::{Arc, LazyLock},
-};
+pub(crate) mod arguments;
+mod data_sources;
+mod inputs;
+mod schema;
 
-use rmcp::model::{CallToolResult, ContentBlock, JsonObject, Tool, ToolAnnotations};
+use std::sync::Arc;
+
+use rmcp::model::{JsonObject, Tool, ToolAnnotations};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use serde_json::Value;
 
 use super::{
-    answer::{QueryAnswer, TableDetail, TableList},
-    error::QueryError,
-    source::Query,
+    answer::{Inserted, Plan, QueryAnswer, TableAnalysis, TableDetail, TableList},
+    source::About,
 };
+pub(crate) use data_sources::{DataSource, DataSources, data_sources, span, volume};
+pub(crate) use inputs::PARAMS_MAX;
 
-pub(crate) const QUERY: &str = "query_database";
-pub(crate) const LIST: &str = "list_tables";
+pub(crate) const ANALYZE: &str = "analyze_table";
 pub(crate) const DESCRIBE: &str = "describe_table";
+pub(crate) const EXPLAIN: &str = "explain_query";
+pub(crate) const INSERT: &str = "insert_record";
+pub(crate) const LIST: &str = "list_tables";
+pub(crate) const QUERY: &str = "query_database";
+pub(crate) const SOURCES: &str = "list_data_sources";
 
-/// The most parameters of a statement.
-pub(crate) const PARAMS_MAX: usize = 250;
-
-/// Arguments of `query_database`.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct QueryArguments {
-    /// One SELECT, VALUES or WITH … SELECT statement, in SQLite's dialect. Write parameters as ?1, ?2 …
-    sql: String,
-    /// The values of the parameters, in order.
-    #[serde(default)]
-    #[schemars(schema_with = "params_schema")]
-    params: Vec<Value>,
-    /// The most rows to answer; fewer if the source has a lower bound.
-    #[schemars(schema_with = "limit_schema")]
-    limit: Option<u64>,
+/// The tools over these sources, by name.
+pub(crate) fn all(sources: &[&About]) -> Vec<Tool> {
+    let mut tools = vec![analyze(sources), describe(sources), explain(sources)];
+    if sources.iter().any(|about| about.inserts) {
+        tools.push(insert(sources));
+    }
+    tools.extend([list_sources(), list(sources), query(sources)]);
+    tools
 }
 
-fn params_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    schemars::json_schema!({
-        "type": "array",
-        "items": { "type": ["string", "number", "boolean", "null"] },
-        "maxItems": PARAMS_MAX
-    })
+fn analyze(sources: &[&About]) -> Tool {
+    reading::<TableAnalysis>(
+        ANALYZE,
+        "Analyze a table",
+        "Says what is in a table: how many rows it has and, by column, the share of NULLs, how many values differ, the least \
+         and the greatest, and samples. A large table is judged by statistics or a sample; `basis` says which. Pass \
+         `columns` where only some matter; it is faster.",
+        inputs::analyze(sources),
+    )
 }
 
-fn limit_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    schemars::json_schema!({ "type": "integer", "minimum": 1 })
+fn describe(sources: &[&About]) -> Tool {
+    reading::<TableDetail>(
+        DESCRIBE,
+        "Describe a table",
+        "Shows the columns with their types and defaults, the primary key, foreign keys both ways, indexes and constraints of \
+         one table or view.",
+        inputs::describe(sources),
+    )
 }
 
-impl From<QueryArguments> for Query {
-    fn from(arguments: QueryArguments) -> Self {
-        Self { sql: arguments.sql, params: arguments.params, limit: arguments.limit }
+fn explain(sources: &[&About]) -> Tool {
+    reading::<Plan>(
+        EXPLAIN,
+        "Explain a query",
+        "Shows how the database would run a query, without running it. Use it before a query over large tables, and after one \
+         that took too long.",
+        inputs::explain(sources),
+    )
+}
+
+fn insert(sources: &[&About]) -> Tool {
+    let hints = ToolAnnotations::with_title("Insert a record").read_only(false).destructive(false).idempotent(false);
+    tool::<Inserted>(
+        INSERT,
+        "Insert a record",
+        "Adds one row to a table that was opened for it (describe_table says `insertable`), and shows the row as it is then. \
+         Columns that are left out get their defaults. Calling it again adds another row.",
+        inputs::insert(sources),
+        hints.open_world(false),
+    )
+}
+
+fn list_sources() -> Tool {
+    reading::<DataSources>(
+        SOURCES,
+        "List data sources",
+        "Lists the databases that can be asked here: their names, their SQL dialects, the bounds of an answer, and the URIs of \
+         their resources.",
+        inputs::none(),
+    )
+}
+
+fn list(sources: &[&About]) -> Tool {
+    reading::<TableList>(
+        LIST,
+        "List tables",
+        "Lists tables and views with their columns and sizes. Call it before writing a query. Narrow it by `contains` or \
+         `schema`; where it says `truncated`, pass `next` as `after` to go on.",
+        inputs::list(sources),
+    )
+}
+
+fn query(sources: &[&About]) -> Tool {
+    let description = format!(
+        "Runs one read-only SQL query ({}) and gives its rows. Put values into `params` and not into the text. {} An answer \
+         that is not whole says so in `truncated`, and in `note` how to go on.",
+        inputs::dialects(sources),
+        bounds(sources)
+    );
+    reading::<QueryAnswer>(QUERY, "Query the database", description, inputs::query(sources))
+}
+
+/// The bounds of the sources in a sentence, where they are the same.
+fn bounds(sources: &[&About]) -> String {
+    let said = |about: &About| {
+        let bounds = about.bounds;
+        format!(
+            "At most {} rows and {} come back, within {}.",
+            bounds.rows_max,
+            volume(bounds.bytes_max),
+            span(bounds.timeout)
+        )
+    };
+    let first = sources.first().map(|about| said(about)).unwrap_or_default();
+    if sources.iter().all(|about| said(about) == first) {
+        first
+    } else {
+        "Rows, bytes and time are bounded; list_data_sources tells how.".to_owned()
     }
 }
 
-/// Arguments of `list_tables`: none.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ListArguments {}
-
-/// Arguments of `describe_table`.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct DescribeArguments {
-    /// The name of a table or view, as list_tables gives it.
-    pub(crate) table: String,
-}
-
-/// The tools, the same for every source.
-pub(crate) static TOOLS: LazyLock<Vec<Tool>> = LazyLock::new(|| {
-    vec![
-        tool::<DescribeArguments, TableDetail>(
-            DESCRIBE,
-            "Describe a table",
-            "Shows the columns, keys and indexes of one table or view.",
-        ),
-        tool::<ListArguments, TableList>(
-            LIST,
-            "List tables",
-            "Lists the tables and views of this database with their columns and row counts. Call it first.",
-        ),
-        tool::<QueryArguments, QueryAnswer>(
-            QUERY,
-            "Query the database",
-            "Runs one read-only SQL query (SQLite dialect) and gives its rows. Put values into `params` and not into the \
-             text. Rows, bytes and time are bounded; an answer that is not whole says so in `truncated` and `note`.",
-        ),
-    ]
-});
-
-fn tool<A: JsonSchema + 'static, R: JsonSchema + 'static>(
+fn reading<R: JsonSchema>(
     name: &'static str,
     title: &'static str,
-    description: &'static str,
+    description: impl Into<String>,
+    input: JsonObject,
 ) -> Tool {
-    let mut tool = Tool::new(name, description, JsonObject::default()).with_input_schema::<A>();
-    // Some clients refuse an object schema without this member, also when there is nothing to say in it.
-    Arc::make_mut(&mut tool.input_schema).entry("properties").or_insert_with(|| JsonObject::default().into());
-    let hints =
-        ToolAnnotations::with_title(title).read_only(true).destructive(false).idempotent(true).open_world(false);
-    tool.with_title(title).with_output_schema::<R>().with_annotations(hints)
+    let hints = ToolAnnotations::with_title(title).read_only(true).destructive(false).idempotent(true);
+    tool::<R>(name, title, description, input, hints.open_world(false))
 }
 
-/// The arguments of a call, or what is wrong with them in words for the model.
-pub(crate) fn arguments<A: DeserializeOwned>(given: Option<JsonObject>) -> Result<A, QueryError> {
-    serde_json::from_value(Value::Object(given.unwrap_or_default()))
-        .map_err(|error| QueryError::Arguments(format!("The arguments cannot be read: {error}.")))
+fn tool<R: JsonSchema>(
+    name: &'static str,
+    title: &'static str,
+    description: impl Into<String>,
+    input: JsonObject,
+    hints: ToolAnnotations,
+) -> Tool {
+    Tool::new(name, description.into(), Arc::new(input))
+        .with_title(title)
+        .with_raw_output_schema(Arc::new(schema::output::<R>()))
+        .with_annotations(hints)
 }
 
-/// The result of a call: structured, with the same JSON as text for clients that show only text.
-pub(crate) fn result<T: Serialize>(answer: Result<T, QueryError>) -> CallToolResult {
-    match answer.and_then(|answer| serde_json::to_value(answer).map_err(|_| QueryError::Unavailable)) {
-        Ok(value) => CallToolResult::structured(value),
-        Err(error) => CallToolResult::error(vec![ContentBlock::text(error.to_text())]),
+#[cfg(test)]
+pub(crate) fn find_in<'a>(tools: &'a [Tool], name: &str) -> &'a Tool {
+    tools.iter().find(|tool| tool.name == name).unwrap_or_else(|| panic!("no tool {name}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::fake::about;
+    use crate::db::source::Dialect;
+
+    #[test]
+    fn tools_are_in_order_and_the_same_each_time() {
+        let (shop, log) = (about("shop", Dialect::Sqlite), about("log", Dialect::Postgres));
+        for sources in [&[&shop][..], &[&log, &shop]] {
+            let tools = all(sources);
+            assert!(tools.is_sorted_by_key(|tool| tool.name.clone()));
+            let text = |tools: &[Tool]| serde_json::to_string(tools).unwrap();
+            assert_eq!(text(&tools), text(&all(sources)));
+        }
     }
-}
 
-/// The tool of that name.
-pub(crate) fn find(name: &str) -> Option<&'static Tool> {
-    TOOLS.iter().find(|tool| tool.name == Cow::Borrowed(name))
+    #[test]
+    fn adding_rows_is_offered_only_where_a_source_opens_a_table() {
+        let (mut shop, log) = (about("shop", Dialect::Sqlite), about("log", Dialect::Postgres));
+        let has_insert = |sources: &[&About]| all(sources).iter().any(|tool| tool.name == INSERT);
+        assert!(!has_insert(&[&log, &shop]));
+        shop.inserts = true;
+        assert!(has_insert(&[&log, &shop]));
+        // Only the source that has such a table can be named.
+        let insert = insert(&[&log, &shop]);
+        assert_eq!(insert.input_schema["properties"]["source"]["enum"], serde_json::json!(["shop"]));
+    }
+
+    #[test]
+    fn bounds_are_said_where_they_hold_for_every_source() {
+        let (shop, mut log) = (about("shop", Dialect::Sqlite), about("log", Dialect::Postgres));
+        assert_eq!(bounds(&[&log, &shop]), "At most 200 rows and 1 MiB come back, within 5 s.");
+        log.bounds.rows_max = 10;
+        assert!(bounds(&[&log, &shop]).contains("list_data_sources"));
+    }
 }
