@@ -65,6 +65,8 @@ pub(crate) struct Fake {
     pub(crate) begun: Arc<Notify>,
     /// Queries that have seen that they are cancelled.
     pub(crate) cancelled: Arc<AtomicUsize>,
+    /// An analysis has ended.
+    pub(crate) ended: Arc<Notify>,
     /// A `Cx` that an analysis left behind.
     pub(crate) left_behind: Arc<std::sync::Mutex<Option<Cx>>>,
 }
@@ -77,6 +79,7 @@ impl Fake {
             steps: Vec::new(),
             begun: Arc::default(),
             cancelled: Arc::default(),
+            ended: Arc::default(),
             left_behind: Arc::default(),
         }
     }
@@ -123,6 +126,7 @@ impl Source for Fake {
             cx.progress(*done, *total, format!("step {done}")).await;
             tokio::task::yield_now().await;
         }
+        self.ended.notify_one();
         Ok(TableAnalysis {
             name: table.to_owned(),
             rows: Some(3),

@@ -33,16 +33,16 @@ pub(crate) fn all(sources: &[&About]) -> Vec<Prompt> {
     let report = argument(REPORT_TYPE, "Report type", &format!("The kind of report: {kinds}."), true);
     vec![
         prompt(
-            ANALYST,
-            "Data analyst",
-            "Answers a question about the data with queries, and says how the answer was found.",
-            [question].into_iter().chain(source(sources, false)),
-        ),
-        prompt(
             ANALYZE,
             "Analyze a table",
             "Studies one table: what its rows stand for, what its values look like, and what is odd about them.",
             [table, focus].into_iter().chain(source(sources, true)),
+        ),
+        prompt(
+            ANALYST,
+            "Data analyst",
+            "Answers a question about the data with queries, and says how the answer was found.",
+            [question].into_iter().chain(source(sources, false)),
         ),
         prompt(
             REPORT,

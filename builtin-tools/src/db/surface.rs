@@ -51,8 +51,12 @@ fn instructions(sources: &[&About]) -> String {
             format!("these databases: {}; pass the name of one as `source`", names.collect::<Vec<_>>().join(", "))
         }
     };
+    let adds = match sources.iter().any(|about| about.inserts) {
+        true => " insert_record adds a row to a table that was opened for it.",
+        false => "",
+    };
     format!(
         "Read-only SQL over {what}. Begin with list_tables, look at describe_table where names are not enough, then use \
-         query_database. analyze_table says what is in a table, explain_query what a query would cost."
+         query_database. analyze_table says what is in a table, explain_query what a query would cost.{adds}"
     )
 }

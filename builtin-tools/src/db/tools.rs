@@ -94,8 +94,8 @@ fn list(sources: &[&About]) -> Tool {
     reading::<TableList>(
         LIST,
         "List tables",
-        "Lists tables and views with their columns and sizes. Call it before writing a query. Narrow it by `contains` or \
-         `schema`; where it says `truncated`, pass `next` as `after` to go on.",
+        "Lists tables and views with their columns and sizes. Call it before writing a query. Where it says `truncated`, \
+         narrow it by `contains`, or pass `next` as `after` to go on.",
         inputs::list(sources),
     )
 }
@@ -159,6 +159,10 @@ pub(crate) fn find_in<'a>(tools: &'a [Tool], name: &str) -> &'a Tool {
 
 #[cfg(test)]
 mod tests {
+    use std::{fs, path::Path};
+
+    use serde_json::{Value, json};
+
     use super::*;
     use crate::db::fake::about;
     use crate::db::source::Dialect;
@@ -174,6 +178,34 @@ mod tests {
         }
     }
 
+    /// Holds it against the file, byte for byte. With `PATCHBAY_BLESS` set the file is written instead, to be read in review.
+    fn assert_same(expected: &str, found: &Value, file: &str) {
+        let found = format!("{found:#}\n");
+        if std::env::var_os("PATCHBAY_BLESS").is_some() {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/db/tools").join(file);
+            return fs::write(path, found).unwrap();
+        }
+        let differs = expected.lines().zip(found.lines()).find(|(expected, found)| expected != found);
+        assert!(expected == found, "{file} says otherwise, first here: {differs:?}; PATCHBAY_BLESS=1 writes it anew");
+    }
+
+    /// What clients and models see, word for word: a change here is a change for everybody who uses it.
+    #[test]
+    fn tools_of_one_source_are_these() {
+        let mut shop = about("shop", Dialect::Sqlite);
+        shop.inserts = true;
+        assert_same(include_str!("tools/one_source.json"), &json!(all(&[&shop])), "one_source.json");
+    }
+
+    #[test]
+    fn tools_of_several_sources_take_these() {
+        let (mut shop, log) = (about("shop", Dialect::Sqlite), about("log", Dialect::Postgres));
+        shop.inserts = true;
+        let tools = all(&[&log, &shop]);
+        let inputs: Vec<_> = tools.iter().map(|tool| (&tool.name, &tool.description, &tool.input_schema)).collect();
+        assert_same(include_str!("tools/several_sources.json"), &json!(inputs), "several_sources.json");
+    }
+
     #[test]
     fn adding_rows_is_offered_only_where_a_source_opens_a_table() {
         let (mut shop, log) = (about("shop", Dialect::Sqlite), about("log", Dialect::Postgres));
@@ -183,7 +215,7 @@ mod tests {
         assert!(has_insert(&[&log, &shop]));
         // Only the source that has such a table can be named.
         let insert = insert(&[&log, &shop]);
-        assert_eq!(insert.input_schema["properties"]["source"]["enum"], serde_json::json!(["shop"]));
+        assert_eq!(insert.input_schema["properties"]["source"]["enum"], json!(["shop"]));
     }
 
     #[test]

@@ -15,7 +15,10 @@ use rmcp::{
     },
 };
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, ReadHalf, WriteHalf},
+    sync::mpsc,
+};
 
 use crate::db::{DbExplorer, fake::Fake, source::Dialect};
 
@@ -238,6 +241,86 @@ async fn progress_grows_and_ends_with_the_answer() {
     }
 }
 
+/// Sends one line to a fresh explorer and reads its answer line by line.
+struct Wire {
+    lines: tokio::io::Lines<BufReader<ReadHalf<DuplexStream>>>,
+    write: WriteHalf<DuplexStream>,
+}
+
+impl Wire {
+    fn to(fake: Fake) -> Self {
+        let explorer = DbExplorer::new(vec![Arc::new(fake)]);
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        tokio::spawn(async move { explorer.serve(far).await.unwrap().waiting().await });
+        let (read, write) = tokio::io::split(near);
+        Self { lines: BufReader::new(read).lines(), write }
+    }
+
+    async fn send(&mut self, message: Value) {
+        self.write.write_all(format!("{message}\n").as_bytes()).await.unwrap();
+    }
+
+    async fn receive(&mut self) -> Value {
+        serde_json::from_str(&self.lines.next_line().await.unwrap().unwrap()).unwrap()
+    }
+
+    async fn call(&mut self, tool: &str, arguments: Value, mut meta: Value) {
+        meta["io.modelcontextprotocol/protocolVersion"] = "2026-07-28".into();
+        meta["io.modelcontextprotocol/clientInfo"] = json!({ "name": "wire", "version": "1" });
+        meta["io.modelcontextprotocol/clientCapabilities"] = json!({});
+        let params = json!({ "name": tool, "arguments": arguments, "_meta": meta });
+        self.send(json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params })).await;
+    }
+}
+
+#[tokio::test]
+async fn progress_is_on_the_wire_in_order_and_before_the_answer() {
+    let mut fake = shop();
+    fake.steps = (0..40).map(|done| (done, 40)).collect();
+    let mut wire = Wire::to(fake);
+    wire.call("analyze_table", json!({ "table": "orders" }), json!({ "progressToken": "p" })).await;
+    let mut last = -1.0;
+    loop {
+        let message = wire.receive().await;
+        if message["id"] == 1 {
+            assert_eq!(message["result"]["isError"], false, "{message}");
+            break;
+        }
+        assert_eq!(
+            (&message["method"], &message["params"]["progressToken"]),
+            (&json!("notifications/progress"), &json!("p"))
+        );
+        let progress = message["params"]["progress"].as_f64().unwrap();
+        assert!(progress > last, "{progress} after {last}");
+        last = progress;
+    }
+    assert!(last >= 0.0, "nothing was told");
+}
+
+#[tokio::test]
+async fn nobody_is_told_progress_who_gave_no_token() {
+    let mut fake = shop();
+    fake.steps = vec![(1, 2), (2, 2)];
+    let mut wire = Wire::to(fake);
+    wire.call("analyze_table", json!({ "table": "orders" }), json!({})).await;
+    assert_eq!(wire.receive().await["id"], 1);
+}
+
+#[tokio::test]
+async fn client_that_does_not_read_holds_up_no_work() {
+    let mut fake = shop();
+    fake.steps = (0..10_000).map(|done| (done, 10_000)).collect();
+    let ended = Arc::clone(&fake.ended);
+    let explorer = DbExplorer::new(vec![Arc::new(fake)]);
+    // Room for less than one notification.
+    let (near, far) = tokio::io::duplex(64);
+    tokio::spawn(async move { explorer.serve(far).await.unwrap().waiting().await });
+    let (read, write) = tokio::io::split(near);
+    let mut wire = Wire { lines: BufReader::new(read).lines(), write };
+    wire.call("analyze_table", json!({ "table": "orders" }), json!({ "progressToken": 7 })).await;
+    ended.notified().await;
+}
+
 #[tokio::test]
 async fn resources_are_listed_for_each_source_and_each_can_be_read() {
     for lifecycle in both_lifecycles() {
@@ -316,7 +399,7 @@ async fn arguments_of_prompts_are_completed() {
 async fn prompts_say_what_is_wrong_with_their_arguments() {
     let client = client(two()).await;
     for (name, arguments, wanted) in [
-        ("poem", json!({}), "Unknown prompt: poem. There are: data_analyst, analyze_table, report_query."),
+        ("poem", json!({}), "Unknown prompt: poem. There are: analyze_table, data_analyst, report_query."),
         ("data_analyst", json!({}), "needs the argument `question`"),
         ("data_analyst", json!({ "question": "  " }), "needs the argument `question`"),
         ("data_analyst", json!({ "question": 5 }), "`question` of the prompt is not a text"),

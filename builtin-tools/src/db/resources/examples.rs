@@ -43,10 +43,10 @@ fn page(about: &About, list: &TableList, details: &[TableDetail]) -> String {
     let mut text = format!("# Query examples for `{name}` ({dialect})\n\nEach is one call of query_database.\n");
     let all = [
         details.first().map(rows),
-        details.iter().find_map(|detail| counts(detail)),
+        details.iter().find_map(counts),
         details.iter().find_map(|detail| months(detail, about.dialect)),
         details.iter().find_map(|detail| join(detail, list)),
-        details.iter().find_map(|detail| totals(detail)),
+        details.iter().find_map(totals),
         details.iter().find_map(|detail| search(detail, about.dialect)),
         details.iter().find_map(|detail| pages(detail, about.dialect)),
     ];

@@ -34,7 +34,7 @@ pub(crate) fn describe(sources: &[&About]) -> JsonObject {
 }
 
 pub(crate) fn explain(sources: &[&About]) -> JsonObject {
-    object(source(sources).into_iter().chain([sql(sources), params()]))
+    object(source(sources).into_iter().chain([sql(sources), params(sources)]))
 }
 
 pub(crate) fn insert(sources: &[&About]) -> JsonObject {
@@ -68,7 +68,7 @@ pub(crate) fn query(sources: &[&About]) -> JsonObject {
         "minimum": 1,
         "description": format!("The most rows to give; {rows_max} at most, also if left out.")
     });
-    object(source(sources).into_iter().chain([sql(sources), params(), ("limit", limit, false)]))
+    object(source(sources).into_iter().chain([sql(sources), params(sources), ("limit", limit, false)]))
 }
 
 /// The dialects of the sources, and how each writes parameters.
@@ -81,14 +81,18 @@ pub(crate) fn dialects(sources: &[&About]) -> String {
 }
 
 fn sql(sources: &[&About]) -> Property {
-    let said = format!("One SELECT, VALUES or WITH … SELECT statement: {}.", dialects(sources));
+    let said = format!("One SELECT, VALUES or WITH … SELECT statement ({}).", dialects(sources));
     ("sql", text(&said), true)
 }
 
-fn params() -> Property {
+fn params(sources: &[&About]) -> Property {
+    let mut types = vec!["string", "number", "boolean", "null"];
+    if sources.iter().any(|about| about.dialect == Dialect::Postgres) {
+        types.extend(["array", "object"]);
+    }
     let schema = json!({
         "type": "array",
-        "items": { "type": ["string", "number", "boolean", "null"] },
+        "items": { "type": types },
         "maxItems": PARAMS_MAX,
         "description": "The values of the parameters, in order."
     });

@@ -24,6 +24,10 @@ pub(crate) fn output<R: JsonSchema>() -> JsonObject {
 fn plain(schema: &mut JsonObject) {
     schema.remove("title");
     schema.remove("format");
+    if let Some(Value::String(description)) = schema.get_mut("description") {
+        // The lines of a doc comment are not those of whoever reads it there.
+        *description = description.replace('\n', " ");
+    }
     let required: Vec<Value> = schema.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
     if let Some(Value::Object(properties)) = schema.get_mut("properties") {
         for (name, property) in properties {

@@ -1,0 +1,46 @@
+//! The command line of `patchbay-tools`: its commands, a file for each. What they share is in `database` (which database, and
+//! where a password may stand) and `serve` (a tool server on stdio).
+
+mod database;
+mod db;
+mod sample;
+mod serve;
+mod weather;
+
+use clap::{Parser, Subcommand};
+
+/// Patchbay's built-in tool servers, without the gateway.
+#[derive(Debug, Parser)]
+#[command(name = "patchbay-tools", version)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Db(db::Db),
+    Weather(weather::Weather),
+    Sample(sample::Sample),
+}
+
+impl Cli {
+    /// Does what the command says.
+    pub(crate) async fn run(self) -> anyhow::Result<()> {
+        match self.command {
+            Command::Db(db) => db.run().await,
+            Command::Weather(weather) => weather.run().await,
+            Command::Sample(sample) => sample.run().await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}
