@@ -1,6 +1,6 @@
 //! The DB explorer over MCP, by rmcp's client, in both eras: lists, calls, resources, completion, prompt.
 
-use patchbay_builtin_tools::{BUILTINS, Builtin};
+use patchbay_builtin_tools::{BUILTINS, Builtin, Given};
 use rmcp::model::{
     ArgumentInfo, CallToolRequestParams, CompleteRequestParams, GetPromptRequestParams, ReadResourceRequestParams,
     Reference, ResourceContents,
