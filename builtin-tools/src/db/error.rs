@@ -39,6 +39,8 @@ pub(crate) enum QueryError {
     TooLarge(usize),
     #[error("The query was cancelled.")]
     Cancelled,
+    #[error("The row was being stored when the call ended; it may have been added.")]
+    MayHaveRun,
     #[error("Too many queries are running or waiting on this source.")]
     Crowded,
     #[error("The source cannot be read at the moment.")]
@@ -63,6 +65,7 @@ impl QueryError {
             Self::Deadline(_) => "TIMEOUT",
             Self::Cancelled => "CANCELLED",
             Self::Memory | Self::TooLarge(_) => "TOO_LARGE",
+            Self::MayHaveRun => "MAY_HAVE_RUN",
             Self::Crowded => "BUSY",
             Self::Unavailable | Self::Closed => "UNAVAILABLE",
             Self::Sql { code, .. } => code,
@@ -84,6 +87,7 @@ impl QueryError {
             Self::TooLarge(_) => "Select fewer or shorter columns, or aggregate.",
             Self::Memory => "Sort, group or collect fewer or narrower rows.",
             Self::Cancelled => "Call again if the answer is still wanted.",
+            Self::MayHaveRun => "Look for the row with query_database before you add it again.",
             Self::Crowded => "Wait a moment and call again.",
             Self::Unavailable | Self::Closed => {
                 "Try again later; if it stays so, tell the person who runs this source."
@@ -126,6 +130,16 @@ impl QueryError {
             ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => {
                 sql("SQLITE_BUSY", "Another program is writing to the database.", "Wait a moment and call again.")
             }
+            ErrorCode::ConstraintViolation => sql(
+                "SQLITE_CONSTRAINT",
+                &of_the_query(message),
+                "Call describe_table for the columns, keys and checks that a row must satisfy.",
+            ),
+            ErrorCode::DiskFull => sql(
+                "SQLITE_FULL",
+                "There is no room left for the database; nothing was changed.",
+                "Tell the person who runs this source.",
+            ),
             ErrorCode::TypeMismatch => {
                 sql("SQLITE_MISMATCH", "A value has a type that does not fit there.", "Check LIMIT, OFFSET and CAST.")
             }

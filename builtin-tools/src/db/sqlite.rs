@@ -2,24 +2,37 @@
 //! statement would do (`fence`, `access`), on a thread that is left behind when it outstays its deadline (`worker`).
 
 mod access;
+mod analyze;
 mod bounds;
+mod catalog;
 mod cells;
+mod explain;
 mod fence;
 mod functions;
+mod insert;
+mod list;
+mod progress;
 mod query;
 mod sample;
 mod schema;
+mod stop;
+mod warm;
 mod worker;
+
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use async_trait::async_trait;
 use serde_json::{Map, Value};
+use tokio::time;
 
 pub use sample::{Sample, SampleError, create_sample_shop};
 
@@ -31,7 +44,12 @@ use super::{
 };
 use crate::OptionsError;
 use fence::Session;
+use stop::Stop;
+use warm::Warm;
 use worker::Workers;
+
+/// How long the file may take to answer when it is checked.
+const CHECK_MAX: Duration = Duration::from_secs(10);
 
 /// What the options say of a SQLite file, checked.
 #[derive(Debug)]
@@ -43,6 +61,8 @@ pub(crate) struct SqliteSettings {
     pub(crate) tables: Option<BTreeSet<String>>,
     /// In lower case: the tables that rows may be added to.
     pub(crate) inserts: BTreeSet<String>,
+    /// The gateway's own files.
+    off_limits: Vec<PathBuf>,
 }
 
 impl SqliteSettings {
@@ -55,10 +75,13 @@ impl SqliteSettings {
         off_limits: &[PathBuf],
     ) -> Result<Self, OptionsError> {
         let database = canonical(path)?;
-        match off_limits.iter().any(|own| options::same_file(&database, own)) {
-            true => Err(OptionsError::OffLimits),
-            false => Ok(Self { about, database, tables, inserts }),
-        }
+        let settings = Self { about, database, tables, inserts, off_limits: off_limits.to_owned() };
+        if settings.is_off_limits() { Err(OptionsError::OffLimits) } else { Ok(settings) }
+    }
+
+    /// Whether the file is one of the gateway's own by now. Asked again at every opening, since files are moved.
+    pub(crate) fn is_off_limits(&self) -> bool {
+        self.off_limits.iter().any(|own| options::same_file(&self.database, own))
     }
 }
 
@@ -77,14 +100,14 @@ fn canonical(path: &Path) -> Result<PathBuf, OptionsError> {
 pub(crate) struct SqliteSource {
     settings: Arc<SqliteSettings>,
     workers: Workers,
+    warm: Arc<Warm>,
 }
 
 impl SqliteSource {
     /// Opens the file once, to check it.
     pub(crate) fn new(settings: SqliteSettings) -> Result<Self, OptionsError> {
-        let settings = Arc::new(settings);
         fence::check(&settings)?;
-        Ok(Self { settings, workers: Workers::default() })
+        Ok(Self { settings: Arc::new(settings), workers: Workers::default(), warm: Arc::default() })
     }
 
     /// Runs `job` on a session of its own, until it ends, its deadline passes or the caller cancels.
@@ -93,12 +116,19 @@ impl SqliteSource {
         cx: &Cx,
         job: impl FnOnce(Session) -> Result<T, QueryError> + Send + 'static,
     ) -> Result<T, QueryError> {
+        let warm = Arc::clone(&self.warm);
+        let result = self.on_thread(cx, move |settings, stop| job(Session::open(settings, &warm, stop)?)).await;
+        self.warm.sweep();
+        result
+    }
+
+    async fn on_thread<T: Send + 'static>(
+        &self,
+        cx: &Cx,
+        job: impl FnOnce(Arc<SqliteSettings>, &Arc<Stop>) -> Result<T, QueryError> + Send + 'static,
+    ) -> Result<T, QueryError> {
         let settings = Arc::clone(&self.settings);
-        let timeout = settings.about.bounds.timeout;
-        tokio::select! {
-            result = self.workers.run(timeout, move |stop| job(Session::open(settings, stop)?)) => result,
-            () = cx.cancelled.cancelled() => Err(QueryError::Cancelled),
-        }
+        self.workers.run(self.about().bounds.timeout, &cx.cancelled, move |stop| job(settings, stop)).await
     }
 }
 
@@ -113,7 +143,7 @@ impl Source for SqliteSource {
     }
 
     async fn list_tables(&self, filter: ListFilter, cx: &Cx) -> Result<TableList, QueryError> {
-        self.with_session(cx, move |session| schema::list(&session, &filter)).await
+        self.with_session(cx, move |session| list::list(&session, &filter)).await
     }
 
     async fn describe_table(&self, table: &str, cx: &Cx) -> Result<TableDetail, QueryError> {
@@ -121,26 +151,36 @@ impl Source for SqliteSource {
         self.with_session(cx, move |session| schema::describe(&session, &table)).await
     }
 
-    async fn analyze_table(&self, _table: &str, _columns: &[String], _cx: &Cx) -> Result<TableAnalysis, QueryError> {
-        Err(QueryError::Unavailable)
+    async fn analyze_table(&self, table: &str, columns: &[String], cx: &Cx) -> Result<TableAnalysis, QueryError> {
+        let (table, columns) = (table.to_owned(), columns.to_owned());
+        let (teller, listener) = progress::channel();
+        let work = self.with_session(cx, move |session| analyze::run(session, &table, &columns, &teller));
+        listener.during(cx, work).await
     }
 
-    async fn explain_query(&self, _query: Query, _cx: &Cx) -> Result<Plan, QueryError> {
-        Err(QueryError::Unavailable)
+    async fn explain_query(&self, query: Query, cx: &Cx) -> Result<Plan, QueryError> {
+        self.with_session(cx, move |session| explain::run(session, &query)).await
     }
 
-    async fn insert_record(&self, _table: &str, _values: Map<String, Value>, _cx: &Cx) -> Result<Inserted, QueryError> {
-        Err(QueryError::NotInsertable)
+    async fn insert_record(&self, table: &str, values: Map<String, Value>, cx: &Cx) -> Result<Inserted, QueryError> {
+        let table = table.to_owned();
+        self.on_thread(cx, move |settings, stop| insert::run(&settings, &table, &values, stop)).await
     }
 
     async fn table_names(&self, beginning: &str, cx: &Cx) -> Result<Vec<String>, QueryError> {
         let beginning = beginning.to_owned();
-        self.with_session(cx, move |session| Ok(schema::names(&session, &beginning))).await
+        self.with_session(cx, move |session| Ok(list::names(&session, &beginning))).await
     }
 
     async fn check(&self) -> Result<(), String> {
         let settings = Arc::clone(&self.settings);
-        let checked = tokio::task::spawn_blocking(move || fence::check(&settings)).await;
-        checked.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+        let checking = tokio::task::spawn_blocking(move || {
+            fence::check(&settings).map_err(|error| error.to_string())?;
+            if settings.inserts.is_empty() { Ok(()) } else { insert::check(&settings) }
+        });
+        match time::timeout(CHECK_MAX, checking).await {
+            Ok(checked) => checked.map_err(|error| error.to_string())?,
+            Err(_) => Err(format!("the file did not answer within {} s.", CHECK_MAX.as_secs())),
+        }
     }
 }

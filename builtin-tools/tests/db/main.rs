@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod bounds;
+mod corpus;
 mod hostile;
 mod legitimate;
 mod protocol;

@@ -16,8 +16,10 @@ use crate::db::error::QueryError;
 pub(crate) struct Names {
     /// Tables and views that the source offers.
     pub(crate) offered: HashSet<String>,
-    /// All tables and views that exist, and all modules that SQLite could make a table of.
-    pub(crate) existing: HashSet<String>,
+    /// All tables and views that exist.
+    pub(crate) tables: HashSet<String>,
+    /// All modules that SQLite could make a table of.
+    pub(crate) modules: HashSet<String>,
 }
 
 /// Why a statement was refused first; SQLite's own error says only that it was.
@@ -25,7 +27,7 @@ pub(crate) type Denial = Arc<Mutex<Option<QueryError>>>;
 
 /// The authorizer's callback.
 pub(crate) fn authorizer(
-    names: Names,
+    names: Arc<Names>,
     denial: Denial,
 ) -> impl for<'r> FnMut(AuthContext<'r>) -> Authorization + Send + 'static {
     move |context| match judge(&names, &context) {
@@ -66,13 +68,16 @@ fn read(names: &Names, table: &str, column: &str, database: Option<&str>) -> Res
     let table = table.to_ascii_lowercase();
     let in_main = database.is_some_and(|name| name.eq_ignore_ascii_case("main"));
     let nothing_read = column.is_empty() && database.is_none();
-    let offered = names.offered.contains(&table) || functions::is_allowed_table(&table);
+    // A real table hides the function of the same name.
+    let is_function = functions::is_allowed_table(&table) && !names.tables.contains(&table);
+    let offered = names.offered.contains(&table) || is_function;
     let of_the_query = nothing_read && !is_existing(names, &table);
     if (offered && (in_main || nothing_read)) || of_the_query { Ok(()) } else { Err(QueryError::Unlisted) }
 }
 
 fn is_existing(names: &Names, table: &str) -> bool {
-    table.starts_with("sqlite_") || table.starts_with("pragma_") || names.existing.contains(table)
+    let is_builtin = table.starts_with("sqlite_") || table.starts_with("pragma_");
+    is_builtin || names.tables.contains(table) || names.modules.contains(table)
 }
 
 #[cfg(test)]
@@ -81,7 +86,11 @@ mod tests {
 
     fn names() -> Names {
         let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        Names { offered: set(&["products"]), existing: set(&["products", "secrets", "dbstat"]) }
+        Names {
+            offered: set(&["products"]),
+            tables: set(&["products", "secrets", "json_tree"]),
+            modules: set(&["dbstat", "json_each", "json_tree"]),
+        }
     }
 
     #[test]
@@ -96,6 +105,8 @@ mod tests {
             ("pragma_database_list", "", None),
             ("products", "name", Some("temp")),
             ("cte", "x", Some("main")),
+            ("json_tree", "value", Some("main")),
+            ("json_tree", "", None),
         ] {
             assert!(read(&names(), table, column, database).is_err(), "{table}.{column} in {database:?}");
         }

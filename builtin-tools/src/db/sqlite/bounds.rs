@@ -10,7 +10,7 @@ pub(crate) const SQL_BYTES_MAX: usize = 64 * 1024;
 /// The most columns of a result, and so the most values that one row can make.
 pub(crate) const COLUMNS_MAX: c_int = 256;
 /// The most parameters of a statement.
-const PARAMS_MAX: c_int = crate::db::tools::PARAMS_MAX as c_int;
+pub(crate) const PARAMS_MAX: c_int = crate::db::tools::PARAMS_MAX as c_int;
 /// The longest text, blob or row that SQLite may make, in bytes. Functions such as `instr` are quadratic in it, and one
 /// call of a function cannot be interrupted.
 const VALUE_BYTES_MAX: c_int = 1024 * 1024;
@@ -50,18 +50,24 @@ const SWITCHES: &[(DbConfig, bool)] = &[
 ];
 
 /// Temporary tables and sorters stay in memory, where they are counted, and never become files.
-const PRAGMAS: &str =
-    "PRAGMA query_only = ON; PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0; PRAGMA cell_size_check = ON;";
+const PRAGMAS: &str = "PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0; PRAGMA cell_size_check = ON;";
 
-/// Holds the connection to the bounds.
-pub(crate) fn apply(conn: &Connection) -> Result<()> {
-    for &(limit, most) in LIMITS {
-        conn.set_limit(limit, most)?;
-    }
+/// Holds the statements of the connection to the limits.
+pub(crate) fn limit(conn: &Connection) -> Result<()> {
+    LIMITS.iter().try_for_each(|&(limit, most)| conn.set_limit(limit, most).map(|_| ()))
+}
+
+/// Sets the switches of the connection.
+pub(crate) fn switch(conn: &Connection) -> Result<()> {
     for &(switch, on) in SWITCHES {
         conn.set_db_config(switch, on)?;
     }
     conn.execute_batch(PRAGMAS)
+}
+
+/// Refuses writing, beside the way in which the file is opened.
+pub(crate) fn read_only(conn: &Connection) -> Result<()> {
+    conn.execute_batch("PRAGMA query_only = ON")
 }
 
 /// The memory that all of SQLite holds in this process, in bytes.

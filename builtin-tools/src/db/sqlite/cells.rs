@@ -15,15 +15,16 @@ pub(crate) fn cell(value: ValueRef<'_>, bytes_max: usize) -> (Value, bool) {
         ValueRef::Integer(number) => (integer_cell(number), false),
         ValueRef::Real(number) => (real_cell(number), false),
         ValueRef::Text(bytes) => text_cell(&String::from_utf8_lossy(bytes), bytes_max),
-        ValueRef::Blob(bytes) => (blob(bytes, bytes_max).into(), false),
+        ValueRef::Blob(bytes) => (blob(bytes, bytes.len(), bytes_max), false),
     }
 }
 
-fn blob(bytes: &[u8], bytes_max: usize) -> String {
-    let shown = bytes.len().min(BLOB_BYTES_SHOWN).min(bytes_max / 4);
-    let hex: String = bytes[..shown].iter().map(|byte| format!("{byte:02x}")).collect();
-    let more = if shown < bytes.len() { "…" } else { "" };
-    format!("<blob of {} bytes: {hex}{more}>", bytes.len())
+/// A blob of so many bytes, of which at least the beginning is here.
+pub(crate) fn blob(beginning: &[u8], bytes: usize, bytes_max: usize) -> Value {
+    let shown = beginning.len().min(BLOB_BYTES_SHOWN).min(bytes_max / 4);
+    let hex: String = beginning[..shown].iter().map(|byte| format!("{byte:02x}")).collect();
+    let more = if shown < bytes { "…" } else { "" };
+    format!("<blob of {bytes} bytes: {hex}{more}>").into()
 }
 
 #[cfg(test)]

@@ -144,6 +144,14 @@ pub(crate) fn is_allowed(name: &str) -> bool {
     ALLOWED.binary_search(&name.as_str()).is_ok()
 }
 
+/// Functions that a table's own defaults and checks may call beside those, since their owner wrote the calls.
+const ALLOWED_IN_SCHEMA: &[&str] = &["format", "printf", "randomblob", "zeroblob"];
+
+/// Whether the default, check or generated column of a table may call that function when a row is added.
+pub(crate) fn is_allowed_in_schema(name: &str) -> bool {
+    is_allowed(name) || ALLOWED_IN_SCHEMA.contains(&name.to_ascii_lowercase().as_str())
+}
+
 /// Whether a query may read from that table-valued function.
 pub(crate) fn is_allowed_table(name: &str) -> bool {
     ALLOWED_TABLES.contains(&name)

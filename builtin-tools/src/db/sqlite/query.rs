@@ -1,11 +1,13 @@
 //! Runs the one query of a caller on a fenced connection: compile, bind, step, collect. What it may do is decided in
 //! `access`, how long in `worker`, how much in `answer`.
 
-use rusqlite::Statement;
+use rusqlite::{Statement, types::Value as Bound};
 use serde_json::Value;
 
-use super::{bounds, cells::cell, fence::Session};
-
+use super::{
+    cells::cell,
+    fence::{Fenced, Session},
+};
 use crate::db::{
     answer::{Collector, QueryAnswer},
     error::QueryError,
@@ -16,17 +18,11 @@ const COLUMN_NAME_CHARS_MAX: usize = 200;
 
 /// Runs the query.
 pub(crate) fn run(session: Session, query: &Query) -> Result<QueryAnswer, QueryError> {
-    if query.sql.len() > bounds::SQL_BYTES_MAX {
-        return Err(QueryError::Arguments(format!("The SQL text is longer than {} bytes.", bounds::SQL_BYTES_MAX)));
-    }
     let rows_max = rows_max(query.limit, session.settings.about.bounds.rows_max)?;
     let bytes_max = session.settings.about.bounds.bytes_max;
     let fenced = session.fence()?;
     let mut statement = fenced.prepare(&query.sql)?;
-    bind(&mut statement, &query.params).map_err(|error| match error {
-        BindError::Arguments(text) => QueryError::Arguments(text),
-        BindError::Sqlite(error) => fenced.explain(&error),
-    })?;
+    bind(&mut statement, &query.params, &fenced)?;
     let columns = statement.column_names().into_iter().map(name).collect();
     // SQLite has types of values and not of columns.
     let mut collector = Collector::new(columns, Vec::new(), rows_max, bytes_max);
@@ -57,42 +53,35 @@ fn collect(statement: &mut Statement<'_>, collector: &mut Collector) -> rusqlite
     Ok(())
 }
 
-enum BindError {
-    Arguments(String),
-    Sqlite(rusqlite::Error),
-}
-
-fn bind(statement: &mut Statement<'_>, params: &[Value]) -> Result<(), BindError> {
+/// Binds the values of the parameters, each of which must have one.
+pub(crate) fn bind(statement: &mut Statement<'_>, params: &[Value], fenced: &Fenced) -> Result<(), QueryError> {
     let wanted = statement.parameter_count();
     if wanted != params.len() {
-        return Err(BindError::Arguments(format!(
+        return Err(QueryError::Arguments(format!(
             "The SQL text has {wanted} parameters, and `params` has {} values.",
             params.len()
         )));
     }
     for (index, value) in (1..).zip(params) {
-        bind_one(statement, index, value)?;
+        let bound = scalar(value).map_err(|why| QueryError::Arguments(format!("Value {index} of `params` {why}")))?;
+        statement.raw_bind_parameter(index, bound).map_err(|error| fenced.explain(&error))?;
     }
     Ok(())
 }
 
-fn bind_one(statement: &mut Statement<'_>, index: usize, value: &Value) -> Result<(), BindError> {
-    let bound = match value {
-        Value::Null => statement.raw_bind_parameter(index, rusqlite::types::Null),
-        Value::Bool(yes) => statement.raw_bind_parameter(index, *yes),
-        Value::Number(number) => match (number.as_i64(), number.as_f64()) {
-            (Some(whole), _) => statement.raw_bind_parameter(index, whole),
-            (None, Some(real)) => statement.raw_bind_parameter(index, real),
-            (None, None) => return Err(not_scalar(index)),
+/// A value of JSON as one of SQLite's, or the rest of a sentence about why it is none.
+pub(crate) fn scalar(value: &Value) -> Result<Bound, &'static str> {
+    match value {
+        Value::Null => Ok(Bound::Null),
+        Value::Bool(yes) => Ok(Bound::Integer((*yes).into())),
+        Value::Number(number) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
+            (Some(whole), ..) => Ok(Bound::Integer(whole)),
+            (None, None, Some(real)) => Ok(Bound::Real(real)),
+            _ => Err("is a whole number beyond 64 bits, which SQLite cannot hold; pass it as a text."),
         },
-        Value::String(text) => statement.raw_bind_parameter(index, text.as_str()),
-        Value::Array(_) | Value::Object(_) => return Err(not_scalar(index)),
-    };
-    bound.map_err(BindError::Sqlite)
-}
-
-fn not_scalar(index: usize) -> BindError {
-    BindError::Arguments(format!(
-        "Value {index} of `params` is no text, number, boolean or null; pass JSON as a text and use the JSON functions."
-    ))
+        Value::String(text) => Ok(Bound::Text(text.clone())),
+        Value::Array(_) | Value::Object(_) => {
+            Err("is no text, number, boolean or null; pass JSON as a text and use the JSON functions.")
+        }
+    }
 }

@@ -1,44 +1,18 @@
-//! What the source has: its tables and views, and what one of them looks like. All SQL here is our own, and names reach
-//! it as parameters or quoted; a table that the source does not offer shows up nowhere, not even as a foreign key.
+//! What a table or view looks like, from SQLite's own catalog. All SQL here is our own, and names reach it as
+//! parameters; a table that the source does not offer shows up nowhere, not even as a foreign key. `list` names them all.
 
-use rusqlite::{OptionalExtension, Result as Sqlite};
+mod checks;
 
-use super::fence::{Offered, Session};
+use rusqlite::{Connection, OptionalExtension, Result as Sqlite};
+
+use super::{catalog::Offered, fence::Session, list};
 use crate::db::{
-    answer::{Column, ForeignKey, Index, TableDetail, TableLine, TableList},
+    answer::{Column, ForeignKey, Index, TableDetail},
     error::QueryError,
-    source::ListFilter,
 };
 
-/// The most tables that one list names.
-const TABLES_MAX: usize = 500;
-/// Rows are counted up to here; counting all of a large table takes seconds.
-const COUNTED_MAX: u64 = 10_000;
-
-/// The tables and views of the source.
-pub(crate) fn list(session: &Session, filter: &ListFilter) -> Result<TableList, QueryError> {
-    if let Some(schema) = filter.schema.as_deref().filter(|schema| !schema.eq_ignore_ascii_case("main")) {
-        return Err(QueryError::Arguments(format!("There is no schema `{schema}`; SQLite has one, `main`.")));
-    }
-    let after = filter.after.as_deref().map(str::to_ascii_lowercase);
-    let part = filter.contains.as_deref().map(str::to_ascii_lowercase).unwrap_or_default();
-    let mut wanted = session
-        .offered
-        .iter()
-        .filter(|(key, _)| after.as_ref().is_none_or(|after| *key > after) && key.contains(&part))
-        .map(|(_, table)| table);
-    let lines = wanted.by_ref().take(TABLES_MAX).map(|table| line(session, table));
-    let tables = lines.collect::<Sqlite<Vec<_>>>().map_err(|error| QueryError::of_sqlite(&error))?;
-    let truncated = wanted.next().is_some();
-    let next = tables.last().filter(|_| truncated).map(|table| table.name.clone());
-    Ok(TableList { tables, truncated, next })
-}
-
-/// The names of the source's tables and views that begin so.
-pub(crate) fn names(session: &Session, beginning: &str) -> Vec<String> {
-    let beginning = beginning.to_ascii_lowercase();
-    session.offered.iter().filter(|(key, _)| key.starts_with(&beginning)).map(|(_, table)| table.name.clone()).collect()
-}
+/// The most keys, indexes and constraints of one table that are told.
+const PARTS_MAX: usize = 200;
 
 /// What the table or view of that name looks like.
 pub(crate) fn describe(session: &Session, name: &str) -> Result<TableDetail, QueryError> {
@@ -46,74 +20,61 @@ pub(crate) fn describe(session: &Session, name: &str) -> Result<TableDetail, Que
     detail(session, table).map_err(|error| QueryError::of_sqlite(&error))
 }
 
-fn line(session: &Session, table: &Offered) -> Sqlite<TableLine> {
-    let rows = if table.is_view { None } else { Some(count(session, &table.name)?) };
-    // A view over a table that is gone has no columns, and spoils its own line only.
-    let columns =
-        if table.is_view { columns(session, &table.name).unwrap_or_default() } else { columns(session, &table.name)? };
-    Ok(TableLine {
-        name: table.name.clone(),
-        schema: None,
-        kind: kind(table),
-        columns: columns.into_iter().map(|column| column.name).collect(),
-        rows: rows.map(|rows| rows.min(COUNTED_MAX)),
-        rows_estimated: false,
-        rows_at_least: rows.is_some_and(|rows| rows > COUNTED_MAX),
-        bytes: None,
-        comment: None,
-    })
-}
-
-const fn kind(table: &Offered) -> &'static str {
-    if table.is_view { "view" } else { "table" }
-}
-
-fn count(session: &Session, table: &str) -> Sqlite<u64> {
-    let quoted = table.replace('"', "\"\"");
-    let sql = format!("SELECT count(*) FROM (SELECT 1 FROM main.\"{quoted}\" LIMIT {})", COUNTED_MAX + 1);
-    let rows: Option<i64> = session.conn.query_row(&sql, [], |row| row.get(0)).optional()?;
-    Ok(rows.and_then(|rows| u64::try_from(rows).ok()).unwrap_or_default())
-}
-
 fn detail(session: &Session, table: &Offered) -> Sqlite<TableDetail> {
-    let columns = columns(session, &table.name)?;
+    let conn = session.conn();
+    let columns = columns(conn, table)?;
     let mut key: Vec<_> = columns.iter().filter(|column| column.place > 0).collect();
     key.sort_by_key(|column| column.place);
     let primary_key = key.into_iter().map(|column| column.name.clone()).collect();
-    Ok(TableDetail {
+    let opened = session.settings.inserts.contains(&table.name.to_ascii_lowercase());
+    let mut detail = TableDetail {
         name: table.name.clone(),
         schema: None,
-        kind: kind(table),
+        kind: list::kind(table),
         comment: None,
         columns: columns.into_iter().map(PlacedColumn::into_column).collect(),
         primary_key,
         foreign_keys: foreign_keys(session, &table.name)?,
-        referenced_by: Vec::new(),
-        indexes: indexes(session, &table.name)?,
-        constraints: Vec::new(),
-        insertable: false,
+        referenced_by: referenced_by(session, &table.name)?,
+        indexes: indexes(conn, &table.name)?,
+        constraints: checks::of(&text(conn, &table.name)?),
+        insertable: opened && !table.is_view && insert_triggers(conn, &table.name)?.is_empty(),
         truncated: false,
-    })
+    };
+    cut(&mut detail);
+    Ok(detail)
+}
+
+fn cut(detail: &mut TableDetail) {
+    let (foreign, referenced) = (&mut detail.foreign_keys, &mut detail.referenced_by);
+    let longest = [foreign.len(), referenced.len(), detail.indexes.len(), detail.constraints.len()];
+    detail.truncated = longest.into_iter().any(|parts| parts > PARTS_MAX);
+    foreign.truncate(PARTS_MAX);
+    referenced.truncate(PARTS_MAX);
+    detail.indexes.truncate(PARTS_MAX);
+    detail.constraints.truncate(PARTS_MAX);
 }
 
 /// A column and its place in the primary key, from 1; 0 when it is not part of it.
-struct PlacedColumn {
-    name: String,
-    declared: String,
+#[derive(Debug, Clone)]
+pub(crate) struct PlacedColumn {
+    pub(crate) name: String,
+    pub(crate) declared: String,
     nullable: bool,
     default: Option<String>,
-    made: Option<&'static str>,
+    /// `generated`, or `identity` for the one that is the row's number.
+    pub(crate) made: Option<&'static str>,
     place: u32,
 }
 
 impl PlacedColumn {
     fn into_column(self) -> Column {
         Column {
+            length_max: length_of(&self.declared),
             name: self.name,
             declared: self.declared,
             nullable: self.nullable,
             default: self.default,
-            length_max: None,
             values: Vec::new(),
             made: self.made,
             comment: None,
@@ -121,11 +82,21 @@ impl PlacedColumn {
     }
 }
 
-fn columns(session: &Session, table: &str) -> Sqlite<Vec<PlacedColumn>> {
+/// The number in `VARCHAR(40)` and the like. SQLite does not hold texts to it; people who declared it mean it.
+fn length_of(declared: &str) -> Option<u32> {
+    let (kind, rest) = declared.split_once('(')?;
+    let kind = kind.to_ascii_uppercase();
+    let number = rest.trim_end().strip_suffix(')')?.trim().parse().ok()?;
+    (kind.contains("CHAR") || kind.contains("TEXT")).then_some(number)
+}
+
+/// The columns of a table or view that anybody may read.
+pub(crate) fn columns(conn: &Connection, table: &Offered) -> Sqlite<Vec<PlacedColumn>> {
     // Hidden columns (1) belong to virtual tables; generated ones (2 and 3) are ordinary to a reader.
-    let sql = "SELECT name, type, \"notnull\", dflt_value, pk, hidden FROM pragma_table_xinfo(?1) WHERE hidden <> 1 ORDER BY cid";
-    let mut statement = session.conn.prepare(sql)?;
-    let rows = statement.query_map([table], |row| {
+    let sql = "SELECT name, type, \"notnull\", dflt_value, pk, hidden FROM pragma_table_xinfo(?1, 'main') \
+               WHERE hidden <> 1 ORDER BY cid";
+    let mut statement = conn.prepare_cached(sql)?;
+    let rows = statement.query_map([&table.name], |row| {
         let (not_null, place, hidden): (bool, u32, u32) = (row.get(2)?, row.get(4)?, row.get(5)?);
         Ok(PlacedColumn {
             name: row.get(0)?,
@@ -136,12 +107,45 @@ fn columns(session: &Session, table: &str) -> Sqlite<Vec<PlacedColumn>> {
             place,
         })
     })?;
-    rows.collect()
+    let mut columns = rows.collect::<Sqlite<Vec<_>>>()?;
+    if table.has_rowid {
+        mark_rowid(&mut columns);
+    }
+    Ok(columns)
 }
 
-fn foreign_keys(session: &Session, table: &str) -> Sqlite<Vec<ForeignKey>> {
-    let sql = "SELECT id, \"from\", \"table\", \"to\" FROM pragma_foreign_key_list(?1) ORDER BY id, seq";
-    let mut statement = session.conn.prepare(sql)?;
+/// An only key column that is declared just `INTEGER` is the row's number, which SQLite gives when nobody does.
+fn mark_rowid(columns: &mut [PlacedColumn]) {
+    let mut key = columns.iter_mut().filter(|column| column.place > 0);
+    if let (Some(only), None) = (key.next(), key.next())
+        && only.declared.eq_ignore_ascii_case("INTEGER")
+    {
+        only.made = Some("identity");
+    }
+}
+
+/// The text that made the table; empty for one that has none.
+fn text(conn: &Connection, table: &str) -> Sqlite<String> {
+    let sql = "SELECT sql FROM main.sqlite_schema WHERE type = 'table' AND name = ?1 COLLATE NOCASE";
+    Ok(conn.query_row(sql, [table], |row| row.get(0)).optional()?.unwrap_or_default())
+}
+
+/// The names of the triggers that would run when a row is added.
+pub(crate) fn insert_triggers(conn: &Connection, table: &str) -> Sqlite<Vec<String>> {
+    let sql = "SELECT name, sql FROM main.sqlite_schema WHERE type = 'trigger' AND tbl_name = ?1 COLLATE NOCASE ORDER BY name";
+    let mut statement = conn.prepare(sql)?;
+    let found = statement.query_map([table], |row| Ok((row.get::<_, String>(0)?, row.get::<_, Option<String>>(1)?)))?;
+    let found = found.collect::<Sqlite<Vec<_>>>()?;
+    let runs = |sql: &Option<String>| sql.as_deref().is_none_or(checks::is_insert_trigger);
+    Ok(found.into_iter().filter(|(_, sql)| runs(sql)).map(|(name, _)| name).collect())
+}
+
+const FOREIGN_KEYS: &str =
+    "SELECT id, \"from\", \"table\", \"to\" FROM pragma_foreign_key_list(?1, 'main') ORDER BY id, seq";
+
+/// A table's keys, each with the table that it points to.
+fn keys_of(conn: &Connection, table: &str) -> Sqlite<Vec<ForeignKey>> {
+    let mut statement = conn.prepare_cached(FOREIGN_KEYS)?;
     let mut rows = statement.query([table])?;
     let mut keys: Vec<(i64, ForeignKey)> = Vec::new();
     while let Some(row) = rows.next()? {
@@ -155,19 +159,43 @@ fn foreign_keys(session: &Session, table: &str) -> Sqlite<Vec<ForeignKey>> {
             None => keys.push((id, ForeignKey { columns: vec![column], table, to_columns: to.into_iter().collect() })),
         }
     }
-    Ok(keys.into_iter().map(|(_, key)| key).filter(|key| session.find(&key.table).is_ok()).collect())
+    Ok(keys.into_iter().map(|(_, key)| key).collect())
 }
 
-fn indexes(session: &Session, table: &str) -> Sqlite<Vec<Index>> {
-    let mut statement = session.conn.prepare("SELECT name, \"unique\" FROM pragma_index_list(?1) ORDER BY name")?;
+fn foreign_keys(session: &Session, table: &str) -> Sqlite<Vec<ForeignKey>> {
+    let mut keys = keys_of(session.conn(), table)?;
+    keys.retain(|key| session.find(&key.table).is_ok());
+    Ok(keys)
+}
+
+/// The names of the tables that a table's keys point to, offered or not.
+pub(crate) fn parents(conn: &Connection, table: &str) -> Sqlite<Vec<String>> {
+    Ok(keys_of(conn, table)?.into_iter().map(|key| key.table).collect())
+}
+
+fn referenced_by(session: &Session, table: &str) -> Sqlite<Vec<ForeignKey>> {
+    let mut found = Vec::new();
+    for other in session.catalog().offered.values().filter(|other| !other.is_view) {
+        let keys = keys_of(session.conn(), &other.name)?;
+        let here = keys.into_iter().filter(|key| key.table.eq_ignore_ascii_case(table));
+        found.extend(here.map(|key| ForeignKey { table: other.name.clone(), ..key }));
+    }
+    Ok(found)
+}
+
+fn indexes(conn: &Connection, table: &str) -> Sqlite<Vec<Index>> {
+    let mut statement = conn.prepare("SELECT name, \"unique\" FROM pragma_index_list(?1, 'main') ORDER BY name")?;
     let found = statement.query_map([table], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?;
-    let mut columns = session.conn.prepare("SELECT name FROM pragma_index_info(?1) ORDER BY seqno")?;
+    let mut columns = conn.prepare("SELECT name FROM pragma_index_info(?1, 'main') ORDER BY seqno")?;
+    let mut texts = conn.prepare("SELECT sql FROM main.sqlite_schema WHERE type = 'index' AND name = ?1")?;
     let mut indexes = Vec::new();
     for index in found {
         let (name, unique) = index?;
         let columns = columns.query_map([&name], |row| row.get(0))?.collect::<Sqlite<_>>()?;
+        let text: Option<String> = texts.query_row([&name], |row| row.get(0)).optional()?.flatten();
+        let condition = text.as_deref().and_then(checks::condition_of_index);
         let name = (!name.starts_with("sqlite_autoindex_")).then_some(name);
-        indexes.push(Index { name, columns, unique, method: None, condition: None });
+        indexes.push(Index { name, columns, unique, method: None, condition });
     }
     Ok(indexes)
 }

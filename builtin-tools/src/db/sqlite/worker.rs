@@ -4,21 +4,18 @@
 //! Threads of our own and not the runtime's blocking pool: a query left behind would hold up the runtime's end.
 
 use std::{
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU8, Ordering},
-    },
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
-use rusqlite::{Connection, InterruptHandle};
 use tokio::{
     sync::{Semaphore, oneshot},
     time,
 };
+use tokio_util::sync::CancellationToken;
 
-use super::bounds;
+use super::stop::{Reason, Stop, StopOnDrop};
 use crate::db::error::QueryError;
 
 /// Queries of one source that may run at once, those left behind included.
@@ -44,18 +41,21 @@ impl Default for Workers {
 }
 
 impl Workers {
-    /// Runs `job` on a thread and waits for it, at most `timeout` and a little. Dropping the future stops the job.
+    /// Runs `job` on a thread and waits for it, at most `timeout` and a little; less when the caller cancels. Dropping the
+    /// future stops the job too.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         timeout: Duration,
+        cancelled: &CancellationToken,
         job: impl FnOnce(&Arc<Stop>) -> Result<T, QueryError> + Send + 'static,
     ) -> Result<T, QueryError> {
         let _seat = self.seats.try_acquire().map_err(|_| QueryError::Crowded)?;
         let deadline = Instant::now() + timeout;
-        let place = time::timeout_at(deadline.into(), Arc::clone(&self.running).acquire_owned())
-            .await
-            .map_err(|_| QueryError::Crowded)?
-            .map_err(|_| QueryError::Unavailable)?;
+        let free = time::timeout_at(deadline.into(), Arc::clone(&self.running).acquire_owned());
+        let place = tokio::select! {
+            place = free => place.map_err(|_| QueryError::Crowded)?.map_err(|_| QueryError::Unavailable)?,
+            () = cancelled.cancelled() => return Err(QueryError::Cancelled),
+        };
         let stop = Arc::new(Stop::at(deadline));
         let guard = StopOnDrop(Arc::clone(&stop));
         let (sender, receiver) = oneshot::channel();
@@ -69,114 +69,35 @@ impl Workers {
                 drop(place);
             })
             .map_err(|_| QueryError::Crowded)?;
-        match wait(receiver, deadline, &guard.0).await {
-            Some(Err(QueryError::Cancelled)) => Err(guard.0.reason(timeout)),
-            Some(result) => result,
+        match wait(receiver, deadline, cancelled, &guard.0).await {
+            Some(Ok(Err(QueryError::Cancelled))) => Err(guard.0.error(timeout)),
+            Some(Ok(result)) => result,
+            // The job panicked, which is told on stderr; its source is unavailable for this call.
+            Some(Err(_)) if guard.0.is_committing() => Err(QueryError::MayHaveRun),
+            Some(Err(_)) => Err(QueryError::Unavailable),
             None => {
                 tracing::warn!("a database query is left behind, since it cannot be interrupted");
-                Err(QueryError::Deadline(timeout.as_millis()))
+                Err(guard.0.error(timeout))
             }
         }
     }
 }
 
-/// The job's result, or nothing when it does not end although it was interrupted. A job that panicked gives no result
-/// either; its source is unavailable for this call.
+/// The job's result, or nothing when it does not end although it was interrupted.
 async fn wait<T>(
-    mut receiver: oneshot::Receiver<Result<T, QueryError>>,
+    mut receiver: oneshot::Receiver<T>,
     deadline: Instant,
+    cancelled: &CancellationToken,
     stop: &Stop,
-) -> Option<Result<T, QueryError>> {
-    let result = match time::timeout_at(deadline.into(), &mut receiver).await {
-        Ok(result) => result,
-        Err(_) => {
-            stop.interrupt(Reason::Deadline);
-            time::timeout(GRACE, receiver).await.ok()?
-        }
+) -> Option<Result<T, oneshot::error::RecvError>> {
+    let reason = tokio::select! {
+        biased;
+        result = &mut receiver => return Some(result),
+        () = cancelled.cancelled() => Reason::Cancelled,
+        () = time::sleep_until(deadline.into()) => Reason::Deadline,
     };
-    Some(result.unwrap_or(Err(QueryError::Unavailable)))
-}
-
-/// Why a query was stopped.
-#[derive(Debug, Clone, Copy)]
-#[repr(u8)]
-enum Reason {
-    Deadline = 1,
-    Memory = 2,
-    Cancelled = 3,
-}
-
-/// What stops a query: its deadline, its appetite, or its caller.
-#[derive(Debug)]
-pub(crate) struct Stop {
-    deadline: Instant,
-    memory_bytes_max: i64,
-    /// The first [`Reason`], or 0.
-    reason: AtomicU8,
-    handle: Mutex<Option<Handle>>,
-}
-
-struct Handle(InterruptHandle);
-
-impl std::fmt::Debug for Handle {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Handle")
-    }
-}
-
-impl Stop {
-    fn at(deadline: Instant) -> Self {
-        Self {
-            deadline,
-            memory_bytes_max: bounds::memory_bytes() + bounds::MEMORY_BYTES_MAX,
-            reason: AtomicU8::new(0),
-            handle: Mutex::new(None),
-        }
-    }
-
-    /// From now on stops what runs on that connection.
-    pub(crate) fn watch(self: &Arc<Self>, conn: &Connection) {
-        *self.handle.lock().unwrap_or_else(PoisonError::into_inner) = Some(Handle(conn.get_interrupt_handle()));
-        let stop = Arc::clone(self);
-        // It fails only on a connection that is not ours to configure.
-        let _ = conn.progress_handler(bounds::STEPS_BETWEEN_LOOKS, Some(move || stop.is_due()));
-    }
-
-    fn is_due(&self) -> bool {
-        if Instant::now() >= self.deadline {
-            self.give(Reason::Deadline);
-        } else if bounds::memory_bytes() > self.memory_bytes_max {
-            self.give(Reason::Memory);
-        }
-        self.reason.load(Ordering::Relaxed) != 0
-    }
-
-    fn give(&self, reason: Reason) {
-        let _ = self.reason.compare_exchange(0, reason as u8, Ordering::Relaxed, Ordering::Relaxed);
-    }
-
-    fn interrupt(&self, reason: Reason) {
-        self.give(reason);
-        if let Some(Handle(handle)) = &*self.handle.lock().unwrap_or_else(PoisonError::into_inner) {
-            handle.interrupt();
-        }
-    }
-
-    fn reason(&self, timeout: Duration) -> QueryError {
-        match self.reason.load(Ordering::Relaxed) {
-            reason if reason == Reason::Deadline as u8 => QueryError::Deadline(timeout.as_millis()),
-            reason if reason == Reason::Memory as u8 => QueryError::Memory,
-            _ => QueryError::Cancelled,
-        }
-    }
-}
-
-struct StopOnDrop(Arc<Stop>);
-
-impl Drop for StopOnDrop {
-    fn drop(&mut self) {
-        self.0.interrupt(Reason::Cancelled);
-    }
+    stop.interrupt(reason);
+    time::timeout(GRACE, receiver).await.ok()
 }
 
 #[cfg(test)]
@@ -189,7 +110,7 @@ mod tests {
         let (release, held) = std::sync::mpsc::sync_channel::<()>(0);
         let started = Instant::now();
         let answer: Result<(), _> = workers
-            .run(Duration::from_millis(50), move |_| {
+            .run(Duration::from_millis(50), &CancellationToken::new(), move |_| {
                 let _ = held.recv();
                 Ok(())
             })
@@ -204,16 +125,51 @@ mod tests {
     #[tokio::test]
     async fn job_that_panics_is_an_error_of_its_call_alone() {
         let workers = Workers::default();
-        let answer: Result<(), _> = workers.run(Duration::from_secs(5), |_| panic!("as the test wants it")).await;
+        let answer: Result<(), _> =
+            workers.run(Duration::from_secs(5), &CancellationToken::new(), |_| panic!("as the test wants it")).await;
         assert!(matches!(answer, Err(QueryError::Unavailable)));
-        assert!(workers.run(Duration::from_secs(5), |_| Ok(())).await.is_ok());
+        assert!(workers.run(Duration::from_secs(5), &CancellationToken::new(), |_| Ok(())).await.is_ok());
     }
 
     #[tokio::test]
     async fn full_house_is_refused_and_not_queued_without_end() {
         let workers = Workers::default();
         let _taken = workers.seats.try_acquire_many((RUNNING_MAX + WAITING_MAX) as u32).unwrap();
-        let answer = workers.run(Duration::from_secs(5), |_| Ok(())).await;
+        let answer = workers.run(Duration::from_secs(5), &CancellationToken::new(), |_| Ok(())).await;
         assert!(matches!(answer, Err(QueryError::Crowded)));
+    }
+    #[tokio::test]
+    async fn cancelled_call_waits_for_no_place_and_its_job_hears_of_it() {
+        let workers = Workers::default();
+        let cancelled = CancellationToken::new();
+        cancelled.cancel();
+        let taken = Arc::clone(&workers.running).acquire_many_owned(RUNNING_MAX as u32).await.unwrap();
+        let answer = workers.run(Duration::from_secs(60), &cancelled, |_| Ok(())).await;
+        assert!(matches!(answer, Err(QueryError::Cancelled)));
+        drop(taken);
+        let answer: Result<(), _> = workers
+            .run(Duration::from_secs(60), &cancelled, |stop| {
+                while !stop.is_stopped() {
+                    thread::yield_now();
+                }
+                Err(QueryError::Cancelled)
+            })
+            .await;
+        assert!(matches!(answer, Err(QueryError::Cancelled)));
+    }
+
+    #[tokio::test]
+    async fn commit_that_takes_too_long_is_told_as_what_it_is() {
+        let workers = Workers::default();
+        let (release, held) = std::sync::mpsc::sync_channel::<()>(0);
+        let answer: Result<(), _> = workers
+            .run(Duration::from_millis(50), &CancellationToken::new(), move |stop| {
+                assert!(stop.claim_commit());
+                let _ = held.recv();
+                Ok(())
+            })
+            .await;
+        assert!(matches!(answer, Err(QueryError::MayHaveRun)));
+        drop(release);
     }
 }
