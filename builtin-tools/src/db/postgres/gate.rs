@@ -48,11 +48,6 @@ impl Gate {
         Self { name, rules, accepted, looks, known: Mutex::default(), turn: tokio::sync::Mutex::default() }
     }
 
-    /// The rules for tables.
-    pub(crate) fn rules(&self) -> &TableRules {
-        &self.rules
-    }
-
     /// What is known well enough; nothing when it is time to look. With `again`, only what is quite new.
     pub(crate) fn known(&self, again: bool) -> Option<Result<Arc<Visible>, QueryError>> {
         let known = self.state();
@@ -72,7 +67,7 @@ impl Gate {
 
     /// Looks, in an open transaction: at the rights when it is time for that, then at the tables.
     pub(crate) async fn look(&self, client: &tokio_postgres::Client) -> Result<Arc<Visible>, QueryError> {
-        let is_due = !self.state().probed.is_some_and(|at| at.elapsed() < PROBE_MAX);
+        let is_due = self.state().probed.is_none_or(|at| at.elapsed() >= PROBE_MAX);
         if self.looks && is_due {
             let findings = catalog::probe(client, &self.rules).await.map_err(|error| super::error::of(&error, None))?;
             self.weigh(findings)?;

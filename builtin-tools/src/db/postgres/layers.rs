@@ -44,6 +44,7 @@ macro_rules! layers {
 
 layers! {
     /// Whether statements are judged.
+    #[cfg(test)]
     judge: Judge;
     /// Whether a query runs inside one of ours.
     wrapper: Wrapper;
