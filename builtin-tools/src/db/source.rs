@@ -91,6 +91,17 @@ pub(crate) struct Query {
     pub(crate) limit: Option<u64>,
 }
 
+impl Query {
+    /// How many rows the answer may have: as many as the caller wants, and never more than the source gives.
+    pub(crate) fn rows_max(&self, bounds: &Bounds) -> Result<usize, QueryError> {
+        match self.limit {
+            Some(0) => Err(QueryError::Arguments("`limit` is 0; expected at least 1.".to_owned())),
+            Some(wanted) => Ok(usize::try_from(wanted).map_or(bounds.rows_max, |wanted| wanted.min(bounds.rows_max))),
+            None => Ok(bounds.rows_max),
+        }
+    }
+}
+
 /// Which tables a list is to have.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ListFilter {

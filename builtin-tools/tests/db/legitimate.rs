@@ -122,14 +122,14 @@ async fn parameters_are_bound_as_values_and_never_as_text() {
     for (arguments, said) in [
         (json!({ "sql": "SELECT ?1" }), "1 parameters, and `params` has 0"),
         (json!({ "sql": "SELECT ?1", "params": [1, 2] }), "1 parameters, and `params` has 2"),
-        (json!({ "sql": "SELECT ?1", "params": [{}] }), "no text, number, boolean or null"),
+        (json!({ "sql": "SELECT ?1", "params": [{}] }), "entry 1 of the argument `params` is an object"),
         (
             json!({ "sql": "SELECT ?1", "params": [18_446_744_073_709_551_615_u64] }),
             "Value 1 of `params` is a whole number beyond",
         ),
-        (json!({ "sql": "SELECT 1", "params": "x" }), "arguments cannot be read"),
-        (json!({ "sql": "SELECT 1", "database": "/etc/passwd" }), "unknown field"),
-        (json!({}), "missing field `sql`"),
+        (json!({ "sql": "SELECT 1", "params": "x" }), "`params` is a text; expected a list"),
+        (json!({ "sql": "SELECT 1", "database": "/etc/passwd" }), "no argument `database`"),
+        (json!({}), "`sql` is missing"),
         (json!({ "sql": "SELECT 1", "limit": 0 }), "`limit` is 0"),
     ] {
         let result = call(&client, "query_database", arguments).await;

@@ -74,6 +74,11 @@ impl Collector {
         }
     }
 
+    /// The longest cell, in bytes as JSON.
+    pub(crate) fn cell_bytes_max(&self) -> usize {
+        self.cell_bytes_max
+    }
+
     /// Takes one row: `cell` gives the cell of a column in so many bytes of JSON at most, and whether it was cut. `false`
     /// when the answer is full and the row was not taken.
     pub(crate) fn take<E>(
