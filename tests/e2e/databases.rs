@@ -193,7 +193,8 @@ async fn client_that_goes_ends_its_statement_in_the_database() {
 
 #[tokio::test]
 async fn client_that_stops_reading_holds_up_neither_the_database_nor_others() {
-    let Some(shop) = Shop::new("CREATE TABLE long AS SELECT g, repeat('x', 1000) AS t FROM generate_series(1, 4000) g").await
+    let Some(shop) =
+        Shop::new("CREATE TABLE long AS SELECT g, repeat('x', 1000) AS t FROM generate_series(1, 4000) g").await
     else {
         return;
     };
@@ -233,10 +234,8 @@ async fn role_that_may_too_much_is_told_to_the_operator_and_reads_nothing() {
     assert!(!refused.raw.contains(&shop.role), "the role's name is for the operator: {}", refused.raw);
     // Accepted by name, it is open.
     gateway.apply(&tenant("acme", [("db", shop.server(&json!({ "accepted_risks": ["write-right"] })))]));
-    wait_until("the source is open", || async {
-        !query(&client, "SELECT count(*) FROM shop.orders").await.is_error()
-    })
-    .await;
+    wait_until("the source is open", || async { !query(&client, "SELECT count(*) FROM shop.orders").await.is_error() })
+        .await;
     let written = query(&client, "INSERT INTO shop.orders (id) VALUES (1000)").await;
     assert!(written.is_error(), "{}", written.raw);
     assert_eq!(shop.ask("SELECT count(*) FROM shop.orders").await, 42);
@@ -246,7 +245,8 @@ async fn role_that_may_too_much_is_told_to_the_operator_and_reads_nothing() {
 
 #[tokio::test]
 async fn row_is_added_only_where_the_operator_opened_the_table() {
-    let Some(shop) = Shop::new("CREATE TABLE notes (id int GENERATED ALWAYS AS IDENTITY, body text NOT NULL)").await else {
+    let Some(shop) = Shop::new("CREATE TABLE notes (id int GENERATED ALWAYS AS IDENTITY, body text NOT NULL)").await
+    else {
         return;
     };
     shop.database.execute(format!("GRANT INSERT ON shop.notes TO {}", shop.role)).await;
@@ -288,7 +288,8 @@ async fn progress_of_a_long_analysis_reaches_the_client() {
         .start()
         .await;
     for client in gateway.both("acme").await {
-        let params = json!({ "name": "db_analyze_table", "arguments": { "table": "wide" }, "_meta": { "progressToken": "p" } });
+        let params =
+            json!({ "name": "db_analyze_table", "arguments": { "table": "wide" }, "_meta": { "progressToken": "p" } });
         let answer = client.request("tools/call", params).await;
         assert!(!answer.is_error(), "{}", answer.raw);
         let steps: Vec<f64> =

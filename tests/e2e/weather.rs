@@ -65,17 +65,22 @@ fn document(path: &str) -> (&'static str, Value) {
         "areaDesc": "Marin Coastal Range", "headline": "High water until noon", "description": "Water over low roads.",
         "instruction": "Go around.", "status": "Actual", "sent": "2026-11-20T08:00:00-08:00",
         "effective": "2026-11-20T08:00:00-08:00", "expires": "2026-11-20T12:00:00-08:00", "senderName": "A weather office" } });
-    let period = |number: u64| json!({
+    let period = |number: u64| {
+        json!({
         "number": number, "name": format!("Part {number}"), "isDaytime": number % 2 == 1,
         "startTime": "2026-11-20T06:00:00-08:00", "endTime": "2026-11-20T18:00:00-08:00",
         "temperature": 61, "temperatureUnit": "F", "windSpeed": "5 mph", "windDirection": "W",
         "probabilityOfPrecipitation": { "unitCode": "wmoUnit:percent", "value": 10 },
-        "shortForecast": "Fog, then sun", "detailedForecast": "Fog in the morning, sun after it." });
+        "shortForecast": "Fog, then sun", "detailedForecast": "Fog in the morning, sun after it." })
+    };
     match path {
-        path if path.starts_with("/alerts/active") && path.contains("CA") => {
-            ("200 OK", json!({ "type": "FeatureCollection", "features": [alert], "updated": "2026-11-20T16:00:00+00:00" }))
+        path if path.starts_with("/alerts/active") && path.contains("CA") => (
+            "200 OK",
+            json!({ "type": "FeatureCollection", "features": [alert], "updated": "2026-11-20T16:00:00+00:00" }),
+        ),
+        path if path.starts_with("/alerts/active") => {
+            ("200 OK", json!({ "type": "FeatureCollection", "features": [] }))
         }
-        path if path.starts_with("/alerts/active") => ("200 OK", json!({ "type": "FeatureCollection", "features": [] })),
         "/points/37.77,-122.42" => (
             "200 OK",
             json!({ "properties": {

@@ -170,16 +170,40 @@ fn tour(name: &str) -> Value {
         }),
         "shop" => json!({
             "calls": [
+                { "name": "list_data_sources", "arguments": {} },
                 { "name": "list_tables", "arguments": {} },
+                { "name": "describe_table", "arguments": { "table": "order_items" } },
+                { "name": "analyze_table", "arguments": { "table": "products", "columns": ["category", "price_cents"] } },
+                { "name": "explain_query", "arguments": { "sql": "SELECT * FROM orders WHERE status = ?1", "params": ["new"] } },
                 { "name": "query_database", "arguments": {
                     "sql": "SELECT name, price_cents FROM products ORDER BY id",
                     "limit": 5,
                 } },
                 { "name": "query_database", "arguments": { "sql": "DELETE FROM products", "limit": 5 } },
             ],
-            "prompts": [{ "name": "data_analyst", "arguments": { "question": "What sells best?" } }],
-            "reads": ["db://shop/overview", "db://shop/tables/orders/schema"],
-            "completions": [],
+            "prompts": [
+                { "name": "data_analyst", "arguments": { "question": "What sells best?" } },
+                { "name": "analyze_table", "arguments": { "table": "orders", "focus": "late orders" } },
+            ],
+            "reads": ["db://shop/overview", "db://shop/info", "db://shop/examples", "db://shop/tables/orders/schema"],
+            "completions": [
+                { "ref": { "type": "ref/resource", "uri": "db://shop/tables/{table}/schema" },
+                  "argument": { "name": "table", "value": "order" } },
+                { "ref": { "type": "ref/prompt", "name": "report_query" }, "argument": { "name": "report_type", "value": "" } },
+            ],
+        }),
+        // Its provider is out of reach here; what it says then is part of the tour.
+        "weather" => json!({
+            "calls": [
+                { "name": "get_alerts", "arguments": { "state": "Atlantis" } },
+                { "name": "get_alerts", "arguments": { "state": "CA" } },
+            ],
+            "prompts": [],
+            "reads": ["config://app"],
+            "completions": [
+                { "ref": { "type": "ref/resource", "uri": "alerts://{state}/active" },
+                  "argument": { "name": "state", "value": "C" } },
+            ],
         }),
         other => panic!("there is no tour of {other}"),
     }

@@ -1,6 +1,7 @@
 //! One toolset with the official servers, and each of them as it answers without the gateway: server-everything over stdio and
 //! over HTTP, which speaks the legacy era alone; FastMCP over HTTP and the Python SDK over stdio, which are made to speak the
-//! modern era alone; and the built-in database explorer with the sample shop.
+//! modern era alone; and the built-in servers: the database explorer with the sample shop, and the weather,
+//! whose provider is out of reach.
 
 use std::{
     net::{SocketAddr, TcpListener, TcpStream},
@@ -33,6 +34,9 @@ pub(crate) struct World {
     _processes: Vec<Running>,
     _shop: TempDir,
 }
+
+/// Where no weather service is.
+const NOWHERE: &str = "http://127.0.0.1:9";
 
 /// The tenant.
 pub(crate) const TENANT: &str = "acme";
@@ -136,8 +140,13 @@ fn servers(installed: &Installed, everything: &str, fastmcp: &str, entry: &str, 
         ("words", json!({ "command": "python", "args": words[1..] }), json!({ "command": words })),
         (
             "shop",
-            json!({ "builtin": "db", "options": { "database": database } }),
-            json!({ "command": [tools, "db", "--database", database] }),
+            json!({ "builtin": "db", "options": { "database": &database } }),
+            json!({ "command": [&tools, "db", "--database", &database] }),
+        ),
+        (
+            "weather",
+            json!({ "builtin": "weather", "options": { "nws_url": NOWHERE } }),
+            json!({ "command": [tools, "weather", "--nws-url", NOWHERE] }),
         ),
     ];
     let mut servers: Vec<_> =
