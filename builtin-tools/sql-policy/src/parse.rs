@@ -34,6 +34,7 @@ pub(crate) struct Prepared {
 /// Refuses what does not begin as a query, takes EXPLAIN off, and rewrites the words that sqlparser takes differently.
 pub(crate) fn prepare(mut tokens: Vec<TokenWithSpan>) -> Verdict<Prepared> {
     let explain = explain::take(&mut tokens)?;
+    refuse_precise_intervals(&tokens)?;
     let first = tokens.iter().find(|token| token.token != Token::LParen).ok_or(Rule::Empty)?;
     match &first.token {
         Token::Word(word) if begins_a_query(word.keyword) => {
@@ -44,6 +45,20 @@ pub(crate) fn prepare(mut tokens: Vec<TokenWithSpan>) -> Verdict<Prepared> {
             Err(Fault::spanned(Rule::NotAQuery(cut(written)), first.span))
         }
         other => Err(Fault::spanned(Rule::NotAQuery(cut(other)), first.span)),
+    }
+}
+
+/// `INTERVAL (0) '1.5 seconds'`: sqlparser reads the precision and forgets it.
+fn refuse_precise_intervals(tokens: &[TokenWithSpan]) -> Verdict<()> {
+    let mut literals = tokens.windows(5).filter(|five| match [0, 1, 3, 4].map(|n| &five[n].token) {
+        [Token::Word(word), Token::LParen, Token::RParen, Token::SingleQuotedString(_)] => {
+            word.keyword == Keyword::INTERVAL
+        }
+        _ => false,
+    });
+    match literals.next() {
+        Some(five) => Err(Fault::spanned(Rule::Clause("INTERVAL with a precision"), five[0].span)),
+        None => Ok(()),
     }
 }
 

@@ -126,6 +126,11 @@ impl Cluster {
         self.folder.path().join("scratch")
     }
 
+    /// The connection string of a superuser, as libpq reads it.
+    pub(crate) fn connection(&self, database: &str) -> String {
+        format!("host=127.0.0.1 port={} user=postgres dbname={database}", self.port)
+    }
+
     pub(crate) fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }

@@ -62,12 +62,20 @@ struct Common {
     columns: Vec<(String, Type)>,
 }
 
+/// What hostile statements would reach.
+pub(crate) struct Place {
+    /// A folder that the server may write to.
+    pub(crate) scratch: String,
+    /// The server itself, as one of its functions would connect to it.
+    pub(crate) connection: String,
+}
+
 /// Makes statements, the same ones for the same seed.
 pub(crate) struct Generator {
     dice: Dice,
     rules: HashMap<&'static str, Vec<&'static str>>,
     corpus: Vec<String>,
-    scratch: String,
+    place: Place,
     /// Of 1,000 places where something hostile may stand, so many have it.
     spice: usize,
     budget: usize,
@@ -80,11 +88,10 @@ pub(crate) struct Generator {
 }
 
 impl Generator {
-    /// `scratch` is a folder that the server may write to, and `corpus` has statements to cut and join.
-    pub(crate) fn new(dice: Dice, scratch: &str, corpus: Vec<String>) -> Self {
+    /// `corpus` has statements to cut and join.
+    pub(crate) fn new(dice: Dice, place: Place, corpus: Vec<String>) -> Self {
         let mut rules = HashMap::new();
-        for section in [READS, HOSTILE].iter().flat_map(|file| file.split("=== ")).filter(|section| !section.is_empty())
-        {
+        for section in [READS, HOSTILE].iter().flat_map(|file| file.trim_start_matches("=== ").split("\n=== ")) {
             let (name, lines) = section.split_once('\n').unwrap();
             rules.insert(name, lines.lines().filter(|line| !line.is_empty()).collect());
         }
@@ -92,7 +99,7 @@ impl Generator {
             dice,
             rules,
             corpus,
-            scratch: scratch.to_owned(),
+            place,
             spice: 0,
             budget: 0,
             depth: 0,
@@ -115,7 +122,6 @@ impl Generator {
         if self.dice.percent(45) { noise::disguise(&mut self.dice, &sql) } else { sql }
     }
 
-    pub(crate) fn tmp_plain(&mut self) -> String { let s = self.plain(0); s }
     fn begin(&mut self, spice: usize) -> &mut Self {
         self.spice = spice;
         self.budget = 2 + self.dice.below(BUDGET);
@@ -210,7 +216,8 @@ impl Generator {
             "newline" => "\n".into(),
             "return" => "\r".into(),
             "nul" => "\0".into(),
-            "scratch" => self.scratch.clone(),
+            "scratch" => self.place.scratch.clone(),
+            "connection" => self.place.connection.clone(),
             "small" => self.dice.below(5).to_string(),
             "literal" => noise::text(&mut self.dice),
             "query" => self.any_query(),

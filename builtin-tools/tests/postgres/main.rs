@@ -8,16 +8,20 @@
 #![expect(clippy::print_stderr, reason = "a proof says what it was about")]
 
 mod cluster;
+mod explorer;
 mod fingerprint;
 mod generator;
 mod judge_alone;
 mod rows;
 mod shop;
 mod sight;
+mod sweep;
 
-use std::{env, path::Path};
+use std::{env, iter, thread};
 
-use generator::{Dice, Generator};
+use cluster::Cluster;
+use generator::{Dice, Generator, Place};
+use patchbay_sql_policy::{Judged, STACK_BYTES, corpus, judge};
 
 /// How many statements are generated where nothing else is said; the soak run makes 100,000.
 const STATEMENTS: usize = 3_000;
@@ -29,15 +33,45 @@ fn number(name: &str) -> Option<u64> {
 }
 
 /// The statements of this run, in the order of making.
-fn generated(scratch: &Path) -> impl Iterator<Item = String> + use<> {
+fn generated(cluster: &Cluster) -> impl Iterator<Item = String> + use<> {
     let count = number("PATCHBAY_SOAK_STATEMENTS").map_or(STATEMENTS, |count| usize::try_from(count).unwrap());
     let seed = number("PATCHBAY_SOAK_SEED").unwrap_or(SEED);
     eprintln!("{count} statements of seed {seed}");
-    let mut generator = Generator::new(Dice::new(seed), scratch.to_str().unwrap(), corpus_texts());
+    let scratch = cluster.scratch().to_str().unwrap().to_owned();
+    let place = Place { scratch, connection: cluster.connection(shop::DATABASE) };
+    let mut generator = Generator::new(Dice::new(seed), place, corpus_texts());
     (0..count).map(move |_| generator.statement())
 }
 
 /// The statements of the corpora, for the generator to cut and join.
 fn corpus_texts() -> Vec<String> {
-    Vec::new()
+    corpus::postgres_legitimate()
+        .into_iter()
+        .chain(corpus::postgres_hostile())
+        .map(|case| case.sql.to_owned())
+        .collect()
+}
+
+/// How many statements are judged at a time.
+const JUDGED_TOGETHER: usize = 500;
+
+/// Each statement with what the judge makes of it, in the order that they come.
+fn judging(mut statements: impl Iterator<Item = String>) -> impl Iterator<Item = (String, Option<Judged>)> {
+    iter::from_fn(move || {
+        let some: Vec<String> = statements.by_ref().take(JUDGED_TOGETHER).collect();
+        (!some.is_empty()).then(|| judge_all(some))
+    })
+    .flatten()
+}
+
+/// Judges on a thread with the stack that the judge asks for.
+fn judge_all(statements: Vec<String>) -> Vec<(String, Option<Judged>)> {
+    let judging = move || {
+        let judged = statements.into_iter().map(|sql| {
+            let judged = judge(&sql, &shop::Listed).ok();
+            (sql, judged)
+        });
+        judged.collect()
+    };
+    thread::Builder::new().stack_size(STACK_BYTES).spawn(judging).unwrap().join().unwrap()
 }

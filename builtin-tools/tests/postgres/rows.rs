@@ -1,5 +1,6 @@
-//! What a plain driver gets for a statement, as text, so that two runs can be compared.
+//! What a plain driver gets for a statement, as text, so that two runs can be compared, and an answer of the explorer with one.
 
+use serde_json::Value;
 use tokio_postgres::{
     Client, Error, SimpleQueryMessage,
     types::{IsNull, ToSql, Type, private::BytesMut, to_sql_checked},
@@ -8,7 +9,7 @@ use tokio_postgres::{
 /// How a statement ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// The names of its columns, and its rows sorted.
+    /// The names of its columns, and its rows.
     Rows(Vec<String>, Vec<Vec<Option<String>>>),
     /// More than one answer came.
     Several,
@@ -19,7 +20,10 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
-    fn of(error: &Error) -> Self {
+    pub(crate) fn of(error: &Error) -> Self {
+        if error.as_db_error().is_some_and(|error| error.message().contains("multiple commands")) {
+            return Self::Several;
+        }
         error.code().map_or(Self::Gone, |code| Self::Failed(code.code().to_owned()))
     }
 
@@ -34,8 +38,9 @@ impl Outcome {
     }
 }
 
-/// Runs the text in the simple protocol, in which a hidden second statement would run too.
-pub(crate) async fn simple(client: &Client, sql: &str) -> Outcome {
+/// Runs the text in the simple protocol, in which a hidden second statement would run too. Unless they are `ordered`, rows
+/// come sorted.
+pub(crate) async fn simple(client: &Client, sql: &str, ordered: bool) -> Outcome {
     let messages = match client.simple_query(sql).await {
         Ok(messages) => messages,
         Err(error) => return Outcome::of(&error),
@@ -52,7 +57,9 @@ pub(crate) async fn simple(client: &Client, sql: &str) -> Outcome {
             _ => ends += 1,
         }
     }
-    rows.sort();
+    if !ordered {
+        rows.sort();
+    }
     if ends == 1 { Outcome::Rows(names, rows) } else { Outcome::Several }
 }
 
@@ -81,4 +88,42 @@ impl ToSql for Null {
     }
 
     to_sql_checked!();
+}
+
+/// Words of what gives another value each time.
+const VOLATILE: &[&str] =
+    &["now(", "current_", "localtime", "random", "_timestamp(", "timeofday", "today", "tomorrow", "yesterday"];
+
+pub(crate) fn is_volatile(sql: &str) -> bool {
+    let lower = sql.to_lowercase();
+    lower.contains("explain") || VOLATILE.iter().any(|word| lower.contains(word))
+}
+
+/// Whether a cell of the explorer says the same as the text of the server.
+pub(crate) fn cell_is(cell: &Value, text: Option<&str>) -> bool {
+    let Some(text) = text else { return cell.is_null() };
+    let as_json = || serde_json::from_str::<Value>(text).is_ok_and(|value| value == *cell);
+    match cell {
+        Value::String(cell) => cell == text || as_json(),
+        Value::Number(number) => text.parse::<f64>().is_ok_and(|text| number.as_f64() == Some(text)),
+        Value::Bool(yes) => text == if *yes { "t" } else { "f" } || as_json(),
+        Value::Array(_) => array_text(cell) == text || as_json(),
+        Value::Null | Value::Object(_) => as_json(),
+    }
+}
+
+/// An array as PostgreSQL writes it.
+fn array_text(value: &Value) -> String {
+    match value {
+        Value::Array(elements) => format!("{{{}}}", elements.iter().map(array_text).collect::<Vec<_>>().join(",")),
+        Value::Null => "NULL".into(),
+        Value::Bool(yes) => if *yes { "t" } else { "f" }.into(),
+        Value::String(text) => {
+            let quoted = text.is_empty()
+                || text.eq_ignore_ascii_case("null")
+                || text.contains(|c: char| "{},\"\\".contains(c) || c.is_ascii_whitespace() || c == '\x0b');
+            if quoted { format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")) } else { text.clone() }
+        }
+        other => other.to_string(),
+    }
 }

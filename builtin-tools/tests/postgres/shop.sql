@@ -33,6 +33,8 @@ CREATE TABLE app.order_items (
     order_id int NOT NULL REFERENCES app.orders, product_id int NOT NULL REFERENCES app.products, quantity int NOT NULL, price_cents int NOT NULL
 );
 INSERT INTO app.order_items SELECT n % 10 + 1, n % 8 + 1, n % 3 + 1, n * 100 + 49 FROM generate_series(1, 16) AS n;
+CREATE INDEX orders_by_city ON app.orders USING brin (city);
+CREATE INDEX products_by_tags ON app.products USING gin (tags);
 CREATE VIEW app.order_totals AS SELECT order_id, sum(quantity * price_cents) AS total_cents FROM app.order_items GROUP BY order_id;
 
 CREATE TABLE secret.creds (login text, password text);

@@ -37,7 +37,7 @@ const DEEDS: &[(&str, &str)] = &[
     ("SELECT pg_stat_reset()", "the statistics reset at"),
     ("SELECT pg_switch_wal()", "the write-ahead log file"),
     ("SELECT pg_advisory_lock(42)", "the locks"),
-    ("SELECT ext.dblink_connect('x', 'host=127.0.0.1 port=«port» user=postgres dbname=shop')", "the sessions"),
+    ("SELECT ext.dblink_connect('x', '«connection»')", "the sessions"),
     ("SELECT set_config('work_mem', '64kB', false)", "this session's settings"),
     ("SET search_path = secret", "this session's user"),
     ("SET ROLE reader", "this session's user"),
@@ -53,19 +53,19 @@ async fn the_fingerprint_stays_where_nothing_happens_and_tells_of_every_deed() {
     let Some(cluster) = Cluster::start().await else { return };
     let watcher = shop::create(&cluster).await;
     let scratch = cluster.scratch().to_str().unwrap().to_owned();
-    let port = cluster.config("postgres", DATABASE).get_ports()[0].to_string();
-    let written = |text: &str| text.replace("«scratch»", &scratch).replace("«port»", &port);
+    let connection = cluster.connection(DATABASE);
+    let written = |text: &str| text.replace("«scratch»", &scratch).replace("«connection»", &connection);
     let missing = shop::missing_extensions(&watcher).await;
     let deeds = DEEDS.iter().filter(|(sql, _)| !missing.iter().any(|word| sql.contains(word)));
     for (n, (sql, part)) in deeds.enumerate() {
         let session = connect(cluster.config("postgres", DATABASE).application_name("doer")).await;
         let before = Fingerprint::take(&cluster, &watcher, &session).await;
         if n == 0 {
-            simple(&session, "SELECT * FROM app.orders o JOIN app.order_items i ON i.order_id = o.id").await;
+            simple(&session, "SELECT * FROM app.orders o JOIN app.order_items i ON i.order_id = o.id", false).await;
             let after = Fingerprint::take(&cluster, &watcher, &session).await;
             assert_eq!(before.differences(&after), Vec::<String>::new(), "a query left something");
         }
-        let outcome = simple(&session, &written(sql)).await;
+        let outcome = simple(&session, &written(sql), false).await;
         let differences = before.differences(&Fingerprint::take(&cluster, &watcher, &session).await);
         let told = differences.iter().any(|difference| difference.starts_with(&written(part)));
         assert!(told, "not seen: {sql}\nit ended with {outcome:?}, and this was seen: {differences:#?}");

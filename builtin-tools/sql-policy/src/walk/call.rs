@@ -51,7 +51,10 @@ impl Walk<'_> {
             return Err(called.refused());
         }
         self.check_format(&called, args)?;
-        self.construct(&called.written(), |walk| walk.list(args, |walk, arg| walk.argument(&called, arg)))
+        // Several arrays side by side are a construct of the grammar that goes by the bare name.
+        let side_by_side = called.name == "unnest" && args.len() > 1;
+        let written = if side_by_side { "unnest".to_owned() } else { called.written() };
+        self.construct(&written, |walk| walk.list(args, |walk, arg| walk.argument(&called, arg)))
     }
 
     fn called_with(&mut self, called: &Called<'_>, list: &FunctionArgumentList) -> Verdict<()> {
