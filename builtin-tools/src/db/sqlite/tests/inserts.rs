@@ -126,12 +126,12 @@ async fn row_is_taken_back_when_its_caller_has_gone() {
 fn row_that_is_stopped_before_its_commit_is_not_there() {
     let place = place();
     let settings = place.settings(None, OPEN, 5_000);
-    let stop = Arc::new(Stop::at(std::time::Instant::now() + Duration::from_secs(5)));
+    let stop = Arc::new(Stop::at(std::time::Instant::now() + Duration::from_secs(5), i64::MAX));
     stop.interrupt(stop::Reason::Cancelled);
     let values = json!({"title": "Never"}).as_object().unwrap().clone();
     assert!(insert::run(&settings, "books", &values, &stop).is_err());
     assert_eq!(place.count("books"), 1);
-    let late = Arc::new(Stop::at(std::time::Instant::now() + Duration::from_secs(5)));
+    let late = Arc::new(Stop::at(std::time::Instant::now() + Duration::from_secs(5), i64::MAX));
     assert!(late.claim_commit(), "a stop that was claimed by another gives no second claim");
     assert!(insert::run(&settings, "books", &values, &late).is_err());
     assert_eq!(place.count("books"), 1);
