@@ -1,5 +1,17 @@
 //! The statements of `corpus/`: data files that name each of their statements on a line before it.
 
+/// What the legitimate corpus reads beside the sample shop.
+pub(crate) const ODD_TABLES: &str = "
+CREATE TABLE \"group\" (\"select\" TEXT, \"order\" INTEGER, deleted INTEGER, attached TEXT, pragma_value TEXT);
+INSERT INTO \"group\" VALUES ('a', 2, 0, 'x', NULL), ('b', 1, 1, NULL, 'y');
+CREATE TABLE \"odd; \"\"name\"\" --\" (\"a \"\"b\"\"\" TEXT);
+INSERT INTO \"odd; \"\"name\"\" --\" VALUES ('found');
+CREATE TABLE mixed (v);
+INSERT INTO mixed VALUES (1), (1.5), ('text'), (NULL), (x'00ff');
+CREATE TABLE made (k INTEGER PRIMARY KEY, doubled INTEGER AS (k * 2) STORED);
+INSERT INTO made (k) VALUES (1), (2);
+";
+
 /// A statement of the hostile corpus.
 #[derive(Debug)]
 pub(crate) struct Hostile {

@@ -6,17 +6,6 @@ use serde_json::{Value, json};
 
 use crate::{Shop, answer, call, corpus, is_error, query, text};
 
-const ODD_TABLES: &str = "
-CREATE TABLE \"group\" (\"select\" TEXT, \"order\" INTEGER, deleted INTEGER, attached TEXT, pragma_value TEXT);
-INSERT INTO \"group\" VALUES ('a', 2, 0, 'x', NULL), ('b', 1, 1, NULL, 'y');
-CREATE TABLE \"odd; \"\"name\"\" --\" (\"a \"\"b\"\"\" TEXT);
-INSERT INTO \"odd; \"\"name\"\" --\" VALUES ('found');
-CREATE TABLE mixed (v);
-INSERT INTO mixed VALUES (1), (1.5), ('text'), (NULL), (x'00ff');
-CREATE TABLE made (k INTEGER PRIMARY KEY, doubled INTEGER AS (k * 2) STORED);
-INSERT INTO made (k) VALUES (1), (2);
-";
-
 const OFFERED: &[&str] =
     &["products", "orders", "order_items", "order_totals", "group", "odd; \"name\" --", "mixed", "made"];
 
@@ -50,7 +39,7 @@ fn cell(value: ValueRef<'_>) -> Value {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn legitimate_queries_give_the_rows_of_sqlite_and_leave_no_trace() {
     let shop = Shop::new();
-    shop.execute(ODD_TABLES);
+    shop.execute(corpus::ODD_TABLES);
     let before = shop.files();
     let plain = Connection::open(shop.database()).unwrap();
     let open = shop.client(json!({})).await;

@@ -191,6 +191,11 @@ fn not_stored(error: &rusqlite::Error) -> QueryError {
             tracing::warn!(error = %error, "a row may not have been stored");
             QueryError::MayHaveRun
         }
+        Some(ErrorCode::DatabaseBusy) => QueryError::Sql {
+            code: "SQLITE_BUSY".to_owned(),
+            message: "Others were reading the database for too long; nothing was added.".to_owned(),
+            hint: "Wait a moment and call again.".to_owned(),
+        },
         _ => refused(error),
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{CachedStatement, Result as Sqlite};
+use rusqlite::{CachedStatement, ErrorCode, Result as Sqlite};
 
 use super::{
     catalog::{Offered, quoted},
@@ -19,6 +19,8 @@ use crate::db::{
 const TABLES_MAX: usize = 500;
 /// The most columns that a line names.
 const COLUMNS_MAX: usize = 256;
+/// What a line takes beside its names, about.
+const LINE_BYTES: usize = 80;
 /// Rows are counted up to here; counting all of a large table takes seconds.
 const COUNTED_MAX: u64 = 10_000;
 /// Rows that are counted for one list, over all its tables.
@@ -39,8 +41,9 @@ pub(crate) fn list(session: &Session, filter: &ListFilter) -> Result<TableList, 
         .filter(|(key, _)| after.as_ref().is_none_or(|after| *key > after) && key.contains(&part))
         .map(|(_, table)| table);
     let shown: Vec<_> = wanted.by_ref().take(TABLES_MAX).collect();
-    let truncated = wanted.next().is_some();
-    let tables = lines(session, &shown).map_err(|error| QueryError::of_sqlite(&error))?;
+    let bytes_max = session.settings.about.bounds.bytes_max;
+    let tables = lines(session, &shown, bytes_max).map_err(|error| QueryError::of_sqlite(&error))?;
+    let truncated = tables.len() < shown.len() || wanted.next().is_some();
     let next = tables.last().filter(|_| truncated).map(|table| table.name.clone());
     Ok(TableList { tables, truncated, next })
 }
@@ -52,12 +55,22 @@ pub(crate) fn names(session: &Session, beginning: &str) -> Vec<String> {
     offered.iter().filter(|(key, _)| key.starts_with(&beginning)).map(|(_, table)| table.name.clone()).collect()
 }
 
-fn lines(session: &Session, tables: &[&Offered]) -> Sqlite<Vec<TableLine>> {
+/// The lines of the tables, up to so many bytes of JSON; at least one.
+fn lines(session: &Session, tables: &[&Offered], bytes_max: usize) -> Sqlite<Vec<TableLine>> {
     let mut columns = session
         .conn()
         .prepare_cached("SELECT name FROM pragma_table_xinfo(?1, 'main') WHERE hidden <> 1 ORDER BY cid LIMIT ?2")?;
     let counter = Counter::new(session, tables)?;
-    tables.iter().map(|table| line(table, &mut columns, &counter)).collect()
+    let (mut lines, mut bytes) = (Vec::new(), 0);
+    for table in tables {
+        let line = line(table, &mut columns, &counter)?;
+        bytes += LINE_BYTES + line.name.len() + line.columns.iter().map(|name| 3 + name.len()).sum::<usize>();
+        if bytes > bytes_max && !lines.is_empty() {
+            break;
+        }
+        lines.push(line);
+    }
+    Ok(lines)
 }
 
 fn line(table: &Offered, columns: &mut CachedStatement<'_>, counter: &Counter<'_>) -> Sqlite<TableLine> {
@@ -131,7 +144,9 @@ impl<'s> Counter<'s> {
         stop.lift_budget();
         match counted {
             Err(_) if ran_out => Ok(guess()),
-            Err(error) => Err(error),
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => Err(error),
+            // A table that cannot be read spoils its own line only.
+            Err(_) => Ok(Rows::Unknown),
             Ok(rows) => Ok(self.judged(u64::try_from(rows).unwrap_or_default(), estimate)),
         }
     }

@@ -50,11 +50,12 @@ impl std::fmt::Debug for Handle {
 }
 
 impl Stop {
-    pub(crate) fn at(deadline: Instant) -> Self {
+    /// At that time, or when all of SQLite holds so many bytes more than now.
+    pub(crate) fn at(deadline: Instant, memory_bytes_max: i64) -> Self {
         Self {
             began: Instant::now(),
             deadline,
-            memory_bytes_max: bounds::memory_bytes() + bounds::MEMORY_BYTES_MAX,
+            memory_bytes_max: bounds::memory_bytes().saturating_add(memory_bytes_max),
             state: AtomicU8::new(RUNNING),
             budget_ns: AtomicU64::new(NO_BUDGET),
             handle: Mutex::new(None),
@@ -165,22 +166,22 @@ mod tests {
     #[test]
     fn write_is_made_lasting_or_stopped_and_never_both() {
         let far = Instant::now() + Duration::from_secs(60);
-        let stopped_first = Stop::at(far);
+        let stopped_first = Stop::at(far, i64::MAX);
         stopped_first.interrupt(Reason::Cancelled);
         assert!(!stopped_first.claim_commit());
         assert!(matches!(stopped_first.error(Duration::ZERO), QueryError::Cancelled));
-        let claimed_first = Stop::at(far);
+        let claimed_first = Stop::at(far, i64::MAX);
         assert!(claimed_first.claim_commit());
         claimed_first.interrupt(Reason::Cancelled);
         assert!(!claimed_first.is_stopped() && claimed_first.is_committing());
-        let late = Stop::at(Instant::now());
+        let late = Stop::at(Instant::now(), i64::MAX);
         assert!(!late.claim_commit());
         assert!(matches!(late.error(Duration::ZERO), QueryError::Deadline(_)));
     }
 
     #[test]
     fn budget_ends_a_statement_and_not_the_call() {
-        let stop = Arc::new(Stop::at(Instant::now() + Duration::from_secs(60)));
+        let stop = Arc::new(Stop::at(Instant::now() + Duration::from_secs(60), i64::MAX));
         let conn = Connection::open_in_memory().unwrap();
         stop.watch(&conn);
         stop.set_budget(0.000_001);

@@ -1,6 +1,8 @@
 //! The SQLite source from inside, where its layers can be had one by one. What a client sees of it is tested in `tests/db`.
 
 mod analyses;
+#[path = "../../../tests/db/corpus.rs"]
+mod corpus;
 mod describes;
 mod generator;
 mod inserts;
@@ -77,7 +79,10 @@ impl Place {
     }
 
     fn source_of(&self, tables: Option<&[&str]>, inserts: &[&str], timeout_ms: u64) -> SqliteSource {
-        SqliteSource::new(self.settings(tables, inserts, timeout_ms)).unwrap()
+        let mut source = SqliteSource::new(self.settings(tables, inserts, timeout_ms)).unwrap();
+        // Memory is counted for the whole process, and other tests run in it.
+        source.workers = Workers::new(i64::MAX);
+        source
     }
 }
 

@@ -15,7 +15,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::stop::{Reason, Stop, StopOnDrop};
+use super::{
+    bounds,
+    stop::{Reason, Stop, StopOnDrop},
+};
 use crate::db::error::QueryError;
 
 /// Queries of one source that may run at once, those left behind included.
@@ -32,15 +35,22 @@ const STACK_BYTES: usize = 16 * 1024 * 1024;
 pub(crate) struct Workers {
     seats: Semaphore,
     running: Arc<Semaphore>,
+    memory_bytes_max: i64,
 }
 
 impl Default for Workers {
     fn default() -> Self {
-        Self { seats: Semaphore::new(RUNNING_MAX + WAITING_MAX), running: Arc::new(Semaphore::new(RUNNING_MAX)) }
+        Self::new(bounds::MEMORY_BYTES_MAX)
     }
 }
 
 impl Workers {
+    /// For queries that need so much memory at most.
+    pub(crate) fn new(memory_bytes_max: i64) -> Self {
+        let (seats, running) = (Semaphore::new(RUNNING_MAX + WAITING_MAX), Arc::new(Semaphore::new(RUNNING_MAX)));
+        Self { seats, running, memory_bytes_max }
+    }
+
     /// Runs `job` on a thread and waits for it, at most `timeout` and a little; less when the caller cancels. Dropping the
     /// future stops the job too.
     pub(crate) async fn run<T: Send + 'static>(
@@ -56,7 +66,7 @@ impl Workers {
             place = free => place.map_err(|_| QueryError::Crowded)?.map_err(|_| QueryError::Unavailable)?,
             () = cancelled.cancelled() => return Err(QueryError::Cancelled),
         };
-        let stop = Arc::new(Stop::at(deadline));
+        let stop = Arc::new(Stop::at(deadline, self.memory_bytes_max));
         let guard = StopOnDrop(Arc::clone(&stop));
         let (sender, receiver) = oneshot::channel();
         thread::Builder::new()

@@ -179,3 +179,14 @@ async fn plan_is_shown_and_passes_the_same_fence() {
     let wrong = Query { params: vec![json!(1), json!(2)], ..query(join) };
     assert!(source.explain_query(wrong, &cx()).await.is_err());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_legitimate_query_has_a_plan() {
+    let place = Place::shop();
+    place.execute(corpus::ODD_TABLES);
+    let source = place.source();
+    for case in corpus::legitimate() {
+        let plan = source.explain_query(query(case.sql), &cx()).await;
+        assert!(plan.is_ok(), "{}: {plan:?}", case.name);
+    }
+}

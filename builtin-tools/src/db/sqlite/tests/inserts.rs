@@ -126,12 +126,12 @@ async fn row_is_taken_back_when_its_caller_has_gone() {
 fn row_that_is_stopped_before_its_commit_is_not_there() {
     let place = place();
     let settings = place.settings(None, OPEN, 5_000);
-    let stop = Arc::new(Stop::at(std::time::Instant::now() + Duration::from_secs(5)));
+    let stop = Arc::new(Stop::at(std::time::Instant::now() + Duration::from_secs(5), i64::MAX));
     stop.interrupt(stop::Reason::Cancelled);
     let values = json!({"title": "Never"}).as_object().unwrap().clone();
     assert!(insert::run(&settings, "books", &values, &stop).is_err());
     assert_eq!(place.count("books"), 1);
-    let late = Arc::new(Stop::at(std::time::Instant::now() + Duration::from_secs(5)));
+    let late = Arc::new(Stop::at(std::time::Instant::now() + Duration::from_secs(5), i64::MAX));
     assert!(late.claim_commit(), "a stop that was claimed by another gives no second claim");
     assert!(insert::run(&settings, "books", &values, &late).is_err());
     assert_eq!(place.count("books"), 1);
@@ -194,4 +194,33 @@ async fn authorizer_alone_allows_one_table_and_nothing_beside_it() {
         assert!(conn.execute_batch(sql).is_err(), "{sql}");
     }
     assert!(conn.execute_batch("INSERT INTO books (title) VALUES ('x') RETURNING *").is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_that_cannot_be_stored_beside_a_long_reader_is_not_there() {
+    let place = place();
+    let source = place.source_of(None, OPEN, 5_000);
+    let hand = place.hand();
+    hand.execute_batch("BEGIN; SELECT count(*) FROM books").unwrap();
+    let refused = insert(&source, "books", json!({"title": "Never"})).await.unwrap_err().to_text();
+    assert!(refused.starts_with("SQLITE_BUSY: Others were reading"), "{refused}");
+    hand.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(place.count("books"), 1);
+    insert(&source, "books", json!({"title": "Now"})).await.unwrap();
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn file_that_may_not_be_written_is_told_as_that() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let place = place();
+    let source = place.source_of(None, &["books"], 5_000);
+    fs::set_permissions(place.database(), fs::Permissions::from_mode(0o444)).unwrap();
+    if fs::OpenOptions::new().write(true).open(place.database()).is_ok() {
+        // Whoever runs the tests may write everything; then there is nothing to see.
+        return;
+    }
+    let refused = insert(&source, "books", json!({"title": "x"})).await.unwrap_err().to_text();
+    assert!(refused.starts_with("SQLITE_READONLY: "), "{refused}");
+    assert!(source.check().await.unwrap_err().contains("may not write the file"));
 }

@@ -66,3 +66,46 @@ async fn many_tables_are_counted_less_far_and_statistics_help() {
     let few = list(&source, ListFilter { contains: Some("t0000".to_owned()), ..ListFilter::default() }).await;
     assert_eq!((few.tables[0].rows, few.tables[0].rows_estimated), (Some(1_500), false));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn list_is_held_to_the_bytes_of_an_answer() {
+    let columns = (0..200).map(|n| format!("a_column_with_a_long_name_{n}")).collect::<Vec<_>>().join(", ");
+    let place = Place::new(&(0..40).map(|n| format!("CREATE TABLE t{n:02} ({columns});")).collect::<String>());
+    let mut settings = place.settings(None, &[], 5_000);
+    settings.about.bounds.bytes_max = 64 * 1024;
+    let source = SqliteSource::new(settings).unwrap();
+    let first = list(&source, ListFilter::default()).await;
+    assert!(serde_json::to_string(&first).unwrap().len() <= 64 * 1024);
+    assert_eq!((first.truncated, first.tables.len() > 5), (true, true));
+    let next = list(&source, ListFilter { after: first.next, ..ListFilter::default() }).await;
+    assert_eq!(next.tables[0].name, format!("t{:02}", first.tables.len()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn table_that_cannot_be_read_spoils_its_own_line_only() {
+    let place = Place::new(
+        "CREATE TABLE bad (a); CREATE VIEW broken AS SELECT * FROM nowhere;
+         CREATE TABLE fine (a); CREATE INDEX i ON fine (a); INSERT INTO fine VALUES (1);
+         PRAGMA writable_schema = ON;
+         UPDATE sqlite_schema SET rootpage = (SELECT rootpage FROM sqlite_schema WHERE name = 'i') WHERE name = 'bad';",
+    );
+    let list = list(&place.source(), ListFilter::default()).await;
+    assert_eq!(list.tables.iter().map(|table| table.name.as_str()).collect::<Vec<_>>(), ["bad", "broken", "fine"]);
+    assert_eq!((list.tables[0].rows, list.tables[2].rows), (None, Some(1)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn database_that_a_writer_keeps_locked_is_busy_and_not_gone() {
+    let place = Place::shop();
+    let source = place.source();
+    rows(&source, "SELECT 1").await.unwrap();
+    let hand = place.hand();
+    // The connection that waits holds no lock.
+    hand.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    for _ in 0..2 {
+        let refused = source.list_tables(ListFilter::default(), &cx()).await.unwrap_err().to_text();
+        assert!(refused.starts_with("SQLITE_BUSY: "), "{refused}");
+    }
+    hand.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(list(&source, ListFilter::default()).await.tables.len(), 4);
+}
