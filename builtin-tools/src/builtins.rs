@@ -148,7 +148,9 @@ pub enum OptionsError {
     #[error("The option `{0}` cannot be used: {1}.")]
     Meaning(String, String),
     /// A secret is named that is not there.
-    #[error("The option `{option}` names the secret `{name}`, which this server does not have; give it under `secrets`.")]
+    #[error(
+        "The option `{option}` names the secret `{name}`, which this server does not have; give it under `secrets`."
+    )]
     Secret {
         /// The option.
         option: &'static str,

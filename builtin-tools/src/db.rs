@@ -7,6 +7,7 @@ mod handler;
 mod options;
 mod postgres;
 mod resources;
+mod sample;
 mod source;
 mod sqlite;
 mod tools;
@@ -14,6 +15,7 @@ mod tools;
 use std::sync::Arc;
 
 pub use options::OPTIONS_HELP;
+pub use postgres::{create_sample_shop_in_postgres, explorer_statements, role_sql};
 pub use sqlite::{Sample, SampleError, create_sample_shop};
 
 use crate::{Given, OptionsError};

@@ -43,7 +43,9 @@ pub(crate) enum QueryError {
     Crowded,
     #[error("The source cannot be read at the moment.")]
     Unavailable,
-    #[error("The source is closed: its role in the database may do more than reading, and the operator has not accepted that.")]
+    #[error(
+        "The source is closed: its role in the database may do more than reading, and the operator has not accepted that."
+    )]
     Closed,
     /// What the database, or the judge of its statements, has to say about the text.
     #[error("{message}")]
@@ -83,7 +85,9 @@ impl QueryError {
             Self::Memory => "Sort, group or collect fewer or narrower rows.",
             Self::Cancelled => "Call again if the answer is still wanted.",
             Self::Crowded => "Wait a moment and call again.",
-            Self::Unavailable | Self::Closed => "Try again later; if it stays so, tell the person who runs this source.",
+            Self::Unavailable | Self::Closed => {
+                "Try again later; if it stays so, tell the person who runs this source."
+            }
             Self::Sql { hint, .. } => hint,
         }
     }

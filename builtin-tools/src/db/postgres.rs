@@ -1,10 +1,17 @@
 //! A PostgreSQL database as a source.
 
+#[allow(dead_code, unused_imports, reason = "the source asks it as soon as it has connections")]
+mod catalog;
+mod sample;
+
 use std::{collections::BTreeSet, path::PathBuf};
 
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
+
+pub use catalog::{explorer_statements, role_sql};
+pub use sample::create_sample_shop_in_postgres;
 
 use super::{
     answer::{Inserted, Plan, QueryAnswer, TableAnalysis, TableDetail, TableList},
@@ -40,7 +47,8 @@ pub(crate) struct PostgresSettings {
 pub(crate) fn config(url: &SecretString, is_secret: bool) -> Result<tokio_postgres::Config, OptionsError> {
     // The parser's error quotes nothing of the URL.
     let parsed: Result<tokio_postgres::Config, _> = url.expose_secret().parse();
-    let config = parsed.map_err(|error| OptionsError::Meaning("database".into(), format!("the URL is not one: {error}")))?;
+    let config =
+        parsed.map_err(|error| OptionsError::Meaning("database".into(), format!("the URL is not one: {error}")))?;
     if !is_secret && config.get_password().is_some() {
         let advice = "a URL with a password belongs under `secrets`; name it here as `secret:NAME`";
         return Err(OptionsError::Meaning("database".into(), advice.into()));

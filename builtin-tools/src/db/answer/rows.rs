@@ -76,7 +76,10 @@ impl Collector {
 
     /// Takes one row: `cell` gives the cell of a column in so many bytes of JSON at most, and whether it was cut. `false`
     /// when the answer is full and the row was not taken.
-    pub(crate) fn take<E>(&mut self, mut cell: impl FnMut(usize, usize) -> Result<(Value, bool), E>) -> Result<bool, E> {
+    pub(crate) fn take<E>(
+        &mut self,
+        mut cell: impl FnMut(usize, usize) -> Result<(Value, bool), E>,
+    ) -> Result<bool, E> {
         if self.rows.len() == self.rows_max {
             self.cut = Some(Cut::Rows);
             return Ok(false);

@@ -46,7 +46,9 @@ fn judge(names: &Names, context: &AuthContext<'_>) -> Result<(), QueryError> {
         AuthAction::Insert { .. } | AuthAction::Update { .. } | AuthAction::Delete { .. } => {
             Err(QueryError::Refused("write".to_owned()))
         }
-        AuthAction::Attach { .. } | AuthAction::Detach { .. } => Err(QueryError::Refused("open or close another file".to_owned())),
+        AuthAction::Attach { .. } | AuthAction::Detach { .. } => {
+            Err(QueryError::Refused("open or close another file".to_owned()))
+        }
         AuthAction::Pragma { .. } => Err(QueryError::Refused("read or change a setting".to_owned())),
         AuthAction::Transaction { .. } | AuthAction::Savepoint { .. } => {
             Err(QueryError::Refused("begin or end a transaction".to_owned()))

@@ -10,8 +10,9 @@ use std::{
 use rusqlite::{Batch, Connection, OpenFlags, Statement, fallible_iterator::FallibleIterator};
 
 use super::{
+    SqliteSettings,
     access::{self, Denial, Names},
-    SqliteSettings, bounds,
+    bounds,
     worker::Stop,
 };
 use crate::{OptionsError, db::error::QueryError};

@@ -4,11 +4,7 @@
 use rusqlite::Statement;
 use serde_json::Value;
 
-use super::{
-    bounds,
-    cells::cell,
-    fence::Session,
-};
+use super::{bounds, cells::cell, fence::Session};
 
 use crate::db::{
     answer::{Collector, QueryAnswer},
