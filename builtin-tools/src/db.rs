@@ -11,6 +11,7 @@ mod options;
 mod postgres;
 mod prompts;
 mod resources;
+mod sample;
 mod source;
 mod sqlite;
 mod surface;
@@ -19,6 +20,7 @@ mod tools;
 use std::sync::Arc;
 
 pub use options::OPTIONS_HELP;
+pub use postgres::{create_sample_shop_in_postgres, explorer_statements, role_sql};
 pub use sqlite::{Sample, SampleError, create_sample_shop};
 
 use crate::{Given, OptionsError};

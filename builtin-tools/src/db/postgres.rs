@@ -18,6 +18,7 @@ mod params;
 mod plan;
 mod pool;
 mod query;
+mod sample;
 mod session;
 mod types;
 mod wrap;
@@ -29,12 +30,14 @@ use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
-use patchbay_sql_policy::{Judged, Refusal, TableName, Tables};
+use patchbay_sql_policy::{Judged, Refusal, TableName};
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use address::config;
+pub use catalog::{explorer_statements, role_sql};
+pub use sample::create_sample_shop_in_postgres;
 
 use super::{
     answer::{Inserted, Plan, QueryAnswer, TableAnalysis, TableDetail, TableList},
@@ -103,7 +106,7 @@ impl PostgresSource {
         let server = Server::new(settings.config, settings.ca_file.as_deref(), statement_max)?;
         Ok(Self {
             pool: Arc::new(Pool::new(server, about.name.clone(), settings.connections_max)),
-            gate: Gate::new(about.name.clone(), rules, settings.accepted_risks, layers.probe()),
+            gate: Gate::new(about.name.clone(), rules, checked_risks(settings.accepted_risks)?, layers.probe()),
             beginning: Beginning::new(about.bounds.timeout, &layers),
             about,
             layers,
@@ -144,14 +147,10 @@ impl PostgresSource {
 
     /// The table that a caller names: as it is listed, or with its schema in front.
     async fn table(&self, clock: &Clock, name: &str) -> Result<TableName, QueryError> {
-        let find = |tables: &Visible| {
-            let dots = name.match_indices('.').map(|(at, _)| (Some(&name[..at]), &name[at + 1..]));
-            dots.chain([(None, name)]).find_map(|(schema, name)| tables.resolve(schema, name))
-        };
-        let found = find(&*self.tables(clock, false).await?);
-        match found {
-            Some(table) => Ok(table),
-            None => find(&*self.tables(clock, true).await?).ok_or(QueryError::NoSuchTable),
+        match self.tables(clock, false).await?.find(name) {
+            Ok(table) => Ok(table),
+            // It may be newer than what is known.
+            Err(_) => self.tables(clock, true).await?.find(name),
         }
     }
 
@@ -185,11 +184,28 @@ impl PostgresSource {
     }
 }
 
+/// What the judge has to say, for the caller: a text that could not be read, or one that asks for too much.
 fn refused(refusal: &Refusal) -> QueryError {
+    let code = match refusal.rule.code() {
+        "E_FUNCTION" | "E_TABLE" | "E_TYPE" | "E_OPERATOR" | "E_COLLATION" | "E_CLAUSE" | "E_NOT_A_QUERY" => "NOT_ALLOWED",
+        _ => "INVALID_SQL",
+    };
+    let place = refusal.position.map(|at| format!(" It is at character {at} of the text.")).unwrap_or_default();
     QueryError::Sql {
-        code: "NOT_ALLOWED".to_owned(),
-        message: refusal.to_string(),
-        hint: "Write one SELECT, VALUES or WITH … SELECT statement over the tables of list_tables.".to_owned(),
+        code: code.to_owned(),
+        message: format!("{refusal}{place}"),
+        hint: refusal.rule.hint().to_owned(),
+    }
+}
+
+/// The operator accepts risks by their names, so a name that is none is a mistake.
+fn checked_risks(given: BTreeSet<String>) -> Result<BTreeSet<String>, OptionsError> {
+    match given.iter().find(|name| !catalog::FINDINGS.contains(&name.as_str())) {
+        Some(name) => {
+            let known = catalog::FINDINGS.join(", ");
+            Err(OptionsError::Meaning("accepted_risks".into(), format!("`{name}` is none of: {known}")))
+        }
+        None => Ok(given),
     }
 }
 
@@ -221,9 +237,8 @@ impl Source for PostgresSource {
     async fn describe_table(&self, table: &str, cx: &Cx) -> Result<TableDetail, QueryError> {
         self.run(cx, |clock| async move {
             let table = self.table(&clock, table).await?;
-            let inserts = self.about.inserts;
             self.ask(&clock, move |client, tables| {
-                Box::pin(async move { catalog::describe(client, tables, &table, inserts).await })
+                Box::pin(async move { catalog::describe(client, tables, &table).await })
             })
             .await
         })
@@ -235,7 +250,7 @@ impl Source for PostgresSource {
             let table = self.table(&clock, table).await?;
             let tables = self.tables(&clock, false).await?;
             let session = self.begin(&clock, Mode::Read).await?;
-            let analysis = catalog::analyze(session.client(), &tables, &table, columns, cx, &clock).await;
+            let analysis = catalog::analyze(session.client(), &tables, &table, columns, cx, clock.deadline()).await;
             session.done();
             analysis
         })
@@ -258,7 +273,8 @@ impl Source for PostgresSource {
             let table = self.table(&clock, table).await?;
             let tables = self.tables(&clock, false).await?;
             let session = self.begin(&clock, Mode::Write).await?;
-            let inserted = match catalog::insert(session.client(), &tables, &table, &values).await {
+            let bounds = &self.about.bounds;
+            let inserted = match catalog::insert(session.client(), &tables, &table, &values, bounds).await {
                 Ok(inserted) => session.commit().await.map(|()| inserted),
                 Err(error) => Err(error),
             };
@@ -287,6 +303,11 @@ impl Source for PostgresSource {
                      options `schemas` and `tables`."
                     .to_owned())
             }
+            Ok(tables) if !tables.unmet().is_empty() => Err(format!(
+                "`tables` or `inserts` name what is not there, or what the role may not read: {}. Correct the names, or GRANT \
+                 SELECT on them.",
+                tables.unmet().join(", ")
+            )),
             Ok(_) => Ok(()),
             Err(error) => Err(match (self.gate.closed(), self.pool.failure()) {
                 (Some(findings), _) => {

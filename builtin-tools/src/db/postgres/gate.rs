@@ -73,15 +73,17 @@ impl Gate {
             self.weigh(findings)?;
         }
         let tables = catalog::load(client, &self.rules).await.map_err(|error| super::error::of(&error, None))?;
+        if tables.truncated {
+            tracing::warn!(source.name = %self.name, "source {} has more tables than are offered; name fewer under `tables`", self.name);
+        }
         let tables = Arc::new(tables);
         self.state().tables = Some((Arc::clone(&tables), Instant::now()));
         Ok(tables)
     }
 
     fn weigh(&self, findings: Vec<Finding>) -> Result<(), QueryError> {
-        let open: Vec<String> = findings
+        let open: Vec<String> = catalog::unaccepted(findings, &self.accepted)
             .into_iter()
-            .filter(|finding| !self.accepted.contains(finding.name))
             .map(|finding| format!("{}: {}", finding.name, finding.sentence))
             .collect();
         let mut known = self.state();

@@ -1,32 +1,15 @@
-//! The sample shop: a small database to try the DB explorer on, the same on every machine. The data is made up.
+//! The sample shop as a SQLite file: a small database to try the DB explorer on, the same on every machine.
 
 use std::{
-    fs, io,
+    fs,
     path::{Path, PathBuf},
     process,
 };
 
 use rusqlite::{Connection, Transaction, params};
 
-/// What was done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sample {
-    /// The database was made.
-    Created,
-    /// A file of that name exists; it was left alone.
-    AlreadyThere,
-}
-
-/// Why the sample could not be made.
-#[derive(Debug, thiserror::Error)]
-pub enum SampleError {
-    /// SQLite could not write it.
-    #[error("The sample database {0:?} could not be written. Check that its folder exists and that there is space.")]
-    Database(PathBuf, #[source] rusqlite::Error),
-    /// The file could not be put in its place.
-    #[error("The sample database could not be put at {0:?}. Check that its folder exists and may be written.")]
-    File(PathBuf, #[source] io::Error),
-}
+use crate::db::sample::{self, Item, Order, Product};
+pub use crate::db::sample::{Sample, SampleError};
 
 const SCHEMA: &str = "
 CREATE TABLE products (
@@ -62,54 +45,6 @@ CREATE VIEW order_totals AS
     FROM orders JOIN order_items ON order_items.order_id = orders.id
     GROUP BY orders.id;
 ";
-
-const PRODUCTS: &[(&str, &str, i64)] = &[
-    ("Walnut desk organiser", "office", 3490),
-    ("Linen notebook A5", "office", 1290),
-    ("Brass paper clips, 50", "office", 790),
-    ("Fountain pen, fine", "office", 4200),
-    ("Blue-black ink 50 ml", "office", 1150),
-    ("Enamel mug, green", "kitchen", 1450),
-    ("Cast-iron pan 24 cm", "kitchen", 5900),
-    ("Beechwood spoon", "kitchen", 650),
-    ("Tea towel, striped", "kitchen", 980),
-    ("Glass jar 1 l", "kitchen", 540),
-    ("Pepper mill", "kitchen", 2890),
-    ("Wool blanket", "home", 7900),
-    ("Beeswax candle", "home", 1190),
-    ("Cork coaster, 4", "home", 890),
-    ("Terracotta pot 12 cm", "garden", 480),
-    ("Secateurs", "garden", 3650),
-    ("Watering can 5 l", "garden", 2750),
-    ("Wildflower seeds", "garden", 390),
-    ("Garden twine 100 m", "garden", 560),
-    ("Leather gloves", "garden", 2290),
-    ("Canvas tote", "travel", 1890),
-    ("Wash bag", "travel", 2490),
-    ("Steel flask 0.5 l", "travel", 2690),
-    ("Luggage tag", "travel", 990),
-];
-
-const CUSTOMERS: &[(&str, &str)] = &[
-    ("Ines Moreau", "Lyon"),
-    ("Tomasz Zielinski", "Gdansk"),
-    ("Aino Lahti", "Turku"),
-    ("Farid Haddad", "Marseille"),
-    ("Greta Lindqvist", "Uppsala"),
-    ("Paolo Ricci", "Torino"),
-    ("Maeve Byrne", "Galway"),
-    ("Jonas Weber", "Bremen"),
-    ("Lucia Ferreira", "Porto"),
-    ("Hanne de Vries", "Utrecht"),
-    ("Emil Novak", "Brno"),
-    ("Sofia Papadaki", "Chania"),
-    ("Oskar Berg", "Bergen"),
-];
-
-const NOTES: &[&str] =
-    &["drop shipping", "leave at the neighbour's", "gift; no invoice in the parcel", "call before delivery"];
-
-const ORDERS: i64 = 42;
 
 /// Makes the sample shop at `path`, whole or not at all. A file that is there already is left as it is.
 pub fn create_sample_shop(path: &Path) -> Result<Sample, SampleError> {
@@ -154,9 +89,8 @@ fn fill(path: &Path) -> rusqlite::Result<()> {
 
 fn products(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     let mut insert = transaction.prepare("INSERT INTO products VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
-    for (id, (name, category, price_cents)) in (1_i64..).zip(PRODUCTS) {
-        let sku = format!("{}-{id:03}", category[..3].to_ascii_uppercase());
-        insert.execute(params![id, sku, name, category, price_cents, id * 37 % 90, day(id * 5 % 120)])?;
+    for Product { id, sku, name, category, price_cents, stock, updated } in sample::products() {
+        insert.execute(params![id, sku, name, category, price_cents, stock, updated])?;
     }
     Ok(())
 }
@@ -164,36 +98,13 @@ fn products(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
 fn orders(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     let mut insert = transaction.prepare("INSERT INTO orders VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
     let mut insert_item = transaction.prepare("INSERT INTO order_items VALUES (?1, ?2, ?3, ?4)")?;
-    for (id, (customer, city)) in (1..=ORDERS).zip(CUSTOMERS.iter().cycle()) {
-        let created = id * 3;
-        let note = (id % 5 == 0).then(|| NOTES[index(id / 5) % NOTES.len()]);
-        insert.execute(params![id, customer, city, status(id), note, day(created), day(created + id % 6)])?;
-        for item in 0..1 + id % 4 {
-            let product = index(id * 7 + item * 5) % PRODUCTS.len();
-            let quantity = 1 + (id + item) % 3;
-            insert_item.execute(params![id, product as i64 + 1, quantity, PRODUCTS[product].2])?;
+    for Order { id, customer, city, status, note, created, updated, items } in sample::orders() {
+        insert.execute(params![id, customer, city, status, note, created, updated])?;
+        for Item { product, quantity, price_cents } in items {
+            insert_item.execute(params![id, product, quantity, price_cents])?;
         }
     }
     Ok(())
-}
-
-fn index(number: i64) -> usize {
-    usize::try_from(number).unwrap_or_default()
-}
-
-/// The youngest orders are new, a few old ones came back.
-const fn status(id: i64) -> &'static str {
-    match id {
-        38.. => "new",
-        32..38 => "paid",
-        _ if id % 11 == 0 => "returned",
-        _ => "shipped",
-    }
-}
-
-/// The date of a day counted from the first of January 2026, in months of 28 days, which all months have.
-fn day(number: i64) -> String {
-    format!("2026-{:02}-{:02}", 1 + number / 28 % 12, 1 + number % 28)
 }
 
 #[cfg(test)]
