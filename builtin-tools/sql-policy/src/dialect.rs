@@ -4,12 +4,14 @@
 use std::{any::TypeId, cell::Cell};
 
 use sqlparser::{
-    ast::Expr,
+    ast::{DataType, Expr, ObjectName, TypedString, Value, ValueWithSpan},
     dialect::{Dialect, PostgreSqlDialect, Precedence},
     keywords::Keyword,
     parser::{Parser, ParserError},
     tokenizer::Token,
 };
+
+use crate::types;
 
 /// PostgreSQL's dialect with a bound on the work.
 #[derive(Debug)]
@@ -46,13 +48,32 @@ impl Dialect for Postgres {
             Some(rest) => self.fuel.set(rest),
             None => return Some(Err(ParserError::RecursionLimitExceeded)),
         }
-        match parser.peek_token_ref().token {
+        match &parser.peek_token_ref().token {
             Token::Question => self.foreign_parameter.set(Some("?")),
             Token::Colon => self.foreign_parameter.set(Some(":name")),
             Token::Mod => self.foreign_parameter.set(Some("%s")),
+            Token::Word(word) if word.quote_style.is_none() && types::may_begin_literal(&word.value) => {
+                return typed_literal(parser);
+            }
             _ => {}
         }
         None
+    }
+
+    /// COLLATE, which sqlparser takes behind an operand but not behind a cast. The left side can only be had by copying, so
+    /// it must be small; a bigger one in parentheses is an operand.
+    fn parse_infix(&self, parser: &mut Parser<'_>, left: &Expr, _precedence: u8) -> Option<Result<Expr, ParserError>> {
+        let small = match left {
+            Expr::Cast { expr, .. } => {
+                matches!(expr.as_ref(), Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Value(_))
+            }
+            _ => false,
+        };
+        if !small || !parser.parse_keyword(Keyword::COLLATE) {
+            return None;
+        }
+        let collate = |collation| Expr::Collate { expr: Box::new(left.clone()), collation };
+        Some(parser.parse_object_name(false).map(collate))
     }
 
     fn get_next_precedence(&self, parser: &Parser<'_>) -> Option<Result<u8, ParserError>> {
@@ -135,4 +156,15 @@ impl Dialect for Postgres {
     fn supports_comma_separated_trim(&self) -> bool {
         true
     }
+}
+
+/// `inet '10.0.0.1'`: sqlparser takes this form of a literal only with the types that are keywords to it.
+fn typed_literal(parser: &mut Parser<'_>) -> Option<Result<Expr, ParserError>> {
+    let [name, value] = parser.peek_tokens_ref();
+    let (Token::Word(name), Token::SingleQuotedString(text)) = (&name.token, &value.token) else { return None };
+    let (data_type, span) = (DataType::Custom(ObjectName::from(vec![name.to_ident(value.span)]), Vec::new()), value.span);
+    let value = ValueWithSpan { value: Value::SingleQuotedString(text.clone()), span };
+    parser.advance_token();
+    parser.advance_token();
+    Some(Ok(Expr::TypedString(TypedString { data_type, value, uses_odbc_syntax: false })))
 }

@@ -92,6 +92,9 @@ fn misread(dialect: &Postgres, words: String, place: impl FnOnce() -> Fault) -> 
     let rule = match dialect.foreign_parameter() {
         Some(sign) => Rule::Parameter(sign.to_owned()),
         None if words.contains("UPDATE or SHARE") => Rule::Clause("Locking of rows (FOR NO KEY UPDATE, FOR KEY SHARE)"),
+        None if words.contains("No infix parser for token") => {
+            Rule::Syntax("an operator stands where it cannot; put its left side in parentheses".to_owned())
+        }
         None => Rule::Syntax(words),
     };
     place().with(rule)

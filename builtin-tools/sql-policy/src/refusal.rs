@@ -50,7 +50,7 @@ pub enum Rule {
     #[error("The table {0} is not among those that may be read here.")]
     Table(String),
     /// A name that cannot be meant.
-    #[error("The name {0} is too long, empty, or has too many parts.")]
+    #[error("The name {0} is too long, empty, reserved, or has too many parts.")]
     Name(String),
     /// A type that is not on the list.
     #[error("The type {0} is not among those that may be used here.")]
@@ -115,7 +115,7 @@ impl Rule {
                  sessions, sequences, XML and user-defined functions are out of reach."
             }
             Rule::Table(_) => "Call list_tables to see which tables there are, and write them as schema.table.",
-            Rule::Name(_) => "Names have at most 63 bytes; write table.column, with an alias for the table if need be.",
+            Rule::Name(_) => "Names have at most 63 bytes, and those of WITH do not begin with pg_; write table.column, with an alias for the table if need be.",
             Rule::Type(_) => {
                 "Use plain types such as integer, bigint, numeric, text, boolean, date, timestamptz, interval, uuid, jsonb \
                  and arrays of them; for others compare as text."

@@ -50,6 +50,12 @@ pub(crate) fn written(data_type: &DataType) -> Result<String, Rule> {
     Ok(text)
 }
 
+/// Whether `name '…'` may be a literal of this type. Intervals have more to follow, and sqlparser knows it.
+pub(crate) fn may_begin_literal(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    name != "interval" && NAMED.binary_search(&name.as_str()).is_ok()
+}
+
 fn plain(data_type: &DataType) -> Option<String> {
     let keyword = match data_type {
         DataType::Int2(None) | DataType::SmallInt(None) => "smallint",

@@ -1,5 +1,5 @@
 //! Words that sqlparser takes otherwise than PostgreSQL, rewritten before it sees them: `TABLE x` to the query that it
-//! stands for, `x ISNULL` to `x IS NULL`, and `AS day` to `AS "day"`.
+//! stands for, `x ISNULL` to `x IS NULL`, `AS day` to `AS "day"`, and `TRIM(LEADING FROM x)` with the blank that it means.
 
 use sqlparser::{
     keywords::Keyword,
@@ -64,7 +64,18 @@ fn rewritten(token: Token, before: Before, next: &Token) -> Vec<Token> {
             let Word { value, .. } = word;
             vec![Token::make_word(&value.to_ascii_lowercase(), Some('"'))]
         }
+        Before::Start if is_trim_side(word.keyword) && is_from(next) => {
+            vec![token, Token::SingleQuotedString(" ".to_owned())]
+        }
         Before::Start | Before::Other if word.value.eq_ignore_ascii_case("isnull") => keywords(["IS", "NULL"]),
         _ => vec![token],
     }
+}
+
+fn is_trim_side(keyword: Keyword) -> bool {
+    matches!(keyword, Keyword::BOTH | Keyword::LEADING | Keyword::TRAILING)
+}
+
+fn is_from(token: &Token) -> bool {
+    matches!(token, Token::Word(word) if word.keyword == Keyword::FROM)
 }

@@ -165,15 +165,15 @@ impl Walk<'_> {
         absent(!percent, "FETCH … PERCENT")?;
         self.text.word("FETCH FIRST");
         match quantity {
-            Some(simple @ (Expr::Value(_) | Expr::Nested(_))) if !is_text(simple) => self.expression(simple)?,
-            Some(other) => self.parens(|walk| walk.expression(other))?,
             None => {}
+            Some(count) if is_count(count) => self.expression(count)?,
+            Some(_) => return Err(Rule::Clause("FETCH with other than a number or a parameter").into()),
         }
         self.text.word(if *with_ties { "ROWS WITH TIES" } else { "ROWS ONLY" });
         Ok(())
     }
 }
 
-fn is_text(expression: &Expr) -> bool {
-    matches!(expression, Expr::Value(value) if !matches!(value.value, Value::Number(..) | Value::Placeholder(_)))
+fn is_count(expression: &Expr) -> bool {
+    matches!(expression, Expr::Value(value) if matches!(value.value, Value::Number(..) | Value::Placeholder(_)))
 }

@@ -1,0 +1,1 @@
+WITH a AS (SELECT * FROM creds), creds AS (SELECT 1) SELECT * FROM a

@@ -1,0 +1,1 @@
+SELECT a$$; DROP TABLE app.orders; SELECT $$b FROM app.orders

@@ -1,0 +1,1 @@
+SELECT * FROM secret.creds TABLESAMPLE SYSTEM (100)

@@ -1,0 +1,1 @@
+WITH creds AS (SELECT * FROM creds) SELECT * FROM creds

@@ -1,0 +1,1 @@
+SELECT * FROM secret.U&"cr!0065ds" UESCAPE '!'

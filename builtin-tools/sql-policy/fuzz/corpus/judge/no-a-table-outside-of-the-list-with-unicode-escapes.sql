@@ -1,0 +1,1 @@
+SELECT * FROM U&"secr\0065t".creds

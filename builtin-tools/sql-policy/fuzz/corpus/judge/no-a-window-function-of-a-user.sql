@@ -1,0 +1,1 @@
+SELECT app.evil() OVER (ORDER BY id) FROM app.orders

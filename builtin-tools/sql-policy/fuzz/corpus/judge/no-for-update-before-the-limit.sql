@@ -1,0 +1,1 @@
+SELECT * FROM app.orders FOR UPDATE LIMIT 1

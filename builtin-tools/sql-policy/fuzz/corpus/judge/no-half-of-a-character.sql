@@ -1,0 +1,1 @@
+SELECT E'\xe2\x82'

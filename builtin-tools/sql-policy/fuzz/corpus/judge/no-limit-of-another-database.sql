@@ -1,0 +1,1 @@
+SELECT * FROM app.orders LIMIT 1, 2

@@ -1,0 +1,1 @@
+SELECT sum(id) OVER (ORDER BY id ROWS length(pg_sleep(1)::text) PRECEDING) FROM app.orders

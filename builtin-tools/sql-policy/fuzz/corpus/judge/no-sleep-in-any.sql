@@ -1,0 +1,1 @@
+SELECT 1 WHERE '' = ANY (ARRAY[pg_sleep(1)::text])

@@ -1,0 +1,1 @@
+SELECT extract(year FROM now() + length(pg_sleep(1)::text) * interval '1 day')

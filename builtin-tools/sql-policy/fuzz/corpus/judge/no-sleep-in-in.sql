@@ -1,0 +1,1 @@
+SELECT 1 WHERE '' IN ('a', pg_sleep(1)::text)

@@ -1,0 +1,1 @@
+SELECT count(*) OVER (PARTITION BY pg_sleep(1)::text) FROM app.orders

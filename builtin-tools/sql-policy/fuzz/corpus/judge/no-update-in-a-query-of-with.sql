@@ -1,0 +1,1 @@
+WITH x AS (UPDATE app.orders SET note = 'x' RETURNING *) SELECT * FROM x

@@ -1,0 +1,1 @@
+WITH creds AS (SELECT 1 AS a) SELECT a FROM creds

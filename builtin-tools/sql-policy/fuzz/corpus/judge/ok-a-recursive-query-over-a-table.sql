@@ -1,0 +1,1 @@
+WITH RECURSIVE chain AS (SELECT id, 1 AS depth FROM orders WHERE id = 1 UNION SELECT o.id, c.depth + 1 FROM orders o JOIN chain c ON o.id = c.id + 1 WHERE c.depth < 5) SELECT * FROM chain ORDER BY depth

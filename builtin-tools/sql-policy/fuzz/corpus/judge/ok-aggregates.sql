@@ -1,0 +1,1 @@
+SELECT count(*), count(DISTINCT city), sum(id), avg(id), min(created_at), max(created_at), bool_or(deleted), string_agg(DISTINCT status, ',' ORDER BY status), array_agg(id ORDER BY id DESC), stddev(id), json_agg(id ORDER BY id) FROM orders

@@ -1,0 +1,1 @@
+SELECT id, created_at, updated_at, created_by, deleted FROM orders WHERE deleted IS NOT TRUE ORDER BY updated_at DESC NULLS LAST, id

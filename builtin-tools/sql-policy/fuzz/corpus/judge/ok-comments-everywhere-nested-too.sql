@@ -1,0 +1,1 @@
+/* a /* nested */ one */ SELECT /* in */ 1 -- at the end; DROP TABLE orders

@@ -1,0 +1,1 @@
+SELECT id, CASE WHEN price_cents > 5000 THEN 'dear' WHEN price_cents > 1000 THEN 'fair' ELSE 'cheap' END AS price, CASE category WHEN 'books' THEN 1 ELSE 0 END AS book FROM products ORDER BY id

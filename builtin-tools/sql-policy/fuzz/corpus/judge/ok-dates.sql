@@ -1,0 +1,1 @@
+SELECT date '2024-02-29' + 1, timestamp '2024-02-29 12:00' - interval '1 month', date '2024-03-01' - date '2024-02-01', time '12:30', timestamptz '2024-01-01 00:00+00' AT TIME ZONE 'UTC'

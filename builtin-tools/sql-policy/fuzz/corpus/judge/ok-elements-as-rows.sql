@@ -1,0 +1,1 @@
+SELECT p.id, t.tag, t.n FROM products p, unnest(p.tags) WITH ORDINALITY AS t(tag, n) ORDER BY p.id, t.n

@@ -1,0 +1,1 @@
+SELECT date_trunc('day', created_at) AS d, count(*) FROM orders GROUP BY 1 ORDER BY d

@@ -1,0 +1,1 @@
+SELECT count(*) FROM orders o LEFT JOIN (order_items i JOIN products p ON p.id = i.product_id) ON i.order_id = o.id JOIN orders x JOIN orders y ON x.id = y.id ON o.id = x.id

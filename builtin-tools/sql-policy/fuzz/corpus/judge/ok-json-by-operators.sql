@@ -1,0 +1,1 @@
+SELECT id, attributes -> 'color', attributes ->> 'color', attributes #> '{size,w}', attributes #>> '{size,w}', attributes @> '{"color": "red"}', attributes ? 'color', attributes ?| ARRAY['a', 'color'], attributes ?& ARRAY['color'], attributes - 'color', attributes #- '{size,w}' FROM products ORDER BY id

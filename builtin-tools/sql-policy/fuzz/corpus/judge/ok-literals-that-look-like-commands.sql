@@ -1,0 +1,1 @@
+SELECT id FROM orders WHERE note = 'drop shipping; delete from orders' OR note LIKE '%insert%' OR note IN ('update', 'grant') ORDER BY id

@@ -1,0 +1,1 @@
+SELECT customer AS käufer, city AS "Größe", status AS статус FROM orders ORDER BY id

@@ -1,0 +1,1 @@
+SELECT 1 AS "a""b", 2 AS "it's", 3 AS "semi;colon", 4 AS "--"

@@ -1,0 +1,1 @@
+SELECT coalesce(note, 'none'), nullif(status, 'open'), coalesce(NULL, NULL, 1) FROM orders ORDER BY id

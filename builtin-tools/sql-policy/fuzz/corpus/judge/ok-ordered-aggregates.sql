@@ -1,0 +1,1 @@
+SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY price_cents), percentile_disc(ARRAY[0.25, 0.75]) WITHIN GROUP (ORDER BY price_cents DESC), mode() WITHIN GROUP (ORDER BY category) FROM products

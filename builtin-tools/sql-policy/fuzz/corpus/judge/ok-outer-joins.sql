@@ -1,0 +1,1 @@
+SELECT o.id, i.quantity FROM orders o LEFT OUTER JOIN order_items i ON i.order_id = o.id FULL JOIN products p ON p.id = i.product_id RIGHT JOIN (VALUES (1), (2)) v(n) ON v.n = o.id ORDER BY 1, 2

@@ -1,0 +1,1 @@
+SELECT 1 + 2 * 3 ^ 2, (1 + 2) * 3, -2 ^ 2, NOT true OR true, NOT (true OR true), (1 < 2) = true, 2 + 3 || 'x', - 2 :: int % 3

@@ -1,0 +1,1 @@
+SELECT name FROM products WHERE name ~ '^[A-Z]\w+' OR name ~* 'b' OR name !~ 'x' OR name !~* 'y' ORDER BY name, id

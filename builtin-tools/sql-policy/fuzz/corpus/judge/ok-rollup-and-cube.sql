@@ -1,0 +1,1 @@
+SELECT city, status, count(*) FROM orders GROUP BY ROLLUP (city, status) UNION ALL SELECT city, status, count(*) FROM orders GROUP BY CUBE (city, (status)) ORDER BY 1, 2, 3

@@ -1,0 +1,1 @@
+SELECT id FROM products WHERE 'new' = ANY (tags) OR tags @> ARRAY['sale'] OR tags && ARRAY['x', 'y'] OR 'a' <> ALL (tags) OR id = ANY (ARRAY[1, 2]) ORDER BY id

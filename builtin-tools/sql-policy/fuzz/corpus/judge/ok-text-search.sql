@@ -1,0 +1,1 @@
+SELECT to_tsvector('english', 'the fat cats') @@ to_tsquery('english', 'cat & fat'), to_tsvector('simple', 'a b') @@ plainto_tsquery('simple', 'a'), ts_rank(to_tsvector('simple', 'a b'), 'a'::tsquery), !! 'a'::tsquery

@@ -1,0 +1,1 @@
+SELECT pg_typeof(1)::text, pg_typeof('a'::text)::text

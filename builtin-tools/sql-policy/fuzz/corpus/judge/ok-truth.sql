@@ -1,0 +1,1 @@
+SELECT true AND false OR true, true IS TRUE, NULL::boolean IS UNKNOWN, false IS NOT TRUE, NULL IS NULL, 1 IS NOT NULL

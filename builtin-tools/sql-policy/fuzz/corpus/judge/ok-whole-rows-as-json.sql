@@ -1,0 +1,1 @@
+SELECT row_to_json(o), to_jsonb(o.*) - 'updated_at' FROM orders o ORDER BY id

@@ -1,0 +1,1 @@
+SELECT to_date(note, 'YYYY-MM-DD') FROM app.orders

@@ -1,0 +1,1 @@
+SELECT length((2::numeric ^ 400000)::text)

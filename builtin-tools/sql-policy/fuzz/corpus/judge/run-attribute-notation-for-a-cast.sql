@@ -1,0 +1,1 @@
+SELECT o.text FROM app.orders o

@@ -1,0 +1,1 @@
+SELECT o.row_to_json FROM app.orders o

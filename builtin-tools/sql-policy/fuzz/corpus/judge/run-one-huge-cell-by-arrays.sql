@@ -1,0 +1,1 @@
+SELECT array_agg(n) FROM generate_series(1, 5000000) AS n
