@@ -1,5 +1,6 @@
 //! Statements of the generator at the fence: whatever is accepted leaves the files and the data as they are and shows nothing
-//! of what is not offered. A seeded few thousand here; `PATCHBAY_SOAK_STATEMENTS` asks for more.
+//! of what is not offered. A seeded few thousand here, a hundred thousand in a soak, or
+//! as many as `PATCHBAY_SOAK_STATEMENTS` says.
 
 use std::time::Instant;
 
@@ -14,6 +15,7 @@ use super::{
 
 const SEED: u64 = 0x5eed_0f5e_1ec7;
 const STATEMENTS: usize = 5_000;
+const STATEMENTS_OF_A_SOAK: usize = 100_000;
 const OFFERED: &[&str] = &["products", "orders", "order_items", "order_totals", "lent_view"];
 const HIDDEN: &str = "
 CREATE TABLE secrets (id INTEGER PRIMARY KEY, name TEXT, stock TEXT);
@@ -28,7 +30,9 @@ ANALYZE;
 ";
 
 fn statements() -> usize {
-    std::env::var("PATCHBAY_SOAK_STATEMENTS").ok().and_then(|text| text.parse().ok()).unwrap_or(STATEMENTS)
+    let is_soak = std::env::var_os("PATCHBAY_TEST_SOAK").is_some();
+    let asked = std::env::var("PATCHBAY_SOAK_STATEMENTS").ok().and_then(|text| text.parse().ok());
+    asked.unwrap_or(if is_soak { STATEMENTS_OF_A_SOAK } else { STATEMENTS })
 }
 
 fn guarded() -> Place {
