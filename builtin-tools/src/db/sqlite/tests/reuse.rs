@@ -28,6 +28,22 @@ async fn waiting_connection_sees_what_others_wrote_and_made() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn database_with_a_log_that_nobody_else_has_open_is_read_and_left_as_it_is() {
+    let place = Place::shop();
+    place.hand().query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())).unwrap();
+    let before = place.files();
+    let source = place.source();
+    assert_eq!(one(&source, "SELECT count(*) FROM products").await, json!(24));
+    drop(source);
+    let after = place.files();
+    assert_eq!(after[&place.database()], before[&place.database()]);
+    // SQLite itself puts its two companions beside such a file, also for a reader; the log is empty.
+    let names = after.keys().map(|path| path.file_name().unwrap().to_str().unwrap().to_owned());
+    assert!(names.clone().all(|name| ["shop.db", "shop.db-shm", "shop.db-wal"].contains(&name.as_str())), "{names:?}");
+    assert!(after.get(&place.folder.path().join("shop.db-wal")).is_none_or(Vec::is_empty));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn table_that_was_made_after_the_last_call_is_not_taken_for_a_name_of_the_query() {
     for mode in ["DELETE", "WAL"] {
         let place = Place::shop();
