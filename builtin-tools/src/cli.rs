@@ -3,8 +3,10 @@
 
 mod database;
 mod db;
+mod role;
 mod sample;
 mod serve;
+mod statements;
 mod weather;
 
 use clap::{Parser, Subcommand};
@@ -22,6 +24,8 @@ enum Command {
     Db(db::Db),
     Weather(weather::Weather),
     Sample(sample::Sample),
+    Role(role::Role),
+    Statements(statements::Statements),
 }
 
 impl Cli {
@@ -31,6 +35,8 @@ impl Cli {
             Command::Db(db) => db.run().await,
             Command::Weather(weather) => weather.run().await,
             Command::Sample(sample) => sample.run().await,
+            Command::Role(role) => role.run(),
+            Command::Statements(statements) => statements.run(),
         }
     }
 }

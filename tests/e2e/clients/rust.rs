@@ -16,8 +16,15 @@ use serde_json::{Value, json};
 
 type Client = RunningService<RoleClient, ()>;
 
+/// The SDK's HTTP client takes the TLS of the process, and the process has none by itself.
+fn with_tls() {
+    // It is there already when another test came first.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
 /// Goes on a tour, given as the scripts get it.
 pub(crate) async fn visit(tour: &Value, lifecycle: ClientLifecycleMode) -> Value {
+    with_tls();
     let config = StreamableHttpClientTransportConfig::with_uri(tour["url"].as_str().unwrap())
         .auth_header(tour["key"].as_str().unwrap());
     let connected = ().serve_with_lifecycle(StreamableHttpClientTransport::from_config(config), lifecycle);

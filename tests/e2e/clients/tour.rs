@@ -199,7 +199,7 @@ fn tour(name: &str) -> Value {
                 { "name": "get_alerts", "arguments": { "state": "CA" } },
             ],
             "prompts": [],
-            "reads": ["config://app"],
+            "reads": [],
             "completions": [
                 { "ref": { "type": "ref/resource", "uri": "alerts://{state}/active" },
                   "argument": { "name": "state", "value": "C" } },
