@@ -101,7 +101,8 @@ fn ends_cut(column: &ColumnAnalysis) -> bool {
     cut(&column.min) || cut(&column.max) || column.samples.iter().any(cut)
 }
 
-/// One analysis.
+/// One analysis. Statements that go out together are joined `biased`, in the order of their sending: the first to fail is
+/// then the one that is heard, and not one behind it that the failed transaction refused.
 struct Work<'a> {
     client: &'a Client,
     visible: &'a Visible,
@@ -118,6 +119,7 @@ impl Work<'_> {
     async fn look(&self, oid: u32, kind: Kind) -> Result<(Extent, Columns), Error> {
         let from = names::qualified(self.table);
         let (_, extent, all) = tokio::try_join!(
+            biased;
             self.limit(),
             extent::look(self.client, oid, kind, &from),
             columns::load(self.client, oid)
@@ -127,7 +129,7 @@ impl Work<'_> {
 
     async fn told(&self, extent: &Extent, wanted: &Wanted) -> Result<Vec<ColumnAnalysis>, Error> {
         let statement = statistics::load(self.client, self.table, wanted, extent.rows());
-        let (_, told) = tokio::try_join!(self.limit(), statement)?;
+        let (_, told) = tokio::try_join!(biased; self.limit(), statement)?;
         self.cx.progress(1, 1, "Read the database's statistics.".to_owned()).await;
         Ok(told)
     }
@@ -151,7 +153,7 @@ impl Work<'_> {
             let statement = rows::statement(&from, part, chunk);
             let done = match self.until.saturating_duration_since(Instant::now()).is_zero() {
                 true => None,
-                false => self.chunk(&statement, chunk, extent).await?,
+                false => self.chunk(&statement, chunk, part, extent).await?,
             };
             let Some((read, columns)) = done else { break };
             analysis.rows_read = Some(read);
@@ -181,10 +183,11 @@ impl Work<'_> {
         &self,
         statement: &str,
         chunk: &[Column],
+        part: &Part,
         extent: &Extent,
     ) -> Result<Option<(u64, Vec<ColumnAnalysis>)>, QueryError> {
-        let answered = tokio::try_join!(self.limit(), self.client.query_typed(statement, &[]));
-        match answered.and_then(|(_, rows)| rows::read(&rows, chunk, extent.rows())) {
+        let answered = tokio::try_join!(biased; self.limit(), self.client.query_typed(statement, &[]));
+        match answered.and_then(|(_, rows)| rows::read(&rows, chunk, part, extent.rows())) {
             Ok(read) => Ok(Some(read)),
             Err(error) if error.code() == Some(&SqlState::QUERY_CANCELED) && !self.cx.cancelled.is_cancelled() => {
                 Ok(None)

@@ -63,6 +63,7 @@ async fn parts(client: &Client, visible: &Visible, oid: u32) -> Result<Parts, Er
     let listed: [(&(dyn ToSql + Sync), Type); 3] =
         [(&oid, Type::OID), (&TEXT_CHARS_MAX, Type::INT4), (&rows_max, Type::INT8)];
     let (about, columns, keys, indexes) = tokio::try_join!(
+        biased;
         client.query_typed_opt(TABLE, &table),
         client.query_typed(COLUMNS, &table),
         client.query_typed(CONSTRAINTS, &listed),

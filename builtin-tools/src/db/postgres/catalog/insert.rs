@@ -71,6 +71,7 @@ pub(crate) async fn insert(
     let params: Vec<(&(dyn ToSql + Sync), Type)> =
         filled.iter().map(|(_, text)| (text as &(dyn ToSql + Sync), Type::UNKNOWN)).collect();
     let done = tokio::try_join!(
+        biased;
         client.batch_execute("SET CONSTRAINTS ALL IMMEDIATE"),
         client.query_typed_opt(&statement, &params)
     );

@@ -43,6 +43,7 @@ pub(crate) struct Finding {
 /// What is wrong with the role, in the order of [`FINDINGS`]; one finding for each sort. Three queries in one round trip.
 pub(crate) async fn probe(client: &Client, rules: &TableRules) -> Result<Vec<Finding>, Error> {
     let (attributes, grants, functions) = tokio::try_join!(
+        biased;
         client.query_typed(ATTRIBUTES, &[]),
         client.query_typed(GRANTS, &[]),
         client.query_typed(FUNCTIONS, &[])

@@ -57,7 +57,7 @@ impl TableRules {
     }
 
     /// The rules that none of `tables` meets, as they were written: the misspelt ones.
-    pub(super) fn unmet<'a>(&'a self, tables: impl Iterator<Item = &'a TableName> + Clone) -> Vec<&'a str> {
+    pub(super) fn unmet<'a>(&'a self, tables: &(impl Iterator<Item = &'a TableName> + Clone)) -> Vec<&'a str> {
         let rules = self.tables.iter().flatten().chain(&self.inserts);
         rules.filter(|rule| !tables.clone().any(|table| rule.matches(table))).map(|rule| rule.text.as_str()).collect()
     }
@@ -188,6 +188,6 @@ mod tests {
         let rules =
             TableRules::new(&owned(&["s"]), Some(&owned(&["orders", "ordres", "x*"])), &owned(&["new"])).unwrap();
         let there = [table("s", "orders")];
-        assert_eq!(rules.unmet(there.iter()), ["ordres", "x*", "new"]);
+        assert_eq!(rules.unmet(&there.iter()), ["ordres", "x*", "new"]);
     }
 }

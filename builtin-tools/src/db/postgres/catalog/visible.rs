@@ -196,7 +196,7 @@ impl Visible {
 
     /// What the operator wrote under `tables` and `inserts` and no table has for a name: misspelt, or without a grant.
     pub(crate) fn unmet(&self) -> Vec<&str> {
-        self.rules.unmet(self.tables.keys())
+        self.rules.unmet(&self.tables.keys())
     }
 
     /// Whether the table is a part of a partitioned one that is offered too; lists name only the whole.

@@ -56,7 +56,7 @@ pub(super) async fn look(client: &Client, oid: u32, kind: Kind, from: &str) -> R
     let counting = counting(kind, &oid.to_string(), from);
     let table = [(&oid as &(dyn ToSql + Sync), Type::OID)];
     let (extent, count) =
-        tokio::try_join!(client.query_typed_one(EXTENT, &table), client.query_typed_opt(&counting, &[]))?;
+        tokio::try_join!(biased; client.query_typed_one(EXTENT, &table), client.query_typed_opt(&counting, &[]))?;
     let count: Option<i64> = count.map(|row| row.try_get(0)).transpose()?;
     match count.and_then(|count| u64::try_from(count).ok()) {
         Some(rows) if rows <= ROWS_MAX => Ok(Extent::Small { rows }),

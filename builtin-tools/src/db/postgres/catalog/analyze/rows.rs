@@ -100,8 +100,8 @@ fn counted(name: &str, from: &str) -> String {
     format!(
         "SELECT pg_catalog.count(*), pg_catalog.count(*) FILTER (WHERE NOT ({THERE})), NULL::bigint, NULL::bigint, \
          NULL::pg_catalog.text, NULL::pg_catalog.text, \
-         ARRAY(SELECT {cut} FROM (SELECT {name} AS v FROM {from}) AS some WHERE {THERE} LIMIT {SAMPLES_MAX}) \
-         FROM (SELECT {name} AS v FROM {from}) AS every"
+         ARRAY(SELECT {cut} FROM (SELECT {name} AS v FROM {from}) AS picked WHERE {THERE} LIMIT {SAMPLES_MAX}) \
+         FROM (SELECT {name} AS v FROM {from}) AS counted"
     )
 }
 
@@ -111,7 +111,12 @@ fn cut(value: &str) -> String {
 }
 
 /// What the statement said of its columns, and how many rows it read. `rows` is how many there are in all.
-pub(super) fn read(found: &[Row], columns: &[Column], rows: Option<u64>) -> Result<(u64, Vec<ColumnAnalysis>), Error> {
+pub(super) fn read(
+    found: &[Row],
+    columns: &[Column],
+    part: &Part,
+    rows: Option<u64>,
+) -> Result<(u64, Vec<ColumnAnalysis>), Error> {
     let mut read = 0;
     let mut analyses = Vec::new();
     for (row, column) in found.iter().zip(columns) {
@@ -126,7 +131,7 @@ pub(super) fn read(found: &[Row], columns: &[Column], rows: Option<u64>) -> Resu
             declared: column.declared.clone(),
             null_share: (total > 0).then(|| share(nulls, total)),
             distinct: different.map(|different| {
-                let all = rows.unwrap_or(total).max(total);
+                let all = rows.or_else(|| part.extrapolated(total)).unwrap_or(total).max(total);
                 distinct_of_all(
                     total - nulls,
                     different,

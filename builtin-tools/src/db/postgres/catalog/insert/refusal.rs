@@ -1,7 +1,10 @@
 //! Why a row was not added, in words that name the column or the constraint of this table and nothing of any row.
 
 use patchbay_sql_policy::TableName;
-use tokio_postgres::{Error, error::DbError};
+use tokio_postgres::{
+    Error,
+    error::{DbError, ErrorPosition},
+};
 use tracing::warn;
 
 use super::Column;
@@ -60,7 +63,7 @@ impl Refused<'_> {
                 "A trigger of the table refused the row.".to_owned(),
                 "Ask the person who runs this source what it expects.",
             ),
-            "42P01" | "42883" | "42704" if error.position().is_none() => (
+            "42P01" | "42883" | "42704" if !matches!(error.position(), Some(ErrorPosition::Original(_))) => (
                 "A trigger of the table failed: it speaks of something without naming its schema.".to_owned(),
                 "Ask the person who runs this source to set the trigger function's search_path.",
             ),

@@ -108,7 +108,7 @@ fn advice(name: &str) -> &'static str {
     match name {
         "superuser" => " Better: make a role of its own for this source.",
         "temp-right" => {
-            " PostgreSQL grants this to everybody in a new database; roles of yours that need it get it back with \
+            " PostgreSQL grants this to everybody in a new database. Roles of yours that need it get it back with \
              GRANT TEMPORARY ON DATABASE … TO …;"
         }
         "security-definer-function" | "reach-function" => {

@@ -54,6 +54,8 @@ impl Place {
             eprintln!("left out: PATCHBAY_TEST_POSTGRES_URL names no server");
             return None;
         };
+        // What the operator would read in the log, beside the test that failed.
+        let _ = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_test_writer().try_init();
         let admin: Config = url.parse().unwrap();
         let database = unique("patchbay_catalog");
         connect(&admin).await.batch_execute(&format!("CREATE DATABASE {database}")).await.unwrap();
@@ -120,7 +122,8 @@ impl Place {
     async fn clear(&self) {
         let admin = connect(&self.admin).await;
         admin.batch_execute(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.database)).await.unwrap();
-        for role in self.roles.lock().unwrap().clone() {
+        let roles = std::mem::take(&mut *self.roles.lock().unwrap());
+        for role in roles {
             admin.batch_execute(&format!("DROP ROLE IF EXISTS {role}")).await.unwrap();
         }
     }
@@ -139,16 +142,27 @@ impl Session {
         &self.client
     }
 
+    /// Ends it, as a source does after each question: what it locked is free.
+    pub(super) async fn end(&self) {
+        self.client.batch_execute("ROLLBACK").await.unwrap();
+    }
+
     pub(super) async fn visible(&self, rules: &TableRules) -> Visible {
-        catalog::load(self.begin().await, rules).await.unwrap()
+        let visible = catalog::load(self.begin().await, rules).await.unwrap();
+        self.end().await;
+        visible
     }
 
     pub(super) async fn list(&self, visible: &Visible, filter: &ListFilter) -> TableList {
-        catalog::list(self.begin().await, visible, filter, &bounds()).await.unwrap()
+        let list = catalog::list(self.begin().await, visible, filter, &bounds()).await.unwrap();
+        self.end().await;
+        list
     }
 
     pub(super) async fn describe(&self, visible: &Visible, table: &str) -> Result<TableDetail, QueryError> {
-        catalog::describe(self.begin().await, visible, &visible.find(table)?).await
+        let detail = catalog::describe(self.begin().await, visible, &visible.find(table)?).await;
+        self.end().await;
+        detail
     }
 
     pub(super) async fn analyze(
@@ -158,7 +172,10 @@ impl Session {
         columns: &[&str],
     ) -> Result<TableAnalysis, QueryError> {
         let until = Instant::now() + Duration::from_secs(30);
-        catalog::analyze(self.begin().await, visible, &visible.find(table)?, &owned(columns), &cx(), until).await
+        let table = visible.find(table)?;
+        let analysis = catalog::analyze(self.begin().await, visible, &table, &owned(columns), &cx(), until).await;
+        self.end().await;
+        analysis
     }
 }
 
