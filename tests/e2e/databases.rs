@@ -198,7 +198,7 @@ async fn client_that_stops_reading_holds_up_neither_the_database_nor_others() {
     else {
         return;
     };
-    let options = json!({ "connections_max": 1, "rows_max": 10000, "bytes_max": 4194304 });
+    let options = json!({ "connections_max": 1, "rows_max": 10000, "bytes_max": 4194304, "timeout_ms": 30000 });
     let gateway = TestGateway::setup().tenant(tenant("acme", [("db", shop.server(&options))])).start().await;
     let client = gateway.modern("acme");
     let asked = client.ask_tool("db_query_database", json!({ "sql": "SELECT * FROM shop.long ORDER BY g" }));
@@ -211,7 +211,7 @@ async fn client_that_stops_reading_holds_up_neither_the_database_nor_others() {
     // With one connection to the database, the next is served only when the deaf ones have let go of it.
     let begun = Instant::now();
     assert_eq!(rows(&query(&client, "SELECT count(*) FROM shop.orders").await), &json!([[42]]));
-    assert!(begun.elapsed() < Duration::from_secs(20), "it waited for the deaf ones");
+    assert!(begun.elapsed() < Duration::from_secs(25), "it waited for the deaf ones");
     wait_until("nothing runs in the database", || async { shop.running().await == 0 }).await;
     drop((deaf, gateway));
     shop.gone().await;
