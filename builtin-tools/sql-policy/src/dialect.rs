@@ -162,7 +162,8 @@ impl Dialect for Postgres {
 fn typed_literal(parser: &mut Parser<'_>) -> Option<Result<Expr, ParserError>> {
     let [name, value] = parser.peek_tokens_ref();
     let (Token::Word(name), Token::SingleQuotedString(text)) = (&name.token, &value.token) else { return None };
-    let (data_type, span) = (DataType::Custom(ObjectName::from(vec![name.to_ident(value.span)]), Vec::new()), value.span);
+    let (data_type, span) =
+        (DataType::Custom(ObjectName::from(vec![name.to_ident(value.span)]), Vec::new()), value.span);
     let value = ValueWithSpan { value: Value::SingleQuotedString(text.clone()), span };
     parser.advance_token();
     parser.advance_token();

@@ -27,11 +27,7 @@ use std::collections::BTreeSet;
 
 pub use refusal::{Refusal, Rule};
 
-use crate::{
-    caps::Caps,
-    parse::Prepared,
-    refusal::Verdict,
-};
+use crate::{caps::Caps, parse::Prepared, refusal::Verdict};
 
 /// The stack that [`judge`] needs at most, in bytes; the parser recurses.
 pub const STACK_BYTES: usize = 16 * 1024 * 1024;

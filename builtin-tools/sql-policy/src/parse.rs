@@ -37,9 +37,7 @@ pub(crate) fn prepare(mut tokens: Vec<TokenWithSpan>) -> Verdict<Prepared> {
     refuse_precise_intervals(&tokens)?;
     let first = tokens.iter().find(|token| token.token != Token::LParen).ok_or(Rule::Empty)?;
     match &first.token {
-        Token::Word(word) if begins_a_query(word.keyword) => {
-            Ok(Prepared { explain, tokens: rewrite::words(tokens) })
-        }
+        Token::Word(word) if begins_a_query(word.keyword) => Ok(Prepared { explain, tokens: rewrite::words(tokens) }),
         Token::Word(word) => {
             let written = if word.quote_style.is_none() { word.value.to_ascii_uppercase() } else { word.value.clone() };
             Err(Fault::spanned(Rule::NotAQuery(cut(written)), first.span))
@@ -69,8 +67,7 @@ fn begins_a_query(keyword: Keyword) -> bool {
 /// The tree of the one query that `tokens` are. Only a query is asked for; the parser's statements are many.
 pub(crate) fn query(tokens: Vec<TokenWithSpan>) -> Verdict<Box<Query>> {
     let dialect = Postgres::with_fuel(FUEL_MIN + FUEL_PER_TOKEN * tokens.len());
-    let mut parser =
-        Parser::new(&dialect).with_recursion_limit(RECURSION_MAX).with_tokens_with_locations(tokens);
+    let mut parser = Parser::new(&dialect).with_recursion_limit(RECURSION_MAX).with_tokens_with_locations(tokens);
     let parsed = parser.parse_query();
     let rest = parser.peek_token();
     match parsed {

@@ -106,7 +106,9 @@ impl Rule {
             }
             Rule::TooDeep => "Flatten it: use WITH for nested queries and IN (…) for long chains of OR.",
             Rule::Character(_) => "Retype the place with plain blanks and quotes.",
-            Rule::Syntax(_) => "Write one plain SELECT in PostgreSQL's syntax; quote names that are keywords with \"…\".",
+            Rule::Syntax(_) => {
+                "Write one plain SELECT in PostgreSQL's syntax; quote names that are keywords with \"…\"."
+            }
             Rule::Empty => "Write one SELECT.",
             Rule::Several => "Send each SELECT in a call of its own; one semicolon at the end is fine.",
             Rule::NotAQuery(_) => "Use SELECT, VALUES, TABLE, WITH … SELECT, or EXPLAIN of one of them.",
@@ -115,7 +117,9 @@ impl Rule {
                  sessions, sequences, XML and user-defined functions are out of reach."
             }
             Rule::Table(_) => "Call list_tables to see which tables there are, and write them as schema.table.",
-            Rule::Name(_) => "Names have at most 63 bytes, and those of WITH do not begin with pg_; write table.column, with an alias for the table if need be.",
+            Rule::Name(_) => {
+                "Names have at most 63 bytes, and those of WITH do not begin with pg_; write table.column, with an alias for the table if need be."
+            }
             Rule::Type(_) => {
                 "Use plain types such as integer, bigint, numeric, text, boolean, date, timestamptz, interval, uuid, jsonb \
                  and arrays of them; for others compare as text."

@@ -30,14 +30,8 @@ const DEPTH_MAX: usize = 1_000;
 
 /// The query as it may run, behind `explain`.
 pub(crate) fn statement(explain: Option<String>, query: &Query, tables: &dyn Tables) -> Verdict<Judged> {
-    let mut walk = Walk {
-        tables,
-        text: Writer::default(),
-        scope: Scope::default(),
-        read: BTreeSet::new(),
-        params: 0,
-        depth: 0,
-    };
+    let mut walk =
+        Walk { tables, text: Writer::default(), scope: Scope::default(), read: BTreeSet::new(), params: 0, depth: 0 };
     let kind = if explain.is_some() { Kind::Explain } else { Kind::Query };
     if let Some(explain) = explain {
         walk.text.word(&explain);

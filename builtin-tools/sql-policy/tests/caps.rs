@@ -5,8 +5,9 @@
 use std::time::{Duration, Instant};
 
 use patchbay_sql_policy::{
-    Refusal, Rule, judge,
+    Refusal, Rule,
     invariants::{Shop, with_stack},
+    judge,
 };
 
 /// A way of making a tree deeper by one.
@@ -28,11 +29,7 @@ impl Shape {
     }
 }
 
-const fn shape(
-    name: &'static str,
-    [start, open, middle, close, end]: [&'static str; 5],
-    most: usize,
-) -> Shape {
+const fn shape(name: &'static str, [start, open, middle, close, end]: [&'static str; 5], most: usize) -> Shape {
     Shape { name, start, open, middle, close, end, most }
 }
 

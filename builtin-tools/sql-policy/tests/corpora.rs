@@ -18,7 +18,10 @@ fn every_hostile_statement_is_refused_with_a_sentence_and_a_hint() {
             assert!(sentence.ends_with('.') && sentence.len() < 400, "{name}: {sentence}");
             assert!(refusal.hint().ends_with('.') && refusal.code().starts_with("E_"), "{name}: {}", refusal.hint());
             let characters = sql.chars().count();
-            assert!(refusal.position.is_none_or(|position| (1..=characters + 1).contains(&position)), "{name}: {refusal:?}");
+            assert!(
+                refusal.position.is_none_or(|position| (1..=characters + 1).contains(&position)),
+                "{name}: {refusal:?}"
+            );
         }
     });
 }

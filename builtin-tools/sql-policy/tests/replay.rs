@@ -13,7 +13,8 @@ const MUTATIONS: usize = 20_000;
 
 fn seeds() -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/judge");
-    let mut paths: Vec<_> = fs::read_dir(folder).expect("the corpus is there").map(|entry| entry.expect("an entry").path()).collect();
+    let mut paths: Vec<_> =
+        fs::read_dir(folder).expect("the corpus is there").map(|entry| entry.expect("an entry").path()).collect();
     paths.sort();
     paths.into_iter().map(|path| fs::read(path).expect("a seed can be read")).collect()
 }
@@ -30,7 +31,8 @@ fn changed_seeds_keep_the_invariants() {
     let cases = [postgres_hostile(), postgres_legitimate(), postgres_runtime()].concat();
     let mut seeds = seeds();
     seeds.extend(cases.into_iter().map(|case| case.sql.as_bytes().to_vec()));
-    let mutations = std::env::var("SQL_POLICY_MUTATIONS").ok().and_then(|times| times.parse().ok()).unwrap_or(MUTATIONS);
+    let mutations =
+        std::env::var("SQL_POLICY_MUTATIONS").ok().and_then(|times| times.parse().ok()).unwrap_or(MUTATIONS);
     let accepted = with_stack(move || {
         let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
         (0..mutations).filter(|_| check(&changed(&seeds, &mut dice)).is_some()).count()

@@ -28,11 +28,13 @@ pub(super) fn check(sql: &str) {
     let mut constructs = Vec::new();
     for at in 0..tokens.len() {
         match &tokens[at] {
-            Token::SemiColon | Token::Whitespace(Whitespace::SingleLineComment { .. } | Whitespace::MultiLineComment(_)) => {
+            Token::SemiColon
+            | Token::Whitespace(Whitespace::SingleLineComment { .. } | Whitespace::MultiLineComment(_)) => {
                 panic!("{} in {sql}", tokens[at]);
             }
             Token::LParen => {
-                let construct = at.checked_sub(1).is_some_and(|before| FROM_INSIDE.iter().any(|word| is(&tokens[before], word)));
+                let construct =
+                    at.checked_sub(1).is_some_and(|before| FROM_INSIDE.iter().any(|word| is(&tokens[before], word)));
                 constructs.push(construct);
             }
             Token::RParen => assert!(constructs.pop().is_some(), "parentheses do not match: {sql}"),

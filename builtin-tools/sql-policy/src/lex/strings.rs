@@ -11,10 +11,7 @@ use crate::refusal::{Fault, Rule, Verdict};
 
 /// Adjacent literals are joined by PostgreSQL where a line ends between them, and an error elsewhere.
 pub(super) fn is_string(token: &Token) -> bool {
-    matches!(
-        token,
-        Token::SingleQuotedString(_) | Token::SingleQuotedByteStringLiteral(_) | Token::HexStringLiteral(_)
-    )
+    matches!(token, Token::SingleQuotedString(_) | Token::SingleQuotedByteStringLiteral(_) | Token::HexStringLiteral(_))
 }
 
 impl Lexer<'_> {
@@ -120,9 +117,9 @@ impl Lexer<'_> {
     /// A code point of exactly `digits` digits.
     fn code_point(&mut self, digits: usize, radix: u32) -> Verdict<char> {
         let written = self.bytes.get(self.at..self.at + digits).unwrap_or_default();
-        let value = written.iter().try_fold(0_u32, |value, &byte| {
-            Some(value.checked_mul(radix)? + char::from(byte).to_digit(radix)?)
-        });
+        let value = written
+            .iter()
+            .try_fold(0_u32, |value, &byte| Some(value.checked_mul(radix)? + char::from(byte).to_digit(radix)?));
         match value.filter(|_| written.len() == digits).and_then(char::from_u32) {
             Some(c) => {
                 self.at += digits;

@@ -3,8 +3,22 @@
 
 /// PostgreSQL's keywords that are no bare label and that sqlparser would take for one, sorted.
 const NO_BARE_LABELS: &[&str] = &[
-    "day", "filter", "hour", "isnull", "minute", "month", "notnull", "over", "overlaps", "precision", "second", "to",
-    "varying", "within", "without", "year",
+    "day",
+    "filter",
+    "hour",
+    "isnull",
+    "minute",
+    "month",
+    "notnull",
+    "over",
+    "overlaps",
+    "precision",
+    "second",
+    "to",
+    "varying",
+    "within",
+    "without",
+    "year",
 ];
 
 /// Whether `word`, folded, names a column only behind AS.

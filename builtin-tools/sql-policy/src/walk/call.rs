@@ -13,7 +13,8 @@ use crate::{
 
 impl Walk<'_> {
     pub(super) fn function(&mut self, function: &Function) -> Verdict<()> {
-        let Function { name, uses_odbc_syntax, parameters, args, within_group, filter, null_treatment, over } = function;
+        let Function { name, uses_odbc_syntax, parameters, args, within_group, filter, null_treatment, over } =
+            function;
         absent(!uses_odbc_syntax && matches!(parameters, FunctionArguments::None), "A call in this form")?;
         absent(null_treatment.is_none(), "IGNORE NULLS or RESPECT NULLS")?;
         let called = Called::of(name)?;
@@ -62,7 +63,9 @@ impl Walk<'_> {
         match called.form {
             Form::Moment(_) => return self.moment(called, list),
             Form::Construct("ARRAY") => return Err(called.refused()),
-            Form::Construct(_) => absent(duplicate_treatment.is_none() && clauses.is_empty(), "DISTINCT or ORDER BY here")?,
+            Form::Construct(_) => {
+                absent(duplicate_treatment.is_none() && clauses.is_empty(), "DISTINCT or ORDER BY here")?
+            }
             Form::Plain | Form::Format => self.check_format(called, args)?,
         }
         self.construct(&called.written(), |walk| {
@@ -81,7 +84,9 @@ impl Walk<'_> {
 
     /// `CURRENT_TIME(3)`
     fn moment(&mut self, called: &Called<'_>, list: &FunctionArgumentList) -> Verdict<()> {
-        let FunctionArgumentList { duplicate_treatment: None, args, clauses } = list else { return Err(called.refused()) };
+        let FunctionArgumentList { duplicate_treatment: None, args, clauses } = list else {
+            return Err(called.refused());
+        };
         match args.as_slice() {
             [FunctionArg::Unnamed(FunctionArgExpr::Expr(precision @ Expr::Value(value)))]
                 if clauses.is_empty() && matches!(value.value, Value::Number(..)) =>

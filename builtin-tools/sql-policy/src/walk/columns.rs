@@ -23,7 +23,9 @@ impl Walk<'_> {
             }
             more => {
                 let rule = Rule::Name(spoken(more));
-                Err(more.first().map_or_else(|| Fault::from(rule.clone()), |first| Fault::spanned(rule.clone(), first.span)))
+                Err(more
+                    .first()
+                    .map_or_else(|| Fault::from(rule.clone()), |first| Fault::spanned(rule.clone(), first.span)))
             }
         }
     }

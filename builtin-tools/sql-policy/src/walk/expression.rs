@@ -35,7 +35,8 @@ impl Walk<'_> {
             Expr::BinaryOp { left: _, op, right } => {
                 match op {
                     BinaryOperator::PGCustomBinaryOperator(parts) => {
-                        let written = operators::qualified(parts).ok_or_else(|| Rule::Operator(cut(parts.join("."))))?;
+                        let written =
+                            operators::qualified(parts).ok_or_else(|| Rule::Operator(cut(parts.join("."))))?;
                         self.text.word(&written);
                     }
                     op => self.text.word(operators::binary(op).ok_or_else(|| Rule::Operator(cut(op)))?),

@@ -75,7 +75,10 @@ impl Walk<'_> {
                 index_hints,
             } => {
                 absent(with_hints.is_empty() && index_hints.is_empty(), "A hint on a table")?;
-                absent(version.is_none() && partitions.is_empty() && json_path.is_none(), "A version or a part of a table")?;
+                absent(
+                    version.is_none() && partitions.is_empty() && json_path.is_none(),
+                    "A version or a part of a table",
+                )?;
                 match args {
                     Some(TableFunctionArgs { args, settings: None }) if sample.is_none() => {
                         walk.function_in_from(name, args)?;
@@ -116,7 +119,12 @@ impl Walk<'_> {
     }
 
     /// A query of WITH by its name, or a table by its full name.
-    fn table(&mut self, name: &ObjectName, alias: Option<&TableAlias>, sample: Option<&TableSampleKind>) -> Verdict<()> {
+    fn table(
+        &mut self,
+        name: &ObjectName,
+        alias: Option<&TableAlias>,
+        sample: Option<&TableSampleKind>,
+    ) -> Verdict<()> {
         let parts = parts(name)?;
         let (schema, table) = match parts.as_slice() {
             [table] => (None, folded(table)?),
@@ -196,8 +204,14 @@ impl Walk<'_> {
     fn sample(&mut self, sample: &TableSampleKind) -> Verdict<()> {
         let refused = || Fault::from(Rule::Clause("TABLESAMPLE other than BERNOULLI (n) and SYSTEM (n)"));
         let TableSampleKind::AfterTableAlias(sample) = sample else { return Err(refused()) };
-        let TableSample { modifier: TableSampleModifier::TableSample, name, quantity, seed, bucket: None, offset: None } =
-            sample.as_ref()
+        let TableSample {
+            modifier: TableSampleModifier::TableSample,
+            name,
+            quantity,
+            seed,
+            bucket: None,
+            offset: None,
+        } = sample.as_ref()
         else {
             return Err(refused());
         };

@@ -43,8 +43,14 @@ impl Walk<'_> {
         }
         absent(optimizer_hints.is_empty() && select_modifiers.is_none(), "A hint to the optimizer")?;
         absent(top.is_none() && exclude.is_none() && qualify.is_none(), "TOP, EXCLUDE or QUALIFY")?;
-        absent(lateral_views.is_empty() && prewhere.is_none() && connect_by.is_empty(), "A clause of another database")?;
-        absent(cluster_by.is_empty() && distribute_by.is_empty() && sort_by.is_empty(), "A clause of another database")?;
+        absent(
+            lateral_views.is_empty() && prewhere.is_none() && connect_by.is_empty(),
+            "A clause of another database",
+        )?;
+        absent(
+            cluster_by.is_empty() && distribute_by.is_empty() && sort_by.is_empty(),
+            "A clause of another database",
+        )?;
         absent(value_table_mode.is_none() && matches!(flavor, SelectFlavor::Standard), "A clause of another database")?;
         self.text.word("SELECT");
         match distinct {
@@ -86,7 +92,9 @@ impl Walk<'_> {
                 self.text.word("AS");
                 self.name(alias)
             }
-            SelectItem::ExprWithAliases { expr: _, aliases: _ } => Err(Rule::Clause("Several names for a column").into()),
+            SelectItem::ExprWithAliases { expr: _, aliases: _ } => {
+                Err(Rule::Clause("Several names for a column").into())
+            }
             SelectItem::Wildcard(options) => {
                 plain_wildcard(options)?;
                 self.text.word("*");

@@ -149,7 +149,8 @@ impl Walk<'_> {
     fn interval(&mut self, interval: &Interval) -> Verdict<()> {
         let Interval { value, leading_field, leading_precision, last_field, fractional_seconds_precision } = interval;
         absent(leading_precision.is_none() && fractional_seconds_precision.is_none(), "INTERVAL with a precision")?;
-        let value = string_of(value).ok_or_else(|| Rule::Syntax("an interval is written INTERVAL '1 day'".to_owned()))?;
+        let value =
+            string_of(value).ok_or_else(|| Rule::Syntax("an interval is written INTERVAL '1 day'".to_owned()))?;
         self.text.word("INTERVAL");
         self.text.string(value);
         if let Some(field) = leading_field {
@@ -227,7 +228,26 @@ fn extracted(field: &DateTimeField) -> Result<&'static str, Rule> {
 }
 
 const FIELDS: &[&str] = &[
-    "'century'", "'day'", "'decade'", "'dow'", "'doy'", "'epoch'", "'hour'", "'isodow'", "'isoyear'", "'julian'",
-    "'microseconds'", "'millennium'", "'milliseconds'", "'minute'", "'month'", "'quarter'", "'second'", "'timezone'",
-    "'timezone_hour'", "'timezone_minute'", "'week'", "'year'",
+    "'century'",
+    "'day'",
+    "'decade'",
+    "'dow'",
+    "'doy'",
+    "'epoch'",
+    "'hour'",
+    "'isodow'",
+    "'isoyear'",
+    "'julian'",
+    "'microseconds'",
+    "'millennium'",
+    "'milliseconds'",
+    "'minute'",
+    "'month'",
+    "'quarter'",
+    "'second'",
+    "'timezone'",
+    "'timezone_hour'",
+    "'timezone_minute'",
+    "'week'",
+    "'year'",
 ];
