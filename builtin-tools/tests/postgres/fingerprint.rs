@@ -10,7 +10,7 @@ use std::{
 
 use tokio_postgres::{Client, SimpleQueryMessage};
 
-use crate::cluster::Cluster;
+use super::cluster::Cluster;
 
 /// Catalogs whose every row counts; what a role, a function, a table or a right is, is in one of them.
 const CATALOGS: &[&str] = &[

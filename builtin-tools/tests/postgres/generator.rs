@@ -1,9 +1,13 @@
 //! Makes statements out of a grammar and a seed: queries over the shop in every form that PostgreSQL has, with something hostile
 //! in many of them, whole statements that are none, and cut and joined ones. The grammar's words are in `generator/*.txt`, a
 //! section for each symbol (`«int»` stands for an expression of that type); its shape is here and in `query.rs`.
+//! The paths are written out because unit tests of the crate take this file in too.
 
+#[path = "generator/dice.rs"]
 mod dice;
+#[path = "generator/noise.rs"]
 mod noise;
+#[path = "generator/query.rs"]
 mod query;
 
 use std::collections::HashMap;

@@ -3,7 +3,7 @@
 use patchbay_sql_policy::{TableName, Tables};
 use tokio_postgres::Client;
 
-use crate::cluster::{Cluster, connect};
+use super::cluster::{Cluster, connect};
 
 /// Only in what nobody may be shown.
 pub(crate) const CANARY: &str = "canary";

@@ -8,6 +8,7 @@ mod layers;
 mod leftovers;
 mod pool;
 mod types;
+mod whole_layer;
 
 use std::{
     env,
