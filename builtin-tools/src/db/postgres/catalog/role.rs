@@ -67,6 +67,8 @@ fn head(role: &str, name: &str, read_only: bool) -> String {
          ALTER ROLE {name} LOGIN NOCREATEDB NOCREATEROLE NOINHERIT CONNECTION LIMIT {CONNECTIONS_MAX};\n\
          ALTER ROLE {name} SET statement_timeout = '60s';\n\
          {read_only}\
+         -- A superuser bounds its temporary files, too: ALTER ROLE {name} SET temp_file_limit = '256MB';\n\
+         -- Where no other role depends on it, also: REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA … FROM PUBLIC;\n\
          -- Give it a password, in psql with: \\password {name}\n\
          \n\
          -- PostgreSQL lets everybody make temporary tables and, before version 15, tables in the schema public. A role of\n\
