@@ -18,6 +18,7 @@ const GRACE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Clock {
     deadline: Instant,
+    timeout: Duration,
     /// What the call uses in the database; held by every lease until its connection is clean or gone.
     using: mpsc::Sender<Infallible>,
 }
@@ -38,7 +39,7 @@ impl Clock {
         let (using, mut used) = mpsc::channel(1);
         let deadline = Instant::now() + timeout;
         let ended = {
-            let work = timeout_at(deadline, work(Arc::new(Self { deadline, using })));
+            let work = timeout_at(deadline, work(Arc::new(Self { deadline, timeout, using })));
             tokio::select! {
                 // The work first: what waits by the same deadline knows better what it waited for.
                 biased;
@@ -57,6 +58,11 @@ impl Clock {
     /// When the call ends.
     pub(crate) fn deadline(&self) -> Instant {
         self.deadline
+    }
+
+    /// How long it is altogether.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     /// For something of this call that outlives it for a moment.

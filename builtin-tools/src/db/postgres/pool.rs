@@ -129,12 +129,15 @@ impl Pool {
         if self.state().failed.as_ref().is_some_and(|(at, _)| at.elapsed() < PAUSE) {
             return Err(QueryError::Unavailable);
         }
+        let begun = Instant::now();
         let why = match timeout_at(clock.deadline(), self.server.connect()).await {
             Ok(Ok(connection)) => {
                 self.state().failed = None;
                 return Ok(connection);
             }
             Ok(Err(error)) => error.to_string(),
+            // Who waited for a place has little time left, and that is not the server's fault.
+            Err(_) if begun.elapsed() < clock.timeout() / 2 => return Err(QueryError::Crowded),
             Err(_) => "it did not answer in time".to_owned(),
         };
         tracing::warn!(source.name = %self.name, "the database of source {} cannot be connected to: {why}", self.name);
@@ -167,6 +170,12 @@ impl Pool {
         let next = state.idle.iter().map(|idle| idle.since + self.idle_max).min();
         state.swept = next.is_some();
         next
+    }
+
+    /// What may still come in on the connection that was used last.
+    #[cfg(test)]
+    pub(crate) fn left(&self) -> Option<usize> {
+        self.state().idle.last().map(|idle| idle.connection.count().left())
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {

@@ -156,6 +156,13 @@ impl Place {
         .await
     }
 
+    /// How many statements run there that have this text in them.
+    async fn runs(&self, text: &str) -> i64 {
+        let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                   AND pid <> pg_backend_pid() AND state = 'active' AND position($1 IN query) > 0";
+        self.admin.query_one(sql, &[&text]).await.unwrap().get(0)
+    }
+
     /// How many connections there are beside the asking one.
     async fn connections(&self) -> i64 {
         self.ask(

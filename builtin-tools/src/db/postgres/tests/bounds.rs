@@ -5,7 +5,8 @@ use super::*;
 #[tokio::test]
 async fn rows_end_at_their_bound_and_the_answer_says_so() {
     tell(async |place: Arc<Place>| {
-        let source = place.source(&[Layer::Judge], json!({ "rows_max": 10 }));
+        let source = place.source(&[Layer::Judge], json!({ "rows_max": 10, "connections_max": 1 }));
+        let before = rows(&source, "SELECT pg_backend_pid()").await;
         let sql = "SELECT generate_series(1, 100000000000) AS g";
         let answer = query(&source, sql).await.unwrap();
         assert_eq!((answer.row_count, answer.truncated), (10, true));
@@ -15,6 +16,8 @@ async fn rows_end_at_their_bound_and_the_answer_says_so() {
         assert_eq!(limited(300).await.unwrap().row_count, 10);
         assert_eq!(limited(u64::MAX).await.unwrap().row_count, 10);
         assert!(matches!(limited(0).await, Err(QueryError::Arguments(_))));
+        // The database ended them by itself: none had to be cancelled.
+        assert_eq!(rows(&source, "SELECT pg_backend_pid()").await, before);
         let answer = query(&source, "SELECT g FROM generate_series(1, 10) g").await.unwrap();
         assert_eq!((answer.row_count, answer.truncated, answer.note), (10, false, None));
     })

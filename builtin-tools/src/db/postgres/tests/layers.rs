@@ -91,7 +91,7 @@ async fn query_around_the_query_takes_nothing_but_queries() {
 async fn own_clock_ends_a_statement_that_turned_the_servers_off() {
     tell(async |place: Arc<Place>| {
         let off = [Layer::Judge, Layer::StatementTimeout];
-        let source = place.source(&off, json!({ "timeout_ms": 300 }));
+        let source = place.source(&off, json!({ "timeout_ms": 1000 }));
         for sql in [
             "SELECT pg_sleep(600)",
             "SELECT set_config('statement_timeout', '0', false), pg_sleep(600)",
@@ -156,8 +156,12 @@ async fn cell_is_cut_by_the_database_when_nobody_counts() {
                  array_fill(7, ARRAY[1000000]) AS list, repeat('é', 1000000)::varchar AS two",
             )
             .await;
-        let source = place.source(&[Layer::Judge, Layer::Count], json!({ "timeout_ms": 60000 }));
+        let source = place.source(&[Layer::Judge, Layer::Count], json!({ "timeout_ms": 60000, "connections_max": 1 }));
+        rows(&source, "SELECT 1").await;
         let answer = query(&source, "SELECT * FROM app.attic").await.unwrap();
+        wait_until("the connection is clean", async || source.pool.left().is_some()).await;
+        let came = usize::MAX - source.pool.left().unwrap();
+        assert!(came < 2 * 1024 * 1024, "{came} bytes came of it");
         assert!(answer.truncated && answer.note.unwrap().contains("5 long values are cut"));
         assert!(json!(answer.rows).to_string().len() <= 1024 * 1024 + 64);
         for (index, begins) in ["xxx", "\\xabab", "\"yyy", "{7,7", "ééé"].iter().enumerate() {

@@ -11,7 +11,7 @@ async fn client_that_goes_in_mid_query_ends_it_in_the_database() {
                 let source = Arc::clone(&source);
                 async move { query(&source, sql).await.map(drop) }
             });
-            wait_until("it runs", async || place.running().await == 1).await;
+            wait_until("it runs", async || place.runs(sql).await == 1).await;
             task.abort();
             wait_until("it has ended", async || place.running().await == 0).await;
         }
@@ -28,12 +28,12 @@ async fn cancelled_call_says_so_when_its_query_has_ended() {
         let call_cx = Cx::new(token.clone(), None);
         let call = source.query(asked("SELECT pg_sleep(600)", json!([])), &call_cx);
         let cancel = async {
-            wait_until("it runs", async || place.running().await == 1).await;
+            wait_until("it runs", async || place.runs("pg_sleep(600)").await == 1).await;
             token.cancel();
         };
         let (answer, ()) = tokio::join!(call, cancel);
         assert!(matches!(answer, Err(QueryError::Cancelled)));
-        assert_eq!(place.running().await, 0);
+        assert_eq!(place.runs("pg_sleep(600)").await, 0);
     })
     .await;
 }
@@ -105,7 +105,7 @@ async fn source_that_is_dropped_leaves_no_connection() {
     tell(async |place: Arc<Place>| {
         let source = place.open();
         rows(&source, "SELECT 1").await;
-        assert_eq!(place.connections().await, 1);
+        assert!(place.connections().await >= 1);
         drop(source);
         wait_until("it is closed", async || place.connections().await == 0).await;
     })

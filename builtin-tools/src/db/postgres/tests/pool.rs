@@ -80,7 +80,7 @@ async fn full_house_is_refused_in_time_and_the_next_is_served() {
             tokio::spawn(async move { query(&source, sql).await.map(drop) })
         };
         let sleeper = ask("SELECT pg_sleep(600)");
-        wait_until("it runs", async || place.running().await == 1).await;
+        wait_until("it runs", async || place.runs("pg_sleep(600)").await == 1).await;
         let waiting: Vec<_> = (0..28).map(|_| ask("SELECT 1")).collect();
         let mut at_once = false;
         while !at_once {
@@ -97,6 +97,25 @@ async fn full_house_is_refused_in_time_and_the_next_is_served() {
         assert_eq!(rows(&source, "SELECT 1").await, json!([[1]]));
     })
     .await;
+}
+
+#[tokio::test]
+async fn caller_with_little_time_left_does_not_close_the_source_to_others() {
+    // A server that takes connections and says nothing, and a call that had to wait for its place.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("postgres://reader@127.0.0.1:{}/shop", listener.local_addr().unwrap().port());
+    let given = Given::of(json!({ "database": url, "connections_max": 1 }));
+    let Some(options::Settings::Postgres(settings)) = options::parse(&given).unwrap().pop() else { panic!() };
+    let source = PostgresSource::new(*settings).unwrap();
+    let pool = &source.pool;
+    let (late, call_cx) = (Duration::from_millis(400), cx());
+    let ended = Clock::run(late, &call_cx, async |clock: Arc<Clock>| {
+        tokio::time::sleep(late.mul_f32(0.75)).await;
+        pool.lease(&clock, 1000, false).await.map(drop)
+    });
+    assert!(matches!(ended.await, Err(QueryError::Crowded | QueryError::Deadline(_))));
+    assert_eq!(pool.failure(), None);
+    drop(listener);
 }
 
 #[tokio::test]
@@ -149,7 +168,7 @@ async fn backend_that_is_killed_in_mid_query_is_an_error_of_its_call_alone() {
             let source = Arc::clone(&source);
             async move { refusal(&source, "SELECT pg_sleep(600)").await }
         });
-        wait_until("it runs", async || place.running().await == 1).await;
+        wait_until("it runs", async || place.runs("pg_sleep(600)").await == 1).await;
         place
             .run(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
