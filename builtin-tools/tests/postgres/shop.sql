@@ -6,7 +6,11 @@ CREATE SCHEMA ext;
 DO $$ BEGIN
     IF EXISTS (SELECT 1 FROM pg_available_extensions WHERE name = 'dblink') THEN CREATE EXTENSION dblink SCHEMA ext; END IF;
     IF EXISTS (SELECT 1 FROM pg_available_extensions WHERE name = 'tablefunc') THEN CREATE EXTENSION tablefunc SCHEMA ext; END IF;
-    IF EXISTS (SELECT 1 FROM pg_available_extensions WHERE name = 'adminpack') THEN CREATE EXTENSION adminpack; END IF;
+    IF EXISTS (SELECT 1 FROM pg_available_extensions WHERE name = 'adminpack') THEN
+        CREATE EXTENSION adminpack;
+        -- The others of its functions are nobody's from the beginning.
+        REVOKE EXECUTE ON FUNCTION pg_catalog.pg_file_rename(text, text) FROM PUBLIC;
+    END IF;
 END $$;
 
 CREATE TABLE app.products (
