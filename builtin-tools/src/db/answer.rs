@@ -4,7 +4,7 @@
 mod rows;
 mod tables;
 
-pub(crate) use rows::{Collector, QueryAnswer, integer_cell, json_bytes, real_cell, text_cell};
+pub(crate) use rows::{Collector, EXACT_INTEGER_MAX, QueryAnswer, integer_cell, json_bytes, real_cell, text_cell};
 pub(crate) use tables::{
     Column, ColumnAnalysis, Constraint, ForeignKey, Index, Inserted, Plan, TableAnalysis, TableDetail, TableLine,
     TableList,

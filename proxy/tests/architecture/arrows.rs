@@ -69,8 +69,8 @@ const FENCED: [(&str, &[&str], &str); 14] = [
     ),
     (
         "rustls",
-        &["patchbay-downstream", "patchbay-builtin-tools"],
-        "TLS is that of the transport towards servers, and of the drivers of built-in tools",
+        &["patchbay-downstream", "patchbay-builtin-tools", "patchbay-e2e"],
+        "TLS is that of the transport towards servers, and of the drivers of built-in tools; tests choose it for the SDK's client",
     ),
     ("clap", &["patchbay", "patchbay-builtin-tools", "patchbay-e2e", "xtask"], "a library has no command line"),
     (

@@ -8,7 +8,7 @@ use serde_json::Value;
 /// The longest cell, in bytes as JSON, when few columns leave room for it.
 const CELL_BYTES_MAX: usize = 256 * 1024;
 /// Whole numbers beyond this one are texts: JSON numbers are doubles to many clients.
-const EXACT_INTEGER_MAX: u64 = (1 << 53) - 1;
+pub(crate) const EXACT_INTEGER_MAX: u64 = (1 << 53) - 1;
 
 /// The rows of a query.
 #[derive(Debug, Serialize, JsonSchema)]

@@ -3,12 +3,12 @@
 
 use serde_json::Value;
 
+use crate::db::answer::EXACT_INTEGER_MAX;
+
 /// Significant digits that every double keeps.
 const DIGITS_MAX: usize = 15;
 /// The exponent up to which that holds.
 const EXPONENT_MAX: i32 = 290;
-/// Whole numbers up to here are exact to every client.
-const EXACT_INTEGER_MAX: u64 = (1 << 53) - 1;
 
 /// The document, or nothing when it is not JSON or would come out as another.
 pub(crate) fn parse(text: &str) -> Option<Value> {

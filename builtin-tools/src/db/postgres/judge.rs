@@ -21,7 +21,7 @@ use crate::db::error::QueryError;
 /// Statements that are judged at once, in the whole process; the work is all computing.
 const JUDGING_MAX: usize = 4;
 /// How long judging one may take, waiting for a place included.
-const TIME_MAX: Duration = Duration::from_millis(100);
+const TIME_MAX: Duration = Duration::from_secs(1);
 
 static PLACES: Semaphore = Semaphore::const_new(JUDGING_MAX);
 
