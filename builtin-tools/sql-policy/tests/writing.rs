@@ -68,8 +68,12 @@ fn types_are_written_by_the_grammar_or_with_pg_catalog() {
 fn literals_have_one_reading_whatever_the_settings_are() {
     becomes(r"SELECT 'a''b', 'a\b', E'a\\b\'', $x$it's$x$", r"SELECT 'a''b', E'a\\b', E'a\\b''', 'it''s'");
     becomes(r#"SELECT 1 "a""b""#, r#"SELECT 1 AS "a""b""#);
-    becomes("SELECT 1. FROM orders", r#"SELECT 1.  FROM "app"."orders""#);
-    becomes("SELECT - -1, 2 - -3, @-5", "SELECT - - 1, 2 - - 3, @ - 5");
+    becomes("SELECT 1. FROM orders", r#"SELECT 1. FROM "app"."orders""#);
+    becomes(
+        "SELECT sum(id) OVER (ORDER BY id ROWS '2' PRECEDING) FROM orders",
+        r#"SELECT pg_catalog."sum"("id") OVER (ORDER BY "id" ROWS ('2') PRECEDING) FROM "app"."orders""#,
+    );
+    becomes("SELECT - -1, 2 - -3, @ -5", "SELECT - - 1, 2 - - 3, @ - 5");
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! Words that sqlparser takes otherwise than PostgreSQL, rewritten before it sees them: `TABLE x` to the query that it
-//! stands for, `x ISNULL` to `x IS NULL`, `AS day` to `AS "day"`, and `TRIM(LEADING FROM x)` with the blank that it means.
+//! stands for, `x ISNULL` to `x IS NULL`, `AS day` to `AS "day"`, and the like.
 
 use sqlparser::{
     keywords::Keyword,
@@ -31,6 +31,8 @@ enum Before {
     Start,
     As,
     Dot,
+    /// What a bound of a window may follow.
+    Bound,
     Other,
 }
 
@@ -41,6 +43,7 @@ impl Before {
             Token::Period => Self::Dot,
             Token::Word(word) => match word.keyword {
                 Keyword::AS => Self::As,
+                Keyword::BETWEEN | Keyword::AND | Keyword::ROWS | Keyword::RANGE | Keyword::GROUPS => Self::Bound,
                 Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT | Keyword::ALL | Keyword::DISTINCT => Self::Start,
                 _ => Self::Other,
             },
@@ -50,7 +53,11 @@ impl Before {
 }
 
 fn rewritten(token: Token, before: Before, next: &Token) -> Vec<Token> {
-    let Token::Word(word) = &token else { return vec![token] };
+    let Token::Word(word) = &token else {
+        // sqlparser would take the distance for an interval, whatever the window is ordered by.
+        let distance = before == Before::Bound && matches!(token, Token::SingleQuotedString(_)) && is_direction(next);
+        return if distance { vec![Token::LParen, token, Token::RParen] } else { vec![token] };
+    };
     if word.quote_style.is_some() {
         return vec![token];
     }
@@ -74,6 +81,10 @@ fn rewritten(token: Token, before: Before, next: &Token) -> Vec<Token> {
 
 fn is_trim_side(keyword: Keyword) -> bool {
     matches!(keyword, Keyword::BOTH | Keyword::LEADING | Keyword::TRAILING)
+}
+
+fn is_direction(token: &Token) -> bool {
+    matches!(token, Token::Word(word) if matches!(word.keyword, Keyword::PRECEDING | Keyword::FOLLOWING))
 }
 
 fn is_from(token: &Token) -> bool {

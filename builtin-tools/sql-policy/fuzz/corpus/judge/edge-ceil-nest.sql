@@ -1,0 +1,1 @@
+SELECT ceil(ceil(ceil(ceil(1, 2, 3), 2, 3), 2, 3), 2, 3)

@@ -1,0 +1,1 @@
+SELECT id::text COLLATE "C" COLLATE "POSIX"::text COLLATE "C" FROM orders

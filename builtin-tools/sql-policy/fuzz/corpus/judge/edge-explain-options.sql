@@ -1,0 +1,1 @@
+EXPLAIN (FORMAT 'json', VERBOSE 1, COSTS 'off') (SELECT 1)

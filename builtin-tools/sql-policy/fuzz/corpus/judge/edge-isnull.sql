@@ -1,0 +1,1 @@
+SELECT isnull, id ISNULL, x.isnull, id AS isnull, id NOTNULL FROM orders

@@ -1,0 +1,1 @@
+SELECT * FROM orders JOIN orders JOIN orders JOIN orders ON true ON true ON true

@@ -1,0 +1,1 @@
+TABLE orders UNION ALL TABLE "app".orders EXCEPT (TABLE products)

@@ -1,0 +1,1 @@
+SELECT inet '1.2.3.4', regclass 'x', interval '1' day to second, date 'x', _latin1 'x', "inet" 'x'

@@ -1,0 +1,1 @@
+SELECT (*), count((*)), o.*, app.orders.*, count(o.*) FROM orders o
