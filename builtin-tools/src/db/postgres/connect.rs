@@ -143,6 +143,9 @@ fn tls(ca_file: Option<&Path>) -> Result<ClientConfig, OptionsError> {
             .and_then(Iterator::collect)
             .map_err(|error| wrong(format!("certificates (PEM) cannot be read from it: {error}")))?,
     };
+    if ca_file.is_some() && certificates.is_empty() {
+        return Err(wrong("there is no certificate (PEM) in it".to_owned()));
+    }
     let provider = Arc::new(ring::default_provider());
     let verifier = Verifier::new_with_extra_roots(certificates, Arc::clone(&provider))
         .map_err(|error| wrong(format!("the server's certificate could not be verified with it: {error}")))?;

@@ -163,6 +163,25 @@ async fn tables_are_those_of_the_role_and_are_seen_soon_after_they_are_made() {
 }
 
 #[tokio::test]
+async fn table_that_the_judge_misses_is_looked_for_again_and_others_stay_closed() {
+    tell(async |place: Arc<Place>| {
+        place.run("CREATE TABLE app.seen AS SELECT 1 AS id; CREATE TABLE public.unlisted AS SELECT 1 AS id").await;
+        let source = place.source(&[], json!({}));
+        assert_eq!(rows(&source, "SELECT id FROM seen").await, json!([[1]]));
+        let told = refusal(&source, "SELECT id FROM later").await;
+        assert!(told.starts_with("NOT_ALLOWED"), "{told}");
+        place.run("CREATE TABLE app.later AS SELECT 2 AS id").await;
+        // Sooner than what is known grows old.
+        wait_until("it is read", async || query(&source, "SELECT id FROM later").await.is_ok()).await;
+        for sql in ["SELECT id FROM public.unlisted", "SELECT rolname FROM pg_catalog.pg_roles", "SELECT pg_sleep(1)"] {
+            let told = refusal(&source, sql).await;
+            assert!(told.starts_with("NOT_ALLOWED"), "{sql}: {told}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn source_without_a_table_is_told_to_the_operator() {
     tell(async |place: Arc<Place>| {
         let told = place.open().check().await.unwrap_err();

@@ -61,6 +61,19 @@ async fn wrong_role_and_missing_tls_are_told_to_the_operator_only() {
     .await;
 }
 
+#[test]
+fn file_without_a_certificate_is_an_error_of_its_option() {
+    let folder = tempfile::tempdir().unwrap();
+    let empty = folder.path().join("empty.pem");
+    std::fs::write(&empty, "no certificate").unwrap();
+    for path in [empty, folder.path().join("missing.pem")] {
+        let given = Given::of(json!({ "database": "postgres://reader@db.example.com/shop", "ca_file": path }));
+        let Some(options::Settings::Postgres(settings)) = options::parse(&given).unwrap().pop() else { panic!() };
+        let told = PostgresSource::new(*settings).unwrap_err().to_string();
+        assert!(told.contains("`ca_file`") && told.contains("PEM"), "{told}");
+    }
+}
+
 fn of(url: &Url) -> PostgresSource {
     let secrets = [("url".to_owned(), url.as_str().into())].into();
     let given = Given { options: json!({ "database": "secret:url" }), secrets, ..Given::default() };
