@@ -3,6 +3,7 @@
 
 mod explain;
 pub(crate) mod labels;
+pub(crate) mod reserved;
 mod rewrite;
 
 use sqlparser::{

@@ -21,6 +21,7 @@ use sqlparser::ast::{Ident, ObjectName, ObjectNamePart, Query};
 use self::writer::Writer;
 use crate::{
     Judged, Kind, TableName, Tables,
+    parse::reserved,
     refusal::{Fault, Rule, Verdict, cut},
     scope::{Scope, fold},
 };
@@ -80,6 +81,12 @@ impl Walk<'_> {
         Ok(())
     }
 
+    /// A name that begins something: a reserved word is none unless it is quoted.
+    fn first_name(&mut self, name: &Ident) -> Verdict<()> {
+        refuse_reserved(name)?;
+        self.name(name)
+    }
+
     fn name(&mut self, name: &Ident) -> Verdict<()> {
         let folded = folded(name)?;
         self.text.name(&folded);
@@ -99,6 +106,14 @@ fn folded(name: &Ident) -> Verdict<String> {
             Err(Fault::spanned(Rule::Syntax(said), name.span))
         }
     }
+}
+
+fn refuse_reserved(name: &Ident) -> Verdict<()> {
+    if name.quote_style.is_some() || !reserved::is_reserved(&fold(name)) {
+        return Ok(());
+    }
+    let said = format!("{} is a word of SQL; as a name it is written in quotes", cut(&name.value));
+    Err(Fault::spanned(Rule::Syntax(said), name.span))
 }
 
 /// The parts of a name.

@@ -745,3 +745,11 @@ WITH RECURSIVE t AS (SELECT 1 AS n) SEARCH DEPTH FIRST BY n SET o SELECT pg_slee
 SELECT * FROM JSON_TABLE('[]', '$[*]' COLUMNS (a int PATH '$'))
 -- name: a window function of a user
 SELECT app.evil() OVER (ORDER BY id) FROM app.orders
+-- name: a new table, where a parser may see a column named into
+SELECT INTO app
+-- name: locked rows, where a parser may see a column named for
+SELECT FOR UPDATE
+-- name: a reserved word as the name of a table
+SELECT 1 FROM orders ALL
+-- name: a precision that would be lost
+SELECT interval(0) '1.5 seconds'

@@ -277,3 +277,7 @@ EXPLAIN (VERBOSE, COSTS false, FORMAT JSON) SELECT count(*) FROM orders
 EXPLAIN (COSTS OFF) WITH x AS (SELECT 1) SELECT * FROM x
 -- name: explain in the old form
 EXPLAIN VERBOSE VALUES (1)
+-- name: reserved words as names, quoted or behind AS
+SELECT "all".id AS "into", "all".status AS user FROM orders AS "all" ORDER BY 1
+-- name: arrays side by side, behind LATERAL
+SELECT o.id, t.x, t.y FROM orders o, LATERAL unnest(ARRAY[o.id, 7], ARRAY['a', 'b', 'c']) AS t(x, y) ORDER BY 1, 3

@@ -45,10 +45,12 @@ impl Walk<'_> {
 
     fn dotted(&mut self, names: &[&Ident]) -> Verdict<()> {
         for (index, name) in names.iter().enumerate() {
-            if index > 0 {
+            if index == 0 {
+                self.first_name(name)?;
+            } else {
                 self.text.glue(".");
+                self.name(name)?;
             }
-            self.name(name)?;
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use sqlparser::ast::{
     TableSampleSeed, TableSampleSeedModifier, TableWithJoins, Value,
 };
 
-use super::{Walk, absent, folded, parts, spoken};
+use super::{Walk, absent, folded, parts, refuse_reserved, spoken};
 use crate::{
     refusal::{Fault, Rule, Verdict},
     types,
@@ -126,6 +126,7 @@ impl Walk<'_> {
         sample: Option<&TableSampleKind>,
     ) -> Verdict<()> {
         let parts = parts(name)?;
+        parts.first().map_or(Ok(()), |first| refuse_reserved(first))?;
         let (schema, table) = match parts.as_slice() {
             [table] => (None, folded(table)?),
             [schema, table] => (Some(folded(schema)?), folded(table)?),
@@ -175,7 +176,7 @@ impl Walk<'_> {
         let Some(TableAlias { explicit: _, name, columns, at }) = alias else { return Ok(()) };
         absent(at.is_none(), "AT after a table")?;
         self.text.word("AS");
-        self.name(name)?;
+        self.first_name(name)?;
         self.alias_columns(columns, typed)
     }
 
