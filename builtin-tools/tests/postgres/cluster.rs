@@ -18,11 +18,16 @@ use tokio_postgres::{Client, Config, NoTls};
 /// How long the server may take to come up.
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// Starts a server that ends with us, also when we are killed: then the other end of its guard's input is closed. SIGQUIT is
+/// the immediate shutdown, in which the server still gives its shared memory back.
+const GUARD: &str = r#""$0" "$@" & server=$!; cat > /dev/null; kill -QUIT $server; wait $server"#;
+
 /// Whom a server runs as when we are root, which PostgreSQL refuses.
 type Owner = Option<(u32, u32)>;
 
 /// A running server, ended when this is dropped.
 pub(crate) struct Cluster {
+    /// The guard of the server.
     server: Child,
     port: u16,
     folder: tempfile::TempDir,
@@ -76,8 +81,8 @@ impl Cluster {
         let made = initdb.output().unwrap();
         assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut postgres = command(&programs.join("postgres"), owner, folder.path());
-        postgres.args(["-D", "data", "-p"]).arg(port.to_string());
+        let mut postgres = command(Path::new("sh"), owner, folder.path());
+        postgres.args(["-c", GUARD]).arg(programs.join("postgres")).args(["-D", "data", "-p"]).arg(port.to_string());
         for setting in [
             "listen_addresses=127.0.0.1",
             "unix_socket_directories=",
@@ -95,7 +100,7 @@ impl Cluster {
             postgres.args(["-c", setting]);
         }
         let log = fs::File::create(folder.path().join("log")).unwrap();
-        let server = postgres.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        let server = postgres.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
         let mut cluster = Self { server, port, folder };
         cluster.wait().await;
         cluster
@@ -137,14 +142,14 @@ impl Cluster {
 
     /// The server's first process.
     pub(crate) fn process(&self) -> u32 {
-        self.server.id()
+        let about = fs::read_to_string(self.data().join("postmaster.pid")).unwrap();
+        about.lines().next().unwrap().trim().parse().unwrap()
     }
 }
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        // SIGQUIT is the immediate shutdown, in which the server still gives its shared memory back.
-        let _ = Command::new("sh").args(["-c", "kill -QUIT \"$1\"", "sh", &self.server.id().to_string()]).status();
+        drop(self.server.stdin.take());
         let _ = self.server.wait();
     }
 }
