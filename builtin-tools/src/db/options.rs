@@ -104,10 +104,15 @@ fn settings(one: One, name: Option<String>, given: &Given) -> Result<Settings, O
     let database = given.resolve("database", &one.database)?;
     let is_secret = one.database.starts_with(crate::SECRET_PREFIX);
     let url = ["postgres://", "postgresql://"].iter().any(|scheme| database.expose_secret().starts_with(scheme));
-    if url { postgres_of(one, name, &database, is_secret, given) } else { sqlite_of(one, name, &database, given) }
+    if url { postgres_of(one, name, &database, is_secret, given) } else { sqlite_of(&one, name, &database, given) }
 }
 
-fn sqlite_of(one: One, name: Option<String>, database: &SecretString, given: &Given) -> Result<Settings, OptionsError> {
+fn sqlite_of(
+    one: &One,
+    name: Option<String>,
+    database: &SecretString,
+    given: &Given,
+) -> Result<Settings, OptionsError> {
     let foreign = [
         ("schemas", one.schemas.is_some()),
         ("connections_max", one.connections_max.is_some()),
@@ -124,7 +129,7 @@ fn sqlite_of(one: One, name: Option<String>, database: &SecretString, given: &Gi
     };
     let lower = |names: &[String]| names.iter().map(|name| name.to_ascii_lowercase()).collect::<BTreeSet<_>>();
     Ok(Settings::Sqlite(SqliteSettings::new(
-        about(&one, name, Dialect::Sqlite)?,
+        about(one, name, Dialect::Sqlite)?,
         &path,
         one.tables.as_deref().map(lower),
         lower(&one.inserts),

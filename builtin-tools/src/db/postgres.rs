@@ -187,7 +187,9 @@ impl PostgresSource {
 /// What the judge has to say, for the caller: a text that could not be read, or one that asks for too much.
 fn refused(refusal: &Refusal) -> QueryError {
     let code = match refusal.rule.code() {
-        "E_FUNCTION" | "E_TABLE" | "E_TYPE" | "E_OPERATOR" | "E_COLLATION" | "E_CLAUSE" | "E_NOT_A_QUERY" => "NOT_ALLOWED",
+        "E_FUNCTION" | "E_TABLE" | "E_TYPE" | "E_OPERATOR" | "E_COLLATION" | "E_CLAUSE" | "E_NOT_A_QUERY" => {
+            "NOT_ALLOWED"
+        }
         _ => "INVALID_SQL",
     };
     let place = refusal.position.map(|at| format!(" It is at character {at} of the text.")).unwrap_or_default();
