@@ -172,6 +172,12 @@ impl Pool {
         next
     }
 
+    /// How many connections more there may be.
+    #[cfg(test)]
+    pub(crate) fn places_free(&self) -> usize {
+        self.places.available_permits()
+    }
+
     /// What may still come in on the connection that was used last.
     #[cfg(test)]
     pub(crate) fn left(&self) -> Option<usize> {

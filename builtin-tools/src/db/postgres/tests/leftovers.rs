@@ -73,6 +73,68 @@ async fn nothing_of_a_use_survives_into_the_next() {
 }
 
 #[tokio::test]
+async fn what_was_done_outside_of_our_transaction_is_undone_on_the_same_connection() {
+    tell(async |place: Arc<Place>| {
+        let source = place.source_as(true, &[Layer::Judge, Layer::Probe], json!({ "connections_max": 1 }));
+        // Settings that a beginning does not set anew, and what only cleaning takes away.
+        let state = "SELECT pg_backend_pid()::text, current_setting('TimeZone'), current_setting('bytea_output'), \
+            current_user::text, (SELECT count(*) FROM pg_catalog.pg_locks WHERE locktype = 'advisory')::text, \
+            (SELECT count(*) FROM pg_catalog.pg_listening_channels())::text, \
+            (SELECT count(*) FROM pg_catalog.pg_cursors WHERE is_holdable)::text, to_regclass('pg_temp.t')::text";
+        let clean = rows(&source, state).await;
+        assert_eq!(
+            clean[0].as_array().unwrap()[1..],
+            json!(["UTC", "hex", place.server.username(), "0", "0", "0", null]).as_array().unwrap()[..]
+        );
+        for sql in [
+            "SET TimeZone = 'Asia/Tokyo'; SET bytea_output = 'escape'",
+            "SET ROLE pg_monitor",
+            "SET SESSION AUTHORIZATION pg_monitor",
+            "SELECT pg_advisory_lock(42)",
+            "LISTEN news",
+            "BEGIN; DECLARE c CURSOR WITH HOLD FOR SELECT 1; COMMIT",
+            "BEGIN READ WRITE; CREATE TEMP TABLE t (id int); COMMIT",
+        ] {
+            let call_cx = cx();
+            let using = Clock::run(Duration::from_secs(20), &call_cx, async |clock: Arc<Clock>| {
+                let session = source.begin(&clock, Mode::Read).await?;
+                session.client().batch_execute(&format!("COMMIT; {sql}")).await.unwrap();
+                session.done();
+                Ok(())
+            });
+            using.await.unwrap();
+            assert_eq!(rows(&source, state).await, clean, "{sql}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn place_is_free_only_when_its_connection_is_clean_or_gone() {
+    tell(async |place: Arc<Place>| {
+        let source = place.source(&[Layer::Judge, Layer::StatementTimeout], json!({ "connections_max": 1 }));
+        let call_cx = cx();
+        let using = Clock::run(Duration::from_secs(20), &call_cx, async |clock: Arc<Clock>| {
+            for is_done in [true, false] {
+                let session = source.begin(&clock, Mode::Read).await?;
+                assert_eq!(source.pool.places_free(), 0);
+                if is_done {
+                    session.done();
+                } else {
+                    drop(session);
+                }
+                // This runtime has one thread: what was set off by that has not begun yet.
+                assert_eq!(source.pool.places_free(), 0);
+                wait_until("it is free", async || source.pool.places_free() == 1).await;
+            }
+            Ok(())
+        });
+        using.await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn names_that_were_prepared_cost_the_connection_and_types_that_were_looked_up_do_not() {
     tell(async |place: Arc<Place>| {
         place.run("CREATE TYPE app.mood AS ENUM ('sad', 'ok'); CREATE TYPE app.pair AS (a int, b app.mood)").await;
