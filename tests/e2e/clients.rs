@@ -10,8 +10,9 @@ mod world;
 
 use std::path::Path;
 
-use patchbay_e2e::Client;
+use patchbay_e2e::{Client, process::run, programs::program};
 use serde_json::{Value, json, value::RawValue};
+use tempfile::TempDir;
 
 use self::{
     installed::{Installed, source},
@@ -22,6 +23,9 @@ use self::{
 /// The newest revisions of the two eras.
 const LEGACY: &str = "2025-11-25";
 const MODERN: &str = "2026-07-28";
+
+/// What `query_database` says of how many orders the sample shop has.
+const ORDERS: &str = r#"{"columns":["n"],"types":[],"rows":[[42]],"row_count":1,"truncated":false}"#;
 
 /// The one line of JSON that a script prints, with the answers of its one tour.
 fn answers(client: &str, said: &str) -> Value {
@@ -96,12 +100,39 @@ async fn the_inspector_lists_and_calls() {
             ("web_get-sum", r#"{"a":1,"b":2}"#, "The sum of 1 and 2 is 3."),
             ("fast_add", r#"{"a":40,"b":2}"#, "42"),
             ("words_reverse", r#"{"text":"abc"}"#, "cba"),
+            ("shop_query_database", r#"{"sql":"SELECT count(*) AS n FROM orders"}"#, ORDERS),
         ] {
             let call = ["--method", "tools/call", "--tool-name", tool, "--tool-args-json", arguments];
             let result = ask(&[&["--protocol-era", era][..], &call].concat());
             assert_eq!(result["result"]["content"][0]["text"], text, "{era}: {tool}: {result}");
         }
     }
+}
+
+#[tokio::test]
+async fn the_inspector_uses_the_built_in_tools_alone_on_stdio() {
+    let Some(installed) = Installed::find() else { return };
+    let folder = TempDir::with_prefix("patchbay-e2e-tools-").unwrap();
+    let database = folder.path().join("shop.db");
+    let tools = program("patchbay-tools");
+    run(installed.command(&tools, ["sample", "--database"]).arg(&database)).good();
+    let inspector = installed.module("@modelcontextprotocol/inspector/clients/launcher/build/index.js");
+    let ask = |server: &[&str], more: &[&str]| -> Value {
+        let before = [inspector.to_str().unwrap(), "--cli", tools.to_str().unwrap()];
+        let said =
+            installed.output(&installed.node, [&before, server, &["--format", "json", "--quiet"], more].concat());
+        serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"))
+    };
+    let db = ["db", "--database", database.to_str().unwrap()];
+    for (server, tool) in [(&db[..], "analyze_table"), (&["weather"], "get_forecast")] {
+        let listed = ask(server, &["--method", "tools/list"]);
+        let tools = listed["result"]["tools"].as_array().unwrap();
+        assert!(tools.iter().any(|listed| listed["name"] == tool), "{tool} is not in {listed}");
+    }
+    let sql = r#"{"sql":"SELECT count(*) AS n FROM orders"}"#;
+    let call = ["--method", "tools/call", "--tool-name", "query_database", "--tool-args-json", sql];
+    let result = ask(&db, &call);
+    assert_eq!(result["result"]["content"][0]["text"], ORDERS, "{result}");
 }
 
 #[tokio::test]
