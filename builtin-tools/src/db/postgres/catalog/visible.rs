@@ -167,7 +167,7 @@ impl Tables for Visible {
 }
 
 impl Visible {
-    /// The table that a caller means by `text`: a name as [`super::list`] gives it, with or without a schema, or as SQL
+    /// The table that a caller means by `text`: a name as [`super::list()`] gives it, with or without a schema, or as SQL
     /// writes it.
     pub(crate) fn find(&self, text: &str) -> Result<TableName, QueryError> {
         let mut readings = names::readings(text).into_iter();
