@@ -199,6 +199,8 @@ async fn cancelled_query_ends_in_the_database_too() {
     let began = Instant::now();
     while write().is_ok() {
         assert!(began.elapsed() < Duration::from_secs(20), "the query never began");
+        // A writer without a pause would keep the query from reading at all.
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
     cancelled.cancel();
     assert!(matches!(call.await.unwrap(), Err(QueryError::Cancelled)));
