@@ -24,17 +24,33 @@ pub(crate) struct Weather {
     /// The most milliseconds of one call with all its requests and retries [default: 12000]
     #[arg(long, value_name = "MS")]
     deadline_ms: Option<u64>,
-    /// Where the National Weather Service is [default: https://api.weather.gov]
-    #[arg(long, value_name = "URL", help_heading = "Providers")]
+    #[arg(
+        help = "Where the National Weather Service is [default: https://api.weather.gov]",
+        long,
+        value_name = "URL",
+        help_heading = "Providers"
+    )]
     nws_url: Option<String>,
-    /// Where Open-Meteo's forecasts are [default: https://api.open-meteo.com]
-    #[arg(long, value_name = "URL", help_heading = "Providers")]
+    #[arg(
+        help = "Where Open-Meteo's forecasts are [default: https://api.open-meteo.com]",
+        long,
+        value_name = "URL",
+        help_heading = "Providers"
+    )]
     open_meteo_url: Option<String>,
-    /// Where Open-Meteo's geocoding is [default: https://geocoding-api.open-meteo.com]
-    #[arg(long, value_name = "URL", help_heading = "Providers")]
+    #[arg(
+        help = "Where Open-Meteo's geocoding is [default: https://geocoding-api.open-meteo.com]",
+        long,
+        value_name = "URL",
+        help_heading = "Providers"
+    )]
     geocoding_url: Option<String>,
-    /// Where WeatherAPI is [default: https://api.weatherapi.com]
-    #[arg(long, value_name = "URL", help_heading = "Providers")]
+    #[arg(
+        help = "Where WeatherAPI is [default: https://api.weatherapi.com]",
+        long,
+        value_name = "URL",
+        help_heading = "Providers"
+    )]
     weatherapi_url: Option<String>,
 }
 
