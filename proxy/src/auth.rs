@@ -2,6 +2,7 @@
 //! Whose tenant that principal may enter is decided in [`crate::tenancy`].
 
 pub mod api_key;
+pub mod challenge;
 
 use http::{HeaderMap, header};
 use patchbay_core::{
@@ -75,10 +76,10 @@ pub fn identify(
     let Some(credential) = credential(headers)? else {
         return match door.access() {
             Some(Access::Anonymous) if loopback => Ok(Principal { identity: Identity::Anonymous, digest: [0; 16] }),
-            _ => Err(GatewayError::Unauthenticated),
+            _ => Err(GatewayError::Unauthenticated(None)),
         };
     };
-    let entry = ring.find(credential, now_ms).ok_or(GatewayError::BadCredential)?;
+    let entry = ring.find(credential, now_ms).ok_or(GatewayError::BadCredential(None))?;
     ring.used(&entry, now_ms);
     Ok(Principal { digest: entry.id.bits().to_be_bytes(), identity: Identity::Key(entry) })
 }

@@ -5,6 +5,7 @@
 
 use std::{borrow::Cow, time::Duration};
 
+use crate::auth::challenge::Challenge;
 use patchbay_core::{
     envelope::EnvelopeError,
     era::{Era, Version},
@@ -17,10 +18,16 @@ use patchbay_downstream::{Delivery, DownstreamError, Fault};
 pub enum GatewayError {
     /// No credential where one is needed.
     #[error("no credential")]
-    Unauthenticated,
+    Unauthenticated(Option<Box<Challenge>>),
     /// A credential that opens nothing.
     #[error("the credential is unknown, expired or revoked")]
-    BadCredential,
+    BadCredential(Option<Box<Challenge>>),
+    /// A token that is good and has too few scopes for what it is shown for. The challenge names all that the operation needs.
+    #[error("the token lacks scopes; needed: {}", .0.scopes.join(" "))]
+    InsufficientScope(Box<Challenge>),
+    /// Nobody can say whether the token is good: its issuer is out of reach and nothing of it is remembered.
+    #[error("the token's issuer cannot be asked now")]
+    SignInUnavailable,
     /// More than one credential, or one that cannot be read.
     #[error("the credential cannot be read")]
     MalformedCredential,
@@ -168,10 +175,14 @@ impl GatewayError {
         use Blame::{Caller, Gateway, Server};
         let text = || Cow::Owned(self.to_string());
         let (status, code, public, blame, label) = match self {
-            Self::Unauthenticated => {
+            Self::Unauthenticated(_) => {
                 (401, 0, "sign in: send Authorization: Bearer <key>".into(), Caller, "unauthenticated")
             }
-            Self::BadCredential => (401, 0, "the key is unknown, expired or revoked".into(), Caller, "bad_credential"),
+            Self::InsufficientScope(_) => (403, CODE_FORBIDDEN, text(), Caller, "insufficient_scope"),
+            Self::SignInUnavailable => (503, CODE_OVERLOADED, text(), Gateway, "sign_in_unavailable"),
+            Self::BadCredential(_) => {
+                (401, 0, "the key is unknown, expired or revoked".into(), Caller, "bad_credential")
+            }
             Self::MalformedCredential => (
                 400,
                 -32600,

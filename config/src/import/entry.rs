@@ -78,6 +78,7 @@ impl<'a> Reader<'a> {
         }
         self.note_unknown(entry);
         let spec = ServerSpec {
+            classes: Default::default(),
             transport,
             enabled: self.enabled,
             prefix: None,
@@ -107,7 +108,10 @@ impl<'a> Reader<'a> {
         }
         let secrets = self.secrets("header", entry.get("headers"));
         let headers = names(&secrets);
-        Ok((Transport::Http { url: url.to_owned(), headers, sharing: Sharing::Shared, era: EraPin::Auto }, secrets))
+        Ok((
+            Transport::Http { url: url.to_owned(), headers, oauth: None, sharing: Sharing::Shared, era: EraPin::Auto },
+            secrets,
+        ))
     }
 
     fn stdio(&mut self, command: &str, entry: &Map<String, Json>) -> Result<(Transport, SecretDocs), String> {

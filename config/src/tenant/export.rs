@@ -58,7 +58,7 @@ pub(super) fn server_file(spec: &ServerSpec) -> ServerFile {
             file.cwd.clone_from(cwd);
             (*sharing, *era)
         }
-        Transport::Http { url, headers, sharing, era } => {
+        Transport::Http { url, headers, oauth: _, sharing, era } => {
             file.url = Some(url.clone());
             file.headers = sealed(headers);
             (*sharing, *era)

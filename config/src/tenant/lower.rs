@@ -52,7 +52,15 @@ impl Lower<'_, '_> {
             principal_burst: file.limits.principal_burst,
             principal_concurrency: file.limits.principal_concurrency,
         };
-        Some(TenantDoc { slug: slug?, title: file.title, enabled: file.enabled, servers, toolsets, limits })
+        Some(TenantDoc {
+            slug: slug?,
+            title: file.title,
+            enabled: file.enabled,
+            servers,
+            toolsets,
+            issuers: BTreeMap::new(),
+            limits,
+        })
     }
 
     pub(crate) fn slug(&mut self, field: &FieldPath, text: &str) -> Option<Slug> {

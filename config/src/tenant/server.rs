@@ -53,6 +53,7 @@ impl Lower<'_, '_> {
         });
         let (transport, secrets) = transport_and_secrets?;
         let spec = ServerSpec {
+            classes: Default::default(),
             transport,
             enabled: file.enabled,
             prefix: file.prefix,
@@ -126,7 +127,7 @@ impl Lower<'_, '_> {
         let headers = values.keys().cloned().collect();
         let secrets = self.secrets(&field.key("headers"), "header", values);
         let (sharing, era) = (file.sharing.unwrap_or_default(), file.era.unwrap_or_default());
-        (Transport::Http { url, headers, sharing, era }, secrets)
+        (Transport::Http { url, headers, oauth: None, sharing, era }, secrets)
     }
 
     fn stdio(&mut self, field: &FieldPath, file: &mut ServerFile) -> (Transport, SecretDocs) {

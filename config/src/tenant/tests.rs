@@ -37,6 +37,7 @@ pub(super) fn row(doc: &TenantDoc) -> TenantRow {
         secrets: Secrets(opened(&server.secrets)),
     });
     TenantRow {
+        issuers: Vec::new(),
         id: TenantId::from_bits(1),
         slug: doc.slug.clone(),
         title: doc.title.clone(),

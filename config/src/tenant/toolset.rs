@@ -25,6 +25,7 @@ impl Lower<'_, '_> {
             });
         self.globs(&field.key("keep_first"), &file.keep_first, check_toolset_glob);
         let spec = ToolsetSpec {
+            rules: Default::default(),
             servers: names,
             access: file.access,
             prefix: file.prefix,

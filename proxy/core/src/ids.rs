@@ -138,6 +138,11 @@ macro_rules! row_id {
 pub struct IdError;
 
 row_id! {
+    /// A revocation of tokens.
+    RevocationId
+}
+
+row_id! {
     /// A tenant: the border that nothing crosses.
     TenantId
 }

@@ -8,11 +8,13 @@
 
 #![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test stops at the first surprise"))]
 
+pub mod access;
 pub mod audit;
 pub mod envelope;
 pub mod era;
 pub mod filter;
 pub mod ids;
+pub mod issuer;
 pub mod item;
 pub mod json;
 pub mod limits;
@@ -25,7 +27,7 @@ pub mod rewrite;
 pub mod seal;
 pub mod snapshot;
 
-pub use ids::{Generation, IdError, KeyId, ServerId, Slug, SlugError, TenantId};
+pub use ids::{Generation, IdError, KeyId, RevocationId, ServerId, Slug, SlugError, TenantId};
 
 /// Fresh random bytes from the operating system.
 pub fn random_bytes<const N: usize>() -> [u8; N] {

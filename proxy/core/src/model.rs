@@ -9,7 +9,11 @@ use std::collections::BTreeMap;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
-use crate::{Generation, KeyId, ServerId, Slug, TenantId};
+use crate::{
+    Generation, KeyId, ServerId, Slug, TenantId,
+    access::{AccessRules, ToolClasses},
+    issuer::{Algorithm, ClientAuth, IssuerDoc, IssuerRow},
+};
 
 /// The toolset that every tenant has; its URL is `/t/{tenant}/mcp`.
 pub const DEFAULT_TOOLSET: &str = "default";
@@ -27,6 +31,8 @@ pub struct TenantDoc {
     pub servers: BTreeMap<Slug, ServerDoc>,
     /// The toolsets, by their names; `default` is added when it is absent.
     pub toolsets: BTreeMap<Slug, ToolsetSpec>,
+    /// Who signs its people in, by their names.
+    pub issuers: BTreeMap<Slug, IssuerDoc>,
     /// How many requests a principal may make.
     pub limits: TenantLimits,
 }
@@ -63,6 +69,9 @@ pub struct ServerSpec {
     /// Native names of tools that may run twice without harm: only these are ever sent again when a server broke off.
     #[serde(default)]
     pub idempotent_tools: Vec<String>,
+    /// Which of its tools only read.
+    #[serde(default)]
+    pub classes: ToolClasses,
     /// Whether its `instructions` may reach clients.
     #[serde(default)]
     pub instructions: bool,
@@ -114,6 +123,9 @@ pub enum Transport {
         /// Names of fixed headers; the values are secrets.
         #[serde(default)]
         headers: Vec<String>,
+        /// The gateway's own sign-in there. Its secrets are named [`ServerOauth::SECRET`] and [`ServerOauth::PRIVATE_KEY`].
+        #[serde(default)]
+        oauth: Option<ServerOauth>,
         /// Who shares one session with a legacy server.
         #[serde(default)]
         sharing: Sharing,
@@ -121,6 +133,38 @@ pub enum Transport {
         #[serde(default)]
         era: EraPin,
     },
+}
+
+/// The gateway's own identity at a remote server: an OAuth client that gets tokens for itself (client credentials).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerOauth {
+    /// The gateway's client id.
+    pub client_id: String,
+    /// How it proves to be that client.
+    #[serde(default)]
+    pub auth: ClientAuth,
+    /// The algorithm of its private key, for [`ClientAuth::PrivateKeyJwt`].
+    #[serde(default)]
+    pub algorithm: Option<Algorithm>,
+    /// The `kid` that its assertions carry, for [`ClientAuth::PrivateKeyJwt`].
+    #[serde(default)]
+    pub key_id: Option<String>,
+    /// The authorization server; absent: as the server's metadata says.
+    #[serde(default)]
+    pub issuer: Option<String>,
+    /// The `resource` that tokens are asked for; absent: as the server's metadata says.
+    #[serde(default)]
+    pub resource: Option<String>,
+    /// The scopes that are asked for; empty: those that the server's challenge or metadata names.
+    #[serde(default)]
+    pub scopes: Vec<String>,
+}
+
+impl ServerOauth {
+    /// The name of the client's secret.
+    pub const SECRET: &str = "oauth:client_secret";
+    /// The name of the client's private key, PEM.
+    pub const PRIVATE_KEY: &str = "oauth:private_key";
 }
 
 /// Who shares one child process, or one session with a legacy HTTP server.
@@ -171,6 +215,8 @@ pub struct ToolsetSpec {
     pub servers: Option<Vec<Slug>>,
     /// Which credentials it takes.
     pub access: Access,
+    /// What tokens need here.
+    pub rules: AccessRules,
     /// Whether exposed names carry the server's prefix.
     pub prefix: PrefixMode,
     /// Its own filters, over `server/native`.
@@ -189,6 +235,7 @@ impl Default for ToolsetSpec {
         Self {
             servers: None,
             access: Access::Key,
+            rules: AccessRules::default(),
             prefix: PrefixMode::Always,
             tools: ToolRules::default(),
             tools_max: None,
@@ -202,11 +249,28 @@ impl Default for ToolsetSpec {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Access {
-    /// An API key of the tenant.
+    /// An API key of the tenant. Such a toolset shows nothing of OAuth, since some clients leave their keys away where they
+    /// find any of it.
     #[default]
     Key,
+    /// A token of one of the tenant's issuers.
+    Oauth,
+    /// Either.
+    Both,
     /// None; only on a loopback listener.
     Anonymous,
+}
+
+impl Access {
+    /// Whether API keys open it.
+    pub const fn takes_keys(self) -> bool {
+        matches!(self, Self::Key | Self::Both | Self::Anonymous)
+    }
+
+    /// Whether tokens open it.
+    pub const fn takes_tokens(self) -> bool {
+        matches!(self, Self::Oauth | Self::Both)
+    }
 }
 
 /// Whether exposed names carry the server's prefix.
@@ -262,6 +326,8 @@ pub struct TenantRow {
     pub servers: Vec<ServerRow>,
     /// The toolsets, sorted by name; `default` is always among them.
     pub toolsets: Vec<(Slug, ToolsetSpec)>,
+    /// Who signs its people in, sorted by name.
+    pub issuers: Vec<IssuerRow>,
 }
 
 /// A server as the store has it, its secrets opened.

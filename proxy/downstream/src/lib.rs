@@ -7,6 +7,7 @@
 pub mod builtin;
 pub mod catalog;
 pub mod contract;
+pub mod fetch;
 pub mod gate;
 pub mod http;
 mod pipe;

@@ -81,7 +81,7 @@ impl Connect {
         };
         let credential = match (toolset.access, &self.key) {
             (Access::Anonymous, None) => Credential::None,
-            (Access::Key, None) => Credential::Reference,
+            (Access::Key | Access::Oauth | Access::Both, None) => Credential::Reference,
             (_, Some(key)) => Credential::Key(key.clone()),
         };
         let name = self.name.as_ref().map_or_else(|| name_of(&self.tenant, &self.toolset), ToString::to_string);

@@ -120,12 +120,14 @@ fn sample(slug: &Slug, database: &Path) -> anyhow::Result<TenantDoc> {
         enabled: true,
         servers: servers.into(),
         toolsets: [(DEFAULT_TOOLSET.parse()?, ToolsetSpec::default())].into(),
+        issuers: [].into(),
         limits: TenantLimits::default(),
     })
 }
 
 fn builtin(kind: &str, options: Value) -> ServerDoc {
     let spec = ServerSpec {
+        classes: Default::default(),
         transport: Transport::Builtin { name: kind.to_owned(), options, secrets: Vec::new() },
         enabled: true,
         prefix: None,

@@ -18,6 +18,7 @@ use patchbay_builtin_tools::ToolServer;
 use patchbay_config::{Environment, GatewayConfig, diff};
 use patchbay_core::{
     Generation, Slug,
+    issuer::{IssuerDoc, IssuerRow},
     model::{ServerDoc, ServerRow, TenantDoc, TenantRow},
 };
 use patchbay_store::{Applied, Store, StoreError};
@@ -155,12 +156,17 @@ fn kept_as_it_is(row: &TenantRow) -> TenantDoc {
         spec: server.spec.clone(),
         secrets: server.secrets.0.keys().map(|name| (name.clone(), None)).collect(),
     };
+    let keep_issuer = |issuer: &IssuerRow| IssuerDoc {
+        spec: issuer.spec.clone(),
+        secrets: issuer.secrets.0.keys().map(|name| (name.clone(), None)).collect(),
+    };
     TenantDoc {
         slug: row.slug.clone(),
         title: row.title.clone(),
         enabled: row.enabled,
         servers: row.servers.iter().map(|server| (server.slug.clone(), keep(server))).collect(),
         toolsets: row.toolsets.iter().cloned().collect(),
+        issuers: row.issuers.iter().map(|issuer| (issuer.slug.clone(), keep_issuer(issuer))).collect(),
         limits: row.limits,
     }
 }

@@ -232,8 +232,8 @@ const fn code_of(facts: &Facts) -> i32 {
 
 fn add_headers(error: &GatewayError, facts: &Facts, headers: &mut HeaderMap) {
     let challenge = match error {
-        GatewayError::Unauthenticated => Some("Bearer"),
-        GatewayError::BadCredential => Some("Bearer error=\"invalid_token\""),
+        GatewayError::Unauthenticated(_) => Some("Bearer"),
+        GatewayError::BadCredential(_) => Some("Bearer error=\"invalid_token\""),
         _ => None,
     };
     if let Some(challenge) = challenge {

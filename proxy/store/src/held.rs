@@ -109,7 +109,7 @@ impl Held {
         });
         let toolsets = toolsets.collect::<Result<_, StoreError>>()?;
         let limits = parsed(&format!("limits of tenant `{tenant}`"), &limits)?;
-        Ok(TenantRow { id, slug: tenant, title, enabled, generation, limits, servers, toolsets })
+        Ok(TenantRow { id, slug: tenant, title, enabled, generation, limits, servers, toolsets, issuers: Vec::new() })
     }
 }
 

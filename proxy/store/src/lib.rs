@@ -21,9 +21,11 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use patchbay_core::{
-    Generation, KeyId, ServerId, Slug, TenantId,
+    Generation, KeyId, RevocationId, ServerId, Slug, TenantId,
+    issuer::RevocationRow,
     model::{KeyRow, TenantDoc, TenantRow},
 };
+use secrecy::SecretString;
 use tokio::sync::broadcast;
 
 pub use error::StoreError;
@@ -70,7 +72,9 @@ impl Default for OpenOptions {
 
 /// All that the store can do; used as `Arc<dyn Store>`.
 #[async_trait]
-pub trait Store: Tenants + ApiKeys + Catalogs + Tombstones + AuditLog + Changes + Send + Sync + 'static {
+pub trait Store:
+    Tenants + ApiKeys + Revocations + Catalogs + ServerTokens + Tombstones + AuditLog + Changes + Send + Sync + 'static
+{
     /// Whether the store answers now.
     async fn ping(&self) -> Result<(), StoreError>;
 
@@ -126,6 +130,63 @@ pub trait ApiKeys {
     async fn keys_touch(&self, used: &[(TenantId, KeyId, i64)]) -> Result<(), StoreError>;
 }
 
+/// What was issued and no longer opens anything: tokens by their `jti`, subjects. Adding and lifting one is a change of the
+/// tenant. Those that have expired are left out of lists, and deleted now and then.
+#[async_trait]
+pub trait Revocations {
+    /// Adds a revocation.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when there is no such tenant, [`StoreError::Exists`] when the same is revoked already.
+    async fn revocation_add(&self, row: &RevocationRow) -> Result<(), StoreError>;
+
+    /// All revocations of a tenant that have not expired at `now_ms`, oldest first. Empty when there is no such tenant.
+    async fn revocation_list(&self, tenant: TenantId, now_ms: i64) -> Result<Vec<RevocationRow>, StoreError>;
+
+    /// Takes a revocation back. `false` when the tenant has no such one.
+    async fn revocation_lift(&self, tenant: TenantId, id: RevocationId) -> Result<bool, StoreError>;
+}
+
+/// The tokens that the gateway got for itself at servers, sealed at rest. They go with their server.
+#[async_trait]
+pub trait ServerTokens {
+    /// The token of a server, opened; `None` when there is none, or it cannot be opened any more.
+    async fn server_token_load(&self, tenant: TenantId, server: ServerId) -> Result<Option<ServerToken>, StoreError>;
+
+    /// Replaces the token of a server and ends the lease on it. This is no change of the tenant.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when the tenant has no such server.
+    async fn server_token_save(
+        &self,
+        tenant: TenantId,
+        server: ServerId,
+        token: &ServerToken,
+    ) -> Result<(), StoreError>;
+
+    /// Forgets the token of a server, when it is still this one (by its `expires_ms` and text).
+    async fn server_token_forget(
+        &self,
+        tenant: TenantId,
+        server: ServerId,
+        token: &ServerToken,
+    ) -> Result<(), StoreError>;
+
+    /// Takes the right to get a new token until `until_ms`. `true` for one holder at a time, over all replicas; the same
+    /// holder may take it again.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when the tenant has no such server.
+    async fn server_token_lease(
+        &self,
+        tenant: TenantId,
+        server: ServerId,
+        holder: u64,
+        now_ms: i64,
+        until_ms: i64,
+    ) -> Result<bool, StoreError>;
+}
+
 /// The last good catalog of each server, as bytes that only their writer understands. They go with their server.
 #[async_trait]
 pub trait Catalogs {
@@ -172,6 +233,15 @@ pub trait Changes {
     ///
     /// A receiver that lags behind has lost some of it; that is to be treated like [`Change::Resync`].
     fn changes(&self) -> broadcast::Receiver<Change>;
+}
+
+/// A token that the gateway got for itself at a server.
+#[derive(Debug, Clone)]
+pub struct ServerToken {
+    /// What its writer wrote, which only the writer understands.
+    pub secret: SecretString,
+    /// From when on it is of no use, in milliseconds since 1970.
+    pub expires_ms: i64,
 }
 
 /// A tenant in a list.

@@ -7,6 +7,8 @@ mod api_keys;
 mod audit;
 mod catalogs;
 mod connect;
+mod revocations;
+mod server_tokens;
 mod tenants;
 mod tombstones;
 mod watch;

@@ -5,6 +5,8 @@
 mod api_keys;
 mod audit;
 mod catalogs;
+mod revocations;
+mod server_tokens;
 mod tenants;
 mod tombstones;
 mod watch;

@@ -111,7 +111,7 @@ fn transport() -> impl Strategy<Value = Transport> {
                 era
             }),
         ("https://h[a-z]{0,5}\\.org/[a-z?=&%:]{0,5}", names("X-[A-Z]{1,4}"), sharing, era)
-            .prop_map(|(url, headers, sharing, era)| Transport::Http { url, headers, sharing, era }),
+            .prop_map(|(url, headers, sharing, era)| Transport::Http { url, headers, oauth: None, sharing, era }),
     ]
 }
 
@@ -140,6 +140,7 @@ fn server() -> impl Strategy<Value = ServerSpec> {
         .prop_map(
             |((transport, enabled, tools, call_timeout_s), (concurrency_max, idempotent_tools, instructions))| {
                 ServerSpec {
+                    classes: Default::default(),
                     transport,
                     enabled,
                     prefix: None,
@@ -163,6 +164,7 @@ fn toolset() -> impl Strategy<Value = ToolsetSpec> {
         collection::vec("[a-z*]{1,6}/[a-z*?.]{1,6}", 0..3),
     )
         .prop_map(|(servers, (access, prefix, overflow), tools, tools_max, keep_first)| ToolsetSpec {
+            rules: Default::default(),
             prefix: if prefix && servers.is_some() { PrefixMode::Never } else { PrefixMode::Always },
             servers,
             access: if access { Access::Key } else { Access::Anonymous },
@@ -195,6 +197,7 @@ fn tenant() -> impl Strategy<Value = TenantDoc> {
                 toolsets.into_iter().map(|(name, spec)| (name.parse().unwrap(), spec)).collect();
             toolsets.entry("default".parse().unwrap()).or_default();
             TenantDoc {
+                issuers: Default::default(),
                 slug: slug.parse().unwrap(),
                 title,
                 enabled,

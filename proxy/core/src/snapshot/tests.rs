@@ -47,6 +47,7 @@ fn part(tools: &[&str]) -> CatalogPart {
 impl Tenant {
     fn new() -> Self {
         let row = TenantRow {
+            issuers: Vec::new(),
             id: TenantId::from_bits(1),
             slug: slug("acme"),
             title: None,
@@ -66,12 +67,14 @@ impl Tenant {
     fn with(mut self, name: &str, part: CatalogPart) -> Self {
         let id = ServerId::from_bits(name.bytes().fold(7, |sum, byte| sum * 31 + u128::from(byte)));
         let transport = Transport::Http {
+            oauth: None,
             url: "https://server.example".into(),
             headers: Vec::new(),
             sharing: Sharing::Shared,
             era: EraPin::Auto,
         };
         let spec = ServerSpec {
+            classes: Default::default(),
             transport,
             enabled: true,
             prefix: None,

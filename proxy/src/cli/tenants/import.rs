@@ -160,6 +160,7 @@ fn new_tenant(slug: Slug) -> TenantDoc {
         enabled: true,
         servers: [].into(),
         toolsets: [(default_toolset(), ToolsetSpec::default())].into(),
+        issuers: [].into(),
         limits: TenantLimits::default(),
     }
 }
@@ -220,6 +221,7 @@ fn check(doc: &TenantDoc) -> anyhow::Result<()> {
         limits: doc.limits,
         servers: doc.servers.iter().map(bare).collect(),
         toolsets: doc.toolsets.clone().into_iter().collect(),
+        issuers: Vec::new(),
     };
     let nothing = |_: &patchbay_config::SecretRef| Err(String::new());
     tenant_from_yaml(&tenant_to_yaml(&row), "the tenant with what was imported", &nothing)?;

@@ -15,6 +15,7 @@ pub(crate) fn slug(text: &str) -> Slug {
 /// A tenant with nothing in it.
 pub(crate) fn tenant(name: &str) -> TenantDoc {
     TenantDoc {
+        issuers: Default::default(),
         slug: slug(name),
         title: None,
         enabled: true,
@@ -32,7 +33,8 @@ pub(crate) fn with(mut doc: TenantDoc, name: &str, server: ServerDoc) -> TenantD
 
 pub(crate) fn http(url: &str, secrets: &[(&str, Option<&str>)]) -> ServerDoc {
     let headers = secrets.iter().filter_map(|(name, _)| name.strip_prefix("header:")).map(str::to_owned).collect();
-    let transport = Transport::Http { url: url.to_owned(), headers, sharing: Sharing::Shared, era: EraPin::Auto };
+    let transport =
+        Transport::Http { oauth: None, url: url.to_owned(), headers, sharing: Sharing::Shared, era: EraPin::Auto };
     let secrets = secrets.iter().map(|(name, value)| ((*name).to_owned(), value.map(SecretString::from)));
     ServerDoc { spec: spec(transport), secrets: secrets.collect() }
 }
@@ -44,6 +46,7 @@ pub(crate) fn builtin(options: serde_json::Value) -> ServerDoc {
 
 fn spec(transport: Transport) -> ServerSpec {
     ServerSpec {
+        classes: Default::default(),
         transport,
         enabled: true,
         prefix: None,

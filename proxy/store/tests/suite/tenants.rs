@@ -139,6 +139,7 @@ fn everything() -> TenantDoc {
     doc.enabled = false;
     doc.limits = TenantLimits { principal_per_second: Some(5), principal_burst: None, principal_concurrency: Some(9) };
     let readers = ToolsetSpec {
+        rules: Default::default(),
         servers: Some(vec![slug("db")]),
         access: Access::Anonymous,
         prefix: PrefixMode::Never,

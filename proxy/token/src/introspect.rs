@@ -1,0 +1,1 @@
+//! Opaque tokens: what the issuer says of them (RFC 7662).

@@ -1,0 +1,1 @@
+//! Signed tokens: the header, the signature, the claims.

@@ -1,0 +1,1 @@
+//! The keys of an issuer: found by its metadata, fetched, remembered.
