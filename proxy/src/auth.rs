@@ -3,6 +3,7 @@
 
 pub mod api_key;
 pub mod challenge;
+pub mod site;
 
 use http::{HeaderMap, header};
 use patchbay_core::{
@@ -12,7 +13,8 @@ use patchbay_core::{
     model::Access,
 };
 
-use crate::{error::GatewayError, tenancy::Door};
+use self::site::Site;
+use crate::{app::App, error::GatewayError, tenancy::Door};
 pub use api_key::{KeyEntry, KeyRing, NewKey};
 
 /// Who calls. Made only here, so holding one is the proof of having signed in.
@@ -66,13 +68,15 @@ impl Principal {
 ///
 /// # Errors
 /// The 401 of a caller without a credential, or with one that is unknown, expired or revoked.
-pub fn identify(
-    ring: &KeyRing,
+pub async fn identify(
+    app: &App,
     door: &Door,
     headers: &HeaderMap,
     loopback: bool,
+    site: Option<&Site>,
     now_ms: i64,
 ) -> Result<Principal, GatewayError> {
+    let (ring, _) = (&app.keys, site);
     let Some(credential) = credential(headers)? else {
         return match door.access() {
             Some(Access::Anonymous) if loopback => Ok(Principal { identity: Identity::Anonymous, digest: [0; 16] }),

@@ -125,7 +125,7 @@ async fn checked(
     }
     let now_ms = audit::now_ms();
     let door = app.tenants.door(tenant, toolset);
-    let principal = auth::identify(&app.keys, &door, &parts.headers, peer.loopback, now_ms).map_err(refused)?;
+    let principal = auth::identify(app, &door, &parts.headers, peer.loopback, None, now_ms).await.map_err(refused)?;
     let tenant = door.enter(&principal).map_err(refused)?;
     trail.known(tenant.id(), &tenant.view().toolset, principal.actor());
     let listener = hear::Listener { app, tenant: &tenant, principal: &principal, headers: &parts.headers, now_ms };

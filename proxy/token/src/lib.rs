@@ -7,10 +7,10 @@
 pub mod cache;
 pub mod explain;
 pub mod fetch;
-pub mod introspect;
+mod introspect;
 pub mod issuers;
-pub mod jwt;
-pub mod keys;
+mod jwt;
+mod keys;
 pub mod verified;
 
 pub use cache::TokenCache;
