@@ -146,8 +146,7 @@ pub struct OauthConfig {
     /// users to sign in where nobody can.
     pub root_resource: Option<(Slug, Slug)>,
     /// Whether the places where clients of 2025-03-26 look for an authorization server lead to the metadata of the first
-    /// issuer. They look at the root of the host alone, so that without `root_resource` only those that keep the path are
-    /// helped.
+    /// issuer. Most of them look at the root of the host, for which `root_resource` is needed too.
     pub authorization_server_redirect: bool,
 }
 

@@ -12,12 +12,17 @@ use secrecy::{ExposeSecret, SecretString};
 use super::*;
 use crate::{Environment, SecretRef, resolver};
 
+mod oauth;
 mod round_trip;
 
 pub(super) fn no_secrets(reference: &SecretRef) -> Result<String, String> {
     match reference {
         SecretRef::Env(name) if name == "TOKEN" => Ok("hunter2".to_owned()),
         SecretRef::Env(name) if name == "LINES" => Ok("hunter2\nx".to_owned()),
+        SecretRef::Env(name) if name == "EMPTY" => Ok(String::new()),
+        SecretRef::Env(name) if name == "PEM" => {
+            Ok("-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----\n".to_owned())
+        }
         other => Err(format!("there is no {other}")),
     }
 }
@@ -303,6 +308,8 @@ fn too_many_of_anything_is_refused() {
     assert!(parse(&servers).unwrap_err().to_string().contains("servers: expected at most 200 entries, found 201"));
     let toolsets = format!("tenant: a\ntoolsets:\n{}", many(TOOLSETS_MAX + 1, "{}"));
     assert!(parse(&toolsets).unwrap_err().to_string().contains("toolsets: expected at most 64 entries, found 65"));
+    let issuers = format!("tenant: a\nissuers:\n{}", many(ISSUERS_MAX + 1, "{issuer: 'https://i'}"));
+    assert!(parse(&issuers).unwrap_err().to_string().contains("issuers: expected at most 16 entries, found 17"));
 }
 
 #[test]

@@ -32,7 +32,7 @@ pub(crate) struct IssuerFile {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048))]
     pub(crate) metadata_url: Option<String>,
-    /// Where its keys are, when its metadata is not to be asked for them.
+    /// Where its keys are. With it, metadata is asked for only to find an introspection endpoint that is not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048))]
     pub(crate) jwks_url: Option<String>,
