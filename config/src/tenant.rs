@@ -1,7 +1,8 @@
 //! Tenant files: what one tenant shall be, as YAML; read, written back, and compared with what the store has.
 //!
 //! `tenant_from_yaml` is called by `apply`, `tenant_to_yaml` by `export`, `diff` by `apply --dry-run`. Every value of a
-//! header, of an environment variable or under `secrets` is a secret: it leaves a file and never comes back into one.
+//! header, of an environment variable, under `secrets`, of `client_secret` and of `private_key` is a secret: it leaves a file
+//! and never comes back into one.
 
 mod diff;
 mod export;
