@@ -57,6 +57,8 @@ pub(super) fn look(config: &GatewayConfig, doc: &TenantDoc, held: Option<&Tenant
         }));
     }
     seen.doubts.extend(closed_toolsets(config, doc));
+    seen.doubts.extend(issuers(config, doc));
+    seen.doubts.extend(nameless_toolsets(config, doc));
     seen
 }
 
@@ -81,6 +83,39 @@ fn closed_toolsets(config: &GatewayConfig, doc: &TenantDoc) -> Vec<Doubt> {
         Doubt { server: None, command: None, text }
     });
     toolsets.collect()
+}
+
+/// Issuers that will not be asked, so that nobody's token can be judged.
+fn issuers(config: &GatewayConfig, doc: &TenantDoc) -> Vec<Doubt> {
+    let mut doubts = Vec::new();
+    for (name, issuer) in &doc.issuers {
+        let spec = &issuer.spec;
+        let introspection = spec.introspection.as_ref().and_then(|introspection| introspection.url.as_ref());
+        let asked = [Some(&spec.issuer), spec.metadata_url.as_ref(), spec.jwks_url.as_ref(), introspection];
+        let why = asked.into_iter().flatten().find_map(|url| http(config, url));
+        doubts.extend(why.map(|why| Doubt {
+            server: None,
+            command: None,
+            text: format!("the issuer `{name}` {why}"),
+        }));
+    }
+    doubts
+}
+
+/// Toolsets that take tokens while nothing says under which address: tokens are made for an address.
+fn nameless_toolsets(config: &GatewayConfig, doc: &TenantDoc) -> Vec<Doubt> {
+    if config.public_url.is_some() || config.listen_mcp.ip().is_loopback() {
+        return Vec::new();
+    }
+    let open = doc.toolsets.iter().filter(|(_, toolset)| toolset.access.takes_tokens());
+    let doubt = |name: &Slug| {
+        let text = format!(
+            "the toolset `{name}` takes tokens, which are made for its address, and public_url in patchbay.yaml does not say which \
+             one that is: set it to the address that clients use"
+        );
+        Doubt { server: None, command: None, text }
+    };
+    open.map(|(name, _)| doubt(name)).collect()
 }
 
 /// The built-in server, or why there is none. `None` when one of its secrets is nowhere to be seen: then nothing is known.
