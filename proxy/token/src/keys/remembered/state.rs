@@ -134,3 +134,23 @@ fn jittered(pause: Duration) -> Duration {
     let chance = RandomState::new().build_hasher().finish() % 1024;
     pause / 2 + pause.mul_f64(chance as f64 / 2048.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jitter_stays_between_a_half_and_the_whole() {
+        let pauses: Vec<_> = (0..200).map(|_| jittered(PAUSE_MAX)).collect();
+        assert!(pauses.iter().all(|pause| (PAUSE_MAX / 2..=PAUSE_MAX).contains(pause)));
+        assert!(pauses.iter().any(|pause| *pause != pauses[0]));
+    }
+
+    #[test]
+    fn any_number_of_failures_has_a_pause() {
+        let mut state = State::<()> { failures: u32::MAX, ..State::default() };
+        state.fail(Unavailable::new("again"));
+        let pause = state.retry_at.unwrap().saturating_duration_since(Instant::now());
+        assert!(pause <= PAUSE_MAX && pause > PAUSE_MAX / 3);
+    }
+}

@@ -1,5 +1,11 @@
 //! Which keys of a set may be used, and for what.
 
+use std::slice;
+
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use jsonwebtoken::{EncodingKey, crypto};
 use patchbay_core::issuer::Algorithm::{self, ES256, ES384, EdDSA, PS256, PS512, RS256};
 use serde_json::{Value, json};
@@ -36,7 +42,7 @@ fn algorithms(jwk: Value) -> Vec<Algorithm> {
 
 /// The library takes private RSA keys in this wrapping only in PEM.
 fn rsa_owner(pkcs8: &[u8]) -> EncodingKey {
-    let text = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, pkcs8);
+    let text = STANDARD.encode(pkcs8);
     let lines: Vec<_> = text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
     let pem = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", lines.join("\n"));
     EncodingKey::from_rsa_pem(pem.as_bytes()).unwrap()
@@ -55,7 +61,7 @@ fn a_key_of_every_kind_checks_what_its_owner_signed_and_nothing_else() {
         (rsa(), rsa_owner),
     ];
     for (pair, owner) in &pairs {
-        let set = read(&[pair.jwk.clone()]);
+        let set = read(slice::from_ref(&pair.jwk));
         for algorithm in set.keys[0].algorithms.iter().copied() {
             let signature = crypto::sign(b"words", &owner(&pair.pkcs8), library(algorithm)).unwrap();
             let holds =
@@ -203,7 +209,6 @@ fn a_bad_key_takes_nothing_from_its_neighbours() {
 
 #[test]
 fn leading_zeros_of_an_rsa_key_are_forgiven() {
-    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
     let plain = rsa().jwk;
     let modulus = URL_SAFE_NO_PAD.decode(plain["n"].as_str().unwrap()).unwrap();
     let padded = with(&plain, json!({"n": b64(&[&[0], &*modulus].concat())}));
@@ -216,7 +221,7 @@ fn a_key_is_withdrawn_when_its_material_or_one_of_its_algorithms_is_gone() {
     let (rsa, ed) = (rsa().jwk, ed25519().jwk);
     let before = read(&[rsa.clone(), ed.clone()]);
     assert!(!read(&[ed.clone(), with(&rsa, json!({"kid": "new"})), key("more")]).lacks_any_of(&before));
-    assert!(read(&[rsa.clone()]).lacks_any_of(&before));
+    assert!(read(slice::from_ref(&rsa)).lacks_any_of(&before));
     assert!(read(&[ed.clone(), key("b")]).lacks_any_of(&before));
     assert!(read(&[with(&rsa, json!({"alg": "PS256"})), ed]).lacks_any_of(&before));
 }
