@@ -49,7 +49,10 @@ impl Judge<'_> {
         })?;
         let Form::Signed(parts) = form else { return self.opaque(token).await };
         match Header::read(&parts) {
-            Err(_) if self.asked().next().is_some() => self.opaque(token).await,
+            Err(_) if self.asked().next().is_some() => {
+                self.walk.note("header", || "it cannot be read, so the token counts as an opaque one".to_owned());
+                self.opaque(token).await
+            }
             header => self.signed(&parts, header).await,
         }
     }
