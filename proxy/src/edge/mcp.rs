@@ -125,8 +125,9 @@ async fn checked(
     }
     let now_ms = audit::now_ms();
     let door = app.tenants.door(tenant, toolset);
-    let principal = auth::identify(app, &door, &parts.headers, peer.loopback, None, now_ms).await.map_err(refused)?;
-    let tenant = door.enter(&principal).map_err(refused)?;
+    let principal = auth::identify(app, &door, &parts.headers, peer.loopback, None, now_ms, trail).await;
+    let principal = principal.map_err(refused)?;
+    let tenant = door.enter(&principal, None).map_err(refused)?;
     trail.known(tenant.id(), &tenant.view().toolset, principal.actor());
     let listener = hear::Listener { app, tenant: &tenant, principal: &principal, headers: &parts.headers, now_ms };
     match parts.method {
