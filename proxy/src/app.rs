@@ -18,7 +18,7 @@ use crate::{
     audit::{Audit, Row, Sink, SpoolOptions},
     auth::KeyRing,
     dispatch::{calls::Calls, questions::Questions},
-    edge::{origin::Allowed, session::Sessions},
+    edge::{origin::Allowed, session::Sessions, site::Sites},
     metrics::Metrics,
     tenancy::Directory,
 };
@@ -48,6 +48,8 @@ pub struct App {
     pub metrics: Metrics,
     /// Hosts and origins that may ask.
     pub allowed: Allowed,
+    /// The address under which clients reach the gateway.
+    pub sites: Sites,
     /// The legacy calls that run.
     pub calls: Calls,
     /// The questions that wait for an answer.
@@ -81,6 +83,7 @@ impl App {
             audit,
             metrics: Metrics::new(),
             allowed,
+            sites: Sites::new(&config),
             calls: Calls::default(),
             questions: Questions::default(),
             state: AtomicU8::new(STARTING),
