@@ -5,9 +5,12 @@
 
 mod diff;
 mod export;
+mod issuer;
 mod lower;
 mod names;
 mod schema;
+mod scopes;
+mod secrets;
 mod server;
 mod toolset;
 
@@ -33,6 +36,9 @@ pub const SERVERS_MAX: usize = 200;
 
 /// Toolsets that one tenant may have.
 pub const TOOLSETS_MAX: usize = 64;
+
+/// Issuers that one tenant may have.
+pub const ISSUERS_MAX: usize = 16;
 
 /// The JSON schema of tenant files.
 pub fn tenant_json_schema() -> Json {

@@ -19,7 +19,7 @@ use crate::{
     audit::{Audit, Row, Sink, SpoolOptions},
     auth::KeyRing,
     dispatch::{calls::Calls, questions::Questions},
-    edge::{origin::Allowed, session::Sessions},
+    edge::{origin::Allowed, session::Sessions, site::Sites},
     metrics::Metrics,
     outbound::Outbound,
     tenancy::Directory,
@@ -56,6 +56,8 @@ pub struct App {
     pub metrics: Metrics,
     /// Hosts and origins that may ask.
     pub allowed: Allowed,
+    /// The address under which clients reach the gateway.
+    pub sites: Sites,
     /// The legacy calls that run.
     pub calls: Calls,
     /// The questions that wait for an answer.
@@ -71,8 +73,9 @@ impl App {
     /// Puts a gateway together.
     ///
     /// # Errors
-    /// When the keys cannot be used.
+    /// When the keys cannot be used, or this build cannot check a signature.
     pub fn new(config: GatewayConfig, store: Arc<dyn Store>, keys: &Keys, audit: Arc<Audit>) -> anyhow::Result<Self> {
+        patchbay_token::self_check()?;
         let sealer = Arc::new(Sealer::new(vec![SealingKey { id: keys.id, secret: keys.handles }])?);
         let allowed = Allowed::new(&config.allowed_hosts, &config.allowed_origins);
         Ok(Self {
@@ -91,6 +94,7 @@ impl App {
             audit,
             metrics: Metrics::new(),
             allowed,
+            sites: Sites::new(&config),
             calls: Calls::default(),
             questions: Questions::default(),
             state: AtomicU8::new(STARTING),

@@ -26,8 +26,11 @@ pub enum GatewayError {
     #[error("the token lacks scopes; needed: {}", .0.scopes.join(" "))]
     InsufficientScope(Box<Challenge>),
     /// Nobody can say whether the token is good: its issuer is out of reach and nothing of it is remembered.
-    #[error("the token's issuer cannot be asked now")]
+    #[error("nobody can say now whether the token is good, since its issuer does not answer; try again soon")]
     SignInUnavailable,
+    /// A credential that is longer than any good one.
+    #[error("the Authorization header is larger than {0} bytes")]
+    CredentialTooLarge(usize),
     /// More than one credential, or one that cannot be read.
     #[error("the credential cannot be read")]
     MalformedCredential,
@@ -168,6 +171,11 @@ pub const CODE_FORBIDDEN: i32 = 40301;
 pub const CODE_TOO_SLOW: i32 = 40801;
 /// The body is too large.
 pub const CODE_TOO_LARGE: i32 = 41301;
+/// The credential is too large.
+pub const CODE_CREDENTIAL_TOO_LARGE: i32 = 43101;
+
+/// When it makes sense to ask again whether a token is good.
+const SIGN_IN_PAUSE: Duration = Duration::from_secs(5);
 
 impl GatewayError {
     /// What the error means to a caller of this era.
@@ -175,14 +183,11 @@ impl GatewayError {
         use Blame::{Caller, Gateway, Server};
         let text = || Cow::Owned(self.to_string());
         let (status, code, public, blame, label) = match self {
-            Self::Unauthenticated(_) => {
-                (401, 0, "sign in: send Authorization: Bearer <key>".into(), Caller, "unauthenticated")
-            }
+            Self::Unauthenticated(challenge) => (401, 0, sign_in(challenge.as_deref()), Caller, "unauthenticated"),
+            Self::BadCredential(challenge, ..) => (401, 0, sign_in_again(challenge.as_deref()), Caller, "bad_credential"),
             Self::InsufficientScope(_) => (403, CODE_FORBIDDEN, text(), Caller, "insufficient_scope"),
             Self::SignInUnavailable => (503, CODE_OVERLOADED, text(), Gateway, "sign_in_unavailable"),
-            Self::BadCredential(_) => {
-                (401, 0, "the key is unknown, expired or revoked".into(), Caller, "bad_credential")
-            }
+            Self::CredentialTooLarge(_) => (431, CODE_CREDENTIAL_TOO_LARGE, text(), Caller, "credential_too_large"),
             Self::MalformedCredential => (
                 400,
                 -32600,
@@ -242,8 +247,29 @@ impl GatewayError {
         match self {
             Self::Limited { retry_after, .. } => Some(*retry_after),
             Self::Overloaded(_) => Some(Duration::from_secs(1)),
+            Self::SignInUnavailable => Some(SIGN_IN_PAUSE),
             _ => None,
         }
+    }
+}
+
+/// What somebody reads who has shown nothing.
+fn sign_in(challenge: Option<&Challenge>) -> Cow<'static, str> {
+    match challenge {
+        None => "sign in: send Authorization: Bearer <key>".into(),
+        Some(challenge) => format!("sign in with OAuth, as {} says. {}", challenge.metadata_url, challenge.hint).into(),
+    }
+}
+
+/// What somebody reads whose credential opens nothing: the same, whatever is wrong with it.
+fn sign_in_again(challenge: Option<&Challenge>) -> Cow<'static, str> {
+    match challenge {
+        None => "the key is unknown, expired or revoked".into(),
+        Some(challenge) => format!(
+            "the credential does not count here: sign in again with OAuth, as {} says. {}",
+            challenge.metadata_url, challenge.hint
+        )
+        .into(),
     }
 }
 
@@ -296,6 +322,26 @@ mod tests {
         let one = GatewayError::Unknown { kind: "tool", name: "x".into() };
         let facts = one.facts(Era::Modern);
         assert_eq!((facts.status, facts.code, &*facts.public), (200, -32602, "unknown tool: x"));
+    }
+
+    #[test]
+    fn where_tokens_are_taken_a_refusal_says_where_to_sign_in_and_elsewhere_as_ever() {
+        let public = |error: GatewayError| error.facts(Era::Modern).public.into_owned();
+        let challenge = Box::new(Challenge {
+            metadata_url: "https://h.example/.well-known/oauth-protected-resource/t/acme/mcp".into(),
+            scopes: vec!["mcp:read".into()],
+            hint: "People sign in at corp; the client id is `ide`.".into(),
+        });
+        for text in [
+            public(GatewayError::Unauthenticated(Some(challenge.clone()))),
+            public(GatewayError::BadCredential(Some(challenge.clone()))),
+        ] {
+            assert!(text.contains(&challenge.metadata_url) && text.ends_with(&challenge.hint), "{text}");
+        }
+        assert_eq!(public(GatewayError::Unauthenticated(None)), "sign in: send Authorization: Bearer <key>");
+        assert_eq!(public(GatewayError::BadCredential(None)), "the key is unknown, expired or revoked");
+        let unavailable = GatewayError::SignInUnavailable.facts(Era::Legacy);
+        assert_eq!((unavailable.status, unavailable.retry_after), (503, Some(Duration::from_secs(5))));
     }
 
     #[test]

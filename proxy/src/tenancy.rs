@@ -79,8 +79,6 @@ pub struct Door {
 pub struct Tenant {
     state: Arc<TenantState>,
     view: Arc<View>,
-    /// Where the gateway is for this caller, if it has a token.
-    site: Option<Arc<Site>>,
 }
 
 impl Directory {
@@ -121,7 +119,7 @@ impl Directory {
 
     fn note_issuers(&self, slug: &Slug, before: Option<&TenantState>, after: Option<&TenantState>) {
         let of = |state: Option<&TenantState>| -> BTreeSet<Box<str>> {
-            state.into_iter().flat_map(|state| state.sign_in.iss()).map(Box::from).collect()
+            state.into_iter().flat_map(|state| state.sign_in.issuers()).map(|spec| spec.issuer.as_str().into()).collect()
         };
         let (before, after) = (of(before), of(after));
         for gone in before.difference(&after) {
@@ -200,7 +198,7 @@ impl Door {
     /// # Errors
     /// [`GatewayError::NotFound`]; for the tenant's own principals [`GatewayError::SwitchedOff`], and
     /// [`GatewayError::InsufficientScope`] for tokens that are good and are not for this.
-    pub fn enter(self, principal: &Principal, site: Option<&Arc<Site>>) -> Result<Tenant, GatewayError> {
+    pub fn enter(self, principal: &Principal, site: Option<&Site>) -> Result<Tenant, GatewayError> {
         let (state, view) = self.behind.ok_or(GatewayError::NotFound)?;
         if !principal.may_enter(state.snapshot.tenant, &view) {
             return Err(GatewayError::NotFound);
@@ -208,9 +206,8 @@ impl Door {
         if !state.snapshot.enabled {
             return Err(GatewayError::SwitchedOff);
         }
-        let site = site.filter(|_| principal.token().is_some()).cloned();
-        let tenant = Tenant { view: principal.sees(&view), state, site };
-        tenant.admits(principal, &tenant.view.rules.scopes.enter)?;
+        let tenant = Tenant { view: principal.sees(&view), state };
+        tenant.admits(principal, &tenant.view.rules.scopes.enter, site)?;
         Ok(tenant)
     }
 }
@@ -241,16 +238,21 @@ impl Tenant {
     ///
     /// # Errors
     /// [`GatewayError::InsufficientScope`] that names all of them, not only those that are missing.
-    pub(crate) fn admits(&self, principal: &Principal, needed: &[impl AsRef<str>]) -> Result<(), GatewayError> {
+    pub(crate) fn admits(
+        &self,
+        principal: &Principal,
+        needed: &[impl AsRef<str>],
+        site: Option<&Site>,
+    ) -> Result<(), GatewayError> {
         let Some(token) = principal.token() else { return Ok(()) };
         let sign_in = &self.state.sign_in;
-        let always = sign_in.scopes_of(&token.issuer).iter().map(|scope| &**scope);
+        let always = sign_in.scopes_of(&token.issuer).iter().map(String::as_str);
         let all = needed.iter().map(AsRef::as_ref).chain(always);
         if token.scopes.cover(all.clone()) {
             return Ok(());
         }
-        // A token is not taken without a site, so this is only said and never seen.
-        let site = self.site.as_ref().ok_or(GatewayError::BadCredential(None))?;
+        // No token is taken without a site, so this is never seen.
+        let site = site.ok_or(GatewayError::BadCredential(None))?;
         let challenge = sign_in.naming(&self.state.snapshot.slug, &self.view, site, all);
         Err(GatewayError::InsufficientScope(challenge))
     }
@@ -261,7 +263,7 @@ impl Tenant {
         let door = directory.door(slug.as_str(), Some(self.view.toolset.as_str()));
         match door.behind {
             Some((state, view)) if principal.may_enter(self.id(), &view) && state.snapshot.tenant == self.id() => {
-                Self { view: principal.sees(&view), state, site: self.site.clone() }
+                Self { view: principal.sees(&view), state }
             }
             _ => self.clone(),
         }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use patchbay_core::{
     Generation, ServerId, TenantId,
+    issuer::IssuerRow,
     model::{EraPin, Secrets, ServerRow, Sharing, TenantRow, Transport},
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -36,8 +37,13 @@ pub(super) fn row(doc: &TenantDoc) -> TenantRow {
         spec: server.spec.clone(),
         secrets: Secrets(opened(&server.secrets)),
     });
+    let issuers = doc.issuers.iter().map(|(slug, issuer)| IssuerRow {
+        slug: slug.clone(),
+        spec: issuer.spec.clone(),
+        secrets: Secrets(opened(&issuer.secrets)),
+    });
     TenantRow {
-        issuers: Vec::new(),
+        issuers: issuers.collect(),
         id: TenantId::from_bits(1),
         slug: doc.slug.clone(),
         title: doc.title.clone(),
@@ -229,7 +235,10 @@ fn mistakes_between_servers_and_toolsets_are_said() {
             "acme.yaml:6:14: toolsets.t.prefix: `never` needs a toolset of exactly one server; this one has 2",
         ),
         ("t: {prefix: off}", "acme.yaml:6:14: toolsets.t.prefix: expected `always` or `never`, found \"off\""),
-        ("t: {access: public}", "acme.yaml:6:14: toolsets.t.access: expected `key` or `anonymous`, found \"public\""),
+        (
+            "t: {access: public}",
+            "acme.yaml:6:14: toolsets.t.access: expected `key`, `oauth`, `both` or `anonymous`, found \"public\"",
+        ),
         ("t: {overflow: cut}", "acme.yaml:6:16: toolsets.t.overflow: expected `drop` or `refuse`, found \"cut\""),
         (
             "t: {tools_max: 0}",

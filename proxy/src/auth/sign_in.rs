@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt::Write};
 
 use patchbay_core::{
     Slug,
-    issuer::{IssuerRow, Registration},
+    issuer::{IssuerRow, IssuerSpec, Registration},
     snapshot::View,
 };
 
@@ -14,27 +14,14 @@ use super::{challenge::Challenge, site::Site};
 /// What is known of a tenant's issuers without asking any of them.
 #[derive(Debug, Default)]
 pub struct SignIn {
-    issuers: Box<[Issuer]>,
+    issuers: Box<[(Slug, IssuerSpec)]>,
     hint: String,
-}
-
-#[derive(Debug)]
-struct Issuer {
-    slug: Slug,
-    iss: Box<str>,
-    /// What each of its tokens needs.
-    scopes: Box<[Box<str>]>,
 }
 
 impl SignIn {
     /// What is said of these issuers.
     pub fn of(rows: &[IssuerRow]) -> Self {
-        let issuer = |row: &IssuerRow| Issuer {
-            slug: row.slug.clone(),
-            iss: row.spec.issuer.as_str().into(),
-            scopes: row.spec.scopes_required.iter().map(|scope| scope.as_str().into()).collect(),
-        };
-        Self { issuers: rows.iter().map(issuer).collect(), hint: hint(rows) }
+        Self { issuers: rows.iter().map(|row| (row.slug.clone(), row.spec.clone())).collect(), hint: hint(rows) }
     }
 
     /// Whether nobody signs in here.
@@ -42,25 +29,24 @@ impl SignIn {
         self.issuers.is_empty()
     }
 
-    /// The issuers as they write themselves in `iss`.
-    pub fn iss(&self) -> impl Iterator<Item = &str> {
-        self.issuers.iter().map(|issuer| &*issuer.iss)
+    /// The issuers, in the order of their names.
+    pub fn issuers(&self) -> impl Iterator<Item = &IssuerSpec> {
+        self.issuers.iter().map(|(_, spec)| spec)
     }
 
     /// What every token of that issuer needs, besides what a toolset wants.
-    pub fn scopes_of(&self, issuer: &Slug) -> &[Box<str>] {
-        self.issuers.iter().find(|known| known.slug == *issuer).map_or(&[], |known| &known.scopes)
+    pub fn scopes_of(&self, issuer: &Slug) -> &[String] {
+        self.issuers.iter().find(|(known, _)| known == issuer).map_or(&[], |(_, spec)| &spec.scopes_required)
     }
 
     /// How somebody comes in of whom nothing is known: with the fewest scopes that will do. What one of several issuers wants
     /// of its own tokens is not asked of all.
     pub(crate) fn challenge(&self, tenant: &Slug, view: &View, site: &Site) -> Box<Challenge> {
-        let own: &[Box<str>] = match &*self.issuers {
-            [only] => &only.scopes,
+        let own: &[String] = match &*self.issuers {
+            [(_, only)] => &only.scopes_required,
             _ => &[],
         };
-        let enter = view.rules.scopes.enter.iter().map(String::as_str);
-        self.naming(tenant, view, site, enter.chain(own.iter().map(|scope| &**scope)))
+        self.naming(tenant, view, site, view.rules.scopes.enter.iter().chain(own).map(String::as_str))
     }
 
     /// The same, naming these scopes.
@@ -113,7 +99,7 @@ fn client_id(registration: &Registration) -> String {
 mod tests {
     use super::*;
 
-    fn row(slug: &str, edit: impl FnOnce(&mut patchbay_core::issuer::IssuerSpec)) -> IssuerRow {
+    fn row(slug: &str, edit: impl FnOnce(&mut IssuerSpec)) -> IssuerRow {
         let spec = serde_json::json!({ "issuer": format!("https://{slug}.example") });
         let mut row = IssuerRow {
             slug: slug.parse().unwrap(),
@@ -145,7 +131,7 @@ mod tests {
     #[test]
     fn an_issuer_that_is_not_there_asks_for_nothing() {
         let known = SignIn::of(&[row("corp", |spec| spec.scopes_required = vec!["base".into()])]);
-        assert_eq!(known.scopes_of(&"corp".parse().unwrap()), [Box::from("base")]);
+        assert_eq!(known.scopes_of(&"corp".parse().unwrap()), ["base"]);
         assert!(known.scopes_of(&"gone".parse().unwrap()).is_empty());
         assert!(!known.is_empty() && SignIn::default().is_empty());
     }
