@@ -127,6 +127,7 @@ impl App {
     /// The numbers, as Prometheus reads them.
     pub fn render_metrics(&self) -> String {
         self.metrics.audit(self.audit.depth());
+        self.metrics.tokens(self.tokens.count());
         self.metrics.render()
     }
 }

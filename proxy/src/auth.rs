@@ -185,3 +185,6 @@ fn one<'a>(headers: &'a HeaderMap, name: &http::HeaderName) -> Result<Option<&'a
     }
     first.map(|value| value.to_str().map_err(|_| GatewayError::MalformedCredential)).transpose()
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

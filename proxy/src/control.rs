@@ -186,3 +186,6 @@ impl Control {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

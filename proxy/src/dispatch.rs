@@ -100,3 +100,6 @@ async fn first_word(cx: &mut Cx) {
 pub fn empty_result(id: &[u8]) -> Bytes {
     [b"{\"jsonrpc\":\"2.0\",\"id\":", id, b",\"result\":{}}"].concat().into()
 }
+
+#[cfg(test)]
+mod tests;

@@ -119,7 +119,11 @@ impl Directory {
 
     fn note_issuers(&self, slug: &Slug, before: Option<&TenantState>, after: Option<&TenantState>) {
         let of = |state: Option<&TenantState>| -> BTreeSet<Box<str>> {
-            state.into_iter().flat_map(|state| state.sign_in.issuers()).map(|spec| spec.issuer.as_str().into()).collect()
+            state
+                .into_iter()
+                .flat_map(|state| state.sign_in.issuers())
+                .map(|spec| spec.issuer.as_str().into())
+                .collect()
         };
         let (before, after) = (of(before), of(after));
         for gone in before.difference(&after) {
