@@ -16,7 +16,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 /// The longest that one document may take, from the look-up of its host to its last byte.
-const TIMEOUT: Duration = Duration::from_secs(10);
+const DOCUMENT_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Where this gateway may go: to servers and to issuers alike.
 pub(crate) fn net_policy(config: &GatewayConfig) -> NetPolicy {
@@ -34,7 +34,7 @@ impl Outbound {
     }
 
     async fn send(&self, request: Request<Bytes>, bytes_max: usize) -> Result<Fetched, FetchError> {
-        let bounds = FetchBounds { bytes_max, timeout: TIMEOUT };
+        let bounds = FetchBounds { bytes_max, timeout: DOCUMENT_TIME_MAX };
         let (head, body) = self.0.send(request, bounds).await.map_err(fault)?.into_parts();
         Ok(Fetched { status: head.status.as_u16(), max_age: max_age(&head.headers), body: body.into() })
     }
