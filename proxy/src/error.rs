@@ -284,6 +284,7 @@ pub fn server_text(server: &str, error: &DownstreamError) -> String {
         Fault::Closed => "broke off before it had answered",
         Fault::Protocol => "gave an answer that is not valid MCP",
         Fault::Refused(_) => "refused the request",
+        Fault::SignIn => "does not let this gateway in",
         Fault::TooLarge => "gave an answer that is larger than this gateway hands on",
         Fault::SessionLost => "lost its session",
     };
@@ -291,6 +292,10 @@ pub fn server_text(server: &str, error: &DownstreamError) -> String {
         (Fault::TooLarge, _) => "Ask for less at a time.",
         (Fault::Protocol | Fault::Refused(_), _) => {
             "Trying again is unlikely to help; tell the operator of the gateway."
+        }
+        (Fault::SignIn, _) => {
+            "The operator of the gateway has to set up or mend its sign-in (OAuth) there. A server that wants each user's own \
+             sign-in cannot be used through this gateway."
         }
         (_, Delivery::NotSent) => "The request was not carried out; it is safe to try again later.",
         (_, Delivery::MayHaveRun) => "The request may have been carried out; check before trying again.",
@@ -359,6 +364,14 @@ mod tests {
         let source = DownstreamError::may_have_run(Fault::Closed, "10.0.0.7:99 secret");
         let text = server_text("git", &source);
         assert!(text.contains("may have been carried out") && !text.contains("secret"), "{text}");
+    }
+
+    #[test]
+    fn a_server_that_wants_a_sign_in_is_told_from_one_that_is_down() {
+        let source = DownstreamError::not_sent(Fault::SignIn, "https://as.internal/ secret");
+        let text = server_text("git", &source);
+        assert!(text.contains("sign-in (OAuth)") && text.contains("user's own"), "{text}");
+        assert!(!text.contains("try again") && !text.contains("secret"), "{text}");
     }
 
     #[test]
