@@ -184,7 +184,9 @@ impl GatewayError {
         let text = || Cow::Owned(self.to_string());
         let (status, code, public, blame, label) = match self {
             Self::Unauthenticated(challenge) => (401, 0, sign_in(challenge.as_deref()), Caller, "unauthenticated"),
-            Self::BadCredential(challenge, ..) => (401, 0, sign_in_again(challenge.as_deref()), Caller, "bad_credential"),
+            Self::BadCredential(challenge, ..) => {
+                (401, 0, sign_in_again(challenge.as_deref()), Caller, "bad_credential")
+            }
             Self::InsufficientScope(_) => (403, CODE_FORBIDDEN, text(), Caller, "insufficient_scope"),
             Self::SignInUnavailable => (503, CODE_OVERLOADED, text(), Gateway, "sign_in_unavailable"),
             Self::CredentialTooLarge(_) => (431, CODE_CREDENTIAL_TOO_LARGE, text(), Caller, "credential_too_large"),

@@ -148,11 +148,11 @@ impl Visit<'_> {
             }
             Heard::Answered(body) => Ok(json(StatusCode::OK, ReplyBody::Whole(body))),
             Heard::Request { caller, request } => {
-                let cx = Cx { app, tenant, principal, caller, site };
+                let cx = Cx { app, tenant, principal, caller };
                 reply::answer(self.app, reply::Call::new(cx, *request, trail.take())).await
             }
             Heard::Batch { caller, messages } => {
-                let cx = Cx { app, tenant, principal, caller, site };
+                let cx = Cx { app, tenant, principal, caller };
                 Ok(reply::batch(&cx, messages, trail).await)
             }
             Heard::Question(question, outcome) => {

@@ -5,13 +5,7 @@
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
-use patchbay_core::{
-    Slug,
-    access::AccessRules,
-    json,
-    model::DEFAULT_TOOLSET,
-    snapshot::View,
-};
+use patchbay_core::{Slug, access::AccessRules, json, model::DEFAULT_TOOLSET, snapshot::View};
 use url::Url;
 
 use super::{
@@ -112,12 +106,8 @@ impl Open {
         let snapshot = &state.snapshot;
         let view = snapshot.views.get(toolset).filter(|view| snapshot.enabled && view.access.takes_tokens())?;
         let issuers = issuers_of(state);
-        let open = Self {
-            tenant: snapshot.slug.clone(),
-            toolset: view.toolset.clone(),
-            rules: rules_of(view),
-            issuers,
-        };
+        let open =
+            Self { tenant: snapshot.slug.clone(), toolset: view.toolset.clone(), rules: rules_of(view), issuers };
         Some(open).filter(|open| !open.issuers.is_empty())
     }
 
@@ -126,7 +116,8 @@ impl Open {
         let rules = &self.rules.scopes;
         let of_toolset = [&rules.enter, &rules.read, &rules.write].into_iter().chain(rules.tools.values()).flatten();
         let of_issuers = self.issuers.iter().flat_map(|issuer| &issuer.scopes_required);
-        let scopes: BTreeSet<_> = of_toolset.chain(of_issuers).map(String::as_str).filter(|&scope| scope != OFFLINE).collect();
+        let scopes: BTreeSet<_> =
+            of_toolset.chain(of_issuers).map(String::as_str).filter(|&scope| scope != OFFLINE).collect();
         let issuers: Vec<_> = self.issuers.iter().map(|issuer| &*issuer.iss).collect();
         let name = match self.toolset.as_str() {
             DEFAULT_TOOLSET => self.tenant.to_string(),

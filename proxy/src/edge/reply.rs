@@ -181,9 +181,7 @@ impl Drop for Detached {
 /// Answers a batch of 2025-03-26 with an array, in any order as JSON-RPC allows, or with nothing when nobody asked.
 pub(super) async fn batch(cx: &Cx, messages: Vec<Incoming>, trail: &mut Trail) -> Reply {
     let calls = messages.into_iter().filter_map(|message| match message {
-        Incoming::Request(request) => {
-            Some(whole(&cx.app, Call::new(cx.clone(), request, trail.sibling())))
-        }
+        Incoming::Request(request) => Some(whole(&cx.app, Call::new(cx.clone(), request, trail.sibling()))),
         Incoming::Notification(_) | Incoming::Response(_) => None,
     });
     let answers: Vec<_> = join_all(calls).await.into_iter().flatten().collect();
