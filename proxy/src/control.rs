@@ -5,6 +5,7 @@
 //! refreshes its catalog ([`refresh`]).
 
 pub mod builtins;
+mod entrance;
 pub mod refresh;
 pub mod servers;
 pub mod stored;

@@ -90,7 +90,7 @@ const FIRST_WORD_PATIENCE: Duration = Duration::from_secs(8);
 async fn first_word(cx: &mut Cx) {
     let slug = cx.tenant.snapshot().slug.clone();
     if cx.app.tenants.settled(slug.as_str(), FIRST_WORD_PATIENCE).await == Waited::Yes {
-        cx.tenant = cx.tenant.again(&cx.app.tenants);
+        cx.tenant = cx.tenant.again(&cx.app.tenants, &cx.principal);
     }
 }
 

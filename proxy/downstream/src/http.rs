@@ -7,7 +7,7 @@
 mod aside;
 mod call;
 mod client;
-mod connect;
+pub(crate) mod connect;
 mod era;
 mod flight;
 pub mod guard;
@@ -162,7 +162,8 @@ impl HttpDownstream {
 /// Host, port, and the name to prove when it is TLS.
 type Endpoint = (Host<String>, u16, Option<ServerName<'static>>);
 
-fn endpoint(url: &Url, net: &NetPolicy) -> Result<Endpoint, HttpError> {
+/// Where a URL leads, when the operator allows its scheme and it holds no credentials.
+pub(crate) fn endpoint(url: &Url, net: &NetPolicy) -> Result<Endpoint, HttpError> {
     let is_tls = match url.scheme() {
         "https" => true,
         "http" if net.allow_plain_http => false,

@@ -118,9 +118,10 @@ impl Visit<'_> {
         let now_ms = audit::now_ms();
         let door = app.tenants.door(self.endpoint.tenant, self.endpoint.toolset);
         let site = self.site(&door);
-        let identified = auth::identify(app, &door, headers, self.peer.loopback, site.as_deref(), now_ms).await;
+        let (here, loopback) = (site.as_deref(), self.peer.loopback);
+        let identified = auth::identify(app, &door, headers, loopback, here, now_ms, trail).await;
         let principal = identified.map_err(refused)?;
-        let tenant = door.enter(&principal).map_err(refused)?;
+        let tenant = door.enter(&principal, here).map_err(refused)?;
         trail.known(tenant.id(), &tenant.view().toolset, principal.actor());
         let listener = hear::Listener { app, tenant: &tenant, principal: &principal, headers, now_ms };
         match parts.method {
