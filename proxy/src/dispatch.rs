@@ -17,7 +17,7 @@ use patchbay_core::{envelope::Request, era::Era, method::Method};
 use crate::{
     app::App,
     audit::Trail,
-    auth::Principal,
+    auth::{Principal, site::Site},
     caller::Caller,
     error::GatewayError,
     tenancy::{Tenant, Waited},
@@ -34,6 +34,8 @@ pub struct Cx {
     pub principal: Principal,
     /// With what.
     pub caller: Caller,
+    /// Where the gateway is for them; known at doors that take tokens.
+    pub site: Option<Arc<Site>>,
 }
 
 /// The answer to a request: a whole JSON-RPC response message in the client's words, or how it comes.

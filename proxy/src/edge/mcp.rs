@@ -149,11 +149,11 @@ impl Visit<'_> {
             }
             Heard::Answered(body) => Ok(json(StatusCode::OK, ReplyBody::Whole(body))),
             Heard::Request { caller, request } => {
-                let cx = Cx { app, tenant, principal, caller };
+                let cx = Cx { app, tenant, principal, caller, site };
                 reply::answer(self.app, reply::Call::new(cx, *request, trail.take())).await
             }
             Heard::Batch { caller, messages } => {
-                let cx = Cx { app, tenant, principal, caller };
+                let cx = Cx { app, tenant, principal, caller, site };
                 Ok(reply::batch(&cx, messages, trail).await)
             }
             Heard::Question(question, outcome) => {
