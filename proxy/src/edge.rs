@@ -19,3 +19,6 @@ pub mod session;
 pub mod site;
 pub(crate) mod sse;
 pub(crate) mod watch;
+
+#[cfg(test)]
+mod tests;

@@ -2,10 +2,10 @@
 //! server for clients that look for it here (2025-03-26). There only where a toolset takes tokens; everywhere else the answer is
 //! the one of a path that names nothing. Called by [`super::mcp`].
 
-use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
+use std::{collections::BTreeSet, net::IpAddr};
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
-use patchbay_core::{Slug, access::AccessRules, issuer::IssuerSpec, json, model::DEFAULT_TOOLSET, snapshot::View};
+use patchbay_core::{issuer::IssuerSpec, json, model::DEFAULT_TOOLSET, snapshot::View};
 use url::Url;
 
 use super::{
@@ -55,12 +55,13 @@ fn said(app: &App, sender: IpAddr, headers: &HeaderMap, document: Document, rest
         About::Toolset(endpoint) => (endpoint.tenant, endpoint.toolset.unwrap_or(DEFAULT_TOOLSET)),
         About::Gateway => oauth.root_resource.as_ref().map(|(tenant, toolset)| (tenant.as_str(), toolset.as_str()))?,
     };
-    let open = Open::find(&*app.tenants.state(tenant)?, toolset)?;
+    let state = app.tenants.state(tenant)?;
+    let open = Open::find(&state, toolset)?;
     if document == Document::Resource {
         return Some(Said::Json(open.document(&site)));
     }
-    let first = open.issuers.first().filter(|_| oauth.authorization_server_redirect)?;
-    HeaderValue::try_from(first.metadata(document)?.as_str()).ok().map(Said::Elsewhere)
+    let first = open.issuers().next().filter(|_| oauth.authorization_server_redirect)?;
+    HeaderValue::try_from(metadata_of(first, document)?.as_str()).ok().map(Said::Elsewhere)
 }
 
 fn told(said: Said, same_for_all: bool) -> Reply {
@@ -91,45 +92,45 @@ fn not_allowed() -> Reply {
     reply
 }
 
-/// A toolset that takes tokens, as strangers may know it.
-struct Open {
-    tenant: Slug,
-    toolset: Slug,
-    rules: Arc<AccessRules>,
-    /// In the operator's order; at least one.
-    issuers: Vec<Issuer>,
+/// A toolset that takes tokens.
+struct Open<'a> {
+    state: &'a TenantState,
+    view: &'a View,
 }
 
-impl Open {
+impl<'a> Open<'a> {
     /// The toolset, if tokens open it, somebody issues them, and its tenant is switched on.
-    fn find(state: &TenantState, toolset: &str) -> Option<Self> {
-        let snapshot = &state.snapshot;
-        let view = snapshot.views.get(toolset).filter(|view| snapshot.enabled && view.access.takes_tokens())?;
-        let issuers = issuers_of(state);
-        let open =
-            Self { tenant: snapshot.slug.clone(), toolset: view.toolset.clone(), rules: rules_of(view), issuers };
-        Some(open).filter(|open| !open.issuers.is_empty())
+    fn find(state: &'a TenantState, toolset: &str) -> Option<Self> {
+        let view = state.snapshot.views.get(toolset)?;
+        let is_open = view.access.takes_tokens() && state.snapshot.enabled && !state.sign_in.is_empty();
+        is_open.then_some(Self { state, view })
+    }
+
+    fn issuers(&self) -> impl Iterator<Item = &'a IssuerSpec> {
+        self.state.sign_in.issuers()
     }
 
     fn document(&self, site: &Site) -> String {
-        let resource = site.resource(self.tenant.as_str(), self.toolset.as_str());
-        let rules = &self.rules.scopes;
-        let of_toolset = [&rules.enter, &rules.read, &rules.write].into_iter().chain(rules.tools.values()).flatten();
-        let of_issuers = self.issuers.iter().flat_map(|issuer| &issuer.scopes_required);
-        let scopes: BTreeSet<_> =
-            of_toolset.chain(of_issuers).map(String::as_str).filter(|&scope| scope != OFFLINE).collect();
-        let issuers: Vec<_> = self.issuers.iter().map(|issuer| &*issuer.iss).collect();
-        let name = match self.toolset.as_str() {
-            DEFAULT_TOOLSET => self.tenant.to_string(),
-            toolset => format!("{} / {toolset}", self.tenant),
+        let (tenant, toolset) = (self.state.snapshot.slug.as_str(), self.view.toolset.as_str());
+        let name = if toolset == DEFAULT_TOOLSET { tenant.to_owned() } else { format!("{tenant} / {toolset}") };
+        let scopes = match list(self.scopes()) {
+            none if none == "[]" => String::new(),
+            scopes => format!(r#","scopes_supported":{scopes}"#),
         };
-        let scopes = if scopes.is_empty() { String::new() } else { format!(r#","scopes_supported":{}"#, list(scopes)) };
         format!(
             r#"{{"resource":{},"authorization_servers":{}{scopes},"bearer_methods_supported":["header"],"resource_name":{}}}"#,
-            json::quote(&resource),
-            list(issuers),
+            json::quote(&site.resource(tenant, toolset)),
+            list(self.issuers().map(|issuer| issuer.issuer.as_str())),
             json::quote(&name),
         )
+    }
+
+    /// All scopes that anything here needs.
+    fn scopes(&self) -> BTreeSet<&'a str> {
+        let rules = &self.view.rules.scopes;
+        let lists = [&rules.enter, &rules.read, &rules.write].into_iter().chain(rules.tools.values());
+        let all = lists.chain(self.issuers().map(|issuer| &issuer.scopes_required)).flatten();
+        all.map(String::as_str).filter(|&scope| scope != OFFLINE).collect()
     }
 }
 
@@ -138,41 +139,14 @@ fn list<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
     format!("[{}]", quoted.join(","))
 }
 
-/// An issuer, as strangers may know it.
-struct Issuer {
-    /// As in `iss`.
-    iss: String,
-    /// Where its metadata is, when the operator says.
-    metadata_url: Option<String>,
-    /// What all of its tokens need.
-    scopes_required: Vec<String>,
-}
-
-impl Issuer {
-    /// Where its metadata is: as the operator says, or by the rule of the document that was asked for.
-    fn metadata(&self, document: Document) -> Option<Url> {
-        if let Some(url) = &self.metadata_url {
-            return Url::parse(url).ok();
-        }
-        let mut url = Url::parse(&self.iss).ok()?;
-        let path = url.path().trim_end_matches('/').to_owned();
-        let name = document.well_known();
-        url.set_path(&if document == Document::OpenId { format!("{path}{name}") } else { format!("{name}{path}") });
-        Some(url)
+/// Where an issuer's own metadata is: as the operator says, or by the rule of the document that was asked for.
+fn metadata_of(issuer: &IssuerSpec, document: Document) -> Option<Url> {
+    if let Some(url) = &issuer.metadata_url {
+        return Url::parse(url).ok();
     }
-}
-
-/// What tokens need at a toolset.
-fn rules_of(view: &View) -> Arc<AccessRules> {
-    view.rules.clone()
-}
-
-/// Who signs a tenant's people in.
-fn issuers_of(state: &TenantState) -> Vec<Issuer> {
-    let issuer = |spec: &IssuerSpec| Issuer {
-        iss: spec.issuer.clone(),
-        metadata_url: spec.metadata_url.clone(),
-        scopes_required: spec.scopes_required.clone(),
-    };
-    state.sign_in.issuers().map(issuer).collect()
+    let mut url = Url::parse(&issuer.issuer).ok()?;
+    let path = url.path().trim_end_matches('/').to_owned();
+    let name = document.well_known();
+    url.set_path(&if document == Document::OpenId { format!("{path}{name}") } else { format!("{name}{path}") });
+    Some(url)
 }

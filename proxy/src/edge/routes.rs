@@ -145,14 +145,15 @@ fn below<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
 }
 
 fn named(path: &str) -> Place<'_> {
+    if let Some(endpoint) = endpoint(path) {
+        return Place::Mcp(endpoint);
+    }
     if path == "/health" {
         return Place::Health;
     }
     let document = |document: Document| Some((document, below(path, document.well_known())?));
-    if let Some((document, rest)) = Document::ALL.into_iter().find_map(document) {
-        return Place::SignIn(document, rest);
-    }
-    endpoint(path).map_or(Place::Nowhere, Place::Mcp)
+    let found = Document::ALL.into_iter().find_map(document);
+    found.map_or(Place::Nowhere, |(document, rest)| Place::SignIn(document, rest))
 }
 
 fn endpoint(path: &str) -> Option<Endpoint<'_>> {
