@@ -7,7 +7,7 @@ use patchbay_core::TenantId;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::{Issuers, TokenError, Verified, Wanted, jwt::TOKEN_BYTES_MAX, remembered::Remembered};
+use crate::{Issuers, TokenError, Verified, Wanted, jwt::TOKEN_BYTES_MAX, shelf::Shelf};
 
 /// How often a token is judged when keys of its issuer are withdrawn while it is: what was judged by keys that count no more is
 /// not kept.
@@ -15,7 +15,7 @@ const ROUNDS: usize = 3;
 
 /// The cache.
 pub struct TokenCache {
-    known: Remembered<Place, Known>,
+    known: Shelf<Place, Known>,
 }
 
 /// Where a token is kept: whose it is, and the first half of its digest.
@@ -31,7 +31,7 @@ struct Known {
 impl TokenCache {
     /// A cache of at most this many tokens.
     pub fn new(tokens_max: usize) -> Self {
-        Self { known: Remembered::new(tokens_max) }
+        Self { known: Shelf::new(tokens_max) }
     }
 
     /// How many tokens are remembered.
@@ -57,7 +57,9 @@ impl TokenCache {
             let same = bool::from(known.digest.ct_eq(&digest)) && known.epoch == issuers.epoch();
             (same && issuers.fits(&known.verified, wanted)).then(|| known.verified.clone())
         };
-        self.known.find(&place(tenant, &digest), now_ms, of_now)
+        let verified = self.known.find(&place(tenant, &digest), now_ms, of_now)?;
+        issuers.used(&verified);
+        Some(verified)
     }
 
     /// Verifies a token that is not known, and remembers it when it is good.

@@ -108,7 +108,8 @@ impl Walk {
         }
     }
 
-    fn fail(&mut self, what: &'static str, failed: Failed) -> TokenError {
+    /// A check that did not pass, and that ends all.
+    pub(crate) fn fail(&mut self, what: &'static str, failed: Failed) -> TokenError {
         if let Some(told) = &mut self.told {
             told.push(Check { what, passed: false, found: failed.found });
         }

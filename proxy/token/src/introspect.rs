@@ -41,8 +41,6 @@ use crate::{
 const QUESTIONS_MAX: usize = 16;
 /// How long a further one waits for its turn.
 const TURN_MAX: Duration = Duration::from_secs(2);
-/// The most different tokens that are asked about or wait for that.
-const FLIGHTS_MAX: usize = 512;
 /// The most bytes of an answer.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// What one question may take, once it has its turn.
@@ -62,6 +60,7 @@ struct Inner {
     issuer: Arc<IssuerKeys>,
     fetch: Arc<dyn Fetch>,
     turns: Semaphore,
+    /// The tokens that are asked about, or wait for their turn. What the pace lets in during a turn's wait is the most there is.
     flights: Mutex<HashMap<Digest, Flight>>,
     pace: Mutex<Pace>,
     /// Whether the last question failed, so that the log says it once.
@@ -110,7 +109,7 @@ impl Inner {
         if let Some(flight) = flights.get(&digest) {
             return Ok((flight.clone(), None));
         }
-        if flights.len() >= FLIGHTS_MAX || !self.pace.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if !self.pace.lock().unwrap_or_else(PoisonError::into_inner).take() {
             return Err(Unavailable::new("too many unknown tokens are to be looked up at this issuer"));
         }
         let (tell, told) = oneshot::channel();

@@ -59,7 +59,7 @@ impl Issuers {
         fetch: Arc<dyn Fetch>,
     ) -> Arc<Self> {
         let known = before.map_or(&[][..], |before| &before.all);
-        let all: Box<[_]> = rows.iter().map(|row| Issuer::of(row, known, &fetch)).collect();
+        let all: Box<[_]> = rows.iter().map(move |row| Issuer::of(row, known, &fetch)).collect();
         let revoked = Revocations::of(revoked, before.map(|before| &before.revoked));
         let same = |before: &&Self| {
             before.all.len() == all.len()
@@ -91,8 +91,8 @@ impl Issuers {
 
     /// Whether a verified token may be used at this resource: by its audiences.
     pub fn fits(&self, verified: &Verified, wanted: Wanted<'_>) -> bool {
-        let issuer = self.all.iter().find(|issuer| issuer.name == verified.issuer);
-        issuer.is_some_and(|issuer| issuer.takes(verified.audiences.iter().map(|audience| &**audience), wanted))
+        self.by_name(&verified.issuer)
+            .is_some_and(|issuer| issuer.takes(verified.audiences.iter().map(|audience| &**audience), wanted))
     }
 
     /// A number that changes whenever what was verified before must be verified again: issuers, keys that were withdrawn,
@@ -105,8 +105,7 @@ impl Issuers {
 
     /// The scopes that every token of the issuer with this name needs, besides those of the toolset.
     pub fn required_scopes(&self, issuer: &Slug) -> &[String] {
-        let found = self.all.iter().find(|known| known.name == *issuer);
-        found.map_or(&[], |issuer| &issuer.spec.scopes_required)
+        self.by_name(issuer).map_or(&[], |issuer| &issuer.spec.scopes_required)
     }
 
     /// Where people can sign in, in the order of the rows.
@@ -136,6 +135,18 @@ impl Issuers {
         // Whether it is good is in the checks.
         let _ = Judge { issuers: self, wanted, now_ms, walk: &mut walk }.judge(token).await;
         walk.into_explanation()
+    }
+
+    /// Has the keys of its issuer looked after although nothing was verified with them: one that is withdrawn shall be missed
+    /// while only known tokens come.
+    pub(crate) fn used(&self, verified: &Verified) {
+        if let Some(issuer) = self.by_name(&verified.issuer) {
+            issuer.keys.touch();
+        }
+    }
+
+    fn by_name(&self, name: &Slug) -> Option<&Arc<Issuer>> {
+        self.all.iter().find(|issuer| issuer.name == *name)
     }
 
     fn by_iss(&self, iss: &str) -> Option<&Arc<Issuer>> {

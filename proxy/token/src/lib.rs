@@ -19,7 +19,7 @@ mod introspect;
 pub mod issuers;
 mod jwt;
 mod keys;
-mod remembered;
+mod shelf;
 pub mod verified;
 
 pub use cache::TokenCache;

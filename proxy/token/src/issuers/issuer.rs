@@ -10,20 +10,20 @@ use patchbay_core::{
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::Semaphore;
 
 use crate::{
     Fetch, Wanted,
     explain::Failed,
     introspect::Introspector,
-    keys::{IssuerKeys, Unavailable},
-    remembered::Remembered,
+    keys::{IssuerKeys, KeySet, Unavailable},
+    shelf::Shelf,
 };
 
-/// Tokens of one issuer that are judged at once, waiting for its answers. More wait for their turn, so that an issuer that does
-/// not answer holds up nobody else's tokens.
+/// Tokens of one issuer that wait for its keys at once. The bound is each issuer's own: one that does not answer holds up
+/// nobody else's tokens.
 const JUDGED_AT_ONCE_MAX: usize = 64;
-/// How long they wait for it.
+/// How long a further one waits for its turn.
 const TURN_WAIT_MAX: Duration = Duration::from_secs(10);
 /// Opaque tokens that an issuer called inactive and that are remembered for it.
 const INACTIVE_MAX: usize = 4096;
@@ -43,7 +43,7 @@ pub(super) struct Issuer {
 struct Opaque {
     introspector: Introspector,
     cache_ms: i64,
-    inactive: Remembered<[u8; 32], ()>,
+    inactive: Shelf<[u8; 32], ()>,
 }
 
 impl Issuer {
@@ -63,7 +63,7 @@ impl Issuer {
         let opaque = row.spec.introspection.as_ref().map(|spec| Opaque {
             introspector: Introspector::new(spec.clone(), secret.cloned(), keys.clone(), fetch.clone()),
             cache_ms: i64::from(spec.cache_s) * 1000,
-            inactive: Remembered::new(INACTIVE_MAX),
+            inactive: Shelf::new(INACTIVE_MAX),
         });
         Arc::new(Self {
             name: row.slug.clone(),
@@ -86,12 +86,12 @@ impl Issuer {
         self.opaque.as_ref().map(|opaque| opaque.cache_ms)
     }
 
-    /// The turn of a token to be judged by what this issuer answers.
-    pub(super) async fn turn(&self) -> Result<SemaphorePermit<'_>, Failed> {
-        match tokio::time::timeout(TURN_WAIT_MAX, self.turns.acquire()).await {
-            Ok(Ok(turn)) => Ok(turn),
-            _ => Err(Failed::unavailable(&self.name, "too many of its tokens wait to be checked; try again")),
-        }
+    /// The keys to judge a token with this `kid` by.
+    pub(super) async fn keys_for(&self, kid: Option<&str>) -> Result<Arc<KeySet>, Failed> {
+        let Ok(Ok(_turn)) = tokio::time::timeout(TURN_WAIT_MAX, self.turns.acquire()).await else {
+            return Err(Failed::unavailable(&self.name, "too many of its tokens wait for its keys; try again"));
+        };
+        self.keys.for_kid(kid).await.map_err(|why| self.unavailable(&why))
     }
 
     /// What it says of an opaque token. `None` when the token is not active.
@@ -101,20 +101,16 @@ impl Issuer {
         if opaque.inactive.find(&digest, now_ms, |()| Some(())).is_some() {
             return Ok(None);
         }
-        let turn = self.turn().await?;
-        let answer = opaque.introspector.ask(token).await;
-        drop(turn);
-        let answer = answer.map_err(|unavailable| self.unavailable(&unavailable))?;
+        let answer = opaque.introspector.ask(token).await.map_err(|why| self.unavailable(&why))?;
         if answer.is_none() {
             opaque.inactive.put(digest, (), now_ms.saturating_add(opaque.cache_ms), now_ms);
         }
         Ok(answer)
     }
 
-    /// That it cannot be asked.
-    pub(super) fn unavailable(&self, why: &Unavailable) -> Failed {
-        tracing::warn!(issuer.name = %self.name, "a token cannot be judged, because issuer {} cannot be asked: {}", self.name, why.0);
-        Failed::unavailable(&self.name, format!("the issuer cannot be asked: {}", why.0))
+    /// That it cannot be asked. Who asked has said so in the log, once and not for each token.
+    fn unavailable(&self, why: &Unavailable) -> Failed {
+        Failed::unavailable(&self.name, format!("the issuer cannot be asked: {why}"))
     }
 }
 

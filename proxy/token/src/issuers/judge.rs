@@ -93,16 +93,20 @@ impl Judge<'_> {
             let jti = text(claims, "jti", Reason::Claims)?.map(Box::from);
             Ok(Said { times, audiences: None, subject: None, jti, scopes: person::scopes(claims, &issuer.spec)? })
         };
-        let mut said = self.walk.need("claims", read(), |_| "they have the right types".to_owned())?;
+        let mut said = self.walk.need("claims", read(), |said| match &said.jti {
+            Some(jti) => format!("they have the right types; the token's own id (`jti`) is {}", shown(jti)),
+            None => "they have the right types; the token has no `jti`, so it can be revoked by its subject alone"
+                .to_owned(),
+        })?;
         self.walk.hold("times", said.times.check(self.now_ms), |()| said.times.found())?;
         let audiences = audiences(claims).and_then(|found| {
             let fits = issuer.takes(found.iter().map(|audience| &**audience), self.wanted);
             if fits { Ok(found) } else { Err(foreign(&found, &issuer.spec, self.wanted.resource)) }
         });
-        let told = |found: &Box<[Box<str>]>| list(found.iter().map(|audience| &**audience));
-        said.audiences = self.walk.hold("audience", audiences, told)?;
-        let subject = person::subject(claims, &issuer.spec).map(Box::from);
-        said.subject = self.walk.hold("subject", subject, |subject: &Box<str>| shown(subject))?;
+        said.audiences =
+            self.walk.hold("audience", audiences, |found| list(found.iter().map(|audience| &**audience)))?;
+        let subject = person::subject(claims, &issuer.spec).map(Box::<str>::from);
+        said.subject = self.walk.hold("subject", subject, |subject| shown(subject))?;
         Ok(said)
     }
 
@@ -114,16 +118,8 @@ impl Judge<'_> {
         kid: Option<&str>,
         algorithm: Algorithm,
     ) -> Result<(), TokenError> {
-        let turn = issuer.turn().await;
-        let turn = self.walk.need("turn", turn, |_| "the issuer is not overloaded with tokens".to_owned())?;
-        let set = issuer.keys.for_kid(kid).await.map_err(|unavailable| issuer.unavailable(&unavailable));
-        drop(turn);
-        let from = || match (&issuer.spec.jwks_url, &issuer.spec.metadata_url) {
-            (Some(url), _) => format!("asked for at {}", shown(url)),
-            (None, Some(url)) => format!("asked for where the metadata at {} says", shown(url)),
-            (None, None) => "asked for where the issuer's own metadata says".to_owned(),
-        };
-        let set = self.walk.need("keys", set, |set| format!("{}; {}", from(), signature::known(set)))?;
+        let set = issuer.keys_for(kid).await;
+        let set = self.walk.need("keys", set, |_| signature::known(&issuer.keys.status()))?;
         let keys = self.walk.need("key", signature::candidates(&set, kid, algorithm), |keys| match keys.len() {
             1 => "one key fits".to_owned(),
             several => format!("{several} keys fit"),
@@ -139,29 +135,26 @@ impl Judge<'_> {
     /// Asks who may have issued it, one after the other.
     async fn opaque(&mut self, token: &str) -> Result<Arc<Verified>, TokenError> {
         let asked: Vec<_> = self.asked().cloned().collect();
-        if asked.is_empty() {
-            let found = "no issuer of the tenant is asked about opaque tokens: expected a signed token, or introspection set for an issuer";
-            let refused: Result<(), _> = Err(Failed::new(Reason::Malformed, found));
-            return self
-                .walk
-                .need("introspection", refused, |()| String::new())
-                .and(Err(TokenError::Refused(Reason::Malformed)));
-        }
-        let mut last = Err(Failed::new(
-            Reason::Inactive,
-            "no issuer says that it is active: it expired, was revoked, or is none of theirs",
-        ));
+        let mut last = match asked.is_empty() {
+            true => Failed::new(
+                Reason::Malformed,
+                "no issuer of the tenant is asked about opaque tokens; expected a signed token, or introspection set for an issuer",
+            ),
+            false => Failed::new(
+                Reason::Inactive,
+                "no issuer calls it active: it expired, was revoked, or is none of theirs",
+            ),
+        };
         for issuer in asked {
             match issuer.ask(token, self.now_ms).await {
                 Ok(Some(claims)) => return self.told(&issuer, claims),
                 Ok(None) => {
                     self.walk.note("introspection", || format!("issuer `{}` does not call it active", issuer.name))
                 }
-                Err(failed) => last = Err(failed),
+                Err(failed) => last = failed,
             }
         }
-        let refused: Result<std::convert::Infallible, _> = self.walk.need("introspection", last, |_| String::new());
-        refused.map(|never| match never {})
+        Err(self.walk.fail("introspection", last))
     }
 
     /// What an issuer says of an opaque token that it calls active.

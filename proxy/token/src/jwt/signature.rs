@@ -8,25 +8,34 @@ use super::Parts;
 use crate::{
     Reason,
     explain::{Failed, list, shown},
-    keys::{Key, KeySet},
+    keys::{Key, KeySet, KeysStatus},
 };
 
-/// The most keys that a token is held against: those of its `kid`, or, when it has none, those that fit its algorithm.
-const KEYS_TRIED_MAX: usize = 8;
-
 /// The keys that a token may have been signed with. The algorithm is the keys' to allow, not the token's to choose.
-pub(crate) fn candidates<'a>(set: &'a KeySet, kid: Option<&str>, algorithm: Algorithm) -> Result<Vec<&'a Key>, Failed> {
-    let named: Vec<_> = set.keys.iter().filter(|key| kid.is_none() || key.kid.as_deref() == kid).collect();
-    if named.is_empty() {
-        return Err(Failed::new(Reason::UnknownKey, format!("the token names {}; {}", wanted(kid), known(set))));
+pub(crate) fn candidates<'a>(
+    set: &'a KeySet,
+    kid: Option<&'a str>,
+    algorithm: Algorithm,
+) -> Result<Vec<&'a Key>, Failed> {
+    let fitting: Vec<_> = set.candidates(kid, algorithm).collect();
+    if !fitting.is_empty() {
+        return Ok(fitting);
     }
-    let fitting: Vec<_> = named.iter().copied().filter(|key| key.algorithms.contains(&algorithm)).collect();
-    if fitting.is_empty() {
-        let allowed = named.iter().flat_map(|key| &key.algorithms).map(|allowed| allowed.as_str());
-        let found = format!("`alg` is {}; the key allows {}", shown(algorithm.as_str()), list(allowed));
-        return Err(Failed::new(Reason::Algorithm, found));
+    match kid {
+        Some(kid) if !set.has(kid) => {
+            let found = format!(
+                "the token names {}, which the issuer does not have: it is forged, or the key was withdrawn",
+                shown(kid)
+            );
+            Err(Failed::new(Reason::UnknownKey, found))
+        }
+        _ => {
+            let named = set.keys.iter().filter(|key| kid.is_none() || key.kid.as_deref() == kid);
+            let allowed = list(named.flat_map(|key| &key.algorithms).map(|allowed| allowed.as_str()));
+            let found = format!("`alg` is {}; the issuer's keys allow {allowed}", shown(algorithm.as_str()));
+            Err(Failed::new(Reason::Algorithm, found))
+        }
     }
-    Ok(fitting)
 }
 
 /// Whether one of the keys made the signature.
@@ -35,7 +44,7 @@ pub(crate) fn check(parts: &Parts<'_>, keys: &[&Key], algorithm: Algorithm) -> R
         let outcome = crypto::verify(parts.signature, parts.signed.as_bytes(), &key.decoding, named(algorithm));
         matches!(outcome, Ok(true))
     };
-    if keys.iter().take(KEYS_TRIED_MAX).any(made_it) {
+    if keys.iter().any(made_it) {
         return Ok(());
     }
     let found =
@@ -43,14 +52,19 @@ pub(crate) fn check(parts: &Parts<'_>, keys: &[&Key], algorithm: Algorithm) -> R
     Err(Failed::new(Reason::Signature, found))
 }
 
-/// What is known of keys, for operators.
-pub(crate) fn known(set: &KeySet) -> String {
-    let kids = list(set.keys.iter().map(|key| key.kid.as_deref().unwrap_or("(without a name)")));
-    format!("the issuer's usable keys are {kids}")
-}
-
-fn wanted(kid: Option<&str>) -> String {
-    kid.map_or_else(|| "no key".to_owned(), |kid| format!("the key {}", shown(kid)))
+/// What is known of an issuer's keys, for operators.
+pub(crate) fn known(status: &KeysStatus) -> String {
+    let texts = |texts: &[String]| list(texts.iter().map(String::as_str));
+    let source = status.source_url.as_deref().map_or_else(|| "nowhere yet".to_owned(), shown);
+    let age = status.fetched.map(|age| format!(", {} s ago", age.as_secs())).unwrap_or_default();
+    let mut found = format!("from {source}{age}: {}", texts(&status.kids));
+    if !status.ignored.is_empty() {
+        found.push_str(&format!("; not usable: {}", texts(&status.ignored)));
+    }
+    if let Some(error) = &status.last_error {
+        found.push_str(&format!("; they could not be fetched anew: {error}"));
+    }
+    found
 }
 
 const fn named(algorithm: Algorithm) -> jsonwebtoken::Algorithm {

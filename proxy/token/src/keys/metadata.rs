@@ -128,3 +128,28 @@ fn endpoint(place: &Url, document: &Map<String, Value>, member: &str) -> Result<
     });
     url.ok_or_else(|| wrong("has something else than an absolute https URL as its"))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_endpoint_is_not_asked_in_the_clear_when_its_document_came_over_tls() {
+        let document = json!({"jwks_uri": "http://i.test/jwks"}).as_object().unwrap().clone();
+        let at = |place: &str| endpoint(&Url::parse(place).unwrap(), &document, "jwks_uri");
+        assert!(at("https://i.test/m").unwrap_err().0.contains("absolute https URL"));
+        assert_eq!(at("http://i.test/m").unwrap().as_str(), "http://i.test/jwks");
+    }
+
+    #[test]
+    fn an_endpoint_is_not_longer_than_a_url_may_be() {
+        let at = |bytes: usize| {
+            let url = format!("https://i.test/{}", "a".repeat(bytes - 15));
+            let document = json!({"jwks_uri": url}).as_object().unwrap().clone();
+            endpoint(&Url::parse("https://i.test/").unwrap(), &document, "jwks_uri").is_ok()
+        };
+        assert!(at(URL_BYTES_MAX) && !at(URL_BYTES_MAX + 1));
+    }
+}

@@ -1,8 +1,9 @@
 //! Something of an issuer's that was fetched: how long it is believed, when it is asked for anew, and that all who wait share
 //! one fetch. Knows nothing of what it is. `keys` remembers metadata and key sets in it.
 
+mod state;
+
 use std::{
-    hash::{BuildHasher as _, Hasher as _, RandomState},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -21,24 +22,9 @@ use tokio::{
 };
 use tracing::{info, warn};
 
+use self::state::{Plan, State};
 use super::Unavailable;
 
-/// How long an answer is believed when it does not say itself (`max-age`).
-const FRESH: Duration = Duration::from_secs(600);
-/// It is believed for at least that long, whatever it says.
-const FRESH_MIN: Duration = Duration::from_secs(60);
-/// And at most for that long.
-const FRESH_MAX: Duration = Duration::from_secs(3600);
-/// How long it is used while no newer one can be had.
-const STALE_MAX: Duration = Duration::from_secs(24 * 3600);
-/// How long an asker waits for a newer one before the old one is used.
-const STALE_WAIT_MAX: Duration = Duration::from_secs(3);
-/// How often it is asked for anew, although it is fresh, because something was not in it.
-const ANEW_EVERY: Duration = Duration::from_secs(30);
-/// The pause after the first failure; it doubles with each further one.
-const PAUSE_MIN: Duration = Duration::from_secs(1);
-/// The longest pause after failures.
-const PAUSE_MAX: Duration = Duration::from_secs(300);
 /// What one attempt may take, with all that it fetches.
 const ATTEMPT_MAX: Duration = Duration::from_secs(30);
 
@@ -68,46 +54,13 @@ pub(super) struct Remembered<T> {
     due_ms: AtomicU64,
 }
 
-struct State<T> {
-    held: Option<Held<T>>,
-    flight: Option<Flight<T>>,
-    /// Attempts that failed since the last that did not.
-    failures: u32,
-    /// Not before then is it tried again.
-    retry_at: Option<Instant>,
-    /// When it was last asked for anew although it was fresh.
-    anew_at: Option<Instant>,
-    error: Option<Unavailable>,
-}
-
-struct Held<T> {
-    value: Arc<T>,
-    fetched: Instant,
-    /// From then on whoever uses it has it fetched in the background.
-    renew_at: Instant,
-    /// From then on nobody uses it without an attempt to get a newer one.
-    fresh_until: Instant,
-}
-
-/// What an asker gets.
-enum Plan<T> {
-    /// What is held.
-    Serve(Arc<T>),
-    /// What is held, and a fetch for others later.
-    Renew(Arc<T>),
-    /// What is being fetched; if that fails or takes longer than the patience, what is held.
-    Wait(Option<Arc<T>>, Duration),
-    Refuse(Unavailable),
-}
-
 impl<T: Send + Sync + 'static> Remembered<T> {
     /// Nothing is known yet. `withdraws` is asked of the new and the old value whenever a new one comes.
     pub(super) fn new(what: String, withdraws: fn(&T, &T) -> bool) -> Arc<Self> {
-        let state = State { held: None, flight: None, failures: 0, retry_at: None, anew_at: None, error: None };
         Arc::new(Self {
             what,
             withdraws,
-            state: Mutex::new(state),
+            state: Mutex::default(),
             version: AtomicU64::new(0),
             born: Instant::now(),
             due_ms: AtomicU64::new(u64::MAX),
@@ -147,7 +100,7 @@ impl<T: Send + Sync + 'static> Remembered<T> {
         }
     }
 
-    /// Starts an attempt in the background when one is due for what is held.
+    /// Starts an attempt in the background when one is due for what is held. What nobody could confirm for too long is let go.
     pub(super) fn touch(self: &Arc<Self>, ask: impl FnOnce() -> Attempt<T>) {
         let now = Instant::now();
         if self.since_birth_ms(now) < self.due_ms.load(Ordering::Relaxed) {
@@ -156,9 +109,15 @@ impl<T: Send + Sync + 'static> Remembered<T> {
         let Ok(runtime) = Handle::try_current() else { return };
         let departure = {
             let mut state = self.state();
+            if state.give_up(now) {
+                self.version.fetch_add(1, Ordering::AcqRel);
+                self.note_due(&state);
+                warn!("{}: what is known is too old to be used any longer", self.what);
+                return;
+            }
             match state.plan(now, false, &|_| true) {
-                Plan::Renew(_) | Plan::Wait(Some(_), _) => self.board(&mut state, now, |_| true, ask).1,
-                Plan::Serve(_) | Plan::Wait(None, _) | Plan::Refuse(_) => None,
+                Plan::Renew(_) | Plan::Wait(..) => self.board(&mut state, now, |_| true, ask).1,
+                Plan::Serve(_) | Plan::Refuse(_) => None,
             }
         };
         if let Some(departure) = departure {
@@ -241,14 +200,8 @@ impl<T: Send + Sync + 'static> Remembered<T> {
     }
 
     fn keep(&self, state: &mut State<T>, fresh: Fresh<T>) -> Arc<T> {
-        let now = Instant::now();
-        let fresh_for = fresh.max_age.unwrap_or(FRESH).clamp(FRESH_MIN, FRESH_MAX);
-        let value = Arc::new(fresh.value);
-        let (renew_at, fresh_until) = (now + fresh_for / 4 * 3, now + fresh_for);
-        let new = Held { value: value.clone(), fetched: now, renew_at, fresh_until };
-        let old = state.held.replace(new);
-        (state.failures, state.retry_at, state.error) = (0, None, None);
-        if old.is_some_and(|old| (self.withdraws)(&value, &old.value)) {
+        let (value, old) = state.keep(fresh);
+        if old.is_some_and(|old| (self.withdraws)(&value, &old)) {
             // After the new value is held: who reads the number before the value can only be too careful.
             self.version.fetch_add(1, Ordering::AcqRel);
             info!("{}: some of them were withdrawn", self.what);
@@ -257,14 +210,8 @@ impl<T: Send + Sync + 'static> Remembered<T> {
     }
 
     fn note_due(&self, state: &State<T>) {
-        let due = match (&state.held, &state.flight) {
-            (Some(held), None) => {
-                let at = state.retry_at.map_or(held.renew_at, |retry_at| held.renew_at.max(retry_at));
-                self.since_birth_ms(at)
-            }
-            _ => u64::MAX,
-        };
-        self.due_ms.store(due, Ordering::Relaxed);
+        let due_ms = state.due_at().map_or(u64::MAX, |due_at| self.since_birth_ms(due_at));
+        self.due_ms.store(due_ms, Ordering::Relaxed);
     }
 
     fn since_birth_ms(&self, at: Instant) -> u64 {
@@ -273,42 +220,6 @@ impl<T: Send + Sync + 'static> Remembered<T> {
 
     fn state(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl<T> State<T> {
-    fn plan(&mut self, now: Instant, insist: bool, enough: &dyn Fn(&T) -> bool) -> Plan<T> {
-        let flies = self.flight.is_some();
-        let rests = !flies && self.retry_at.is_some_and(|retry_at| now < retry_at);
-        let Some(held) = self.held.as_ref().filter(|held| now < held.fetched + STALE_MAX) else {
-            return match &self.error {
-                Some(error) if rests && !insist => Plan::Refuse(error.clone()),
-                _ => Plan::Wait(None, ATTEMPT_MAX),
-            };
-        };
-        let (value, is_fresh, is_due) = (held.value.clone(), now < held.fresh_until, now >= held.renew_at);
-        match enough(&value) {
-            _ if rests => Plan::Serve(value),
-            true if is_fresh && is_due && !flies => Plan::Renew(value),
-            true if is_fresh => Plan::Serve(value),
-            // Whoever failed before may well fail again, and slowly: nobody waits for that.
-            true if self.failures > 0 => Plan::Renew(value),
-            true => Plan::Wait(Some(value), STALE_WAIT_MAX),
-            false if flies || !is_fresh => Plan::Wait(Some(value), ATTEMPT_MAX),
-            false if self.anew_at.is_some_and(|anew_at| now < anew_at + ANEW_EVERY) => Plan::Serve(value),
-            false => {
-                self.anew_at = Some(now);
-                Plan::Wait(Some(value), ATTEMPT_MAX)
-            }
-        }
-    }
-
-    fn fail(&mut self, error: Unavailable) -> Unavailable {
-        let pause = PAUSE_MIN.saturating_mul(1 << self.failures.min(16)).min(PAUSE_MAX);
-        self.failures = self.failures.saturating_add(1);
-        self.retry_at = Some(Instant::now() + jittered(pause));
-        self.error = Some(error.clone());
-        error
     }
 }
 
@@ -342,11 +253,4 @@ impl<T: Send + Sync + 'static> Drop for Landing<T> {
 
 fn broken_off() -> Unavailable {
     Unavailable::new("the attempt to ask the issuer was broken off")
-}
-
-/// Between a half and all of the pause, so that replicas that failed together do not come back together.
-fn jittered(pause: Duration) -> Duration {
-    // A new RandomState has new keys, which is as much chance as is needed here.
-    let chance = RandomState::new().build_hasher().finish() % 1024;
-    pause / 2 + pause.mul_f64(chance as f64 / 2048.0)
 }

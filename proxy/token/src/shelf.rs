@@ -1,4 +1,4 @@
-//! A bounded memory whose entries have an end: found without waiting, swept a little with every new one. The token cache and the
+//! A bounded shelf whose entries have an end: found without waiting, swept a little with every new one. The token cache and the
 //! introspection of opaque tokens keep what they know in it.
 
 use std::{
@@ -11,8 +11,8 @@ use dashmap::DashMap;
 /// How many old entries each new one looks at, to drop those that have ended: more than come in, so none stay for long.
 const SWEPT: usize = 8;
 
-/// The memory.
-pub(crate) struct Remembered<K, V> {
+/// The shelf.
+pub(crate) struct Shelf<K, V> {
     entries: DashMap<K, Entry<V>>,
     /// The keys of all entries. Only who writes takes it, always before a shard of `entries`.
     ring: Mutex<Ring<K>>,
@@ -30,8 +30,8 @@ struct Ring<K> {
     hand: usize,
 }
 
-impl<K: Copy + Eq + Hash, V> Remembered<K, V> {
-    /// A memory of at most this many entries, and at least one.
+impl<K: Copy + Eq + Hash, V> Shelf<K, V> {
+    /// A shelf of at most this many entries, and at least one.
     pub(crate) fn new(entries_max: usize) -> Self {
         let ring = Ring { keys: Vec::new(), hand: 0 };
         Self { entries: DashMap::new(), ring: Mutex::new(ring), entries_max: entries_max.max(1) }
@@ -93,46 +93,46 @@ impl<K: Copy + Eq + Hash, V> Remembered<K, V> {
 mod tests {
     use super::*;
 
-    fn holds(memory: &Remembered<u32, u32>, key: u32, now_ms: i64) -> bool {
-        memory.find(&key, now_ms, |value| Some(*value)) == Some(key)
+    fn holds(shelf: &Shelf<u32, u32>, key: u32, now_ms: i64) -> bool {
+        shelf.find(&key, now_ms, |value| Some(*value)) == Some(key)
     }
 
     #[test]
     fn it_never_holds_more_than_it_may_and_the_newest_is_there() {
-        let memory = Remembered::new(10);
+        let shelf = Shelf::new(10);
         for key in 0..1_000 {
-            memory.put(key, key, 100, 0);
-            assert!(holds(&memory, key, 0) && memory.len() <= 10);
+            shelf.put(key, key, 100, 0);
+            assert!(holds(&shelf, key, 0) && shelf.len() <= 10);
         }
-        assert!((990..1_000).all(|key| holds(&memory, key, 0)), "the oldest go first");
+        assert!((990..1_000).all(|key| holds(&shelf, key, 0)), "the oldest go first");
     }
 
     #[test]
     fn what_has_ended_goes_before_what_counts() {
-        let memory = Remembered::new(10);
-        (0..5).for_each(|key| memory.put(key, key, 100, 0));
-        (5..10).for_each(|key| memory.put(key, key, 10, 0));
-        (10..15).for_each(|key| memory.put(key, key, 100, 50));
-        assert!((0..5).chain(10..15).all(|key| holds(&memory, key, 50)) && memory.len() == 10);
+        let shelf = Shelf::new(10);
+        (0..5).for_each(|key| shelf.put(key, key, 100, 0));
+        (5..10).for_each(|key| shelf.put(key, key, 10, 0));
+        (10..15).for_each(|key| shelf.put(key, key, 100, 50));
+        assert!((0..5).chain(10..15).all(|key| holds(&shelf, key, 50)) && shelf.len() == 10);
     }
 
     #[test]
     fn what_has_ended_is_not_found_and_is_swept_by_what_comes() {
-        let memory = Remembered::new(1_000);
-        (0..100).for_each(|key| memory.put(key, key, 10, 0));
-        assert!(holds(&memory, 7, 9) && !holds(&memory, 7, 10));
-        (200..240).for_each(|key| memory.put(key, key, 100, 50));
-        assert_eq!(memory.len(), 40);
-        memory.put(7, 7, 50, 50);
-        assert!(!holds(&memory, 7, 50), "what ends at once is not kept");
+        let shelf = Shelf::new(1_000);
+        (0..100).for_each(|key| shelf.put(key, key, 10, 0));
+        assert!(holds(&shelf, 7, 9) && !holds(&shelf, 7, 10));
+        (200..240).for_each(|key| shelf.put(key, key, 100, 50));
+        assert_eq!(shelf.len(), 40);
+        shelf.put(7, 7, 50, 50);
+        assert!(!holds(&shelf, 7, 50), "what ends at once is not kept");
     }
 
     #[test]
     fn the_same_key_again_takes_no_second_place() {
-        let memory = Remembered::new(2);
-        memory.put(1, 1, 10, 0);
-        memory.put(2, 2, 10, 0);
-        (0..50).for_each(|_| memory.put(2, 2, 20, 0));
-        assert!(holds(&memory, 1, 0) && holds(&memory, 2, 15) && memory.len() == 2);
+        let shelf = Shelf::new(2);
+        shelf.put(1, 1, 10, 0);
+        shelf.put(2, 2, 10, 0);
+        (0..50).for_each(|_| shelf.put(2, 2, 20, 0));
+        assert!(holds(&shelf, 1, 0) && holds(&shelf, 2, 15) && shelf.len() == 2);
     }
 }
