@@ -34,6 +34,11 @@ impl TokenCache {
         Self { known: Shelf::new(tokens_max) }
     }
 
+    /// How many tokens are remembered.
+    pub fn count(&self) -> usize {
+        self.known.count()
+    }
+
     /// What is known of a token, when it was verified for this tenant and nothing has changed since; checks the audience. Never
     /// waits.
     pub fn find(

@@ -76,6 +76,11 @@ impl<K: Copy + Eq + Hash, V> Shelf<K, V> {
         }
     }
 
+    /// How many are remembered.
+    pub(crate) fn count(&self) -> usize {
+        self.entries.len()
+    }
+
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
