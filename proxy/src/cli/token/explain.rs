@@ -1,6 +1,6 @@
 //! Why a token is let in or not: the checks of `patchbay-token` on the token itself, then what the toolset asks of whoever it is.
 
-use std::io::Read;
+use std::{io::Read, sync::Arc};
 
 use anyhow::Context;
 use patchbay_config::GatewayConfig;
@@ -36,7 +36,7 @@ impl Explain {
         };
         let now_ms = audit::now_ms();
         let revoked = store.revocation_list(row.id, now_ms).await?;
-        let issuers = Issuers::new(&row.issuers, &revoked, None, Outbound::of(config));
+        let issuers = Issuers::new(&row.issuers, &revoked, None, Arc::new(Outbound::new(config)));
         let wanted = Wanted { resource: &resource };
         let mut checks = vec![door(toolset)];
         checks.extend(issuers.explain(&token, wanted, now_ms).await.checks);
