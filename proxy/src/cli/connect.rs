@@ -234,9 +234,11 @@ fn sign_in_remark(sign_in: &SignIn) -> String {
              or registers by itself"
         ),
         (None, true) => "note: the client opens a browser to sign in, and comes to a client id by itself".to_owned(),
-        (None, false) => "note: the client opens a browser to sign in. The tenant's issuer says nothing of how clients come to a \
+        (None, false) => {
+            "note: the client opens a browser to sign in. The tenant's issuer says nothing of how clients come to a \
                           client id (registration in the tenant file): register one there if the client asks for it"
-            .to_owned(),
+                .to_owned()
+        }
     }
 }
 

@@ -96,16 +96,18 @@ impl Client {
     /// What this client needs to reach the target, the easiest way first.
     pub fn blocks(self, target: &Target) -> Vec<Block> {
         match self {
-            Self::Cursor => vec![self.json(
-                "~/.cursor/mcp.json, or .cursor/mcp.json of a project",
-                &cursor(target),
-            )],
+            Self::Cursor => vec![self.json("~/.cursor/mcp.json, or .cursor/mcp.json of a project", &cursor(target))],
             Self::VsCode => vec![self.json(
                 ".vscode/mcp.json of a project, or the file that the command `MCP: Open User Configuration` opens",
                 &vs_code(target),
             )],
             Self::ClaudeCode if has_client_id(target) => {
-                vec![Block { client: self, place: "in a terminal", format: Format::Shell, text: claude_mcp_add(target) }]
+                vec![Block {
+                    client: self,
+                    place: "in a terminal",
+                    format: Format::Shell,
+                    text: claude_mcp_add(target),
+                }]
             }
             Self::ClaudeCode => vec![
                 Block { client: self, place: "in a terminal", format: Format::Shell, text: claude_mcp_add(target) },
@@ -128,7 +130,8 @@ impl Client {
                 &servers("mcpServers", target, json!({ "serverUrl": target.url }), &format!("${{env:{KEY_VARIABLE}}}")),
             )],
             Self::Codex => {
-                let file = Block { client: self, place: "~/.codex/config.toml", format: Format::Toml, text: codex(target) };
+                let file =
+                    Block { client: self, place: "~/.codex/config.toml", format: Format::Toml, text: codex(target) };
                 let login = || Block {
                     client: self,
                     place: "then in a terminal",
@@ -138,10 +141,9 @@ impl Client {
                 let signs_in = matches!(target.credential, Credential::SignIn(_));
                 std::iter::once(file).chain(signs_in.then(login)).collect()
             }
-            Self::Gemini => vec![self.json(
-                "~/.gemini/settings.json, or .gemini/settings.json of a project",
-                &gemini(target),
-            )],
+            Self::Gemini => {
+                vec![self.json("~/.gemini/settings.json, or .gemini/settings.json of a project", &gemini(target))]
+            }
         }
     }
 

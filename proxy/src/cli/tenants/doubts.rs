@@ -9,11 +9,10 @@ use patchbay_core::{
     Slug,
     model::{Access, ServerDoc, TenantDoc, TenantRow, Transport},
 };
-use patchbay_downstream::http::NetPolicy;
 use secrecy::SecretString;
 use url::{Host, Url};
 
-use crate::control::builtins;
+use crate::{control::builtins, outbound};
 
 /// Something that will not work.
 #[derive(Debug)]
@@ -93,11 +92,7 @@ fn issuers(config: &GatewayConfig, doc: &TenantDoc) -> Vec<Doubt> {
         let introspection = spec.introspection.as_ref().and_then(|introspection| introspection.url.as_ref());
         let asked = [Some(&spec.issuer), spec.metadata_url.as_ref(), spec.jwks_url.as_ref(), introspection];
         let why = asked.into_iter().flatten().find_map(|url| http(config, url));
-        doubts.extend(why.map(|why| Doubt {
-            server: None,
-            command: None,
-            text: format!("the issuer `{name}` {why}"),
-        }));
+        doubts.extend(why.map(|why| Doubt { server: None, command: None, text: format!("the issuer `{name}` {why}") }));
     }
     doubts
 }
@@ -152,7 +147,7 @@ fn stdio(config: &GatewayConfig, command: &str) -> Option<(Option<String>, Strin
 /// Only addresses that stand in the URL itself are judged: what a name leads to is found out when it is called.
 fn http(config: &GatewayConfig, url: &str) -> Option<String> {
     let url = Url::parse(url).ok()?;
-    let net = NetPolicy { allow_private: config.http.allow_private.clone(), allow_plain_http: config.http.allow_http };
+    let net = outbound::net_policy(config);
     let address: Option<IpAddr> = match url.host()? {
         Host::Ipv4(ip) => Some(ip.into()),
         Host::Ipv6(ip) => Some(ip.into()),

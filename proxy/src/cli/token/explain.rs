@@ -107,7 +107,9 @@ fn door(toolset: &ToolsetSpec) -> Check {
     let found = match toolset.access {
         Access::Oauth => "the toolset takes tokens",
         Access::Both => "the toolset takes tokens and keys",
-        Access::Key | Access::Anonymous => "the toolset takes no tokens: set access to `oauth` or `both` in the tenant file",
+        Access::Key | Access::Anonymous => {
+            "the toolset takes no tokens: set access to `oauth` or `both` in the tenant file"
+        }
     };
     Check { what: "access", passed, found: found.to_owned() }
 }
@@ -131,7 +133,11 @@ fn entry(rules: &AccessRules, required: &[String], verified: &Verified) -> Vec<C
     let needed: Vec<&str> = rules.scopes.enter.iter().chain(required).map(String::as_str).collect();
     let covered = verified.scopes.cover(needed.iter().copied());
     let scopes = list(verified.scopes.iter());
-    let wanted = if needed.is_empty() { "none is needed to come in".to_owned() } else { format!("to come in: {}", list(needed)) };
+    let wanted = if needed.is_empty() {
+        "none is needed to come in".to_owned()
+    } else {
+        format!("to come in: {}", list(needed))
+    };
     checks.push(Check { what: "scopes", passed: covered, found: format!("{scopes}; {wanted}") });
     checks.push(Check { what: "tools", passed: true, found: tools(rules, verified) });
     checks

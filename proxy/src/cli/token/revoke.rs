@@ -3,7 +3,7 @@
 use anyhow::Context;
 use patchbay_core::{
     RevocationId, Slug,
-    issuer::{IssuerRow, Revoked, RevocationRow},
+    issuer::{IssuerRow, RevocationRow, Revoked},
     model::TenantRow,
 };
 use patchbay_store::{Store, StoreError};
@@ -63,10 +63,13 @@ fn issuer<'a>(row: &'a TenantRow, wanted: Option<&Slug>) -> anyhow::Result<&'a I
     match (wanted, &row.issuers[..]) {
         (_, []) => anyhow::bail!("the tenant `{}` has no issuers, so it takes no tokens", row.slug),
         (None, [only]) => Ok(only),
-        (None, _) => anyhow::bail!("the tenant `{}` has several issuers; say which with --issuer: {}", row.slug, names()),
-        (Some(wanted), all) => all.iter().find(|issuer| issuer.slug == *wanted).with_context(|| {
-            format!("the tenant `{}` has no issuer `{wanted}`; it has: {}", row.slug, names())
-        }),
+        (None, _) => {
+            anyhow::bail!("the tenant `{}` has several issuers; say which with --issuer: {}", row.slug, names())
+        }
+        (Some(wanted), all) => all
+            .iter()
+            .find(|issuer| issuer.slug == *wanted)
+            .with_context(|| format!("the tenant `{}` has no issuer `{wanted}`; it has: {}", row.slug, names())),
     }
 }
 
