@@ -74,19 +74,49 @@ impl TokenCache {
         wanted: Wanted<'_>,
         now_ms: i64,
     ) -> Result<Arc<Verified>, TokenError> {
+        self.judged(tenant, issuers, token, now_ms, async || issuers.verify(token, wanted, now_ms).await).await
+    }
+
+    /// The same for signed tokens alone: no issuer is asked about an opaque one.
+    ///
+    /// # Errors
+    /// [`TokenError`].
+    pub async fn verify_signed(
+        &self,
+        tenant: TenantId,
+        issuers: &Issuers,
+        token: &str,
+        wanted: Wanted<'_>,
+        now_ms: i64,
+    ) -> Result<Arc<Verified>, TokenError> {
+        self.judged(tenant, issuers, token, now_ms, async || issuers.verify_signed(token, wanted, now_ms).await).await
+    }
+
+    async fn judged(
+        &self,
+        tenant: TenantId,
+        issuers: &Issuers,
+        token: &str,
+        now_ms: i64,
+        judge: impl AsyncFn() -> Result<Arc<Verified>, TokenError>,
+    ) -> Result<Arc<Verified>, TokenError> {
         let mut epoch = issuers.epoch();
         for _ in 1..ROUNDS {
-            let verified = issuers.verify(token, wanted, now_ms).await?;
+            let verified = judge().await?;
             let after = issuers.epoch();
             if epoch == after {
-                let digest = digest_of(token);
-                let known = Known { digest, epoch, verified: verified.clone() };
-                self.known.put(place(tenant, &digest), known, verified.until_ms, now_ms);
+                self.keep(tenant, token, epoch, &verified, now_ms);
                 return Ok(verified);
             }
             epoch = after;
         }
-        issuers.verify(token, wanted, now_ms).await
+        judge().await
+    }
+
+    fn keep(&self, tenant: TenantId, token: &str, epoch: u64, verified: &Arc<Verified>, now_ms: i64) {
+        let digest = digest_of(token);
+        let known = Known { digest, epoch, verified: verified.clone() };
+        self.known.put(place(tenant, &digest), known, verified.until_ms, now_ms);
     }
 }
 

@@ -37,7 +37,7 @@ use crate::{
     keys::{IssuerKeys, Unavailable},
 };
 
-/// The most questions to one issuer at once.
+/// The most questions to one issuer at once about unknown tokens, and as many about those that were good before.
 const QUESTIONS_MAX: usize = 16;
 /// How long a further one waits for its turn.
 const TURN_MAX: Duration = Duration::from_secs(2);
@@ -59,13 +59,30 @@ struct Inner {
     secret: Option<SecretString>,
     issuer: Arc<IssuerKeys>,
     fetch: Arc<dyn Fetch>,
-    turns: Semaphore,
+    /// For tokens that nobody knows, which may be garbage.
+    strangers: Lane,
+    /// For tokens that were good before, so that no garbage keeps them out.
+    known: Lane,
     /// The tokens that are asked about, or wait for their turn. What the pace lets in during a turn's wait is the most there is.
     flights: Mutex<HashMap<Digest, Flight>>,
-    pace: Mutex<Pace>,
     /// Whether the last question failed, so that the log says it once.
     fails: AtomicBool,
 }
+
+/// What bounds the questions of one kind.
+struct Lane {
+    turns: Semaphore,
+    pace: Mutex<Pace>,
+}
+
+impl Default for Lane {
+    fn default() -> Self {
+        Self { turns: Semaphore::new(QUESTIONS_MAX), pace: Mutex::default() }
+    }
+}
+
+/// Which lane a question goes by.
+type Choice = fn(&Inner) -> &Lane;
 
 impl Introspector {
     pub(crate) fn new(
@@ -79,9 +96,9 @@ impl Introspector {
             secret,
             issuer,
             fetch,
-            turns: Semaphore::new(QUESTIONS_MAX),
+            strangers: Lane::default(),
+            known: Lane::default(),
             flights: Mutex::default(),
-            pace: Mutex::default(),
             fails: AtomicBool::new(false),
         }))
     }
@@ -89,8 +106,17 @@ impl Introspector {
     /// What the issuer says of an active token: the members of its answer. `None` for one that is not active. Who asks about
     /// the same token at the same time gets the same answer.
     pub(crate) async fn ask(&self, token: &str) -> Result<Option<Map<String, Value>>, Unavailable> {
+        self.ask_by(token, |inner| &inner.strangers).await
+    }
+
+    /// The same about a token that was good before: it has bounds of its own.
+    pub(crate) async fn ask_again(&self, token: &str) -> Result<Option<Map<String, Value>>, Unavailable> {
+        self.ask_by(token, |inner| &inner.known).await
+    }
+
+    async fn ask_by(&self, token: &str, lane: Choice) -> Result<Option<Map<String, Value>>, Unavailable> {
         let digest = Sha256::digest(token.as_bytes()).into();
-        let (flight, departure) = self.0.board(digest, token)?;
+        let (flight, departure) = self.0.board(digest, token, lane)?;
         if let Some(departure) = departure {
             tokio::spawn(departure);
         }
@@ -104,12 +130,13 @@ impl Inner {
         self: &Arc<Self>,
         digest: Digest,
         token: &str,
+        lane: Choice,
     ) -> Result<(Flight, Option<BoxFuture<'static, ()>>), Unavailable> {
         let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(flight) = flights.get(&digest) {
             return Ok((flight.clone(), None));
         }
-        if !self.pace.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if !lane(self).pace.lock().unwrap_or_else(PoisonError::into_inner).take() {
             return Err(Unavailable::new("too many unknown tokens are to be looked up at this issuer"));
         }
         let (tell, told) = oneshot::channel();
@@ -119,7 +146,7 @@ impl Inner {
         let (inner, token) = (self.clone(), SecretString::from(token));
         let landing = Landing { inner: self.clone(), digest };
         let departure = async move {
-            let answer = inner.look_up(&token).await;
+            let answer = inner.look_up(&token, lane).await;
             drop(landing);
             inner.tell(answer.as_ref().err());
             // Nobody may be waiting any more.
@@ -128,8 +155,12 @@ impl Inner {
         Ok((flight, Some(departure.boxed())))
     }
 
-    async fn look_up(self: &Arc<Self>, token: &SecretString) -> Result<Option<Map<String, Value>>, Unavailable> {
-        let turn = time::timeout(TURN_MAX, self.turns.acquire()).await;
+    async fn look_up(
+        self: &Arc<Self>,
+        token: &SecretString,
+        lane: Choice,
+    ) -> Result<Option<Map<String, Value>>, Unavailable> {
+        let turn = time::timeout(TURN_MAX, lane(self).turns.acquire()).await;
         let Ok(Ok(_turn)) = turn else {
             return Err(Unavailable::new("the issuer is slow to look up tokens, and too many wait for it"));
         };

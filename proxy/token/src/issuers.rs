@@ -86,7 +86,20 @@ impl Issuers {
     /// # Errors
     /// [`TokenError`].
     pub async fn verify(&self, token: &str, wanted: Wanted<'_>, now_ms: i64) -> Result<Arc<Verified>, TokenError> {
-        Judge { issuers: self, wanted, now_ms, walk: &mut Walk::judging() }.judge(token).await
+        Judge { issuers: self, wanted, now_ms, asks: true, walk: &mut Walk::judging() }.judge(token).await
+    }
+
+    /// The same for signed tokens alone: no issuer is asked about an opaque one.
+    ///
+    /// # Errors
+    /// [`TokenError`].
+    pub async fn verify_signed(
+        &self,
+        token: &str,
+        wanted: Wanted<'_>,
+        now_ms: i64,
+    ) -> Result<Arc<Verified>, TokenError> {
+        Judge { issuers: self, wanted, now_ms, asks: false, walk: &mut Walk::judging() }.judge(token).await
     }
 
     /// Whether a verified token may be used at this resource: by its audiences.
@@ -133,7 +146,7 @@ impl Issuers {
     pub async fn explain(&self, token: &str, wanted: Wanted<'_>, now_ms: i64) -> Explanation {
         let mut walk = Walk::explaining();
         // Whether it is good is in the checks.
-        let _ = Judge { issuers: self, wanted, now_ms, walk: &mut walk }.judge(token).await;
+        let _ = Judge { issuers: self, wanted, now_ms, asks: true, walk: &mut walk }.judge(token).await;
         walk.into_explanation()
     }
 

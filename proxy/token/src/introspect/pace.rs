@@ -1,4 +1,4 @@
-//! How often unknown tokens are looked up at one issuer: garbage that clients send must not become a flood there.
+//! How often tokens are looked up at one issuer: garbage that clients send must not become a flood there.
 
 use std::time::Duration;
 

@@ -197,3 +197,28 @@ async fn at_most_sixteen_questions_run_at_once_and_the_others_do_not_wait_long()
     assert_eq!(good.len(), 16);
     assert!(bad.into_iter().all(|answer| closed(answer).contains("slow")));
 }
+
+#[tokio::test]
+async fn garbage_keeps_out_nobody_who_was_good_before() {
+    let server = server(&json!({"active": true})).await;
+    let introspector = usual(&server);
+    let tokens: Vec<_> = (0..1000).map(|at| format!("garbage-{at}")).collect();
+    let answers = join_all(tokens.iter().map(|token| introspector.ask(token))).await;
+    assert!(answers.iter().any(Result::is_err), "the garbage has taken all there is");
+    assert!(introspector.ask_again(TOKEN).await.unwrap().is_some());
+    // Nor do slow answers about it.
+    let gate = Arc::new(Semaphore::new(0));
+    server.set("/introspect", Reply::json(&json!({"active": true})).behind(&gate));
+    let introspector = Arc::new(usual(&server));
+    let asks: Vec<_> = (0..16)
+        .map(|at| {
+            let introspector = introspector.clone();
+            tokio::spawn(async move { introspector.ask(&format!("slow-{at}")).await.is_ok() })
+        })
+        .collect();
+    crate::keys::tests::until("all turns are taken", || introspector.0.strangers.turns.available_permits() == 0).await;
+    server.set("/introspect", Reply::json(&json!({"active": true})));
+    assert!(introspector.ask_again(TOKEN).await.unwrap().is_some());
+    gate.close();
+    assert!(join_all(asks).await.into_iter().all(Result::unwrap));
+}

@@ -1,8 +1,9 @@
 //! One issuer: what the operator says of it, its keys, and how it is asked about opaque tokens. It outlives the rows that it was
 //! made from as long as they stay the same, and with it what was fetched and remembered.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
+use futures_util::FutureExt as _;
 use patchbay_core::{
     Slug,
     issuer::{INTROSPECTION_SECRET, IssuerRow, IssuerSpec},
@@ -27,6 +28,10 @@ const JUDGED_AT_ONCE_MAX: usize = 64;
 const TURN_WAIT_MAX: Duration = Duration::from_secs(10);
 /// Opaque tokens that an issuer called inactive and that are remembered for it.
 const INACTIVE_MAX: usize = 4096;
+/// Opaque tokens of an issuer that were good and are known again, to be asked about before all that is unknown.
+const GOOD_MAX: usize = 4096;
+/// How long they are known again after they were good.
+const GOOD_MS: i64 = 24 * 3600 * 1000;
 
 /// An issuer.
 pub(super) struct Issuer {
@@ -44,6 +49,7 @@ struct Opaque {
     introspector: Introspector,
     cache_ms: i64,
     inactive: Shelf<[u8; 32], ()>,
+    good: Shelf<[u8; 32], ()>,
 }
 
 impl Issuer {
@@ -64,6 +70,7 @@ impl Issuer {
             introspector: Introspector::new(spec.clone(), secret.cloned(), keys.clone(), fetch.clone()),
             cache_ms: i64::from(spec.cache_s) * 1000,
             inactive: Shelf::new(INACTIVE_MAX),
+            good: Shelf::new(GOOD_MAX),
         });
         Arc::new(Self {
             name: row.slug.clone(),
@@ -86,12 +93,17 @@ impl Issuer {
         self.opaque.as_ref().map(|opaque| opaque.cache_ms)
     }
 
-    /// The keys to judge a token with this `kid` by.
+    /// The keys to judge a token with this `kid` by. Those that are known are had at once: only who waits for others needs a
+    /// turn, so that forgeries that name unknown keys of a slow issuer keep nobody else waiting.
     pub(super) async fn keys_for(&self, kid: Option<&str>) -> Result<Arc<KeySet>, Failed> {
+        let mut asked = pin!(self.keys.for_kid(kid));
+        if let Some(known) = asked.as_mut().now_or_never() {
+            return known.map_err(|why| self.unavailable(&why));
+        }
         let Ok(Ok(_turn)) = tokio::time::timeout(TURN_WAIT_MAX, self.turns.acquire()).await else {
             return Err(Failed::unavailable(&self.name, "too many of its tokens wait for its keys; try again"));
         };
-        self.keys.for_kid(kid).await.map_err(|why| self.unavailable(&why))
+        asked.await.map_err(|why| self.unavailable(&why))
     }
 
     /// What it says of an opaque token. `None` when the token is not active.
@@ -101,11 +113,24 @@ impl Issuer {
         if opaque.inactive.find(&digest, now_ms, |()| Some(())).is_some() {
             return Ok(None);
         }
-        let answer = opaque.introspector.ask(token).await.map_err(|why| self.unavailable(&why))?;
+        let was_good = opaque.good.find(&digest, now_ms, |()| Some(())).is_some();
+        let answer = match was_good {
+            true => opaque.introspector.ask_again(token).await,
+            false => opaque.introspector.ask(token).await,
+        };
+        let answer = answer.map_err(|why| self.unavailable(&why))?;
         if answer.is_none() {
             opaque.inactive.put(digest, (), now_ms.saturating_add(opaque.cache_ms), now_ms);
         }
         Ok(answer)
+    }
+
+    /// Notes that an opaque token is good, so that it does not wait behind unknown ones when it is asked about again.
+    pub(super) fn was_good(&self, token: &str, now_ms: i64) {
+        if let Some(opaque) = &self.opaque {
+            let digest = Sha256::digest(token.as_bytes()).into();
+            opaque.good.put(digest, (), now_ms.saturating_add(GOOD_MS), now_ms);
+        }
     }
 
     /// That it cannot be asked. Who asked has said so in the log, once and not for each token.
@@ -121,4 +146,41 @@ fn same_keys(a: &IssuerSpec, b: &IssuerSpec) -> bool {
         && a.jwks_url == b.jwks_url
         && a.algorithms == b.algorithms
         && a.introspection == b.introspection
+}
+
+#[cfg(test)]
+mod tests {
+    use patchbay_core::model::Secrets;
+    use serde_json::json;
+
+    use super::*;
+    use crate::keys::tests::{
+        key,
+        server::{Plain, Server},
+        set_of, spec, until,
+    };
+
+    #[tokio::test]
+    async fn forgeries_that_wait_for_unknown_keys_stand_in_the_way_of_no_known_one() {
+        let server = Server::start().await;
+        server.set("/jwks", set_of(&[key("a")]));
+        let spec = spec(json!({"issuer": server.url, "jwks_url": format!("{}/jwks", server.url)}));
+        let row = IssuerRow { slug: "corp".parse().unwrap(), spec, secrets: Secrets::default() };
+        let fetch: Arc<dyn Fetch> = Arc::new(Plain);
+        let issuer = Issuer::of(&row, &[], &fetch);
+        issuer.keys_for(Some("a")).await.unwrap();
+        let gate = Arc::new(Semaphore::new(0));
+        server.set("/jwks", set_of(&[key("a")]).behind(&gate));
+        let waiting: Vec<_> = (0..JUDGED_AT_ONCE_MAX)
+            .map(|at| {
+                let issuer = issuer.clone();
+                tokio::spawn(async move { issuer.keys_for(Some(&format!("forged-{at}"))).await.is_ok() })
+            })
+            .collect();
+        until("all turns are taken", || issuer.turns.available_permits() == 0).await;
+        let known = issuer.keys_for(Some("a")).now_or_never().expect("nothing to wait for");
+        assert!(known.unwrap().has("a"));
+        gate.close();
+        assert!(futures_util::future::join_all(waiting).await.into_iter().all(Result::unwrap));
+    }
 }

@@ -28,6 +28,8 @@ pub(super) struct Judge<'a> {
     pub(super) issuers: &'a Issuers,
     pub(super) wanted: Wanted<'a>,
     pub(super) now_ms: i64,
+    /// Whether issuers are asked about opaque tokens.
+    pub(super) asks: bool,
     pub(super) walk: &'a mut Walk,
 }
 
@@ -132,7 +134,8 @@ impl Judge<'_> {
 
     /// The issuers that are asked about opaque tokens.
     fn asked(&self) -> impl Iterator<Item = &Arc<Issuer>> + use<'_> {
-        self.issuers.all.iter().filter(|issuer| issuer.answers_count_ms().is_some()).take(ASKED_MAX)
+        let asked = self.issuers.all.iter().filter(|issuer| self.asks && issuer.answers_count_ms().is_some());
+        asked.take(ASKED_MAX)
     }
 
     /// Asks who may have issued it, one after the other.
@@ -150,7 +153,11 @@ impl Judge<'_> {
         };
         for issuer in asked {
             match issuer.ask(token, self.now_ms).await {
-                Ok(Some(claims)) => return self.told(&issuer, claims),
+                Ok(Some(claims)) => {
+                    let verified = self.told(&issuer, claims)?;
+                    issuer.was_good(token, self.now_ms);
+                    return Ok(verified);
+                }
                 Ok(None) => {
                     self.walk.note("introspection", || format!("issuer `{}` does not call it active", issuer.name))
                 }
@@ -174,6 +181,7 @@ impl Judge<'_> {
             }
         };
         self.walk.need("introspection", own, |()| format!("issuer `{}` calls it active", issuer.name))?;
+        self.walk.hold("type", kind::check_told(&claims), |()| "nothing says that it is no access token".to_owned())?;
         let said = self.said(issuer, &claims, false)?;
         let until_ms = self.now_ms.saturating_add(issuer.answers_count_ms().unwrap_or(0));
         self.close(issuer, &claims, said, until_ms)

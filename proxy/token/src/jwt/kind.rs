@@ -15,7 +15,11 @@ const ANY: &str = "jwt";
 /// Claims that only ID tokens have.
 const OF_ID_TOKENS: [&str; 3] = ["nonce", "at_hash", "c_hash"];
 /// Claims by which providers tell their tokens apart, and values that no access token has.
-const MARKED: [(&str, &[&str]); 2] = [("typ", &["ID", "Refresh", "Offline", "Logout"]), ("token_use", &["id"])];
+const MARKED: [(&str, &[&str]); 3] = [
+    ("typ", &["ID", "Refresh", "Offline", "Logout"]),
+    ("token_use", &["id", "id_token", "refresh", "refresh_token"]),
+    ("token_type", &["id_token", "refresh", "refresh_token"]),
+];
 
 /// Whether the token is an access token, by its `typ` and, where that says little, by its claims.
 pub(crate) fn check(typ: Option<&str>, claims: &Map<String, Value>, accepted: &[String]) -> Result<(), Failed> {
@@ -35,19 +39,24 @@ pub(crate) fn check(typ: Option<&str>, claims: &Map<String, Value>, accepted: &[
     if !typ.eq_ignore_ascii_case(ANY) {
         return Ok(());
     }
-    let told = OF_ID_TOKENS.into_iter().find(|name| claims.contains_key(*name));
+    match OF_ID_TOKENS.into_iter().find(|name| claims.contains_key(*name)) {
+        None => check_told(claims),
+        Some(name) => Err(other(name)),
+    }
+}
+
+/// Whether claims, signed or told by the issuer, mark the token as another one: issuers call their refresh tokens active, too.
+pub(crate) fn check_told(claims: &Map<String, Value>) -> Result<(), Failed> {
     let marked = |(name, values): (&'static str, &[&str])| {
         let value = claims.get(name)?.as_str()?;
         values.iter().any(|of_others| value.eq_ignore_ascii_case(of_others)).then_some(name)
     };
-    match told.or_else(|| MARKED.into_iter().find_map(marked)) {
-        None => Ok(()),
-        Some(name) => {
-            let found =
-                format!("its claim `{name}` says that it is an ID token or a refresh token; expected an access token");
-            Err(Failed::new(Reason::Type, found))
-        }
-    }
+    MARKED.into_iter().find_map(marked).map_or(Ok(()), |name| Err(other(name)))
+}
+
+fn other(claim: &str) -> Failed {
+    let found = format!("its claim `{claim}` says that it is an ID token or a refresh token; expected an access token");
+    Failed::new(Reason::Type, found)
 }
 
 /// A media type without its `application/`.

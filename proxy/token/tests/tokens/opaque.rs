@@ -150,3 +150,53 @@ async fn issuers_are_asked_in_their_order_and_four_at_most() {
     let verified = world.issuers.verify("another-token", wanted(), NOW_MS).await.unwrap();
     assert_eq!(verified.issuer.as_str(), "issuer-2");
 }
+
+#[tokio::test]
+async fn who_was_good_before_is_looked_up_however_much_garbage_comes() {
+    let world = answering(&active(json!({})));
+    world.verify(TOKEN).await.unwrap();
+    world.provider.put(INTROSPECT, &json!({ "active": false }));
+    let mut kept_out = 0;
+    for at in 0..1000 {
+        let refused = world.verify(&format!("garbage-{at}")).await.unwrap_err();
+        kept_out += usize::from(matches!(refused, TokenError::Unavailable { .. }));
+    }
+    assert!(kept_out > 500, "{kept_out}");
+    world.provider.put(INTROSPECT, &active(json!({})));
+    let again = world.issuers.verify(TOKEN, wanted(), NOW_MS + 5000).await;
+    assert_eq!(again.map(|verified| verified.subject.to_string()), Ok("alice".to_owned()));
+}
+
+#[tokio::test]
+async fn a_refresh_token_opens_nothing_although_it_is_active() {
+    for members in [
+        json!({ "token_use": "refresh_token" }),
+        json!({ "token_type": "refresh_token" }),
+        json!({ "token_type": "Refresh" }),
+        json!({ "typ": "Refresh" }),
+        json!({ "typ": "Offline" }),
+        json!({ "token_use": "id" }),
+    ] {
+        assert_eq!(answering(&active(members.clone())).refusal(TOKEN).await, Some(Reason::Type), "{members}");
+    }
+    for members in [
+        json!({ "token_use": "access_token", "token_type": "Bearer" }),
+        json!({ "typ": "Bearer", "nonce": "n" }),
+        json!({ "token_type": "DPoP" }),
+    ] {
+        assert_eq!(answering(&active(members.clone())).refusal(TOKEN).await, None, "{members}");
+    }
+}
+
+#[tokio::test]
+async fn about_a_token_that_must_be_signed_nobody_is_asked() {
+    let (world, cache) = (answering(&active(json!({}))), TokenCache::new(10));
+    for token in [TOKEN, "not.a.header"] {
+        let refused = cache.verify_signed(world.tenant, &world.issuers, token, wanted(), NOW_MS).await;
+        assert!(matches!(refused, Err(TokenError::Refused(Reason::Malformed))), "{refused:?}");
+    }
+    assert!(world.provider.asked().is_empty() && cache.count() == 0);
+    let signed = world.p256.token(&claims());
+    assert!(cache.verify_signed(world.tenant, &world.issuers, &signed, wanted(), NOW_MS).await.is_ok());
+    assert!(cache.find(world.tenant, &world.issuers, &signed, wanted(), NOW_MS).is_some());
+}
