@@ -9,6 +9,10 @@ use subtle::ConstantTimeEq;
 
 use crate::{Issuers, TokenError, Verified, Wanted, jwt::TOKEN_BYTES_MAX, shelf::Shelf};
 
+/// What tokens may take on average, with all that is known from them, in bytes: issuers and tenant files say how large they are.
+const MEAN_BYTES_MAX: usize = 2 * 1024;
+/// What one of them may take, in bytes; a larger one is judged anew each time.
+const KEPT_BYTES_MAX: usize = 16 * 1024;
 /// How often a token is judged when keys of its issuer are withdrawn while it is: what was judged by keys that count no more is
 /// not kept.
 const ROUNDS: usize = 3;
@@ -29,9 +33,9 @@ struct Known {
 }
 
 impl TokenCache {
-    /// A cache of at most this many tokens.
+    /// A cache of at most this many tokens, and of fewer when they are large.
     pub fn new(tokens_max: usize) -> Self {
-        Self { known: Shelf::new(tokens_max) }
+        Self { known: Shelf::new(tokens_max).of_weight(tokens_max.saturating_mul(MEAN_BYTES_MAX)) }
     }
 
     /// How many tokens are remembered.
@@ -114,9 +118,13 @@ impl TokenCache {
     }
 
     fn keep(&self, tenant: TenantId, token: &str, epoch: u64, verified: &Arc<Verified>, now_ms: i64) {
+        let bytes = verified.bytes();
+        if bytes > KEPT_BYTES_MAX {
+            return;
+        }
         let digest = digest_of(token);
         let known = Known { digest, epoch, verified: verified.clone() };
-        self.known.put(place(tenant, &digest), known, verified.until_ms, now_ms);
+        self.known.put_weighing(bytes, place(tenant, &digest), known, verified.until_ms, now_ms);
     }
 }
 

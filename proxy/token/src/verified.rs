@@ -35,6 +35,19 @@ pub struct Verified {
     pub digest: [u8; 16],
 }
 
+/// What a text in a list takes besides its bytes, about.
+const BESIDES_BYTES: usize = 48;
+
+impl Verified {
+    /// About how many bytes all of it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        let labels = [&self.name, &self.client, &self.jti].into_iter().flatten().map(|label| &**label);
+        let lists = self.groups.iter().chain(&self.audiences).map(|text| &**text).chain(self.scopes.iter());
+        let texts = labels.chain(lists).chain([&*self.subject]);
+        size_of::<Self>() + texts.map(|text| text.len() + BESIDES_BYTES).sum::<usize>()
+    }
+}
+
 /// The digest of a person. The issuer's length goes before it, so that no two pairs of texts run together into one.
 pub(crate) fn digest_of(iss: &str, subject: &str) -> [u8; 16] {
     let mut hash = Sha256::new();

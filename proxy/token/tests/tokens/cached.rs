@@ -154,3 +154,28 @@ async fn many_at_once_share_the_fetch_of_the_keys() {
     assert!(verified.iter().all(Result::is_ok));
     assert_eq!(world.provider.asked(), [JWKS]);
 }
+
+#[tokio::test]
+async fn large_tokens_take_no_more_memory_than_there_is_for_all() {
+    let implied = |name: &str| (0..64).map(|at| format!("{name}{at}{}", "x".repeat(190))).collect::<Vec<_>>();
+    let spec = json!({ "scope_implies": { "a": implied("a"), "b": implied("b") } });
+    let (world, cache) = (World::with(spec), TokenCache::new(100));
+    let verify = async |claims| {
+        let token = world.p256.token(&claims);
+        cache.verify(world.tenant, &world.issuers, &token, wanted(), NOW_MS).await.unwrap();
+        token
+    };
+    let groups: Vec<_> = (0..100).map(|at| format!("{at}-{}", "g".repeat(80))).collect();
+    let small = verify(claims()).await;
+    let mut last = String::new();
+    for at in 0..100 {
+        last = verify(with(claims(), json!({ "jti": format!("{at}"), "groups": groups.clone() }))).await;
+    }
+    assert!((10..=20).contains(&cache.count()), "{}", cache.count());
+    let find = |token: &str| cache.find(world.tenant, &world.issuers, token, wanted(), NOW_MS).is_some();
+    assert!(find(&last) && !find(&small));
+    // One that is larger than any good one, by what the tenant's file makes of it, is not kept at all.
+    let before = cache.count();
+    let huge = verify(with(claims(), json!({ "scope": "a b" }))).await;
+    assert!(!find(&huge) && find(&last) && cache.count() == before);
+}
