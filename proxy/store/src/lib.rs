@@ -138,10 +138,11 @@ pub trait ApiKeys {
 /// tenant. Those that have expired are left out of lists, and deleted now and then.
 #[async_trait]
 pub trait Revocations {
-    /// Adds a revocation.
+    /// Adds a revocation. One of the same thing that reaches less far gives way to it: the later end counts, and of what is
+    /// revoked up to a moment, the later moment.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`] when there is no such tenant, [`StoreError::Exists`] when the same is revoked already.
+    /// [`StoreError::NotFound`] when there is no such tenant, [`StoreError::Exists`] when nothing more is revoked by it.
     async fn revocation_add(&self, row: &RevocationRow) -> Result<(), StoreError>;
 
     /// All revocations of a tenant that have not expired at `now_ms`, oldest first. Empty when there is no such tenant.

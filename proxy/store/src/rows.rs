@@ -152,7 +152,7 @@ pub(crate) fn newest_uses(used: &[(TenantId, KeyId, i64)]) -> BTreeMap<(KeyId, T
 
 #[derive(FromRow)]
 pub(crate) struct RevocationRecord {
-    id: Vec<u8>,
+    pub(crate) id: Vec<u8>,
     tenant_id: Vec<u8>,
     what: String,
     reason: Option<String>,
@@ -190,10 +190,23 @@ pub(crate) fn revoked(what: &Revoked) -> Result<(String, Vec<u8>), StoreError> {
     Ok((text, digest))
 }
 
+/// What is to stand when this is revoked although `held` revokes the same thing: since the later moment where that counts, until
+/// the later end. `None` when that is what stands already.
+pub(crate) fn joined(row: &RevocationRow, held: RevocationRow) -> Option<RevocationRow> {
+    let created_ms = match row.what {
+        Revoked::SubjectBefore { .. } => row.created_ms.max(held.created_ms),
+        Revoked::Token { .. } | Revoked::Subject { .. } => held.created_ms,
+    };
+    let expires_ms = row.expires_ms.zip(held.expires_ms).map(|(new, old)| new.max(old));
+    let is_more = (created_ms, expires_ms) != (held.created_ms, held.expires_ms);
+    let reason = row.reason.clone().or(held.reason);
+    is_more.then(|| RevocationRow { created_ms, expires_ms, reason, ..row.clone() })
+}
+
 pub(crate) fn revoked_already() -> StoreError {
     StoreError::Exists(
-        "the same is revoked already in this tenant: nothing is left to do, or lift that revocation first to change its \
-         reason or its end"
+        "the same is revoked already in this tenant, and for as long: nothing is left to do, or lift that revocation first to \
+         change its reason or to end it sooner"
             .to_owned(),
     )
 }

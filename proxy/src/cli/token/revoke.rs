@@ -46,7 +46,7 @@ impl Revoke {
         match store.revocation_add(&revocation).await {
             Ok(()) => {}
             Err(StoreError::Exists(_)) => {
-                say("it was revoked before");
+                say("it is revoked already, and for as long");
                 return Ok(());
             }
             Err(error) => return Err(error).context("it cannot be revoked"),

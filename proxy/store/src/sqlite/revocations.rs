@@ -12,7 +12,7 @@ use super::{
 use crate::{
     Revocations, StoreError,
     error::{Fault, doing},
-    rows::{RevocationRecord, all, blob, no_such_tenant, revoked, revoked_already},
+    rows::{RevocationRecord, all, blob, joined, no_such_tenant, revoked, revoked_already},
 };
 
 const FORGET: &str = "DELETE FROM revocations WHERE tenant_id = $1 AND expires_ms <= $2";
@@ -89,8 +89,24 @@ async fn forget(connection: &mut SqliteConnection, tenant: TenantId, now_ms: i64
     Ok(())
 }
 
+/// Writes it, in the place of one that revokes the same thing for less.
 async fn insert(tx: &mut SqliteConnection, row: &RevocationRow) -> Result<(), Fault> {
     let (what, digest) = revoked(&row.what)?;
+    let held: Option<RevocationRecord> = sqlx::query_as(
+        "SELECT id, tenant_id, what, reason, created_ms, expires_ms \
+         FROM revocations WHERE tenant_id = $1 AND digest = $2",
+    )
+    .bind(blob(row.tenant.bits()))
+    .bind(digest.clone())
+    .fetch_optional(&mut *tx)
+    .await?;
+    let row = match held {
+        None => row.clone(),
+        Some(held) => {
+            sqlx::query("DELETE FROM revocations WHERE id = $1").bind(held.id.clone()).execute(&mut *tx).await?;
+            joined(row, held.try_into()?).ok_or_else(revoked_already)?
+        }
+    };
     let done = sqlx::query(
         "INSERT INTO revocations (id, tenant_id, digest, what, reason, created_ms, expires_ms) \
          VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",

@@ -117,11 +117,40 @@ pub(crate) async fn expired_revocations_are_left_out_deleted_and_in_nobodys_way(
     assert_eq!(place.count("revocations").await, 3, "what expired was deleted");
     assert_eq!(generation(&store, "acme").await, Generation(5), "expiring is no change");
 
-    let again = revocation(acme, "b", 100);
+    let again = until(revocation(acme, "b", 100), 101);
     assert!(matches!(store.revocation_add(&again).await, Err(StoreError::Exists(_))), "it still stands");
     let again = revocation(acme, "b", 101);
     store.revocation_add(&again).await.unwrap();
     assert_eq!(store.revocation_list(acme, 300).await.unwrap(), [rows[3].clone(), again]);
+}
+
+pub(crate) async fn same_thing_revoked_again_for_longer_or_from_later_on_counts(place: Arc<Place>) {
+    let store = place.open().await;
+    let acme = made(&store, "acme").await;
+    // An account is cleaned up twice: what was issued in between must not stay good.
+    let before = |created_ms| {
+        let what = Revoked::SubjectBefore { issuer: "https://idp.example".to_owned(), subject: "ann".to_owned() };
+        RevocationRow { what, ..revocation(acme, "", created_ms) }
+    };
+    let first = RevocationRow { reason: Some("laptop".to_owned()), ..until(before(10), 1000) };
+    store.revocation_add(&first).await.unwrap();
+    let second = until(before(20), 900);
+    store.revocation_add(&second).await.unwrap();
+    let expected = RevocationRow { reason: first.reason.clone(), ..until(second.clone(), 1000) };
+    assert_eq!(store.revocation_list(acme, 0).await.unwrap(), [expected], "the later moment, and the later end");
+    for weaker in [until(before(19), 1000), until(before(20), 999)] {
+        assert!(matches!(store.revocation_add(&weaker).await, Err(StoreError::Exists(_))));
+    }
+    assert_eq!(generation(&store, "acme").await, Generation(3));
+    assert!(store.revocation_lift(acme, second.id).await.unwrap(), "it is known by the newer id");
+
+    // One for a day, then one for good; the other way round there is nothing to do.
+    store.revocation_add(&until(revocation(acme, "a", 10), 50)).await.unwrap();
+    let forever = revocation(acme, "a", 30);
+    store.revocation_add(&forever).await.unwrap();
+    let expected = RevocationRow { created_ms: 10, ..forever.clone() };
+    assert_eq!(store.revocation_list(acme, 60).await.unwrap(), [expected], "it stands since the first");
+    assert!(matches!(store.revocation_add(&until(revocation(acme, "a", 40), 99)).await, Err(StoreError::Exists(_))));
 }
 
 pub(crate) async fn same_thing_revoked_by_many_at_once_is_there_once(place: Arc<Place>) {
