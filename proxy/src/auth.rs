@@ -130,8 +130,13 @@ pub async fn identify(
             Ok(Principal { identity: Identity::Anonymous, digest: [0; 16] })
         }
         None => Err(GatewayError::Unauthenticated(door.challenge(site))),
-        Some(Shown::Key(_)) if !door.access().is_none_or(Access::takes_keys) => {
-            Err(GatewayError::Unauthenticated(door.challenge(site)))
+        Some(Shown::Key(key)) if !door.access().is_none_or(Access::takes_keys) => {
+            // Where nobody is told how to sign in, a key is told what it is told where nothing is.
+            Err(match door.challenge(site) {
+                Some(challenge) => GatewayError::Unauthenticated(Some(challenge)),
+                None if with_key(app, key, now_ms).is_some() => GatewayError::NotFound,
+                None => GatewayError::BadCredential(None),
+            })
         }
         Some(Shown::Key(key)) => {
             with_key(app, key, now_ms).ok_or_else(|| GatewayError::BadCredential(door.challenge(site)))

@@ -9,7 +9,7 @@ use patchbay_core::model::DEFAULT_TOOLSET;
 use patchbay_token::Wanted;
 use serde::Deserialize;
 
-use super::site::{self, Site};
+use super::site;
 use crate::{app::App, error::GatewayError, metrics::Credential, tenancy::TenantState};
 
 /// The longest token that is looked at, in bytes.
@@ -17,22 +17,19 @@ const TOKEN_BYTES_MAX: usize = 16 * 1024;
 /// Tenants that are asked whether a token is theirs.
 const TENANTS_MAX: usize = 4;
 
-/// How a token is refused where none are taken.
-pub(super) async fn refuse(app: &App, token: &str, site: Option<&Site>, now_ms: i64) -> GatewayError {
-    app.metrics.sign_in_refused(Credential::Token, "not_taken");
-    if is_good_elsewhere(app, token, site, now_ms).await {
-        GatewayError::NotFound
-    } else {
-        GatewayError::BadCredential(None)
-    }
+/// How a token is refused where none are taken; the reason is for the metrics.
+pub(super) async fn refuse(app: &App, token: &str, reason: &'static str, now_ms: i64) -> GatewayError {
+    app.metrics.sign_in_refused(Credential::Token, reason);
+    if is_good_elsewhere(app, token, now_ms).await { GatewayError::NotFound } else { GatewayError::BadCredential(None) }
 }
 
-async fn is_good_elsewhere(app: &App, token: &str, site: Option<&Site>, now_ms: i64) -> bool {
+/// Only a signed token can be: no issuer is shown what a stranger sends to a place that may not be there.
+async fn is_good_elsewhere(app: &App, token: &str, now_ms: i64) -> bool {
     let Some(said) = Said::read(token) else { return false };
-    for Candidate { state, resource } in candidates(app, &said, site) {
+    for Candidate { state, resource } in candidates(app, &said) {
         let (tenant, wanted) = (state.snapshot.tenant, Wanted { resource: &resource });
         if app.tokens.find(tenant, &state.issuers, token, wanted, now_ms).is_some()
-            || app.tokens.verify(tenant, &state.issuers, token, wanted, now_ms).await.is_ok()
+            || app.tokens.verify_signed(tenant, &state.issuers, token, wanted, now_ms).await.is_ok()
         {
             return true;
         }
@@ -90,15 +87,14 @@ struct Candidate {
 
 /// Whom to ask: first the toolsets that the token names as its audience, then tenants with that issuer, which may have
 /// audiences of their own.
-fn candidates(app: &App, said: &Said, site: Option<&Site>) -> Vec<Candidate> {
+fn candidates(app: &App, said: &Said) -> Vec<Candidate> {
     let mut found = Vec::new();
     let named = said.aud.as_slice().iter().take(TENANTS_MAX);
     for audience in named {
         found.extend(toolsets(audience).filter_map(|(tenant, toolset)| {
             let state = app.tenants.state(tenant).filter(|state| state.issuers.knows(&said.iss))?;
-            let is_here = state.snapshot.views.get(toolset)?.access.takes_tokens()
-                && site.is_none_or(|site| site.resource(tenant, toolset) == *audience);
-            is_here.then(|| Candidate { state, resource: audience.clone() })
+            let takes_tokens = state.snapshot.views.get(toolset)?.access.takes_tokens();
+            takes_tokens.then(|| Candidate { state, resource: audience.clone() })
         }));
     }
     for state in app.tenants.of_issuer(&said.iss, TENANTS_MAX) {

@@ -317,3 +317,61 @@ async fn nothing_of_a_token_is_in_what_is_printed_of_a_principal() {
         assert!(!printed.contains(part));
     }
 }
+
+#[tokio::test]
+async fn a_door_that_nobody_can_sign_in_at_answers_every_credential_as_if_nothing_were_there() {
+    let house = House::new().await;
+    let acme = house.open("acme", |_, _| ());
+    house.open("off", |row, _| row.enabled = false);
+    house.open("nobody", |row, _| row.issuers.clear());
+    let past = now_ms() / 1000 - 600;
+    let shown = [
+        bearer(&house.key(acme.id).0),
+        bearer("pb_unknown"),
+        with(&api_key::HEADER, "garbage"),
+        bearer(&house.issuer.token(&json!({}))),
+        bearer(&house.issuer.token(&json!({ "exp": past, "iat": past }))),
+        bearer(&house.issuer.token(&json!({ "iss": "https://evil.example" }))),
+        bearer("garbage"),
+        HeaderMap::new(),
+    ];
+    let site = site();
+    let told_at = async |tenant: &str, site: Option<&Site>, headers: &HeaderMap| {
+        let door = house.door(tenant, None);
+        match identify(&house.app, &door, headers, false, site, now_ms(), &mut house.trail()).await {
+            Ok(principal) => told(&door.enter(&principal, site).err().unwrap()),
+            Err(error) => told(&error),
+        }
+    };
+    for headers in &shown {
+        let nothing_there = told_at("none", None, headers).await;
+        for tenant in ["off", "nobody"] {
+            assert_eq!(told_at(tenant, Some(&site), headers).await, nothing_there, "{tenant}: {headers:?}");
+        }
+        // Where the address is not known, nobody can sign in either.
+        assert_eq!(told_at("acme", None, headers).await, nothing_there, "{headers:?}");
+    }
+    // Its own people are told, also by the key of a tenant that is off.
+    let refused = house.enter("off", &house.issuer.token(&json!({ "aud": "https://tools.example/t/off/mcp" }))).await;
+    assert!(matches!(refused.err().unwrap(), GatewayError::SwitchedOff));
+}
+
+#[tokio::test]
+async fn what_only_looks_like_a_token_causes_no_question_where_none_are_taken() {
+    let house = House::new().await;
+    house.open("acme", |row, _| {
+        let introspection = json!({ "url": "https://login.example/introspect", "client_id": "patchbay" });
+        row.issuers[0].spec.introspection = Some(serde_json::from_value(introspection).unwrap());
+        let secret = (patchbay_core::issuer::INTROSPECTION_SECRET.to_owned(), "s".to_owned().into());
+        row.issuers[0].secrets = patchbay_core::model::Secrets([secret].into());
+    });
+    let token = house.issuer.token(&json!({}));
+    let opaque = format!("x{}", &token[1..]);
+    for (tenant, toolset) in [("acme", Some("keys")), ("none", None)] {
+        let refused = house.identify(&house.door(tenant, toolset), &bearer(&opaque)).await.unwrap_err();
+        assert!(matches!(refused, GatewayError::BadCredential(None)), "{refused:?}");
+    }
+    assert_eq!(house.issuer.asked(), 0);
+    let refused = house.identify(&house.door("acme", None), &bearer(&opaque)).await.unwrap_err();
+    assert!(matches!(refused, GatewayError::SignInUnavailable) && house.issuer.asked() == 1, "{refused:?}");
+}

@@ -12,6 +12,8 @@ use crate::{
     tenancy::{Door, TenantState},
 };
 
+/// Why a token is refused where none is taken.
+const NOT_TAKEN: &str = "not_taken";
 /// Why a token is not even looked at where nobody knows the address that it would have to be for.
 const NO_ADDRESS: &str = "no_public_url";
 
@@ -24,11 +26,13 @@ pub(super) async fn identify(
     now_ms: i64,
     trail: &mut Trail,
 ) -> Result<Principal, GatewayError> {
+    let elsewhere = |reason| Box::pin(foreign::refuse(app, token, reason, now_ms));
     let Some((state, view)) = door.behind().filter(|(_, view)| view.access.takes_tokens()) else {
-        return Err(Box::pin(foreign::refuse(app, token, site, now_ms)).await);
+        return Err(elsewhere(NOT_TAKEN).await);
     };
     let Some(site) = site else {
-        return Err(refused(app, door, None, NO_ADDRESS, trail));
+        trail.because(NO_ADDRESS);
+        return Err(elsewhere(NO_ADDRESS).await);
     };
     let resource = site.resource(state.snapshot.slug.as_str(), view.toolset.as_str());
     let (tenant, wanted) = (state.snapshot.tenant, Wanted { resource: &resource });
@@ -36,13 +40,25 @@ pub(super) async fn identify(
         return Ok(Principal::of_token(tenant, verified));
     }
     // Boxed, since it is large and seldom needed.
-    match Box::pin(verify(app, state, token, wanted, now_ms)).await {
+    let error = match Box::pin(verify(app, state, token, wanted, now_ms)).await {
         Ok(principal) => {
             app.metrics.signed_in(Credential::Token);
-            Ok(principal)
+            return Ok(principal);
         }
-        Err(TokenError::Refused(reason)) => Err(refused(app, door, Some(site), reason.as_str(), trail)),
-        Err(TokenError::Unavailable { .. }) => {
+        Err(error) => error,
+    };
+    // Where nobody is told how to sign in, others than its own people are told that nothing is here.
+    let Some(challenge) = door.challenge(Some(site)) else {
+        return Err(elsewhere(NOT_TAKEN).await);
+    };
+    match error {
+        TokenError::Refused(reason) => {
+            // The caller is told the same whatever the reason; the trail and the metrics have that.
+            app.metrics.sign_in_refused(Credential::Token, reason.as_str());
+            trail.because(reason.as_str());
+            Err(GatewayError::BadCredential(Some(challenge)))
+        }
+        TokenError::Unavailable { .. } => {
             app.metrics.sign_in_unavailable();
             Err(GatewayError::SignInUnavailable)
         }
@@ -59,11 +75,4 @@ async fn verify(
     let tenant = state.snapshot.tenant;
     let verified = app.tokens.verify(tenant, &state.issuers, token, wanted, now_ms).await?;
     Ok(Principal::of_token(tenant, verified))
-}
-
-/// The refusal, which tells the caller the same whatever the reason; the trail and the metrics have that.
-fn refused(app: &App, door: &Door, site: Option<&Site>, reason: &'static str, trail: &mut Trail) -> GatewayError {
-    app.metrics.sign_in_refused(Credential::Token, reason);
-    trail.because(reason);
-    GatewayError::BadCredential(door.challenge(site))
 }

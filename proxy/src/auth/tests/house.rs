@@ -249,6 +249,7 @@ impl Fetch for TestIssuer {
         _form: SecretString,
         _bytes_max: usize,
     ) -> BoxFuture<'a, Result<Fetched, FetchError>> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
         Box::pin(ready(Err(FetchError::Unreachable("no such endpoint".into()))))
     }
 }
