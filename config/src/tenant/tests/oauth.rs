@@ -170,6 +170,25 @@ fn an_issuer_stands_there_once_and_few_are_asked_about_opaque_tokens() {
 }
 
 #[test]
+fn a_toolset_names_only_so_many_different_scopes() {
+    // Everybody may ask for all of them, and a call may be told all of them.
+    let tools = |globs: usize, each: usize| {
+        let list = |glob| (0..each).map(|at| format!("s{glob}.{at}")).collect::<Vec<_>>().join(", ");
+        let globs: String = (0..globs).map(|glob| format!("        'x/{glob}*': [{}]\n", list(glob))).collect();
+        format!(
+            "tenant: a\nissuers: {{i: {{issuer: 'https://i'}}}}\ntoolsets:\n  default:\n    access: oauth\n    scopes:\n      \
+             enter: [s0.0]\n      tools:\n{globs}"
+        )
+    };
+    assert!(parse(&tools(4, 64)).is_ok());
+    let said = complaint(&tools(5, 64));
+    assert!(
+        said.contains("toolsets.default.scopes: names 320 different scopes; expected at most 256 in one toolset"),
+        "{said}"
+    );
+}
+
+#[test]
 fn each_mistake_about_the_gateways_own_sign_in_is_said() {
     for (server, expected) in [
         (

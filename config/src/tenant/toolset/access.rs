@@ -1,6 +1,6 @@
 //! What a toolset asks of tokens: from its groups and scopes in the file to [`AccessRules`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use patchbay_core::{
     access::{AccessRules, ScopeRules},
@@ -15,6 +15,9 @@ use crate::{
         schema::{ScopeList, ScopesFile},
     },
 };
+
+/// Different scopes that one toolset may name.
+const TOOLSET_SCOPES_MAX: usize = 256;
 
 impl Lower<'_, '_> {
     pub(super) fn access_rules(
@@ -42,7 +45,19 @@ impl Lower<'_, '_> {
             write: self.scopes(&field.key("write"), scopes.write),
             tools: self.tool_scopes(&field.key("tools"), scopes.tools),
         };
+        self.few_scopes(&field, &scopes);
         AccessRules { groups, write_groups, scopes }
+    }
+
+    /// All of them are in the toolset's metadata, which anybody may ask for, and may be in one challenge.
+    fn few_scopes(&mut self, field: &FieldPath, scopes: &ScopeRules) {
+        let lists = [&scopes.enter, &scopes.read, &scopes.write].into_iter().chain(scopes.tools.values());
+        let count = lists.flatten().collect::<BTreeSet<_>>().len();
+        if count > TOOLSET_SCOPES_MAX {
+            let message =
+                format!("names {count} different scopes; expected at most {TOOLSET_SCOPES_MAX} in one toolset");
+            self.report.meaning(field, message);
+        }
     }
 
     fn tool_scopes(&mut self, field: &FieldPath, files: BTreeMap<String, ScopeList>) -> BTreeMap<String, Vec<String>> {
