@@ -18,8 +18,10 @@ use super::{
     client::Client,
     problem::{Problem, shown, words},
 };
-use crate::fetch::Fetcher;
+use crate::fetch::{FetchBounds, Fetcher};
 
+/// What one token request may take: it does more than hand out a document.
+const TOKEN_PATIENCE: Duration = Duration::from_secs(10);
 /// The longest token.
 const TOKEN_BYTES_MAX: usize = 16 * 1024;
 /// The life of a token whose issuer says nothing of it, and the longest that is believed.
@@ -86,7 +88,8 @@ async fn request(
 ) -> Result<Granted, Failed> {
     let built = build(client, authority, scopes, audience);
     let request = built.map_err(|why| Failed { problem: Problem::lasting(why), is_unbelieved: false })?;
-    let answer = fetcher.send(request, BOUNDS).await.map_err(|fault| Failed {
+    let bounds = FetchBounds { timeout: TOKEN_PATIENCE, ..BOUNDS };
+    let answer = fetcher.send(request, bounds).await.map_err(|fault| Failed {
         problem: Problem::fetching("a token from the authorization server", &authority.token_endpoint, &fault),
         is_unbelieved: false,
     })?;
