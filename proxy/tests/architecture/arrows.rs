@@ -77,8 +77,8 @@ const FENCED: [(&str, &[&str], &str); 15] = [
     ),
     (
         "jsonwebtoken",
-        &["patchbay-token"],
-        "tokens are judged in one place; everybody else has what was found of them",
+        &["patchbay-token", "patchbay-downstream"],
+        "tokens are judged in one place, and the gateway's own assertions signed in one; everybody else has what was found",
     ),
     ("clap", &["patchbay", "patchbay-builtin-tools", "patchbay-e2e", "xtask"], "a library has no command line"),
     (
