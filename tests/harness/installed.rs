@@ -44,6 +44,11 @@ impl Installed {
         })
     }
 
+    /// A folder for programs that keep things at home.
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
     /// A file of an npm package.
     pub fn module(&self, path: &str) -> PathBuf {
         let file = self.node_dir.join("node_modules").join(path);
