@@ -139,11 +139,16 @@ impl<'a> Report<'a> {
 
     /// The value has the right type and cannot be meant, for a reason that concerns `field`.
     pub(crate) fn meaning(&mut self, field: &FieldPath, message: impl Into<String>) {
-        if self.misshapen.iter().any(|bad| bad.starts_with(field)) {
+        if self.is_misshapen(field) {
             return;
         }
         let at = self.root.nearest(field).clone();
         self.push(&at, field, message.into());
+    }
+
+    /// Whether the field, or something in it, was said to have the wrong type.
+    pub(crate) fn is_misshapen(&self, field: &FieldPath) -> bool {
+        self.misshapen.iter().any(|bad| bad.starts_with(field))
     }
 
     /// An environment variable that nobody reads.

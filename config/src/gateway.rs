@@ -12,6 +12,7 @@ use std::{
 };
 
 use ipnet::IpNet;
+use patchbay_core::Slug;
 use secrecy::SecretString;
 use url::Url;
 
@@ -25,7 +26,7 @@ pub struct GatewayConfig {
     pub listen_mcp: SocketAddr,
     /// The listener of operators.
     pub listen_operations: SocketAddr,
-    /// The address under which clients reach the gateway.
+    /// The address under which clients reach the gateway. Its path, if it has one, has no slash at its end.
     pub public_url: Option<Url>,
     /// The store.
     pub store: StoreTarget,
@@ -45,6 +46,8 @@ pub struct GatewayConfig {
     pub stdio: StdioConfig,
     /// Servers that are reached over HTTP.
     pub http: HttpConfig,
+    /// What is shown of signing in beside the toolsets' own documents.
+    pub oauth: OauthConfig,
     /// How much of everything there may be.
     pub limits: LimitsConfig,
     /// What the audit trail holds.
@@ -133,6 +136,18 @@ pub struct HttpConfig {
     pub allow_private: Vec<IpNet>,
     /// Whether those may be reached without TLS.
     pub allow_http: bool,
+}
+
+/// What is shown of signing in beside the toolsets' own documents, for clients that look for it elsewhere.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OauthConfig {
+    /// The tenant and the toolset whose resource metadata stands at the root of the host too. A root document is found by
+    /// the clients of all toolsets: of those that take keys alone, some clients then leave their keys away and ask their
+    /// users to sign in where nobody can.
+    pub root_resource: Option<(Slug, Slug)>,
+    /// Whether the places where clients of 2025-03-26 look for an authorization server lead to the metadata of the first
+    /// issuer. Most of them look at the root of the host, for which `root_resource` is needed too.
+    pub authorization_server_redirect: bool,
 }
 
 /// How much of everything there may be; described field by field in the JSON schema.

@@ -24,10 +24,12 @@ pub use environment::{Environment, NOT_SETTINGS, NOT_SETTINGS_PREFIXES};
 pub use error::{ConfigError, ConfigErrors, Place};
 pub use gateway::{
     AuditArguments, AuditConfig, CommandMissing, GatewayConfig, HttpConfig, LimitsConfig, LogConfig, LogFormat,
-    SealingKey, StdioCommand, StdioConfig, StoreTarget,
+    OauthConfig, SealingKey, StdioCommand, StdioConfig, StoreTarget,
 };
 pub use import::{Imported, import_mcp_servers};
 pub use load::{DEFAULTS_YAML, json_schema, load};
 pub use secret::{Resolve, SecretRef, resolver};
-pub use tenant::{SEALED, SERVERS_MAX, TOOLSETS_MAX, diff, tenant_from_yaml, tenant_json_schema, tenant_to_yaml};
+pub use tenant::{
+    ISSUERS_MAX, SEALED, SERVERS_MAX, TOOLSETS_MAX, diff, tenant_from_yaml, tenant_json_schema, tenant_to_yaml,
+};
 pub use trust::{TrustError, trust_commands, trusted_commands};

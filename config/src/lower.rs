@@ -14,12 +14,13 @@ use std::{
 
 pub(crate) use commands::{check_command_name, check_command_path};
 use ipnet::IpNet;
+use patchbay_core::{Slug, model::DEFAULT_TOOLSET};
 use secrecy::SecretString;
 use url::Url;
 
 use crate::{
     error::Report,
-    gateway::{AuditConfig, GatewayConfig, HttpConfig, LogConfig, SealingKey, StoreTarget},
+    gateway::{AuditConfig, GatewayConfig, HttpConfig, LogConfig, OauthConfig, SealingKey, StoreTarget},
     path::FieldPath,
     schema::GatewayFile,
     secret::{Resolve, SecretRef, expand},
@@ -62,6 +63,10 @@ impl Lower<'_, '_> {
                 allow_private: self.nets(&FieldPath::of(["http", "allow_private"]), &file.http.allow_private),
                 allow_http: file.http.allow_http,
             },
+            oauth: OauthConfig {
+                root_resource: file.oauth.root_resource.as_deref().and_then(|text| self.root_resource(text)),
+                authorization_server_redirect: file.oauth.authorization_server_redirect,
+            },
             limits: self.limits(&file.limits),
             audit: AuditConfig {
                 spool_bytes_max: u64::from(file.audit.spool_mib) << 20,
@@ -96,14 +101,28 @@ impl Lower<'_, '_> {
                 && url.query().is_none()
                 && url.fragment().is_none()
         };
-        let url = Url::parse(text).ok().filter(good);
-        if url.is_none() {
+        let Some(mut url) = Url::parse(text).ok().filter(good) else {
             self.report.meaning(
                 &FieldPath::of(["public_url"]),
                 "expected an address as in https://tools.example.org, without user name, `?` and `#`",
             );
+            return None;
+        };
+        let path = url.path().trim_end_matches('/').to_owned();
+        url.set_path(&path);
+        Some(url)
+    }
+
+    fn root_resource(&mut self, text: &str) -> Option<(Slug, Slug)> {
+        let (tenant, toolset) = text.split_once('/').unwrap_or((text, DEFAULT_TOOLSET));
+        let names = tenant.parse().ok().zip(toolset.parse().ok());
+        if names.is_none() {
+            self.report.meaning(
+                &FieldPath::of(["oauth", "root_resource"]),
+                format!("expected the name of a tenant, or of a tenant and a toolset, as in acme or acme/dev, found {text:?}"),
+            );
         }
-        url
+        names
     }
 
     /// The text with its references replaced.

@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct GatewayFile {
     /// The addresses to listen on.
     pub(crate) listen: ListenFile,
-    /// The address under which clients reach the gateway, as in `https://tools.example.org`. Its host and origin are
-    /// always allowed.
+    /// The address under which clients reach the gateway, as in `https://tools.example.org` or, behind a proxy that adds a
+    /// path, `https://example.org/tools`. Its host and origin are always allowed.
     #[schemars(length(min = 1, max = 2048))]
     pub(crate) public_url: Option<String>,
     /// Where tenants, keys and the audit trail are kept.
@@ -26,7 +26,7 @@ pub(crate) struct GatewayFile {
     /// The folder for everything that the gateway writes: the embedded database, its key, the audit spool.
     #[schemars(length(min = 1, max = 4096))]
     pub(crate) data_dir: String,
-    /// Networks or addresses of reverse proxies whose `Forwarded` headers are believed.
+    /// Networks or addresses of reverse proxies whose `Forwarded` and `X-Forwarded-…` headers are believed.
     #[schemars(length(max = 256))]
     pub(crate) trusted_proxies: Vec<String>,
     /// Names that a `Host` header may have; without a port, any port will do.
@@ -43,6 +43,8 @@ pub(crate) struct GatewayFile {
     pub(crate) stdio: StdioFile,
     /// Servers that are reached over HTTP.
     pub(crate) http: HttpFile,
+    /// What is shown of signing in beside the toolsets' own documents.
+    pub(crate) oauth: OauthFile,
     /// How much of everything there may be.
     pub(crate) limits: LimitsFile,
     /// What the audit trail holds.
@@ -66,6 +68,7 @@ impl Default for GatewayFile {
             sealing_key: None,
             stdio: StdioFile::default(),
             http: HttpFile::default(),
+            oauth: OauthFile::default(),
             limits: LimitsFile::default(),
             audit: AuditFile::default(),
             log: LogFile::default(),
@@ -161,6 +164,19 @@ pub(crate) struct HttpFile {
     pub(crate) allow_private: Vec<String>,
     /// Whether servers in `allow_private` may be reached over plain `http://`.
     pub(crate) allow_http: bool,
+}
+
+/// What is shown of signing in beside the toolsets' own documents, for clients that look for it elsewhere.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct OauthFile {
+    /// The toolset whose resource metadata stands at the root of the host too: `acme` or `acme/toolset`. Clients of all
+    /// toolsets find it there: where a toolset takes keys alone, some of them then leave their keys away.
+    #[schemars(length(min = 1, max = 81))]
+    pub(crate) root_resource: Option<String>,
+    /// Whether the places where clients of 2025-03-26 look for an authorization server lead to the metadata of the tenant's
+    /// first issuer.
+    pub(crate) authorization_server_redirect: bool,
 }
 
 /// How much of everything there may be.

@@ -1,13 +1,17 @@
 //! Tenant files: what one tenant shall be, as YAML; read, written back, and compared with what the store has.
 //!
 //! `tenant_from_yaml` is called by `apply`, `tenant_to_yaml` by `export`, `diff` by `apply --dry-run`. Every value of a
-//! header, of an environment variable or under `secrets` is a secret: it leaves a file and never comes back into one.
+//! header, of an environment variable, under `secrets`, of `client_secret` and of `private_key` is a secret: it leaves a file
+//! and never comes back into one.
 
 mod diff;
 mod export;
+mod issuer;
 mod lower;
 mod names;
 mod schema;
+mod scopes;
+mod secrets;
 mod server;
 mod toolset;
 
@@ -33,6 +37,9 @@ pub const SERVERS_MAX: usize = 200;
 
 /// Toolsets that one tenant may have.
 pub const TOOLSETS_MAX: usize = 64;
+
+/// Issuers that one tenant may have.
+pub const ISSUERS_MAX: usize = 16;
 
 /// The JSON schema of tenant files.
 pub fn tenant_json_schema() -> Json {

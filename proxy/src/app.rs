@@ -11,6 +11,7 @@ use patchbay_config::{GatewayConfig, StoreTarget};
 use patchbay_core::seal::{Sealer, SealingKey};
 use patchbay_limit::{Clock, ConcurrencyLimiter, MemoryLimiter};
 use patchbay_store::{AuditRow, OpenOptions, Store, Vault};
+use patchbay_token::{Fetch, TokenCache};
 use secrecy::ExposeSecret;
 
 use crate::{
@@ -18,13 +19,16 @@ use crate::{
     audit::{Audit, Row, Sink, SpoolOptions},
     auth::KeyRing,
     dispatch::{calls::Calls, questions::Questions},
-    edge::{origin::Allowed, session::Sessions},
+    edge::{origin::Allowed, session::Sessions, site::Sites},
     metrics::Metrics,
+    outbound::Outbound,
     tenancy::Directory,
 };
 
 /// The most principals whose rates are remembered at once; those who have been quiet longest are forgotten first.
 const LIMIT_KEYS_MAX: usize = 1 << 20;
+/// The most tokens that are remembered as good, over all tenants.
+const TOKENS_MAX: usize = 65_536;
 
 /// All that requests and the work beside them share.
 pub struct App {
@@ -36,6 +40,10 @@ pub struct App {
     pub tenants: Directory,
     /// The keys.
     pub keys: KeyRing,
+    /// The tokens that were found good.
+    pub tokens: TokenCache,
+    /// How documents of issuers are fetched.
+    pub fetch: Arc<dyn Fetch>,
     /// The legacy sessions.
     pub sessions: Sessions,
     /// Makes and opens handles.
@@ -48,6 +56,8 @@ pub struct App {
     pub metrics: Metrics,
     /// Hosts and origins that may ask.
     pub allowed: Allowed,
+    /// The address under which clients reach the gateway.
+    pub sites: Sites,
     /// The legacy calls that run.
     pub calls: Calls,
     /// The questions that wait for an answer.
@@ -63,8 +73,9 @@ impl App {
     /// Puts a gateway together.
     ///
     /// # Errors
-    /// When the keys cannot be used.
+    /// When the keys cannot be used, or this build cannot check a signature.
     pub fn new(config: GatewayConfig, store: Arc<dyn Store>, keys: &Keys, audit: Arc<Audit>) -> anyhow::Result<Self> {
+        patchbay_token::self_check()?;
         let sealer = Arc::new(Sealer::new(vec![SealingKey { id: keys.id, secret: keys.handles }])?);
         let allowed = Allowed::new(&config.allowed_hosts, &config.allowed_origins);
         Ok(Self {
@@ -72,6 +83,8 @@ impl App {
             store,
             tenants: Directory::default(),
             keys: KeyRing::default(),
+            tokens: TokenCache::new(TOKENS_MAX),
+            fetch: Arc::new(Outbound::new(&config)),
             sealer,
             limits: Limits {
                 rates: Box::new(MemoryLimiter::new(LIMIT_KEYS_MAX)),
@@ -81,6 +94,7 @@ impl App {
             audit,
             metrics: Metrics::new(),
             allowed,
+            sites: Sites::new(&config),
             calls: Calls::default(),
             questions: Questions::default(),
             state: AtomicU8::new(STARTING),
@@ -113,6 +127,7 @@ impl App {
     /// The numbers, as Prometheus reads them.
     pub fn render_metrics(&self) -> String {
         self.metrics.audit(self.audit.depth());
+        self.metrics.tokens(self.tokens.count());
         self.metrics.render()
     }
 }

@@ -100,7 +100,7 @@ pub fn config_record(tenant: TenantId, actor: Actor, what: &str) -> Row {
         action: Action::ConfigUpdate,
         tenant: Some(tenant),
         toolset: None,
-        actor,
+        actor: &actor,
         ip: None,
         agent: None,
         request: None,

@@ -3,18 +3,26 @@
 
 pub mod api_key;
 pub mod challenge;
+mod foreign;
+pub mod sign_in;
 pub mod site;
+mod token;
+
+use std::sync::Arc;
 
 use http::{HeaderMap, header};
 use patchbay_core::{
-    Slug, TenantId,
-    audit::Actor,
+    TenantId,
+    access::in_any,
+    audit::{Actor, TokenActor},
     limits::{Dimension, LimitKey},
     model::Access,
+    snapshot::View,
 };
+use patchbay_token::Verified;
 
 use self::site::Site;
-use crate::{app::App, error::GatewayError, tenancy::Door};
+use crate::{app::App, audit::Trail, error::GatewayError, metrics::Credential, tenancy::Door};
 pub use api_key::{KeyEntry, KeyRing, NewKey};
 
 /// Who calls. Made only here, so holding one is the proof of having signed in.
@@ -26,13 +34,24 @@ pub struct Principal {
 
 #[derive(Debug, Clone)]
 enum Identity {
-    Key(std::sync::Arc<KeyEntry>),
+    Key(Arc<KeyEntry>),
+    /// Somebody of an issuer, and the tenant whose issuer it is: the same issuer elsewhere is somebody else's word.
+    Token(TenantId, Arc<Verified>),
     /// Somebody on this machine, at a toolset that says so.
     Anonymous,
 }
 
 impl Principal {
-    /// What limits, sessions and handles are bound to. Says nothing of the credential's bytes.
+    fn of_key(entry: Arc<KeyEntry>) -> Self {
+        Self { digest: entry.id.bits().to_be_bytes(), identity: Identity::Key(entry) }
+    }
+
+    fn of_token(tenant: TenantId, verified: Arc<Verified>) -> Self {
+        Self { digest: verified.digest, identity: Identity::Token(tenant, verified) }
+    }
+
+    /// What limits, sessions and handles are bound to, together with the tenant. Says nothing of the credential's bytes, and
+    /// is the same for all tokens of a person.
     pub const fn digest(&self) -> [u8; 16] {
         self.digest
     }
@@ -41,7 +60,7 @@ impl Principal {
     pub fn limit_key(&self, tenant: TenantId) -> LimitKey {
         match &self.identity {
             Identity::Key(entry) => LimitKey(entry.id.bits()),
-            Identity::Anonymous => LimitKey::of(Some(tenant), Dimension::Principal, &self.digest),
+            Identity::Token(..) | Identity::Anonymous => LimitKey::of(Some(tenant), Dimension::Principal, &self.digest),
         }
     }
 
@@ -49,25 +68,54 @@ impl Principal {
     pub fn actor(&self) -> Actor {
         match &self.identity {
             Identity::Key(entry) => Actor::Key(entry.id),
+            Identity::Token(_, verified) => Actor::Token(Arc::new(actor_of(verified))),
             Identity::Anonymous => Actor::Anonymous,
         }
     }
 
-    /// Whether this principal belongs to the tenant and may use the toolset.
-    pub fn may_enter(&self, tenant: TenantId, toolset: &Slug) -> bool {
+    /// What its issuer said of it, if it has a token.
+    pub(crate) fn token(&self) -> Option<&Verified> {
+        match &self.identity {
+            Identity::Token(_, verified) => Some(verified),
+            Identity::Key(_) | Identity::Anonymous => None,
+        }
+    }
+
+    /// Whether this principal belongs to the tenant and may know of the toolset.
+    pub fn may_enter(&self, tenant: TenantId, view: &View) -> bool {
         match &self.identity {
             Identity::Key(entry) => {
-                entry.tenant == tenant && entry.toolsets.as_ref().is_none_or(|open| open.contains(toolset))
+                entry.tenant == tenant && entry.toolsets.as_ref().is_none_or(|open| open.contains(&view.toolset))
             }
+            Identity::Token(of, verified) => *of == tenant && in_any(&view.rules.groups, &verified.groups),
             Identity::Anonymous => true,
+        }
+    }
+
+    /// What this principal sees of the toolset: without the tools that write, if they are only for groups that it is not in.
+    pub(crate) fn sees(&self, view: &Arc<View>) -> Arc<View> {
+        match (&view.read_only, self.token()) {
+            (Some(read_only), Some(token)) if !in_any(&view.rules.write_groups, &token.groups) => read_only.clone(),
+            _ => view.clone(),
         }
     }
 }
 
-/// Finds out who calls at this door.
+fn actor_of(verified: &Verified) -> TokenActor {
+    TokenActor {
+        issuer: verified.issuer.clone(),
+        iss: verified.iss.clone(),
+        subject: verified.subject.clone(),
+        name: verified.name.clone(),
+        client: verified.client.clone(),
+    }
+}
+
+/// Finds out who calls at this door. The trail learns why a token is refused; the caller is told the same whatever it was.
 ///
 /// # Errors
-/// The 401 of a caller without a credential, or with one that is unknown, expired or revoked.
+/// The 401 of a caller without a credential that the door takes, or with one that is unknown, expired or revoked; 404 for a
+/// token that is good elsewhere; 503 when nobody can say whether a token is good.
 pub async fn identify(
     app: &App,
     door: &Door,
@@ -75,33 +123,56 @@ pub async fn identify(
     loopback: bool,
     site: Option<&Site>,
     now_ms: i64,
+    trail: &mut Trail,
 ) -> Result<Principal, GatewayError> {
-    let (ring, _) = (&app.keys, site);
-    let Some(credential) = credential(headers)? else {
-        return match door.access() {
-            Some(Access::Anonymous) if loopback => Ok(Principal { identity: Identity::Anonymous, digest: [0; 16] }),
-            _ => Err(GatewayError::Unauthenticated(None)),
-        };
+    match shown(headers)? {
+        None if loopback && door.access() == Some(Access::Anonymous) => {
+            Ok(Principal { identity: Identity::Anonymous, digest: [0; 16] })
+        }
+        None => Err(GatewayError::Unauthenticated(door.challenge(site))),
+        Some(Shown::Key(_)) if !door.access().is_none_or(Access::takes_keys) => {
+            Err(GatewayError::Unauthenticated(door.challenge(site)))
+        }
+        Some(Shown::Key(key)) => {
+            with_key(app, key, now_ms).ok_or_else(|| GatewayError::BadCredential(door.challenge(site)))
+        }
+        Some(Shown::Token(token)) => token::identify(app, door, token, site, now_ms, trail).await,
+    }
+}
+
+fn with_key(app: &App, key: &str, now_ms: i64) -> Option<Principal> {
+    let Some(entry) = app.keys.find(key, now_ms) else {
+        app.metrics.sign_in_refused(Credential::Key, "key_unknown");
+        return None;
     };
-    let entry = ring.find(credential, now_ms).ok_or(GatewayError::BadCredential(None))?;
-    ring.used(&entry, now_ms);
-    Ok(Principal { digest: entry.id.bits().to_be_bytes(), identity: Identity::Key(entry) })
+    app.keys.used(&entry, now_ms);
+    app.metrics.signed_in(Credential::Key);
+    Some(Principal::of_key(entry))
+}
+
+/// A credential as it was shown.
+enum Shown<'a> {
+    /// A key, or what stands where only keys do.
+    Key(&'a str),
+    /// Anything else that came as a bearer.
+    Token(&'a str),
 }
 
 /// The credential of a request. Tokens in the query are never looked at.
-fn credential(headers: &HeaderMap) -> Result<Option<&str>, GatewayError> {
+fn shown(headers: &HeaderMap) -> Result<Option<Shown<'_>>, GatewayError> {
     let bearer = one(headers, &header::AUTHORIZATION)?;
     let key = one(headers, &api_key::HEADER)?;
     match (bearer, key) {
         (Some(bearer), None) => {
-            let (scheme, token) = bearer.split_once(' ').ok_or(GatewayError::MalformedCredential)?;
-            if scheme.eq_ignore_ascii_case("bearer") {
-                Ok(Some(token.trim()))
-            } else {
-                Err(GatewayError::MalformedCredential)
+            let (scheme, credential) = bearer.split_once(' ').ok_or(GatewayError::MalformedCredential)?;
+            if !scheme.eq_ignore_ascii_case("bearer") {
+                return Err(GatewayError::MalformedCredential);
             }
+            let credential = credential.trim();
+            let is_key = credential.starts_with(api_key::PREFIX);
+            Ok(Some(if is_key { Shown::Key(credential) } else { Shown::Token(credential) }))
         }
-        (None, key) => Ok(key),
+        (None, key) => Ok(key.map(Shown::Key)),
         (Some(_), Some(_)) => Err(GatewayError::MalformedCredential),
     }
 }
@@ -114,3 +185,6 @@ fn one<'a>(headers: &'a HeaderMap, name: &http::HeaderName) -> Result<Option<&'a
     }
     first.map(|value| value.to_str().map_err(|_| GatewayError::MalformedCredential)).transpose()
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -6,6 +6,7 @@ mod keys;
 mod quickstart;
 mod serve;
 mod tenants;
+mod token;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -53,6 +54,9 @@ enum Command {
     /// API keys.
     #[command(subcommand)]
     Key(keys::Key),
+    /// Access tokens of a tenant's issuers.
+    #[command(subcommand)]
+    Token(token::Token),
     /// Tenants.
     #[command(subcommand)]
     Tenant(tenants::TenantCommand),
@@ -105,6 +109,7 @@ fn run(args: Args) -> anyhow::Result<()> {
         Command::Export(export) => runtime.block_on(export.run(&Desk::open(given))),
         Command::Import(import) => runtime.block_on(import.run(&Desk::open(given))),
         Command::Key(key) => runtime.block_on(key.run(&Desk::open(given))),
+        Command::Token(token) => runtime.block_on(token.run(&Desk::open(given))),
         Command::Tenant(tenant) => runtime.block_on(tenant.run(&Desk::open(given))),
         Command::Connect(connect) => runtime.block_on(connect.run(&Desk::open(given))),
     }

@@ -5,6 +5,7 @@
 //! refreshes its catalog ([`refresh`]).
 
 pub mod builtins;
+mod entrance;
 pub mod refresh;
 pub mod servers;
 pub mod stored;
@@ -185,3 +186,6 @@ impl Control {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

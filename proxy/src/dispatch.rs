@@ -17,13 +17,14 @@ use patchbay_core::{envelope::Request, era::Era, method::Method};
 use crate::{
     app::App,
     audit::Trail,
-    auth::Principal,
+    auth::{Principal, site::Site},
     caller::Caller,
     error::GatewayError,
     tenancy::{Tenant, Waited},
 };
 
 /// What a request brings along: who asks, where, and what the client speaks. Holding one is the proof of having been let in.
+#[derive(Clone)]
 pub struct Cx {
     /// The gateway.
     pub app: Arc<App>,
@@ -33,6 +34,8 @@ pub struct Cx {
     pub principal: Principal,
     /// With what.
     pub caller: Caller,
+    /// Where the gateway is for them; known at doors that take tokens.
+    pub site: Option<Arc<Site>>,
 }
 
 /// The answer to a request: a whole JSON-RPC response message in the client's words, or how it comes.
@@ -89,7 +92,7 @@ const FIRST_WORD_PATIENCE: Duration = Duration::from_secs(8);
 async fn first_word(cx: &mut Cx) {
     let slug = cx.tenant.snapshot().slug.clone();
     if cx.app.tenants.settled(slug.as_str(), FIRST_WORD_PATIENCE).await == Waited::Yes {
-        cx.tenant = cx.tenant.again(&cx.app.tenants);
+        cx.tenant = cx.tenant.again(&cx.app.tenants, &cx.principal);
     }
 }
 
@@ -97,3 +100,6 @@ async fn first_word(cx: &mut Cx) {
 pub fn empty_result(id: &[u8]) -> Bytes {
     [b"{\"jsonrpc\":\"2.0\",\"id\":", id, b",\"result\":{}}"].concat().into()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,16 +1,24 @@
 //! The only room that knows HTTP. In the order of a request: [`serve`] takes connections, [`mcp`] runs the steps of the MCP
-//! endpoint, [`hear`] reads what was said in which revision, [`reply`] writes the answer as JSON or as events. Operators have a
-//! listener of their own in [`operations`].
+//! endpoint, [`hear`] reads what was said in which revision, [`reply`] writes the answer as JSON or as events, [`refusal`] an error.
+//! How to sign in is public: [`challenge`] says it to those who were refused, [`metadata`] to everybody. Operators have a listener
+//! of their own in [`operations`].
 
 pub(crate) mod body;
+pub(crate) mod challenge;
 pub(crate) mod forwarded;
 pub(crate) mod hear;
 pub(crate) mod mcp;
+pub(crate) mod metadata;
 pub(crate) mod operations;
 pub mod origin;
+pub(crate) mod refusal;
 pub(crate) mod reply;
 pub mod routes;
 pub(crate) mod serve;
 pub mod session;
+pub mod site;
 pub(crate) mod sse;
 pub(crate) mod watch;
+
+#[cfg(test)]
+mod tests;

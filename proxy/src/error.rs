@@ -26,8 +26,11 @@ pub enum GatewayError {
     #[error("the token lacks scopes; needed: {}", .0.scopes.join(" "))]
     InsufficientScope(Box<Challenge>),
     /// Nobody can say whether the token is good: its issuer is out of reach and nothing of it is remembered.
-    #[error("the token's issuer cannot be asked now")]
+    #[error("nobody can say now whether the token is good, since its issuer does not answer; try again soon")]
     SignInUnavailable,
+    /// A credential that is longer than any good one.
+    #[error("the Authorization header is larger than {0} bytes")]
+    CredentialTooLarge(usize),
     /// More than one credential, or one that cannot be read.
     #[error("the credential cannot be read")]
     MalformedCredential,
@@ -168,6 +171,11 @@ pub const CODE_FORBIDDEN: i32 = 40301;
 pub const CODE_TOO_SLOW: i32 = 40801;
 /// The body is too large.
 pub const CODE_TOO_LARGE: i32 = 41301;
+/// The credential is too large.
+pub const CODE_CREDENTIAL_TOO_LARGE: i32 = 43101;
+
+/// When it makes sense to ask again whether a token is good.
+const SIGN_IN_PAUSE: Duration = Duration::from_secs(5);
 
 impl GatewayError {
     /// What the error means to a caller of this era.
@@ -175,14 +183,13 @@ impl GatewayError {
         use Blame::{Caller, Gateway, Server};
         let text = || Cow::Owned(self.to_string());
         let (status, code, public, blame, label) = match self {
-            Self::Unauthenticated(_) => {
-                (401, 0, "sign in: send Authorization: Bearer <key>".into(), Caller, "unauthenticated")
+            Self::Unauthenticated(challenge) => (401, 0, sign_in(challenge.as_deref()), Caller, "unauthenticated"),
+            Self::BadCredential(challenge, ..) => {
+                (401, 0, sign_in_again(challenge.as_deref()), Caller, "bad_credential")
             }
             Self::InsufficientScope(_) => (403, CODE_FORBIDDEN, text(), Caller, "insufficient_scope"),
             Self::SignInUnavailable => (503, CODE_OVERLOADED, text(), Gateway, "sign_in_unavailable"),
-            Self::BadCredential(_) => {
-                (401, 0, "the key is unknown, expired or revoked".into(), Caller, "bad_credential")
-            }
+            Self::CredentialTooLarge(_) => (431, CODE_CREDENTIAL_TOO_LARGE, text(), Caller, "credential_too_large"),
             Self::MalformedCredential => (
                 400,
                 -32600,
@@ -242,8 +249,29 @@ impl GatewayError {
         match self {
             Self::Limited { retry_after, .. } => Some(*retry_after),
             Self::Overloaded(_) => Some(Duration::from_secs(1)),
+            Self::SignInUnavailable => Some(SIGN_IN_PAUSE),
             _ => None,
         }
+    }
+}
+
+/// What somebody reads who has shown nothing.
+fn sign_in(challenge: Option<&Challenge>) -> Cow<'static, str> {
+    match challenge {
+        None => "sign in: send Authorization: Bearer <key>".into(),
+        Some(challenge) => format!("sign in with OAuth, as {} says. {}", challenge.metadata_url, challenge.hint).into(),
+    }
+}
+
+/// What somebody reads whose credential opens nothing: the same, whatever is wrong with it.
+fn sign_in_again(challenge: Option<&Challenge>) -> Cow<'static, str> {
+    match challenge {
+        None => "the key is unknown, expired or revoked".into(),
+        Some(challenge) => format!(
+            "the credential does not count here: sign in again with OAuth, as {} says. {}",
+            challenge.metadata_url, challenge.hint
+        )
+        .into(),
     }
 }
 
@@ -256,6 +284,7 @@ pub fn server_text(server: &str, error: &DownstreamError) -> String {
         Fault::Closed => "broke off before it had answered",
         Fault::Protocol => "gave an answer that is not valid MCP",
         Fault::Refused(_) => "refused the request",
+        Fault::SignIn => "does not let this gateway in",
         Fault::TooLarge => "gave an answer that is larger than this gateway hands on",
         Fault::SessionLost => "lost its session",
     };
@@ -263,6 +292,10 @@ pub fn server_text(server: &str, error: &DownstreamError) -> String {
         (Fault::TooLarge, _) => "Ask for less at a time.",
         (Fault::Protocol | Fault::Refused(_), _) => {
             "Trying again is unlikely to help; tell the operator of the gateway."
+        }
+        (Fault::SignIn, _) => {
+            "The operator of the gateway has to set up or mend its sign-in (OAuth) there. A server that wants each user's own \
+             sign-in cannot be used through this gateway."
         }
         (_, Delivery::NotSent) => "The request was not carried out; it is safe to try again later.",
         (_, Delivery::MayHaveRun) => "The request may have been carried out; check before trying again.",
@@ -299,6 +332,26 @@ mod tests {
     }
 
     #[test]
+    fn where_tokens_are_taken_a_refusal_says_where_to_sign_in_and_elsewhere_as_ever() {
+        let public = |error: GatewayError| error.facts(Era::Modern).public.into_owned();
+        let challenge = Box::new(Challenge {
+            metadata_url: "https://h.example/.well-known/oauth-protected-resource/t/acme/mcp".into(),
+            scopes: vec!["mcp:read".into()],
+            hint: "People sign in at corp; the client id is `ide`.".into(),
+        });
+        for text in [
+            public(GatewayError::Unauthenticated(Some(challenge.clone()))),
+            public(GatewayError::BadCredential(Some(challenge.clone()))),
+        ] {
+            assert!(text.contains(&challenge.metadata_url) && text.ends_with(&challenge.hint), "{text}");
+        }
+        assert_eq!(public(GatewayError::Unauthenticated(None)), "sign in: send Authorization: Bearer <key>");
+        assert_eq!(public(GatewayError::BadCredential(None)), "the key is unknown, expired or revoked");
+        let unavailable = GatewayError::SignInUnavailable.facts(Era::Legacy);
+        assert_eq!((unavailable.status, unavailable.retry_after), (503, Some(Duration::from_secs(5))));
+    }
+
+    #[test]
     fn the_same_loss_has_another_code_in_each_era() {
         let lost = GatewayError::ResourceNotFound("a://b".into());
         assert_eq!((lost.facts(Era::Modern).code, lost.facts(Era::Legacy).code), (-32602, -32002));
@@ -311,6 +364,14 @@ mod tests {
         let source = DownstreamError::may_have_run(Fault::Closed, "10.0.0.7:99 secret");
         let text = server_text("git", &source);
         assert!(text.contains("may have been carried out") && !text.contains("secret"), "{text}");
+    }
+
+    #[test]
+    fn a_server_that_wants_a_sign_in_is_told_from_one_that_is_down() {
+        let source = DownstreamError::not_sent(Fault::SignIn, "https://as.internal/ secret");
+        let text = server_text("git", &source);
+        assert!(text.contains("sign-in (OAuth)") && text.contains("user's own"), "{text}");
+        assert!(!text.contains("try again") && !text.contains("secret"), "{text}");
     }
 
     #[test]

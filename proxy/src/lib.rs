@@ -21,6 +21,7 @@ pub mod edge;
 pub mod error;
 pub mod files;
 pub mod metrics;
+mod outbound;
 pub mod run;
 pub mod tenancy;
 pub mod worker;

@@ -53,6 +53,25 @@ const fn method_index(method: &Method) -> usize {
     }
 }
 
+/// What somebody signs in with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Credential {
+    /// An API key.
+    Key,
+    /// An access token.
+    Token,
+}
+
+impl Credential {
+    /// The word in labels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Key => "key",
+            Self::Token => "token",
+        }
+    }
+}
+
 const OUTCOMES: [How; 5] = [How::Answered, How::Refused, How::Cancelled, How::Broken, How::Failed];
 const BLAMES: [Blame; 3] = [Blame::Caller, Blame::Gateway, Blame::Server];
 
@@ -64,6 +83,11 @@ pub struct Metrics {
     errors: [IntCounter; BLAMES.len()],
     denied: [IntCounter; Dimension::ALL.len()],
     crowded: [IntCounter; Dimension::ALL.len()],
+    signed_in: [IntCounter; 2],
+    sign_ins_refused: [IntCounter; 2],
+    sign_ins_unavailable: IntCounter,
+    refusals: IntCounterVec,
+    tokens: IntGauge,
     server_up: IntGaugeVec,
     snapshot_generation: IntGaugeVec,
     snapshot_build_errors: IntGaugeVec,
@@ -106,6 +130,12 @@ impl Metrics {
         let errors =
             all.counters("patchbay_errors_total", "Errors, by who has to do something about them.", &["blame"]);
         let denied = all.counters("patchbay_limit_denied_total", "Requests that a limit refused.", &["limit"]);
+        let sign_ins = all.counters(
+            "patchbay_sign_ins_total",
+            "Credentials that were looked at, by how that ended. Tokens that are known are not looked at again.",
+            &["credential", "outcome"],
+        );
+        let credentials = [Credential::Key, Credential::Token].map(Credential::as_str);
         all.gauges("patchbay_build_info", "The version that runs.", &["version"])
             .with_label_values(&[env!("CARGO_PKG_VERSION")])
             .set(1);
@@ -115,6 +145,15 @@ impl Metrics {
             errors: BLAMES.map(|blame| errors.with_label_values(&[blame.as_str()])),
             denied: Dimension::ALL.map(|by| denied.with_label_values(&[by.as_str()])),
             crowded: Dimension::ALL.map(|by| denied.with_label_values(&[&*format!("{}_concurrency", by.as_str())])),
+            signed_in: credentials.map(|credential| sign_ins.with_label_values(&[credential, "ok"])),
+            sign_ins_refused: credentials.map(|credential| sign_ins.with_label_values(&[credential, "refused"])),
+            sign_ins_unavailable: sign_ins.with_label_values(&[Credential::Token.as_str(), "unavailable"]),
+            refusals: all.counters(
+                "patchbay_sign_in_refusals_total",
+                "Credentials that were refused, by the first check that failed.",
+                &["reason"],
+            ),
+            tokens: all.gauge("patchbay_tokens_remembered", "Tokens that are remembered as good."),
             server_up: all.gauges("patchbay_server_up", "Whether a server answers.", &["tenant", "server"]),
             snapshot_generation: all.gauges("patchbay_snapshot_generation", "The state in force.", &["tenant"]),
             snapshot_build_errors: all.gauges(
@@ -158,6 +197,27 @@ impl Metrics {
     /// A cap on calls at once refused a request.
     pub fn crowded(&self, limit: Dimension) {
         self.crowded[limit as usize].inc();
+    }
+
+    /// A credential was looked at and is good.
+    pub fn signed_in(&self, with: Credential) {
+        self.signed_in[with as usize].inc();
+    }
+
+    /// A credential was refused. The reason is a word of our own, so that there is a bounded number of them.
+    pub fn sign_in_refused(&self, with: Credential, reason: &'static str) {
+        self.sign_ins_refused[with as usize].inc();
+        self.refusals.with_label_values(&[reason]).inc();
+    }
+
+    /// Nobody could say whether a token is good.
+    pub fn sign_in_unavailable(&self) {
+        self.sign_ins_unavailable.inc();
+    }
+
+    /// How many tokens are remembered; to be said before [`Self::render`].
+    pub fn tokens(&self, count: usize) {
+        self.tokens.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// Whether a server answers.
@@ -280,6 +340,10 @@ mod tests {
         metrics.denied(Dimension::Principal);
         metrics.crowded(Dimension::Principal);
         metrics.error(Blame::Server);
+        metrics.signed_in(Credential::Key);
+        metrics.sign_in_refused(Credential::Token, "token_expired");
+        metrics.sign_in_unavailable();
+        metrics.tokens(3);
         metrics.audit(Depth { bytes: 9, records: 2 });
         metrics.in_flight.inc();
         let text = metrics.render();
@@ -291,6 +355,13 @@ mod tests {
             r#"patchbay_limit_denied_total{limit="principal"} 1"#,
             r#"patchbay_limit_denied_total{limit="principal_concurrency"} 1"#,
             r#"patchbay_errors_total{blame="server"} 1"#,
+            r#"patchbay_sign_ins_total{credential="key",outcome="ok"} 1"#,
+            r#"patchbay_sign_ins_total{credential="key",outcome="refused"} 0"#,
+            r#"patchbay_sign_ins_total{credential="token",outcome="ok"} 0"#,
+            r#"patchbay_sign_ins_total{credential="token",outcome="refused"} 1"#,
+            r#"patchbay_sign_ins_total{credential="token",outcome="unavailable"} 1"#,
+            r#"patchbay_sign_in_refusals_total{reason="token_expired"} 1"#,
+            "patchbay_tokens_remembered 3",
             "patchbay_audit_spool_bytes 9",
             "patchbay_audit_lag_records 2",
             "patchbay_in_flight 1",

@@ -1,7 +1,7 @@
 //! Whose: a URL names a [`Door`], and a principal who may pass it gets the [`Tenant`], with the one snapshot that the whole
 //! request will see. The directory is filled by `control` alone; requests only read it.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
@@ -11,17 +11,23 @@ use patchbay_core::{
     snapshot::{TenantSnapshot, View},
 };
 use patchbay_downstream::Downstream;
+use patchbay_token::Issuers;
 use tokio::{
     sync::watch,
     time::{Instant, timeout_at},
 };
 
-use crate::{auth::Principal, error::GatewayError};
+use crate::{
+    auth::{Principal, challenge::Challenge, sign_in::SignIn, site::Site},
+    error::GatewayError,
+};
 
 /// All tenants, by the slug in their URLs.
 #[derive(Default)]
 pub struct Directory {
     cells: DashMap<Slug, Arc<TenantCell>>,
+    /// The tenants that an issuer signs in to, by its `iss`.
+    by_issuer: DashMap<Box<str>, Vec<Slug>>,
 }
 
 /// One tenant's place in the directory.
@@ -47,6 +53,10 @@ pub struct TenantState {
     pub snapshot: TenantSnapshot,
     /// The connections, in the order of `snapshot.servers`.
     pub servers: Vec<Arc<ServerHandle>>,
+    /// Who signs people in, and what was revoked. May be newer than the snapshot.
+    pub issuers: Arc<Issuers>,
+    /// What those are told who have to sign in.
+    pub sign_in: Arc<SignIn>,
 }
 
 /// A server of one tenant with its live connection. Never shared between tenants.
@@ -86,22 +96,55 @@ impl Directory {
     pub(crate) fn publish(&self, state: TenantState) {
         let slug = state.snapshot.slug.clone();
         let state = Arc::new(state);
-        match self.cells.get(&slug) {
-            Some(cell) => cell.current.store(state),
+        let before = match self.cells.get(&slug) {
+            Some(cell) => Some(cell.current.swap(state.clone())),
             None => {
                 let cell = TenantCell {
-                    current: ArcSwap::new(state),
+                    current: ArcSwap::new(state.clone()),
                     settled: watch::Sender::new(false),
                     since: Instant::now(),
                 };
-                self.cells.insert(slug, Arc::new(cell));
+                self.cells.insert(slug.clone(), Arc::new(cell));
+                None
             }
-        }
+        };
+        self.note_issuers(&slug, before.as_deref(), Some(&state));
     }
 
     /// Takes a tenant out; called by `control` alone.
     pub(crate) fn remove(&self, slug: &Slug) {
-        self.cells.remove(slug);
+        let before = self.cells.remove(slug).map(|(_, cell)| cell.current.load_full());
+        self.note_issuers(slug, before.as_deref(), None);
+    }
+
+    fn note_issuers(&self, slug: &Slug, before: Option<&TenantState>, after: Option<&TenantState>) {
+        let of = |state: Option<&TenantState>| -> BTreeSet<Box<str>> {
+            state
+                .into_iter()
+                .flat_map(|state| state.sign_in.issuers())
+                .map(|spec| spec.issuer.as_str().into())
+                .collect()
+        };
+        let (before, after) = (of(before), of(after));
+        for gone in before.difference(&after) {
+            if let Some(mut tenants) = self.by_issuer.get_mut(gone) {
+                tenants.retain(|known| known != slug);
+            }
+            self.by_issuer.remove_if(gone, |_, tenants| tenants.is_empty());
+        }
+        for new in after.difference(&before) {
+            self.by_issuer.entry(new.clone()).or_default().push(slug.clone());
+        }
+    }
+
+    /// Some of the tenants that this issuer signs in to.
+    pub(crate) fn of_issuer(&self, iss: &str, tenants_max: usize) -> Vec<Arc<TenantState>> {
+        let slugs: Vec<Slug> = self
+            .by_issuer
+            .get(iss)
+            .map(|tenants| tenants.iter().take(tenants_max).cloned().collect())
+            .unwrap_or_default();
+        slugs.iter().filter_map(|slug| self.state(slug.as_str())).collect()
     }
 
     /// Notes that every server of the tenant had its first word.
@@ -140,19 +183,36 @@ impl Door {
         self.behind.as_ref().map(|(_, view)| view.access)
     }
 
+    /// What signing in is about: the issuers, and the rules of the toolset.
+    pub(crate) fn behind(&self) -> Option<(&TenantState, &View)> {
+        self.behind.as_ref().map(|(state, view)| (&**state, &**view))
+    }
+
+    /// How to sign in here. `None` where no token is taken or nobody could get one, so that such a door looks like any other,
+    /// and where nobody knows the address that a token would have to be for.
+    pub(crate) fn challenge(&self, site: Option<&Site>) -> Option<Box<Challenge>> {
+        let (state, view) = self.behind()?;
+        let takes_tokens = view.access.takes_tokens() && state.snapshot.enabled && !state.sign_in.is_empty();
+        let site = site.filter(|_| takes_tokens)?;
+        Some(state.sign_in.challenge(&state.snapshot.slug, view, site))
+    }
+
     /// Lets the principal in, or says 404 in the same words for "not yours" and "not there".
     ///
     /// # Errors
-    /// [`GatewayError::NotFound`], and [`GatewayError::SwitchedOff`] for the tenant's own principals.
-    pub fn enter(self, principal: &Principal) -> Result<Tenant, GatewayError> {
+    /// [`GatewayError::NotFound`]; for the tenant's own principals [`GatewayError::SwitchedOff`], and
+    /// [`GatewayError::InsufficientScope`] for tokens that are good and are not for this.
+    pub fn enter(self, principal: &Principal, site: Option<&Site>) -> Result<Tenant, GatewayError> {
         let (state, view) = self.behind.ok_or(GatewayError::NotFound)?;
-        if !principal.may_enter(state.snapshot.tenant, &view.toolset) {
+        if !principal.may_enter(state.snapshot.tenant, &view) {
             return Err(GatewayError::NotFound);
         }
         if !state.snapshot.enabled {
             return Err(GatewayError::SwitchedOff);
         }
-        Ok(Tenant { state, view })
+        let tenant = Tenant { view: principal.sees(&view), state };
+        tenant.admits(principal, &tenant.view.rules.scopes.enter, site)?;
+        Ok(tenant)
     }
 }
 
@@ -177,12 +237,38 @@ impl Tenant {
         &self.state.servers[index]
     }
 
-    /// The same tenant at the generation that is in force now.
-    pub fn again(&self, directory: &Directory) -> Self {
+    /// Whether the principal's token has all these scopes, and those that its issuer's tokens always need. Who has no token
+    /// needs none.
+    ///
+    /// # Errors
+    /// [`GatewayError::InsufficientScope`] that names all of them, not only those that are missing.
+    pub(crate) fn admits(
+        &self,
+        principal: &Principal,
+        needed: &[impl AsRef<str>],
+        site: Option<&Site>,
+    ) -> Result<(), GatewayError> {
+        let Some(token) = principal.token() else { return Ok(()) };
+        let sign_in = &self.state.sign_in;
+        let always = sign_in.scopes_of(&token.issuer).iter().map(String::as_str);
+        let all = needed.iter().map(AsRef::as_ref).chain(always);
+        if token.scopes.cover(all.clone()) {
+            return Ok(());
+        }
+        // No token is taken without a site, so this is never seen.
+        let site = site.ok_or(GatewayError::BadCredential(None))?;
+        let challenge = sign_in.naming(&self.state.snapshot.slug, &self.view, site, all);
+        Err(GatewayError::InsufficientScope(challenge))
+    }
+
+    /// The same tenant at the generation that is in force now, as the same principal sees it.
+    pub fn again(&self, directory: &Directory, principal: &Principal) -> Self {
         let slug = &self.state.snapshot.slug;
         let door = directory.door(slug.as_str(), Some(self.view.toolset.as_str()));
         match door.behind {
-            Some((state, view)) if state.snapshot.tenant == self.id() => Self { state, view },
+            Some((state, view)) if principal.may_enter(self.id(), &view) && state.snapshot.tenant == self.id() => {
+                Self { view: principal.sees(&view), state }
+            }
             _ => self.clone(),
         }
     }

@@ -79,7 +79,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let bins = target().join("release");
     let load = Load::new(&bins);
     let with_database = SCENARIOS.iter().any(|scenario| scenario.needs_database() && args.wants(scenario.name));
-    let mut fleet = Fleet::start(&bins, !args.without_patchbay, with_database)?;
+    let with_fresh = |scenario: &&Scenario| scenario.needs_fresh_tokens() && args.wants(scenario.name);
+    let fresh = SCENARIOS.iter().filter(with_fresh).count() * args.rounds;
+    let mut fleet = Fleet::start(&bins, !args.without_patchbay, with_database, fresh)?;
     let mut report = Report::default();
     // First, since what a process holds at rest is to be seen before it has worked.
     if args.wants(resident::MEMORY) {

@@ -68,6 +68,22 @@ fn each_mistake_is_said_with_line_column_field_and_what_was_expected() {
             "patchbay.yaml:1:13: public_url: expected an address as in https://tools.example.org, without user name, `?` and `#`",
         ),
         (
+            "public_url: 'https://me@tools.example.org/'\n",
+            "patchbay.yaml:1:13: public_url: expected an address as in https://tools.example.org, without user name, `?` and `#`",
+        ),
+        (
+            "oauth: {root_resource: acme/dev/mcp}\n",
+            "patchbay.yaml:1:24: oauth.root_resource: expected the name of a tenant, or of a tenant and a toolset, as in acme or acme/dev, found \"acme/dev/mcp\"",
+        ),
+        (
+            "oauth: {root_resource: /t/acme/mcp}\n",
+            "patchbay.yaml:1:24: oauth.root_resource: expected the name of a tenant, or of a tenant and a toolset, as in acme or acme/dev, found \"/t/acme/mcp\"",
+        ),
+        (
+            "oauth: {authorization_server_redirect: https://login.example.org}\n",
+            "patchbay.yaml:1:40: oauth.authorization_server_redirect: expected true or false, found \"https://login.example.org\"",
+        ),
+        (
             "store: {url: 'mysql://u:hunter2@h/d'}\n",
             "patchbay.yaml:1:14: store.url: expected sqlite://PATH or postgres://USER:PASSWORD@HOST:PORT/DATABASE (special characters in the password percent-encoded)",
         ),
@@ -214,6 +230,32 @@ fn the_environment_wins_over_the_file() {
     let key = config.sealing_key.as_ref().unwrap();
     assert_eq!(secrecy::ExposeSecret::expose_secret(&key.value), "key");
     assert!(!format!("{config:?}{variables:?}").contains("hunter2"));
+}
+
+#[test]
+fn the_public_address_keeps_its_path_and_loses_the_slash_at_its_end() {
+    for (text, expected) in [
+        ("https://tools.example.org", ("https://tools.example.org/", "/")),
+        ("https://tools.example.org/", ("https://tools.example.org/", "/")),
+        ("https://Tools.example.org:443/mcp/", ("https://tools.example.org/mcp", "/mcp")),
+        ("http://tools.example.org:8080/a/b//", ("http://tools.example.org:8080/a/b", "/a/b")),
+    ] {
+        let url = yaml(&format!("public_url: {text}\n")).unwrap().public_url.unwrap();
+        assert_eq!((url.as_str(), url.path()), expected, "{text}");
+    }
+}
+
+#[test]
+fn a_root_document_is_shown_only_for_the_toolset_that_is_named() {
+    let of = |text: &str| {
+        let (tenant, toolset) =
+            yaml(&format!("oauth: {{root_resource: {text}}}\n")).unwrap().oauth.root_resource.unwrap();
+        format!("{tenant} {toolset}")
+    };
+    assert_eq!((of("acme").as_str(), of("acme/dev").as_str()), ("acme default", "acme dev"));
+    assert_eq!(yaml("").unwrap().oauth, crate::OauthConfig::default());
+    let variables = env([("PATCHBAY_OAUTH_AUTHORIZATION_SERVER_REDIRECT", "true")]);
+    assert!(from_yaml("", "f", Path::new(""), &variables).unwrap().oauth.authorization_server_redirect);
 }
 
 #[test]

@@ -6,16 +6,24 @@ use std::{collections::BTreeMap, fmt::Write as _};
 
 use patchbay_core::{
     Slug,
-    model::{ServerDoc, ServerRow, TenantDoc, TenantLimits, TenantRow, ToolsetSpec, Transport},
+    issuer::IssuerRow,
+    model::{Secrets, ServerRow, TenantDoc, TenantLimits, TenantRow, ToolsetSpec, Transport},
 };
 use secrecy::ExposeSecret;
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use super::export::{server_file, toolset_file};
+use super::{
+    export::{issuer_file, server_file, toolset_file},
+    secrets::SecretDocs,
+};
 
 /// The longest value that is shown whole.
 const SHOWN_CHARS_MAX: usize = 200;
+
+/// Fields that hold secrets: these have lines of their own.
+const SECRET_FIELDS: [&str; 6] =
+    ["headers", "env", "secrets", "introspection.client_secret", "oauth.client_secret", "oauth.private_key"];
 
 /// The difference between what the store has and what a file wants, line by line: `+` comes, `-` goes, `~` changes.
 /// Ends with a line that says that nothing changes, when nothing does.
@@ -33,6 +41,7 @@ pub fn diff(before: Option<&TenantRow>, after: &TenantDoc) -> String {
     });
     let new = TenantHead { title: after.title.as_deref(), enabled: after.enabled, limits: after.limits };
     lines.fields(1, &fields(&old), &fields(&new));
+    issuers(before, after, &mut lines);
     servers(before, after, &mut lines);
     toolsets(before, after, &mut lines);
     if lines.changes == 0 {
@@ -49,6 +58,22 @@ struct TenantHead<'a> {
     limits: TenantLimits,
 }
 
+fn issuers(before: Option<&TenantRow>, after: &TenantDoc, lines: &mut Lines) {
+    let rows = before.map_or(&[][..], |row| &row.issuers);
+    let old: BTreeMap<&Slug, &IssuerRow> = rows.iter().map(|row| (&row.slug, row)).collect();
+    for name in old.keys().filter(|name| !after.issuers.contains_key(**name)) {
+        lines.push(1, '-', &format!("issuer {name}"));
+    }
+    for (name, doc) in &after.issuers {
+        let row = old.get(name).copied();
+        let mut inner = Lines::default();
+        let of = |spec| fields(&issuer_file(spec));
+        inner.fields(2, &row.map(|row| of(&row.spec)).unwrap_or_default(), &of(&doc.spec));
+        secrets(row.map(|row| &row.secrets), &doc.secrets, &mut inner);
+        lines.part(row.is_some(), &format!("issuer {name}"), "", &inner);
+    }
+}
+
 fn servers(before: Option<&TenantRow>, after: &TenantDoc, lines: &mut Lines) {
     let rows = before.map_or(&[][..], |row| &row.servers);
     let old: BTreeMap<&Slug, &ServerRow> = rows.iter().map(|row| (&row.slug, row)).collect();
@@ -60,13 +85,9 @@ fn servers(before: Option<&TenantRow>, after: &TenantDoc, lines: &mut Lines) {
         let mut inner = Lines::default();
         let of = |spec| fields(&server_file(spec));
         inner.fields(2, &row.map(|row| of(&row.spec)).unwrap_or_default(), &of(&doc.spec));
-        secrets(row, doc, &mut inner);
-        match row {
-            None => lines.push(1, '+', &format!("server {name} ({})", kind(&doc.spec.transport))),
-            Some(_) if inner.changes > 0 => lines.push(1, '~', &format!("server {name}")),
-            Some(_) => {}
-        }
-        lines.append(&inner);
+        secrets(row.map(|row| &row.secrets), &doc.secrets, &mut inner);
+        let kind = format!(" ({})", kind(&doc.spec.transport));
+        lines.part(row.is_some(), &format!("server {name}"), &kind, &inner);
     }
 }
 
@@ -78,9 +99,9 @@ const fn kind(transport: &Transport) -> &'static str {
     }
 }
 
-fn secrets(row: Option<&ServerRow>, doc: &ServerDoc, lines: &mut Lines) {
-    let old = |name: &str| row.and_then(|row| row.secrets.reveal(name));
-    for (name, value) in &doc.secrets {
+fn secrets(row: Option<&Secrets>, doc: &SecretDocs, lines: &mut Lines) {
+    let old = |name: &str| row.and_then(|row| row.reveal(name));
+    for (name, value) in doc {
         match (old(name), value.as_ref().map(ExposeSecret::expose_secret)) {
             (None, Some(_)) => lines.push(2, '+', &format!("{}: set", titled(name))),
             (None, None) => {
@@ -91,7 +112,7 @@ fn secrets(row: Option<&ServerRow>, doc: &ServerDoc, lines: &mut Lines) {
             (Some(_), _) => {}
         }
     }
-    let gone = row.into_iter().flat_map(|row| row.secrets.0.keys()).filter(|name| !doc.secrets.contains_key(*name));
+    let gone = row.into_iter().flat_map(|row| row.0.keys()).filter(|name| !doc.contains_key(*name));
     for name in gone {
         lines.push(2, '-', &titled(name));
     }
@@ -113,12 +134,7 @@ fn toolsets(before: Option<&TenantRow>, after: &TenantDoc, lines: &mut Lines) {
         let was = old.get(name).copied();
         let mut inner = Lines::default();
         inner.fields(2, &of(was.unwrap_or(&ToolsetSpec::default())), &of(spec));
-        match was {
-            None => lines.push(1, '+', &format!("toolset {name}")),
-            Some(_) if inner.changes > 0 => lines.push(1, '~', &format!("toolset {name}")),
-            Some(_) => {}
-        }
-        lines.append(&inner);
+        lines.part(was.is_some(), &format!("toolset {name}"), "", &inner);
     }
 }
 
@@ -132,8 +148,7 @@ fn fields(value: &impl Serialize) -> BTreeMap<String, Json> {
 fn flatten(path: String, value: Json, found: &mut BTreeMap<String, Json>) {
     match value {
         Json::Null => {}
-        // Their values have lines of their own.
-        Json::Object(_) if matches!(path.as_str(), "headers" | "env" | "secrets") => {}
+        _ if SECRET_FIELDS.contains(&path.as_str()) => {}
         Json::Object(fields) => {
             for (key, value) in fields {
                 let inner = if path.is_empty() { key } else { format!("{path}.{key}") };
@@ -159,7 +174,13 @@ impl Lines {
         self.changes += usize::from(sign != ' ');
     }
 
-    fn append(&mut self, inner: &Self) {
+    /// A part of the tenant: what it is called, what is said of a new one besides, and its lines.
+    fn part(&mut self, known: bool, what: &str, of_new: &str, inner: &Self) {
+        match known {
+            false => self.push(1, '+', &format!("{what}{of_new}")),
+            true if inner.changes > 0 => self.push(1, '~', what),
+            true => {}
+        }
         self.text.push_str(&inner.text);
         self.changes += inner.changes;
     }

@@ -1,4 +1,4 @@
-//! From a tenant file to a [`TenantDoc`]: the tenant itself; `server` and `toolset` lower its parts.
+//! From a tenant file to a [`TenantDoc`]: the tenant itself; `issuer`, `server` and `toolset` lower its parts.
 
 use std::collections::{BTreeMap, btree_map::Entry};
 
@@ -26,6 +26,8 @@ impl Lower<'_, '_> {
     /// The tenant; worth something only if the report stays clean.
     pub(crate) fn tenant(&mut self, file: TenantFile) -> Option<TenantDoc> {
         let slug = self.slug(&FieldPath::of(["tenant"]), &file.tenant);
+        let lacks_issuers = file.issuers.is_empty() && !self.report.is_misshapen(&FieldPath::of(["issuers"]));
+        let issuers = self.issuers(file.issuers);
         let mut servers = BTreeMap::new();
         for (name, server) in file.servers {
             let field = FieldPath::of(["servers"]).key(&name);
@@ -37,6 +39,9 @@ impl Lower<'_, '_> {
         for (name, toolset) in file.toolsets {
             let field = FieldPath::of(["toolsets"]).key(&name);
             let slug = self.slug(&field, &name);
+            if lacks_issuers {
+                self.refuse_tokens_of_nobody(&field, toolset.access);
+            }
             let toolset = self.toolset(&field, toolset, &servers);
             toolsets.extend(slug.map(|slug| (slug, toolset)));
         }
@@ -52,15 +57,7 @@ impl Lower<'_, '_> {
             principal_burst: file.limits.principal_burst,
             principal_concurrency: file.limits.principal_concurrency,
         };
-        Some(TenantDoc {
-            slug: slug?,
-            title: file.title,
-            enabled: file.enabled,
-            servers,
-            toolsets,
-            issuers: BTreeMap::new(),
-            limits,
-        })
+        Some(TenantDoc { slug: slug?, title: file.title, enabled: file.enabled, servers, toolsets, issuers, limits })
     }
 
     pub(crate) fn slug(&mut self, field: &FieldPath, text: &str) -> Option<Slug> {

@@ -1,6 +1,13 @@
 //! A tenant file as it is written: its fields, their ranges and their descriptions.
 //!
-//! The wire form of [`patchbay_core::model::TenantDoc`]; `lower` reads it, `export` writes it, nobody else sees it.
+//! The wire form of [`patchbay_core::model::TenantDoc`]; `lower` reads it, `export` writes it, nobody else sees it. What
+//! concerns tokens is in `oauth`.
+
+mod oauth;
+
+pub(crate) use oauth::{
+    ClaimsFile, IntrospectionFile, IssuerFile, RegistrationFile, ScopeList, ScopesFile, ServerOauthFile,
+};
 
 use std::collections::BTreeMap;
 
@@ -9,7 +16,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
-/// One tenant of the gateway: its servers, its toolsets, its limits.
+use super::ISSUERS_MAX;
+
+/// One tenant of the gateway: who signs its people in, its servers, its toolsets, its limits.
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "tenant file")]
@@ -24,6 +33,10 @@ pub(crate) struct TenantFile {
     /// A tenant that is switched off answers nobody.
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
     pub(crate) enabled: bool,
+    /// Who signs its people in, by their names. Toolsets with `access: oauth` or `both` take their tokens.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = ISSUERS_MAX))]
+    pub(crate) issuers: BTreeMap<String, IssuerFile>,
     /// The servers, by their names.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 200))]
@@ -50,6 +63,9 @@ pub(crate) struct ServerFile {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("writeOnly" = true, "maxProperties" = 32))]
     pub(crate) headers: BTreeMap<String, String>,
+    /// The gateway's own sign-in at the remote server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) oauth: Option<ServerOauthFile>,
     /// The command of a local server, as the operator's list names it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 400))]
@@ -109,6 +125,18 @@ pub(crate) struct ServerFile {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 1000))]
     pub(crate) idempotent_tools: Vec<String>,
+    /// Globs over the server's own names: tools that only read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1000))]
+    pub(crate) read_tools: Vec<String>,
+    /// Globs over the server's own names: tools that may change something; stronger than `read_tools` and than hints.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1000))]
+    pub(crate) write_tools: Vec<String>,
+    /// Whether a tool that neither list names is taken for what its `readOnlyHint` says; absent: only for servers that are
+    /// part of the gateway. Any other tool counts as one that writes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) trust_read_only_hint: Option<bool>,
     /// Whether the server's `instructions` may reach clients.
     #[serde(skip_serializing_if = "is_no")]
     pub(crate) instructions: bool,
@@ -119,6 +147,7 @@ impl Default for ServerFile {
         Self {
             url: None,
             headers: BTreeMap::new(),
+            oauth: None,
             command: None,
             args: Vec::new(),
             env: BTreeMap::new(),
@@ -134,6 +163,9 @@ impl Default for ServerFile {
             call_timeout_s: None,
             concurrency_max: None,
             idempotent_tools: Vec::new(),
+            read_tools: Vec::new(),
+            write_tools: Vec::new(),
+            trust_read_only_hint: None,
             instructions: false,
         }
     }
@@ -151,6 +183,17 @@ pub(crate) struct ToolsetFile {
     #[serde(skip_serializing_if = "is_default")]
     #[schemars(with = "AccessWord")]
     pub(crate) access: Access,
+    /// Groups of which a token needs one to find the toolset at all; empty: every token of the tenant's issuers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
+    pub(crate) groups: Vec<String>,
+    /// Groups of which a token needs one to see the tools that write; empty: every token that is let in.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
+    pub(crate) write_groups: Vec<String>,
+    /// The scopes that tokens need here.
+    #[serde(skip_serializing_if = "is_default")]
+    pub(crate) scopes: ScopesFile,
     /// Whether names of tools carry the server's prefix.
     #[serde(skip_serializing_if = "is_default")]
     #[schemars(with = "PrefixWord")]
@@ -231,9 +274,10 @@ macro_rules! words {
         #[derive(JsonSchema)]
         #[serde(rename_all = "snake_case")]
         #[expect(dead_code, reason = "only its schema is used")]
-        enum $name { $($(#[$word_doc])* $word,)+ }
+        pub(super) enum $name { $($(#[$word_doc])* $word,)+ }
     )+};
 }
+use words;
 
 words! {
     /// Who shares one child process, or one session with a remote server.
@@ -258,6 +302,10 @@ words! {
     AccessWord {
         /// An API key of the tenant.
         Key,
+        /// A token of one of the tenant's issuers.
+        Oauth,
+        /// An API key or a token.
+        Both,
         /// None; only on a loopback listener.
         Anonymous,
     }

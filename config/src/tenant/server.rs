@@ -1,26 +1,25 @@
 //! From one server of a tenant file to a [`ServerDoc`]: how it is reached, and its secrets taken out.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod oauth;
 
-use patchbay_core::model::{ServerDoc, ServerSpec, Transport};
-use secrecy::SecretString;
+use std::collections::BTreeSet;
+
+use patchbay_core::{
+    access::ToolClasses,
+    model::{ServerDoc, ServerSpec, Transport},
+};
 use serde_json::Value as Json;
 
 use super::{
-    SEALED,
     lower::Lower,
-    names::{
-        check_env_name, check_glob, check_header_name, check_prefix, check_secret_name, check_secret_text, check_url,
-    },
+    names::{check_env_name, check_glob, check_header_name, check_prefix, check_secret_name, check_url},
     schema::ServerFile,
+    secrets::SecretDocs,
 };
-use crate::{lower::check_command_name, path::FieldPath, secret::expand};
+use crate::{lower::check_command_name, path::FieldPath};
 
 /// The longest argument of a command.
 const ARG_BYTES_MAX: usize = 32 << 10;
-
-/// The secrets of a server by their names, as [`ServerDoc`] has them.
-type SecretDocs = BTreeMap<String, Option<SecretString>>;
 
 /// How a server is reached, by the one field that says so.
 #[derive(Clone, Copy, PartialEq)]
@@ -51,9 +50,12 @@ impl Lower<'_, '_> {
                 lower.report.meaning(field, "expected the name of a tool of this server");
             }
         });
+        self.globs(&field.key("read_tools"), &file.read_tools, check_glob);
+        self.globs(&field.key("write_tools"), &file.write_tools, check_glob);
+        let classes =
+            ToolClasses { read: file.read_tools, write: file.write_tools, trust_hints: file.trust_read_only_hint };
         let (transport, secrets) = transport_and_secrets?;
         let spec = ServerSpec {
-            classes: Default::default(),
             transport,
             enabled: file.enabled,
             prefix: file.prefix,
@@ -61,6 +63,7 @@ impl Lower<'_, '_> {
             call_timeout_s: file.call_timeout_s,
             concurrency_max: file.concurrency_max,
             idempotent_tools: file.idempotent_tools,
+            classes,
             instructions: file.instructions,
         };
         Some(ServerDoc { spec, secrets })
@@ -92,8 +95,9 @@ impl Lower<'_, '_> {
     /// A field that has no meaning for this kind of server was meant to have one.
     fn refuse_foreign_fields(&mut self, field: &FieldPath, kind: Kind, file: &ServerFile) {
         use Kind::{Builtin, Command, Url};
-        let fields: [(&str, bool, &[Kind]); 8] = [
+        let fields: [(&str, bool, &[Kind]); 9] = [
             ("headers", !file.headers.is_empty(), &[Url]),
+            ("oauth", file.oauth.is_some(), &[Url]),
             ("args", !file.args.is_empty(), &[Command]),
             ("env", !file.env.is_empty(), &[Command]),
             ("cwd", file.cwd.is_some(), &[Command]),
@@ -124,10 +128,20 @@ impl Lower<'_, '_> {
                 self.report.meaning(&field, "this header stands here twice, in different spelling; expected it once");
             }
         }
-        let headers = values.keys().cloned().collect();
-        let secrets = self.secrets(&field.key("headers"), "header", values);
+        let headers: Vec<String> = values.keys().cloned().collect();
+        let mut secrets = self.secrets(&field.key("headers"), "header", values);
+        let oauth = file.oauth.take().map(|oauth| {
+            if headers.iter().any(|name| name.eq_ignore_ascii_case("authorization")) {
+                self.report.meaning(
+                    &field.key("oauth"),
+                    "the header Authorization is given too, and a request can carry only one of them; expected either \
+                     `oauth` or that header",
+                );
+            }
+            self.oauth(&field.key("oauth"), oauth, &mut secrets)
+        });
         let (sharing, era) = (file.sharing.unwrap_or_default(), file.era.unwrap_or_default());
-        (Transport::Http { url, headers, oauth: None, sharing, era }, secrets)
+        (Transport::Http { url, headers, oauth, sharing, era }, secrets)
     }
 
     fn stdio(&mut self, field: &FieldPath, file: &mut ServerFile) -> (Transport, SecretDocs) {
@@ -178,27 +192,6 @@ impl Lower<'_, '_> {
         let names = values.keys().cloned().collect();
         let secrets = self.secrets(&field.key("secrets"), "secret", values);
         (Transport::Builtin { name, options, secrets: names }, secrets)
-    }
-
-    /// The values with their references replaced, under the names that the store knows.
-    fn secrets(&mut self, field: &FieldPath, family: &str, values: BTreeMap<String, String>) -> SecretDocs {
-        let mut secrets = SecretDocs::new();
-        for (name, text) in values {
-            let value = if text == SEALED { None } else { self.secret(&field.key(&name), family, &text) };
-            secrets.insert(format!("{family}:{name}"), value);
-        }
-        secrets
-    }
-
-    fn secret(&mut self, field: &FieldPath, family: &str, text: &str) -> Option<SecretString> {
-        if text.contains(SEALED) {
-            self.report
-                .meaning(field, "expected `${sealed}` to stand alone: it keeps the whole value that the store has");
-            return None;
-        }
-        let value = expand(text, self.resolve);
-        let checked = value.and_then(|value| check_secret_text(&value, family == "header").map(|()| value));
-        checked.map_err(|why| self.report.meaning(field, why)).ok().map(SecretString::from)
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use patchbay_core::{
     Generation, ServerId, TenantId,
+    issuer::IssuerRow,
     model::{EraPin, Secrets, ServerRow, Sharing, TenantRow, Transport},
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -11,12 +12,17 @@ use secrecy::{ExposeSecret, SecretString};
 use super::*;
 use crate::{Environment, SecretRef, resolver};
 
+mod oauth;
 mod round_trip;
 
 pub(super) fn no_secrets(reference: &SecretRef) -> Result<String, String> {
     match reference {
         SecretRef::Env(name) if name == "TOKEN" => Ok("hunter2".to_owned()),
         SecretRef::Env(name) if name == "LINES" => Ok("hunter2\nx".to_owned()),
+        SecretRef::Env(name) if name == "EMPTY" => Ok(String::new()),
+        SecretRef::Env(name) if name == "PEM" => {
+            Ok("-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----\n".to_owned())
+        }
         other => Err(format!("there is no {other}")),
     }
 }
@@ -36,8 +42,13 @@ pub(super) fn row(doc: &TenantDoc) -> TenantRow {
         spec: server.spec.clone(),
         secrets: Secrets(opened(&server.secrets)),
     });
+    let issuers = doc.issuers.iter().map(|(slug, issuer)| IssuerRow {
+        slug: slug.clone(),
+        spec: issuer.spec.clone(),
+        secrets: Secrets(opened(&issuer.secrets)),
+    });
     TenantRow {
-        issuers: Vec::new(),
+        issuers: issuers.collect(),
         id: TenantId::from_bits(1),
         slug: doc.slug.clone(),
         title: doc.title.clone(),
@@ -229,7 +240,10 @@ fn mistakes_between_servers_and_toolsets_are_said() {
             "acme.yaml:6:14: toolsets.t.prefix: `never` needs a toolset of exactly one server; this one has 2",
         ),
         ("t: {prefix: off}", "acme.yaml:6:14: toolsets.t.prefix: expected `always` or `never`, found \"off\""),
-        ("t: {access: public}", "acme.yaml:6:14: toolsets.t.access: expected `key` or `anonymous`, found \"public\""),
+        (
+            "t: {access: public}",
+            "acme.yaml:6:14: toolsets.t.access: expected `key`, `oauth`, `both` or `anonymous`, found \"public\"",
+        ),
         ("t: {overflow: cut}", "acme.yaml:6:16: toolsets.t.overflow: expected `drop` or `refuse`, found \"cut\""),
         (
             "t: {tools_max: 0}",
@@ -294,6 +308,8 @@ fn too_many_of_anything_is_refused() {
     assert!(parse(&servers).unwrap_err().to_string().contains("servers: expected at most 200 entries, found 201"));
     let toolsets = format!("tenant: a\ntoolsets:\n{}", many(TOOLSETS_MAX + 1, "{}"));
     assert!(parse(&toolsets).unwrap_err().to_string().contains("toolsets: expected at most 64 entries, found 65"));
+    let issuers = format!("tenant: a\nissuers:\n{}", many(ISSUERS_MAX + 1, "{issuer: 'https://i'}"));
+    assert!(parse(&issuers).unwrap_err().to_string().contains("issuers: expected at most 16 entries, found 17"));
 }
 
 #[test]

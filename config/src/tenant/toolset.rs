@@ -1,5 +1,7 @@
 //! From one toolset of a tenant file to a [`ToolsetSpec`], and what has to hold between the servers in one view.
 
+mod access;
+
 use std::collections::BTreeMap;
 
 use patchbay_core::{
@@ -25,9 +27,9 @@ impl Lower<'_, '_> {
             });
         self.globs(&field.key("keep_first"), &file.keep_first, check_toolset_glob);
         let spec = ToolsetSpec {
-            rules: Default::default(),
             servers: names,
             access: file.access,
+            rules: self.access_rules(field, file.access, file.groups, file.write_groups, file.scopes),
             prefix: file.prefix,
             tools,
             tools_max: file.tools_max,

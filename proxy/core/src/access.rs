@@ -35,7 +35,7 @@ pub struct ScopeRules {
 }
 
 /// Whether a tool changes anything, as far as the operator says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ToolClass {
     /// It only reads.

@@ -5,11 +5,14 @@
 //! written by hand into a buffer, in two parts: what is known before the call ([`Event::write`]) and how it ended
 //! ([`Outcome::write`]), so that the second of two records costs only its difference.
 
+mod actor;
 mod line;
 
 use std::net::IpAddr;
 
-use crate::{KeyId, TenantId};
+use crate::TenantId;
+
+pub use actor::{Actor, TokenActor};
 
 /// The longest name, URI or other text of a record, in bytes before escaping; what is longer is cut and ends in `…`.
 pub const TEXT_BYTES_MAX: usize = 256;
@@ -107,20 +110,6 @@ actions! {
     Listen = 11 "listen",
 }
 
-/// Who did it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Actor {
-    /// Nobody knows (yet).
-    #[default]
-    Unknown,
-    /// Somebody without a credential, where none is needed.
-    Anonymous,
-    /// Somebody with an API key.
-    Key(KeyId),
-    /// The operator, at the command line.
-    Operator,
-}
-
 /// What it was done to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Target<'a> {
@@ -146,7 +135,7 @@ pub struct Event<'a> {
     /// Through which toolset.
     pub toolset: Option<&'a str>,
     /// Who did it.
-    pub actor: Actor,
+    pub actor: &'a Actor,
     /// From which address.
     pub ip: Option<IpAddr>,
     /// What the client calls itself.
@@ -183,15 +172,8 @@ impl Event<'_> {
     }
 
     fn write_actor(&self, line: &mut Vec<u8>) {
-        line.extend_from_slice(match self.actor {
-            Actor::Unknown => br#","actor":{"kind":"unknown""#,
-            Actor::Anonymous => br#","actor":{"kind":"anonymous""#,
-            Actor::Key(_) => br#","actor":{"kind":"key""#,
-            Actor::Operator => br#","actor":{"kind":"operator""#,
-        });
-        if let Actor::Key(key) = self.actor {
-            line::id(line, br#","key":"#, key.bits());
-        }
+        line.extend_from_slice(br#","actor":{"#);
+        self.actor.write(line);
         if let Some(ip) = self.ip {
             line::ip(line, br#","ip":"#, ip);
         }

@@ -45,6 +45,11 @@ impl Globs {
         self.0.iter().position(|glob| glob.is_match(name))
     }
 
+    /// The places of all globs that match.
+    pub fn all(&self, name: &str) -> impl Iterator<Item = usize> {
+        self.0.iter().enumerate().filter(move |(_, glob)| glob.is_match(name)).map(|(at, _)| at)
+    }
+
     /// Whether any glob matches.
     pub fn matches(&self, name: &str) -> bool {
         self.first(name).is_some()

@@ -6,9 +6,11 @@
 //! configured can be refused, as a [`BuildError`]; with [`Overflow::Refuse`](crate::model::Overflow) that includes a server
 //! that lists too many tools.
 
+mod classes;
 mod instructions;
 mod listing;
 mod lists;
+mod needs;
 mod offered;
 mod view;
 
@@ -19,10 +21,17 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-pub use self::lists::{List, Lists, Page, SERVER_INFO};
-use self::{offered::Offered, view::ViewBuilder};
+pub use self::{
+    lists::{List, Lists, Page, SERVER_INFO},
+    needs::ScopeList,
+};
+use self::{
+    offered::Offered,
+    view::{Shows, ViewBuilder},
+};
 use crate::{
     Generation, ServerId, Slug, TenantId,
+    access::{AccessRules, ToolClass},
     era::Era,
     filter::FilterError,
     mirror::HeaderParams,
@@ -136,6 +145,10 @@ pub struct View {
     pub toolset: Slug,
     /// Which credentials it takes.
     pub access: Access,
+    /// What tokens need here.
+    pub rules: Arc<AccessRules>,
+    /// The same toolset for those whose groups may not see the tools that write; absent where everybody may.
+    pub read_only: Option<Arc<Self>>,
     /// The servers in it: places in [`TenantSnapshot::servers`], ascending.
     pub servers: Vec<usize>,
     /// Where a tool is, by its exposed name. A tool that is hidden is not here.
@@ -165,6 +178,10 @@ pub struct ToolRoute {
     pub headers: Option<Arc<HeaderParams>>,
     /// Whether the operator says that it may run twice.
     pub idempotent: bool,
+    /// Whether it changes anything.
+    pub class: ToolClass,
+    /// All scopes that a token needs to call it; `None` when that is nothing.
+    pub scopes: Option<ScopeList>,
 }
 
 /// Where a prompt is.
@@ -275,7 +292,8 @@ pub fn build(
         .collect::<Result<Vec<_>, _>>()?;
     let mut views = HashMap::new();
     for (toolset, spec) in &row.toolsets {
-        let view = ViewBuilder { toolset, spec, servers: &servers, options }.build(&mut warnings)?;
+        let builder = ViewBuilder { toolset, spec, servers: &servers, options, shows: Shows::Everything };
+        let view = builder.build(&mut warnings)?;
         views.insert(toolset.clone(), Arc::new(view));
     }
     Ok(TenantSnapshot {

@@ -289,6 +289,9 @@ pub enum Fault {
     /// It refused the request with an HTTP status.
     #[error("the server refused the request")]
     Refused(u16),
+    /// It wants a sign-in that the gateway has not, or that does not do.
+    #[error("the server does not let the gateway in")]
+    SignIn,
     /// The response is larger than the bound.
     #[error("the server's answer is too large")]
     TooLarge,

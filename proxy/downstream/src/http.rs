@@ -1,13 +1,14 @@
 //! Servers that speak Streamable HTTP, of both eras. This file is the door: options in, [`Downstream`] out. A call goes
 //! [`call`] → [`era`] and [`session`] → [`client`] → [`pool`], [`live`], [`connect`], and comes back through [`reply`] (one JSON
-//! body) or [`messages`] (a stream of events); [`listen`] hears what the server says outside of calls.
+//! body) or [`messages`] (a stream of events); [`listen`] hears what the server says outside of calls. [`oauth`] signs the
+//! gateway in where it has an identity of its own.
 //!
 //! Nothing of a caller's headers can get here, since the contract has none: every header is made in [`heads`].
 
 mod aside;
 mod call;
 mod client;
-mod connect;
+pub(crate) mod connect;
 mod era;
 mod flight;
 pub mod guard;
@@ -15,6 +16,7 @@ mod heads;
 mod listen;
 mod live;
 mod messages;
+pub mod oauth;
 mod patience;
 mod peer;
 mod pool;
@@ -33,8 +35,8 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 use futures_util::{StreamExt, future::BoxFuture, stream};
-use http::{HeaderName, HeaderValue, Uri};
-use patchbay_core::model::EraPin;
+use http::{HeaderName, HeaderValue, Uri, header::AUTHORIZATION};
+use patchbay_core::{era::Era, model::EraPin};
 use rustls::pki_types::ServerName;
 use tokio::{
     sync::{Semaphore, broadcast},
@@ -43,8 +45,16 @@ use tokio::{
 use url::{Host, Position, Url};
 
 pub use self::guard::NetPolicy;
-use self::{client::Client, connect::Target, era::Known, heads::Heads, peer::Peer, pool::Pool};
-use crate::{CallCx, Downstream, DownstreamError, Event, Health, Hello, Outgoing, Reply};
+use self::{
+    client::Client,
+    connect::Target,
+    era::Known,
+    heads::Heads,
+    oauth::{OauthOptions, acquire::Source, authority::Probe, keeper::Keeper},
+    peer::Peer,
+    pool::Pool,
+};
+use crate::{CallCx, Downstream, DownstreamError, Event, Health, Hello, Outgoing, Reply, fetch::Fetcher, wire};
 
 /// How long [`Downstream::close`] waits for sessions to be ended on the server's side.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
@@ -74,6 +84,8 @@ pub struct HttpOptions {
     pub sse_event_bytes_max: usize,
     /// Connections for calls that may be open at once.
     pub connections_max: usize,
+    /// The gateway's own sign-in there, when it has one.
+    pub oauth: Option<OauthOptions>,
 }
 
 impl HttpOptions {
@@ -90,6 +102,7 @@ impl HttpOptions {
             idle_timeout: Duration::from_secs(30),
             sse_event_bytes_max: 16 * 1024 * 1024,
             connections_max: 256,
+            oauth: None,
         }
     }
 }
@@ -119,6 +132,9 @@ pub enum HttpError {
     /// A configured header is one that the gateway writes itself.
     #[error("the header {0} cannot be configured, since the gateway writes it itself")]
     ReservedHeader(HeaderName),
+    /// What is said of the gateway's sign-in makes none.
+    #[error("the server's oauth cannot be used: {0}")]
+    Oauth(String),
 }
 
 /// One server that speaks Streamable HTTP.
@@ -132,9 +148,12 @@ impl HttpDownstream {
         let (host, port, tls_name) = endpoint(&options.url, &options.net)?;
         let path = &options.url[Position::BeforePath..Position::AfterQuery];
         let uri: Uri = path.parse().map_err(|_| HttpError::Url("its path is not a path of HTTP".into()))?;
+        let heads = Heads::new(&options.url, options.headers)?;
+        let keeper = options.oauth.map(|oauth| keeper(oauth, &options.url, &options.net, &heads)).transpose()?;
         let client = Client {
             target: Target { host, port, tls_name, net: options.net, connect_timeout: options.connect_timeout },
-            heads: Heads::new(&options.url, options.headers)?,
+            heads,
+            keeper,
             uri,
             pool: Pool::new(options.connections_max, options.idle_timeout),
         };
@@ -159,10 +178,23 @@ impl HttpDownstream {
     }
 }
 
+/// What keeps the token of the gateway's own sign-in.
+fn keeper(oauth: OauthOptions, url: &Url, net: &NetPolicy, heads: &Heads) -> Result<Arc<Keeper>, HttpError> {
+    if heads.has_authorization() {
+        return Err(HttpError::ReservedHeader(AUTHORIZATION));
+    }
+    let request = Outgoing::plain("server/discover", Vec::new());
+    let headers = heads.modern(&request).unwrap_or_default();
+    let probe = Probe { headers, message: wire::request(0, &request, Era::Modern, "{}").into() };
+    let source = Source::new(oauth, Fetcher::new(net.clone()), url.clone(), probe).map_err(HttpError::Oauth)?;
+    Ok(Keeper::new(source))
+}
+
 /// Host, port, and the name to prove when it is TLS.
 type Endpoint = (Host<String>, u16, Option<ServerName<'static>>);
 
-fn endpoint(url: &Url, net: &NetPolicy) -> Result<Endpoint, HttpError> {
+/// Where a URL leads, when the operator allows its scheme and it holds no credentials.
+pub(crate) fn endpoint(url: &Url, net: &NetPolicy) -> Result<Endpoint, HttpError> {
     let is_tls = match url.scheme() {
         "https" => true,
         "http" if net.allow_plain_http => false,
@@ -203,7 +235,11 @@ impl Downstream for HttpDownstream {
     }
 
     fn health(&self) -> Health {
-        self.peer.status.health()
+        let mut health = self.peer.status.health();
+        if let Some(keeper) = &self.peer.client.keeper {
+            keeper.tell(&mut health);
+        }
+        health
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

@@ -37,6 +37,8 @@ struct Open {
     actor: Actor,
     ip: Option<IpAddr>,
     agent: Option<Box<str>>,
+    /// Why its credential was refused.
+    because: Option<&'static str>,
     bytes_in: u64,
     /// The line without its end, once the target is known; empty before.
     line: Vec<u8>,
@@ -62,6 +64,7 @@ impl Trail {
             actor: Actor::Unknown,
             ip: ip.into(),
             agent: agent.map(|agent| agent[..agent.floor_char_boundary(AGENT_BYTES_MAX)].into()),
+            because: None,
             bytes_in: 0,
             line: Vec::new(),
             promised: None,
@@ -80,6 +83,7 @@ impl Trail {
                 started: Instant::now(),
                 action: None,
                 toolset: open.toolset.clone(),
+                actor: open.actor.clone(),
                 agent: open.agent.clone(),
                 bytes_in: 0,
                 line: Vec::new(),
@@ -106,6 +110,13 @@ impl Trail {
             open.tenant = Some(tenant);
             open.toolset = Some(toolset.clone());
             open.actor = actor;
+        }
+    }
+
+    /// Why the credential is refused, in one word that only operators see: it takes the place of the refusal's label.
+    pub fn because(&mut self, word: &'static str) {
+        if let Some(open) = &mut self.open {
+            open.because = Some(word);
         }
     }
 
@@ -164,6 +175,7 @@ impl Trail {
             open.action = Some(if status == 401 { Action::AuthFail } else { Action::Refused });
         }
         let code = Some(code).filter(|code| *code != 0);
+        let label = open.because.unwrap_or(label);
         let refused = Ending::refused(status, code, label);
         // What has gone out was not refused any more.
         let failed = Ending::failed(status, code, label);
@@ -229,7 +241,7 @@ impl Open {
             action: self.action.unwrap_or(Action::Refused),
             tenant: self.tenant,
             toolset: self.toolset.as_ref().map(Slug::as_str),
-            actor: self.actor,
+            actor: &self.actor,
             ip: self.ip,
             agent: self.agent.as_deref(),
             request: None,

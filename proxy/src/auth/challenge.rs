@@ -8,6 +8,6 @@ pub struct Challenge {
     pub metadata_url: String,
     /// All scopes that are needed: to come in, or for the operation that was tried. Sorted, each once.
     pub scopes: Vec<String>,
-    /// For people: where to sign in, and how to come to a client id.
+    /// For people: where to sign in, and how to come to a client id; whole sentences.
     pub hint: String,
 }

@@ -27,7 +27,8 @@ impl Site {
 /// The well-known name of resource metadata.
 pub const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 
-fn path(tenant: &str, toolset: &str) -> String {
+/// The path of a toolset.
+pub(super) fn path(tenant: &str, toolset: &str) -> String {
     if toolset == DEFAULT_TOOLSET { format!("/t/{tenant}/mcp") } else { format!("/t/{tenant}/{toolset}/mcp") }
 }
 

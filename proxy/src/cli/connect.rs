@@ -81,7 +81,12 @@ impl Connect {
         };
         let credential = match (toolset.access, &self.key) {
             (Access::Anonymous, None) => Credential::None,
-            (Access::Key | Access::Oauth | Access::Both, None) => Credential::Reference,
+            (Access::Key, None) => Credential::Reference,
+            (Access::Oauth | Access::Both, None) => Credential::SignIn(SignIn::of(row)),
+            (Access::Oauth, Some(_)) => anyhow::bail!(
+                "the toolset `{}` takes no keys (access: oauth): leave --key out, and the client signs in by itself",
+                self.toolset
+            ),
             (_, Some(key)) => Credential::Key(key.clone()),
         };
         let name = self.name.as_ref().map_or_else(|| name_of(&self.tenant, &self.toolset), ToString::to_string);
@@ -110,6 +115,33 @@ pub enum Credential {
     Reference,
     /// This key.
     Key(SecretString),
+    /// A token that the client gets by itself.
+    SignIn(SignIn),
+}
+
+/// How a client comes to the client id that it signs in with.
+#[derive(Debug, Clone, Default)]
+pub struct SignIn {
+    /// A public client id that was registered beforehand.
+    pub client_id: Option<String>,
+    /// The port of the registered redirect URI.
+    pub callback_port: Option<u16>,
+    /// Whether clients come to one by themselves.
+    pub by_itself: bool,
+}
+
+impl SignIn {
+    /// As the first issuer has it, at which clients begin.
+    fn of(row: &TenantRow) -> Self {
+        let Some(registration) = row.issuers.first().map(|issuer| &issuer.spec.registration) else {
+            return Self::default();
+        };
+        Self {
+            client_id: registration.client_id.clone(),
+            callback_port: registration.callback_port,
+            by_itself: registration.dynamic || registration.metadata_document,
+        }
+    }
 }
 
 /// The gateway's address for clients, without a slash at its end; `listens` is where it listens, for want of a public URL.
@@ -189,7 +221,25 @@ fn remarks(config: &GatewayConfig, target: &Target) -> Vec<String> {
              it in the place of {KEY_PLACEHOLDER}, or repeat this with --key. `patchbay key create` makes one"
         ));
     }
+    if let Credential::SignIn(sign_in) = &target.credential {
+        remarks.push(sign_in_remark(sign_in));
+    }
     remarks
+}
+
+fn sign_in_remark(sign_in: &SignIn) -> String {
+    match (&sign_in.client_id, sign_in.by_itself) {
+        (Some(id), _) => format!(
+            "note: the client opens a browser to sign in; its client id is `{id}`. Where a block has no place for it, the client asks, \
+             or registers by itself"
+        ),
+        (None, true) => "note: the client opens a browser to sign in, and comes to a client id by itself".to_owned(),
+        (None, false) => {
+            "note: the client opens a browser to sign in. The tenant's issuer says nothing of how clients come to a \
+                          client id (registration in the tenant file): register one there if the client asks for it"
+                .to_owned()
+        }
+    }
 }
 
 /// A key as we make them: then it can stand in any file and behind any quotes.

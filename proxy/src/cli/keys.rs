@@ -160,7 +160,7 @@ fn state(key: &KeyRow, now_ms: i64) -> &'static str {
     }
 }
 
-fn time(at_ms: Option<i64>) -> String {
+pub(super) fn time(at_ms: Option<i64>) -> String {
     let at = at_ms.and_then(|at_ms| Timestamp::UNIX_EPOCH.checked_add(Span::new().milliseconds(at_ms)).ok());
     at.map_or_else(|| "never".to_owned(), |at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }

@@ -11,13 +11,13 @@ use patchbay_downstream::{
     Downstream, Hello,
     builtin::BuiltinDownstream,
     gate::{GateOptions, Gated},
-    http::{HttpDownstream, HttpOptions, NetPolicy},
+    http::{HttpDownstream, HttpOptions},
     stdio::{ChildBudget, StdioDownstream, StdioOptions},
 };
 use tokio::runtime::Handle;
 
 use super::{builtins, unusable::Unusable};
-use crate::worker::Workers;
+use crate::{outbound::net_policy, worker::Workers};
 
 /// The children that one tenant may have.
 pub(super) type Children = ChildBudget;
@@ -102,10 +102,7 @@ fn connect(
             options.headers = headers.iter().map(|name| header(row, name)).collect::<Result<_, _>>()?;
             options.era = *era;
             options.remembered = remembered;
-            options.net = NetPolicy {
-                allow_private: config.http.allow_private.clone(),
-                allow_plain_http: config.http.allow_http,
-            };
+            options.net = net_policy(config);
             options.response_bytes_max = config.limits.response_bytes_max as u64;
             let downstream = HttpDownstream::new(options).map_err(|error| error.to_string())?;
             Ok((downstream, None))

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use patchbay_core::{
     ServerId, Slug,
     model::{ServerRow, TenantRow},
-    snapshot::{self, BuildOptions, CatalogPart},
+    snapshot::{self, BuildOptions, CatalogPart, TenantSnapshot},
 };
 use patchbay_downstream::Downstream;
 use tokio::sync::{mpsc, oneshot};
@@ -15,6 +15,7 @@ use tracing::{error, info, warn};
 
 use super::{
     builtins::Checks,
+    entrance::Entrance,
     refresh,
     servers::{self, Opened},
     stored::Stored,
@@ -53,6 +54,9 @@ struct Kept {
     _refresher: DropGuard,
 }
 
+/// The tenant is there, and the store cannot give it.
+struct Unreadable;
+
 /// The task.
 pub(super) struct TenantTask {
     app: Arc<App>,
@@ -60,6 +64,9 @@ pub(super) struct TenantTask {
     checks: Checks,
     slug: Slug,
     row: Option<TenantRow>,
+    entrance: Entrance,
+    /// Whether another reading is on its way, since the last one was not whole.
+    is_retried: bool,
     servers: BTreeMap<ServerId, Kept>,
     children: servers::Children,
     settled: bool,
@@ -72,6 +79,7 @@ impl TenantTask {
     pub(super) fn new(app: Arc<App>, workers: Arc<Workers>, checks: Checks, slug: Slug) -> (mpsc::Sender<News>, Self) {
         let (sender, inbox) = mpsc::channel(INBOX_MAX);
         let children = servers::children(&app.config);
+        let entrance = Entrance::closed(&app);
         let weak = sender.downgrade();
         let task = Self {
             app,
@@ -79,6 +87,8 @@ impl TenantTask {
             checks,
             slug,
             row: None,
+            entrance,
+            is_retried: false,
             servers: BTreeMap::new(),
             children,
             settled: false,
@@ -107,13 +117,21 @@ impl TenantTask {
     }
 
     async fn reload(&mut self) {
-        let Some(row) = self.read_row().await else { return };
-        match self.app.store.key_list(row.id).await {
-            Ok(keys) => self.app.keys.replace(row.id, &keys),
-            Err(error) => {
-                warn!(tenant = %self.slug, %error, "the keys of {} cannot be read; the last ones stay", self.slug)
-            }
+        self.is_retried = false;
+        let read = self.read_row().await;
+        let row = match &read {
+            Ok(Some(row)) => row,
+            Ok(None) => return,
+            // What was revoked counts also while the rest cannot be read.
+            Err(Unreadable) => match &self.row {
+                Some(row) => row,
+                None => return,
+            },
+        };
+        if !self.entrance.read(&self.app, row).await {
+            self.reload_soon();
         }
+        let Ok(Some(row)) = read else { return self.publish_entrance() };
         let mut stored = self.read_catalogs(&row).await;
         self.reconcile(&row, &mut stored);
         self.row = Some(row);
@@ -121,22 +139,35 @@ impl TenantTask {
         self.settle();
     }
 
+    /// Has the tenant read once more after a pause.
+    fn reload_soon(&mut self) {
+        if !std::mem::replace(&mut self.is_retried, true) {
+            let sender = self.sender.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(STORE_PAUSE).await;
+                if let Some(sender) = sender.upgrade() {
+                    let _ = sender.send(News::Reload(None)).await;
+                }
+            });
+        }
+    }
+
     /// The row; asked for until the store answers. `None` when the tenant is gone.
-    async fn read_row(&self) -> Option<TenantRow> {
+    async fn read_row(&self) -> Result<Option<TenantRow>, Unreadable> {
         loop {
             match self.app.store.tenant_load(&self.slug).await {
-                Ok(row) => return row,
+                Ok(row) => return Ok(row),
                 Err(error @ patchbay_store::StoreError::Unavailable { .. }) => {
                     warn!(tenant = %self.slug, %error, "the store does not answer; the last snapshot stays in force");
                     if self.inbox.is_closed() {
-                        return None;
+                        return Ok(None);
                     }
                     tokio::time::sleep(STORE_PAUSE).await;
                 }
                 Err(error) => {
                     error!(tenant = %self.slug, %error, "the tenant {} cannot be loaded", self.slug);
                     self.app.metrics.snapshot_failed(self.slug.as_str());
-                    return None;
+                    return Err(Unreadable);
                 }
             }
         }
@@ -249,7 +280,7 @@ impl TenantTask {
         }
     }
 
-    /// Builds and publishes. What cannot be built leaves the last good snapshot in force.
+    /// Builds and publishes. What cannot be built leaves the last good snapshot in force, with who may enter now.
     fn publish(&self) {
         let Some(row) = &self.row else { return };
         let limits = &self.app.config.limits;
@@ -265,7 +296,7 @@ impl TenantTask {
             Err(error) => {
                 error!(tenant = %self.slug, %error, "no snapshot can be built for {}: the last good one stays in force", self.slug);
                 self.app.metrics.snapshot_failed(self.slug.as_str());
-                return;
+                return self.publish_entrance();
             }
         };
         for warning in &snapshot.warnings {
@@ -282,7 +313,22 @@ impl TenantTask {
         let (tools, generation) =
             (snapshot.views.values().map(|view| view.tools.len()).max().unwrap_or(0), snapshot.generation);
         info!(tenant = %self.slug, %generation, tools, "published the snapshot of {}", self.slug);
-        self.app.tenants.publish(TenantState { snapshot, servers });
+        self.put_in_force(snapshot, servers);
+    }
+
+    /// Puts who may enter in force over the snapshot that is.
+    fn publish_entrance(&self) {
+        if let Some(state) = self.app.tenants.state(self.slug.as_str()) {
+            self.put_in_force(state.snapshot.clone(), state.servers.clone());
+        }
+    }
+
+    fn put_in_force(&self, snapshot: TenantSnapshot, servers: Vec<Arc<ServerHandle>>) {
+        // A tenant that was let go meanwhile must not come back.
+        if !self.inbox.is_closed() {
+            let (issuers, sign_in) = (self.entrance.issuers.clone(), self.entrance.sign_in.clone());
+            self.app.tenants.publish(TenantState { snapshot, servers, issuers, sign_in });
+        }
     }
 
     fn settle(&mut self) {

@@ -10,14 +10,14 @@ use patchbay_downstream::{
 use tokio::{sync::broadcast, time::Instant};
 
 /// A server that is none, and why.
-pub(super) struct Unusable {
+pub(crate) struct Unusable {
     why: String,
     events: broadcast::Sender<Event>,
 }
 
 impl Unusable {
     /// `why` is for operators: it says what to change.
-    pub(super) fn new(why: String) -> Arc<Self> {
+    pub(crate) fn new(why: String) -> Arc<Self> {
         Arc::new(Self { why, events: broadcast::Sender::new(1) })
     }
 

@@ -27,6 +27,12 @@ pub(super) async fn tool(mut cx: Cx, request: Request, trail: &mut Trail) -> Res
     }
     let view = cx.tenant.view().clone();
     let route = view.tools.get(&*name).ok_or_else(|| GatewayError::Unknown { kind: "tool", name: name.clone() })?;
+    if let Some(needed) = &route.scopes
+        && let Err(lacking) = cx.tenant.admits(&cx.principal, needed, cx.site.as_deref())
+    {
+        trail.target(cx.tenant.server(route.server).slug.as_str(), &route.native, &name);
+        return Err(lacking);
+    }
     let arguments = request.params.raw("arguments");
     let mirrored = route.headers.as_ref().filter(|headers| !headers.is_empty());
     if let Some(headers) = mirrored.filter(|_| cx.caller.era() == Era::Modern) {

@@ -166,6 +166,7 @@ pub const fn fault_label(fault: Fault) -> &'static str {
         Fault::Closed => "closed",
         Fault::Protocol => "protocol",
         Fault::Refused(_) => "refused",
+        Fault::SignIn => "sign_in",
         Fault::TooLarge => "too_large",
         Fault::SessionLost => "session_lost",
     }

@@ -9,7 +9,8 @@ use ipnet::IpNet;
 use super::serve::Peer;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED: HeaderName = HeaderName::from_static("forwarded");
+/// The header of RFC 7239.
+pub(super) const FORWARDED: HeaderName = HeaderName::from_static("forwarded");
 
 /// The peer behind the proxies. A request that was forwarded by anybody is not one from this machine, believed or not: else a
 /// proxy beside the gateway would open to the world what is meant for loopback.

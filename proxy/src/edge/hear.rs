@@ -14,7 +14,7 @@ use patchbay_core::{
     mirror,
 };
 
-use super::{mcp::Refusal, session::Session};
+use super::{refusal::Refusal, session::Session};
 use crate::{
     app::App,
     auth::Principal,

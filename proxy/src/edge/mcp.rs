@@ -1,22 +1,24 @@
-//! The MCP endpoint: HTTP in, HTTP out. Decides the order of the checks of a request and turns every answer and every error
-//! into a response. Which protocol was spoken is [`super::hear`]'s, what it asks for is [`crate::dispatch`]'s.
+//! The MCP endpoint: HTTP in, HTTP out. Decides the order of the checks of a request and turns every answer into a response; for
+//! errors that is [`super::refusal`]'s. Which protocol was spoken is [`super::hear`]'s, what it asks for is [`crate::dispatch`]'s.
 
-use std::{rc::Rc, sync::Arc};
+use std::{net::IpAddr, rc::Rc, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use hyper::body::Incoming as Body;
 use patchbay_core::era::{Era, Version};
-use tracing::{error, warn};
+use tracing::warn;
 
 use super::{
     body::{self, ReplyBody},
     forwarded,
     hear::{self, Heard},
+    metadata,
     origin::Allowed,
+    refusal::{Refusal, refuse},
     reply,
-    routes::{self, Place},
+    routes::{self, Endpoint, Place},
     serve::Peer,
     watch::{Phase, Watched},
 };
@@ -24,43 +26,34 @@ use crate::{
     admission,
     app::App,
     audit::{self, Trail},
-    auth,
-    error::{Blame, Facts, GatewayError, error_body},
+    auth::{self, site::Site},
+    dispatch::Cx,
+    error::GatewayError,
+    tenancy::Door,
 };
+
+/// The longest `Authorization` header, in bytes.
+const AUTHORIZATION_BYTES_MAX: usize = 16 * 1024;
 
 /// A response of this gateway.
 pub(super) type Reply = Response<ReplyBody>;
 
-/// A request that was not answered as asked, with what is known of how to say so.
-pub(super) struct Refusal {
-    pub error: GatewayError,
-    pub era: Era,
-    pub id: Option<Bytes>,
-}
-
-impl Refusal {
-    pub(super) const fn new(error: GatewayError, era: Era, id: Option<Bytes>) -> Self {
-        Self { error, era, id }
-    }
-}
-
 /// Answers one request of the public listener.
 pub(super) async fn route(app: Arc<App>, peer: Peer, request: Request<Body>, watched: &Rc<Watched>) -> Reply {
     let (parts, mut body) = request.into_parts();
-    let origin = parts.headers.get(header::ORIGIN).cloned();
-    let peer = forwarded::behind(peer, &parts.headers, &app.config.trusted_proxies);
-    let mut response = match routes::place(parts.uri.path()) {
-        Place::Mcp { tenant, toolset } => {
-            let (tenant, toolset) = (tenant.to_owned(), toolset.map(str::to_owned));
-            mcp(&app, peer, &tenant, toolset.as_deref(), &parts, &mut body, watched).await
+    let mut response = match routes::place(parts.uri.path(), app.sites.prefix()) {
+        Place::Mcp(endpoint) => {
+            let (sender, peer) = (peer.ip, forwarded::behind(peer, &parts.headers, &app.config.trusted_proxies));
+            Visit { app: &app, sender, peer, endpoint, parts: &parts, watched }.answer(&mut body).await
         }
+        Place::SignIn(document, rest) => metadata::answer(&app, peer.ip, &parts, document, rest),
         Place::Health => routes::health(&app, &parts.method),
-        Place::Nowhere => plain(StatusCode::NOT_FOUND, "not found: the MCP endpoints are at /t/{tenant}/mcp\n"),
+        Place::Nowhere => routes::nowhere(),
     };
     if !body::rest(&mut body).await {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    with_cors(&app, origin.as_ref(), idle_after(response, watched))
+    with_cors(&app, parts.headers.get(header::ORIGIN), idle_after(response, watched))
 }
 
 /// Notes that the connection waits for its next request: now, or when a response that is still coming has ended.
@@ -83,84 +76,111 @@ impl Drop for IdleWhenDropped {
     }
 }
 
+/// What is for all pages says so itself.
 fn with_cors(app: &App, origin: Option<&HeaderValue>, mut response: Reply) -> Reply {
-    if origin.is_some() && response.status() != StatusCode::FORBIDDEN {
+    if !response.headers().contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN) {
         app.allowed.cors(origin, response.headers_mut());
     }
     response
 }
 
-async fn mcp(
-    app: &Arc<App>,
+/// One request of a toolset's endpoint, its body not yet read.
+struct Visit<'a> {
+    app: &'a Arc<App>,
+    /// The other end of the connection, which may be a proxy.
+    sender: IpAddr,
+    /// Who asks, behind the proxies that are believed.
     peer: Peer,
-    tenant: &str,
-    toolset: Option<&str>,
-    parts: &Parts,
-    body: &mut Body,
-    watched: &Rc<Watched>,
-) -> Reply {
-    let mut trail =
-        Trail::open(&app.audit, peer.ip, parts.headers.get(header::USER_AGENT).and_then(|v| v.to_str().ok()));
-    let outcome = checked(app, peer, tenant, toolset, parts, body, watched, &mut trail).await;
-    outcome.unwrap_or_else(|refusal| refuse(app, &refusal, &mut trail))
+    endpoint: Endpoint<'a>,
+    parts: &'a Parts,
+    watched: &'a Rc<Watched>,
 }
 
-/// The steps of every request, each with the proof of the one before.
-#[expect(clippy::too_many_arguments, reason = "the parts of one request, handed on once")]
-async fn checked(
-    app: &Arc<App>,
-    peer: Peer,
-    tenant: &str,
-    toolset: Option<&str>,
-    parts: &Parts,
-    body: &mut Body,
-    watched: &Rc<Watched>,
-    trail: &mut Trail,
-) -> Result<Reply, Refusal> {
-    let era = era_by_header(&parts.headers);
-    let refused = |error| Refusal::new(error, era, None);
-    app.allowed.check(&parts.headers).map_err(refused)?;
-    if parts.method == Method::OPTIONS {
-        return Ok(preflight(&parts.headers));
+impl Visit<'_> {
+    async fn answer(self, body: &mut Body) -> Reply {
+        let client = self.parts.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+        let mut trail = Trail::open(&self.app.audit, self.peer.ip, client);
+        let outcome = self.checked(body, &mut trail).await;
+        outcome.unwrap_or_else(|refusal| refuse(self.app, &refusal, &mut trail))
     }
-    let now_ms = audit::now_ms();
-    let door = app.tenants.door(tenant, toolset);
-    let principal = auth::identify(app, &door, &parts.headers, peer.loopback, None, now_ms).await.map_err(refused)?;
-    let tenant = door.enter(&principal).map_err(refused)?;
-    trail.known(tenant.id(), &tenant.view().toolset, principal.actor());
-    let listener = hear::Listener { app, tenant: &tenant, principal: &principal, headers: &parts.headers, now_ms };
-    match parts.method {
-        Method::POST => {}
-        Method::DELETE => return end_session(&listener, trail).await.map_err(refused),
-        _ => return Err(refused(GatewayError::MethodNotAllowed("POST and DELETE"))),
-    }
-    acceptable(&parts.headers).map_err(refused)?;
-    let body = body::read(body, app.config.limits.body_bytes_max).await.map_err(refused)?;
-    watched.enter(Phase::Serving);
-    trail.bytes_in(body.len());
-    match listener.hear(&body)? {
-        Heard::Nothing => Ok(empty(StatusCode::ACCEPTED)),
-        Heard::Opened { body, session } => {
-            admission::request(app, &tenant, &principal).await.map_err(refused)?;
-            trail.session_opened();
-            app.metrics.sessions_opened.inc();
-            let mut response = json(StatusCode::OK, ReplyBody::Whole(body));
-            if let Ok(id) = HeaderValue::try_from(session) {
-                response.headers_mut().insert(hear::SESSION_ID, id);
+
+    /// The steps of every request, each with the proof of the one before.
+    async fn checked(&self, body: &mut Body, trail: &mut Trail) -> Result<Reply, Refusal> {
+        let Self { app, parts, .. } = self;
+        let headers = &parts.headers;
+        let era = era_by_header(headers);
+        let refused = |error| Refusal::new(error, era, None);
+        app.allowed.check(headers).map_err(refused)?;
+        if parts.method == Method::OPTIONS {
+            return Ok(preflight(headers));
+        }
+        small_enough(headers).map_err(refused)?;
+        let now_ms = audit::now_ms();
+        let door = app.tenants.door(self.endpoint.tenant, self.endpoint.toolset);
+        let site = self.site(&door);
+        let (here, loopback) = (site.as_deref(), self.peer.loopback);
+        let identified = auth::identify(app, &door, headers, loopback, here, now_ms, trail).await;
+        let principal = identified.map_err(refused)?;
+        let tenant = door.enter(&principal, here).map_err(refused)?;
+        trail.known(tenant.id(), &tenant.view().toolset, principal.actor());
+        let listener = hear::Listener { app, tenant: &tenant, principal: &principal, headers, now_ms };
+        match parts.method {
+            Method::POST => {}
+            Method::DELETE => return end_session(&listener, trail).await.map_err(refused),
+            _ => return Err(refused(GatewayError::MethodNotAllowed("POST and DELETE"))),
+        }
+        acceptable(headers).map_err(refused)?;
+        let body = body::read(body, app.config.limits.body_bytes_max).await.map_err(refused)?;
+        self.watched.enter(Phase::Serving);
+        trail.bytes_in(body.len());
+        let heard = listener.hear(&body)?;
+        let app = Arc::clone(app);
+        match heard {
+            Heard::Nothing => Ok(empty(StatusCode::ACCEPTED)),
+            Heard::Opened { body, session } => {
+                admission::request(&app, &tenant, &principal).await.map_err(refused)?;
+                trail.session_opened();
+                app.metrics.sessions_opened.inc();
+                let mut response = json(StatusCode::OK, ReplyBody::Whole(body));
+                if let Ok(id) = HeaderValue::try_from(session) {
+                    response.headers_mut().insert(hear::SESSION_ID, id);
+                }
+                Ok(response)
             }
-            Ok(response)
-        }
-        Heard::Answered(body) => Ok(json(StatusCode::OK, ReplyBody::Whole(body))),
-        Heard::Request { caller, request } => {
-            let call = reply::Call::new(app, tenant, principal, caller, *request, trail.take());
-            reply::answer(app, call).await
-        }
-        Heard::Batch { caller, messages } => Ok(reply::batch(app, &tenant, &principal, &caller, messages, trail).await),
-        Heard::Question(question, outcome) => {
-            question.answer(outcome).await;
-            Ok(empty(StatusCode::ACCEPTED))
+            Heard::Answered(body) => Ok(json(StatusCode::OK, ReplyBody::Whole(body))),
+            Heard::Request { caller, request } => {
+                let cx = Cx { app, tenant, principal, caller, site };
+                reply::answer(self.app, reply::Call::new(cx, *request, trail.take())).await
+            }
+            Heard::Batch { caller, messages } => {
+                let cx = Cx { app, tenant, principal, caller, site };
+                Ok(reply::batch(&cx, messages, trail).await)
+            }
+            Heard::Question(question, outcome) => {
+                question.answer(outcome).await;
+                Ok(empty(StatusCode::ACCEPTED))
+            }
         }
     }
+
+    /// The gateway's address, at doors that need it: those of tokens.
+    fn site(&self, door: &Door) -> Option<Arc<Site>> {
+        door.access().filter(|access| access.takes_tokens())?;
+        let site = self.app.sites.of(self.sender, &self.parts.headers);
+        if site.is_none() {
+            self.app.sites.note_missing();
+        }
+        site
+    }
+}
+
+/// A credential that is too long is refused before anybody looks at it.
+fn small_enough(headers: &HeaderMap) -> Result<(), GatewayError> {
+    let mut credentials = headers.get_all(header::AUTHORIZATION).iter();
+    if credentials.any(|value| value.len() > AUTHORIZATION_BYTES_MAX) {
+        return Err(GatewayError::CredentialTooLarge(AUTHORIZATION_BYTES_MAX));
+    }
+    Ok(())
 }
 
 async fn end_session(listener: &hear::Listener<'_>, trail: &mut Trail) -> Result<Reply, GatewayError> {
@@ -207,52 +227,6 @@ fn preflight(headers: &HeaderMap) -> Reply {
     let mut response = empty(StatusCode::NO_CONTENT);
     Allowed::preflight(headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS), response.headers_mut());
     response
-}
-
-/// Turns an error into a response, closes the trail and logs the chain once.
-pub(super) fn refuse(app: &App, refusal: &Refusal, trail: &mut Trail) -> Reply {
-    let facts = refusal.error.facts(refusal.era);
-    log(&refusal.error, &facts);
-    app.metrics.error(facts.blame);
-    trail.refuse(facts.status, facts.code, facts.label);
-    let body = error_body(refusal.id.as_deref(), code_of(&facts), &facts.public, facts.data.as_deref());
-    let status = StatusCode::from_u16(facts.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = json(status, ReplyBody::Whole(body.into()));
-    add_headers(&refusal.error, &facts, response.headers_mut());
-    response
-}
-
-/// What stands in the body of an answer that has no JSON-RPC code of its own.
-const fn code_of(facts: &Facts) -> i32 {
-    match facts.code {
-        0 => -32600,
-        code => code,
-    }
-}
-
-fn add_headers(error: &GatewayError, facts: &Facts, headers: &mut HeaderMap) {
-    let challenge = match error {
-        GatewayError::Unauthenticated(_) => Some("Bearer"),
-        GatewayError::BadCredential(_) => Some("Bearer error=\"invalid_token\""),
-        _ => None,
-    };
-    if let Some(challenge) = challenge {
-        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
-    }
-    if matches!(error, GatewayError::MethodNotAllowed(_)) {
-        headers.insert(header::ALLOW, HeaderValue::from_static("POST, DELETE, OPTIONS"));
-    }
-    if let Some(after) = facts.retry_after {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from(after.as_millis().div_ceil(1000) as u64));
-    }
-}
-
-fn log(gateway_error: &GatewayError, facts: &Facts) {
-    match facts.blame {
-        Blame::Gateway if facts.status == 500 => error!(error = %gateway_error, "a request failed inside the gateway"),
-        Blame::Gateway | Blame::Server => warn!(error = %gateway_error, "a request failed"),
-        Blame::Caller => tracing::debug!(error = %gateway_error, "a request was refused"),
-    }
 }
 
 /// A JSON response.

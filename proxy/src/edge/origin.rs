@@ -31,15 +31,25 @@ impl Allowed {
     /// # Errors
     /// [`GatewayError::ForeignHost`].
     pub fn check(&self, headers: &HeaderMap) -> Result<(), GatewayError> {
-        let host = headers.get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        if !self.host_allowed(host) {
-            return Err(GatewayError::ForeignHost("Host"));
-        }
+        self.check_host(headers)?;
         match headers.get(header::ORIGIN) {
-            None => Ok(()),
-            Some(origin) if origin.to_str().is_ok_and(|origin| self.origin_allowed(origin)) => Ok(()),
-            Some(_) => Err(GatewayError::ForeignHost("Origin")),
+            Some(origin) if !self.is_page(origin) => Err(GatewayError::ForeignHost("Origin")),
+            _ => Ok(()),
         }
+    }
+
+    /// Refuses a request whose Host is on no list, wherever it comes from.
+    ///
+    /// # Errors
+    /// [`GatewayError::ForeignHost`].
+    pub fn check_host(&self, headers: &HeaderMap) -> Result<(), GatewayError> {
+        let host = headers.get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        if self.host_allowed(host) { Ok(()) } else { Err(GatewayError::ForeignHost("Host")) }
+    }
+
+    /// Whether this is the Origin of a page that is allowed.
+    pub fn is_page(&self, origin: &HeaderValue) -> bool {
+        origin.to_str().is_ok_and(|origin| self.origin_allowed(origin))
     }
 
     fn host_allowed(&self, host: &str) -> bool {
@@ -56,9 +66,10 @@ impl Allowed {
         })
     }
 
-    /// Adds what a browser wants to see to an answer for an allowed page.
+    /// Adds what a browser wants to see to an answer for an allowed page. A refusal for want of scopes is one, too: the page has to
+    /// read its challenge.
     pub fn cors(&self, origin: Option<&HeaderValue>, headers: &mut HeaderMap) {
-        let Some(origin) = origin else { return };
+        let Some(origin) = origin.filter(|origin| self.is_page(origin)) else { return };
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
         headers.append(header::VARY, HeaderValue::from_static("Origin"));
         headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSE_HEADERS));
@@ -83,13 +94,14 @@ impl Allowed {
 }
 
 /// Whether an allowed `host` or `host:port` covers this authority. An entry without a port covers all ports.
-fn authority_matches(allowed: &str, authority: &str) -> bool {
+pub(super) fn authority_matches(allowed: &str, authority: &str) -> bool {
     let (allowed_host, allowed_port) = split_port(allowed);
     let (host, port) = split_port(authority);
     host.eq_ignore_ascii_case(allowed_host) && (allowed_port.is_none() || allowed_port == port)
 }
 
-fn split_port(authority: &str) -> (&str, Option<&str>) {
+/// Host and port of an authority.
+pub(super) fn split_port(authority: &str) -> (&str, Option<&str>) {
     let after_brackets = authority.rfind(']').map_or(0, |at| at + 1);
     match authority[after_brackets..].rfind(':') {
         Some(colon) => (&authority[..after_brackets + colon], Some(&authority[after_brackets + colon + 1..])),
@@ -128,6 +140,16 @@ mod tests {
         assert!(checked("localhost", Some("https://ide.example")));
         for origin in ["null", "https://localhost", "http://evil.example", "http://ide.example", "localhost"] {
             assert!(!checked("localhost", Some(origin)), "{origin} was let in");
+        }
+    }
+
+    #[test]
+    fn only_allowed_pages_are_told_that_they_may_read() {
+        let allowed = Allowed::new(&["localhost".into()], &["https://ide.example".into()]);
+        for (origin, expected) in [("https://ide.example", true), ("https://evil.example", false), ("null", false)] {
+            let mut headers = HeaderMap::new();
+            allowed.cors(Some(&HeaderValue::from_static(origin)), &mut headers);
+            assert_eq!(headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN), expected, "{origin}");
         }
     }
 }

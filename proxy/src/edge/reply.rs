@@ -21,17 +21,15 @@ use patchbay_core::{
 
 use super::{
     body::{Broken, ReplyBody},
-    mcp::{Refusal, Reply, empty, json as json_response, refuse},
+    mcp::{Reply, empty, json as json_response},
+    refusal::{Refusal, refuse},
     sse::{self, Source},
 };
 use crate::{
     app::App,
     audit::Trail,
-    auth::Principal,
-    caller::Caller,
     dispatch::{self, Answer, Cx},
     error::{GatewayError, error_body},
-    tenancy::Tenant,
 };
 
 /// What becomes of a request: its answer, or an error with the trail that is still to be closed.
@@ -48,18 +46,10 @@ pub(super) struct Call {
 
 impl Call {
     /// A call. A legacy one can be taken back by a notification of its session.
-    pub(super) fn new(
-        app: &Arc<App>,
-        tenant: Tenant,
-        principal: Principal,
-        caller: Caller,
-        request: Request,
-        mut trail: Trail,
-    ) -> Self {
-        let (era, id) = (caller.era(), request.id.clone());
-        let running = (era == Era::Legacy).then(|| app.calls.enter(caller.share, id.clone()));
-        let cx = Cx { app: app.clone(), tenant, principal, caller };
-        let app = app.clone();
+    pub(super) fn new(cx: Cx, request: Request, mut trail: Trail) -> Self {
+        let app = cx.app.clone();
+        let (era, id) = (cx.caller.era(), request.id.clone());
+        let running = (era == Era::Legacy).then(|| app.calls.enter(cx.caller.share, id.clone()));
         let work = async move {
             let began = Instant::now();
             let method = request.method.clone();
@@ -189,19 +179,9 @@ impl Drop for Detached {
 }
 
 /// Answers a batch of 2025-03-26 with an array, in any order as JSON-RPC allows, or with nothing when nobody asked.
-pub(super) async fn batch(
-    app: &Arc<App>,
-    tenant: &Tenant,
-    principal: &Principal,
-    caller: &Caller,
-    messages: Vec<Incoming>,
-    trail: &mut Trail,
-) -> Reply {
+pub(super) async fn batch(cx: &Cx, messages: Vec<Incoming>, trail: &mut Trail) -> Reply {
     let calls = messages.into_iter().filter_map(|message| match message {
-        Incoming::Request(request) => {
-            let call = Call::new(app, tenant.clone(), principal.clone(), caller.clone(), request, trail.sibling());
-            Some(whole(app, call))
-        }
+        Incoming::Request(request) => Some(whole(&cx.app, Call::new(cx.clone(), request, trail.sibling()))),
         Incoming::Notification(_) | Incoming::Response(_) => None,
     });
     let answers: Vec<_> = join_all(calls).await.into_iter().flatten().collect();

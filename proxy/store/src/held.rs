@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 
 use patchbay_core::{
     Generation, ServerId, Slug, TenantId,
-    model::{Secrets, ServerRow, TenantRow},
+    issuer::IssuerRow,
+    model::{ServerRow, TenantRow},
 };
 use sqlx::FromRow;
 
 use crate::{
     StoreError,
     rows::{bits, generation, parsed, slug},
-    vault::{Bound, Closed, Vault},
+    secrets::{Owner, Sealed, TenantVault},
+    vault::Vault,
 };
 
 #[derive(FromRow)]
@@ -50,6 +52,29 @@ pub(crate) struct ToolsetRecord {
     spec: String,
 }
 
+#[derive(FromRow)]
+pub(crate) struct IssuerRecord {
+    slug: String,
+    spec: String,
+}
+
+#[derive(FromRow)]
+pub(crate) struct IssuerSecretRecord {
+    issuer: String,
+    name: String,
+    sealed: Vec<u8>,
+}
+
+/// All rows of a tenant, read in one transaction.
+pub(crate) struct Records {
+    pub(crate) tenant: TenantRecord,
+    pub(crate) servers: Vec<ServerRecord>,
+    pub(crate) secrets: Vec<SecretRecord>,
+    pub(crate) toolsets: Vec<ToolsetRecord>,
+    pub(crate) issuers: Vec<IssuerRecord>,
+    pub(crate) issuer_secrets: Vec<IssuerSecretRecord>,
+}
+
 /// A tenant as its rows have it: secrets sealed, specs still text, so that one that nobody can read can still be replaced.
 pub(crate) struct Held {
     pub(crate) id: TenantId,
@@ -60,31 +85,25 @@ pub(crate) struct Held {
     pub(crate) limits: String,
     pub(crate) servers: BTreeMap<Slug, HeldServer>,
     pub(crate) toolsets: BTreeMap<Slug, String>,
+    pub(crate) issuers: BTreeMap<Slug, HeldIssuer>,
 }
 
 pub(crate) struct HeldServer {
     pub(crate) id: ServerId,
     pub(crate) spec: String,
-    pub(crate) sealed: BTreeMap<String, Vec<u8>>,
+    pub(crate) sealed: Sealed,
 }
 
-impl Held {
-    pub(crate) fn from_records(
-        tenant: TenantRecord,
-        servers: Vec<ServerRecord>,
-        secrets: Vec<SecretRecord>,
-        toolsets: Vec<ToolsetRecord>,
-    ) -> Result<Self, StoreError> {
-        let mut sealed: BTreeMap<Vec<u8>, BTreeMap<String, Vec<u8>>> = BTreeMap::new();
-        for secret in secrets {
-            sealed.entry(secret.server_id).or_default().insert(secret.name, secret.sealed);
-        }
-        let servers = servers.into_iter().map(|server| {
-            let id = ServerId::from_bits(bits("server id", &server.id)?);
-            let sealed = sealed.remove(&server.id).unwrap_or_default();
-            Ok((slug("server name", &server.slug)?, HeldServer { id, spec: server.spec, sealed }))
-        });
-        let servers = servers.collect::<Result<_, StoreError>>()?;
+pub(crate) struct HeldIssuer {
+    pub(crate) spec: String,
+    pub(crate) sealed: Sealed,
+}
+
+impl TryFrom<Records> for Held {
+    type Error = StoreError;
+
+    fn try_from(records: Records) -> Result<Self, StoreError> {
+        let Records { tenant, servers, secrets, toolsets, issuers, issuer_secrets } = records;
         let toolsets = toolsets.into_iter().map(|toolset| Ok((slug("toolset name", &toolset.slug)?, toolset.spec)));
         Ok(Self {
             id: TenantId::from_bits(bits("tenant id", &tenant.id)?),
@@ -93,43 +112,75 @@ impl Held {
             enabled: tenant.enabled,
             generation: generation(tenant.generation)?,
             limits: tenant.limits,
-            servers,
+            servers: held_servers(servers, secrets)?,
             toolsets: toolsets.collect::<Result<_, StoreError>>()?,
+            issuers: held_issuers(issuers, issuer_secrets)?,
         })
     }
+}
 
+fn held_servers(
+    servers: Vec<ServerRecord>,
+    secrets: Vec<SecretRecord>,
+) -> Result<BTreeMap<Slug, HeldServer>, StoreError> {
+    let mut sealed: BTreeMap<Vec<u8>, Sealed> = BTreeMap::new();
+    for secret in secrets {
+        sealed.entry(secret.server_id).or_default().insert(secret.name, secret.sealed);
+    }
+    let servers = servers.into_iter().map(|server| {
+        let id = ServerId::from_bits(bits("server id", &server.id)?);
+        let sealed = sealed.remove(&server.id).unwrap_or_default();
+        Ok((slug("server name", &server.slug)?, HeldServer { id, spec: server.spec, sealed }))
+    });
+    servers.collect()
+}
+
+fn held_issuers(
+    issuers: Vec<IssuerRecord>,
+    secrets: Vec<IssuerSecretRecord>,
+) -> Result<BTreeMap<Slug, HeldIssuer>, StoreError> {
+    let mut sealed: BTreeMap<String, Sealed> = BTreeMap::new();
+    for secret in secrets {
+        sealed.entry(secret.issuer).or_default().insert(secret.name, secret.sealed);
+    }
+    let issuers = issuers.into_iter().map(|issuer| {
+        let sealed = sealed.remove(&issuer.slug).unwrap_or_default();
+        Ok((slug("issuer name", &issuer.slug)?, HeldIssuer { spec: issuer.spec, sealed }))
+    });
+    issuers.collect()
+}
+
+impl Held {
     /// The tenant with its secrets opened.
     pub(crate) fn open(self, vault: &Vault) -> Result<TenantRow, StoreError> {
-        let Self { id, slug: tenant, title, enabled, generation, limits, servers, toolsets } = self;
-        let servers = servers.into_iter().map(|(name, server)| server.open(id, &tenant, name, vault));
+        let Self { id, slug: tenant, title, enabled, generation, limits, servers, toolsets, issuers } = self;
+        let vault = TenantVault { tenant: id, slug: &tenant, vault };
+        let servers = servers.into_iter().map(|(name, server)| server.open(name, &vault));
         let servers = servers.collect::<Result<_, _>>()?;
+        let issuers = issuers.into_iter().map(|(name, issuer)| issuer.open(name, &vault));
+        let issuers = issuers.collect::<Result<_, _>>()?;
         let toolsets = toolsets.into_iter().map(|(name, spec)| {
             let spec = parsed(&format!("toolset `{name}` of tenant `{tenant}`"), &spec)?;
             Ok((name, spec))
         });
         let toolsets = toolsets.collect::<Result<_, StoreError>>()?;
         let limits = parsed(&format!("limits of tenant `{tenant}`"), &limits)?;
-        Ok(TenantRow { id, slug: tenant, title, enabled, generation, limits, servers, toolsets, issuers: Vec::new() })
+        Ok(TenantRow { id, slug: tenant, title, enabled, generation, limits, servers, toolsets, issuers })
     }
 }
 
 impl HeldServer {
-    fn open(self, tenant: TenantId, tenant_slug: &Slug, slug: Slug, vault: &Vault) -> Result<ServerRow, StoreError> {
-        let spec = parsed(&format!("server `{slug}` of tenant `{tenant_slug}`"), &self.spec)?;
-        let secrets = self.sealed.iter().map(|(name, sealed)| {
-            let opened = vault.open(Bound { tenant, server: self.id, name }, sealed);
-            let opened = opened.map_err(|closed| sealed_error(tenant_slug, &slug, name, closed))?;
-            Ok((name.clone(), opened))
-        });
-        let secrets = Secrets(secrets.collect::<Result<_, StoreError>>()?);
+    fn open(self, slug: Slug, vault: &TenantVault<'_>) -> Result<ServerRow, StoreError> {
+        let spec = parsed(&format!("server `{slug}` of tenant `{}`", vault.slug), &self.spec)?;
+        let secrets = vault.open(Owner::Server(self.id, &slug), &self.sealed)?;
         Ok(ServerRow { id: self.id, slug, spec, secrets })
     }
 }
 
-/// The error for a secret that stays closed, in words for whoever has the keys.
-pub(crate) fn sealed_error(tenant: &Slug, server: &Slug, name: &str, closed: Closed) -> StoreError {
-    StoreError::Sealed(format!(
-        "the secret `{name}` of server `{server}` of tenant `{tenant}` cannot be opened: {closed}; start with the key that \
-         sealed it, or apply the tenant's file again with the value"
-    ))
+impl HeldIssuer {
+    fn open(self, slug: Slug, vault: &TenantVault<'_>) -> Result<IssuerRow, StoreError> {
+        let spec = parsed(&format!("issuer `{slug}` of tenant `{}`", vault.slug), &self.spec)?;
+        let secrets = vault.open(Owner::Issuer(&slug), &self.sealed)?;
+        Ok(IssuerRow { slug, spec, secrets })
+    }
 }

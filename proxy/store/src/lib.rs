@@ -1,4 +1,5 @@
-//! What Patchbay remembers: tenants with their servers and toolsets, API keys, last good catalogs, ended sessions, the audit.
+//! What Patchbay remembers: tenants with their servers, toolsets and issuers, API keys, revocations, last good catalogs, the
+//! gateway's own tokens, ended sessions, the audit.
 //!
 //! Here are the traits, one per noun, and [`open`]; SQLite and Postgres stand behind them and pass the same suite. Only
 //! `control`, the entrance's writers and the command line call the store, never the path of a request: what a request needs is
@@ -13,8 +14,10 @@ mod held;
 mod plan;
 mod postgres;
 mod rows;
+mod secrets;
 mod sqlite;
 mod target;
+mod tokens;
 mod vault;
 
 use std::{sync::Arc, time::Duration};
@@ -82,7 +85,7 @@ pub trait Store:
     async fn close(&self);
 }
 
-/// Tenants, with their servers, toolsets and limits.
+/// Tenants, with their servers, toolsets, issuers and limits.
 #[async_trait]
 pub trait Tenants {
     /// All tenants, sorted by slug.
@@ -97,7 +100,8 @@ pub trait Tenants {
     /// Makes a tenant be what `doc` says, in one transaction: all of it or nothing.
     ///
     /// A server keeps its id while its name stays; secrets that `doc` gives as `None` stay sealed as they are; a server whose
-    /// transport changed loses its stored catalog. When nothing differs, nothing is written and the generation stays.
+    /// transport changed loses its stored catalog and the gateway's token there. The token goes too when the secrets of the
+    /// gateway's sign-in there changed. When nothing differs, nothing is written and the generation stays.
     ///
     /// With `expected`, the tenant must be at that generation; `Generation(0)` expects that there is none yet.
     ///

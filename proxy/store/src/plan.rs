@@ -6,19 +6,23 @@ use std::collections::BTreeMap;
 
 use patchbay_core::{
     ServerId, Slug, TenantId,
-    model::{DEFAULT_TOOLSET, ServerDoc, ServerSpec, TenantDoc, ToolsetSpec},
+    issuer::IssuerDoc,
+    model::{DEFAULT_TOOLSET, ServerDoc, ServerOauth, ServerSpec, TenantDoc, ToolsetSpec},
 };
-use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 
 use crate::{
     StoreError,
-    held::{Held, HeldServer, sealed_error},
+    held::{Held, HeldIssuer, HeldServer},
     rows::json,
-    vault::{Bound, Vault},
+    secrets::{Owner, TenantVault},
+    vault::Vault,
 };
 
-/// The rows to write. Deletions come first, then servers, then what hangs on them.
+/// The secrets by which the gateway is somebody at a server.
+const IDENTITY: [&str; 2] = [ServerOauth::SECRET, ServerOauth::PRIVATE_KEY];
+
+/// The rows to write. Deletions come first, then servers and issuers, then what hangs on them.
 #[derive(Default)]
 pub(crate) struct Plan {
     /// Title, switch or limits differ, or the tenant is new.
@@ -27,10 +31,22 @@ pub(crate) struct Plan {
     pub(crate) servers_put: Vec<(ServerId, Slug, String)>,
     /// Servers that are reached otherwise than before, so that what they offered says nothing any more.
     pub(crate) catalogs_gone: Vec<ServerId>,
+    /// Servers that are reached otherwise, or by another identity, so that the gateway's token there is not to be shown any more.
+    pub(crate) tokens_gone: Vec<ServerId>,
     pub(crate) secrets_gone: Vec<(ServerId, String)>,
     pub(crate) secrets_put: Vec<(ServerId, String, Vec<u8>)>,
     pub(crate) toolsets_gone: Vec<Slug>,
     pub(crate) toolsets_put: Vec<(Slug, String)>,
+    pub(crate) issuers: IssuersPlan,
+}
+
+/// The rows of issuers to write, in this order.
+#[derive(Default)]
+pub(crate) struct IssuersPlan {
+    pub(crate) gone: Vec<Slug>,
+    pub(crate) put: Vec<(Slug, String)>,
+    pub(crate) secrets_gone: Vec<(Slug, String)>,
+    pub(crate) secrets_put: Vec<(Slug, String, Vec<u8>)>,
 }
 
 pub(crate) struct TenantFields {
@@ -43,14 +59,9 @@ impl Plan {
     /// What makes of `held` what `doc` says; `id` is the tenant's, fresh when nothing is held.
     pub(crate) fn new(id: TenantId, held: Option<&Held>, doc: &TenantDoc, vault: &Vault) -> Result<Self, StoreError> {
         let mut plan = Self { tenant: tenant_fields(held, doc)?, ..Self::default() };
-        let servers = Servers { tenant: id, tenant_slug: &doc.slug, vault };
-        let none = BTreeMap::new();
-        let held_servers = held.map_or(&none, |held| &held.servers);
-        for (slug, wanted) in &doc.servers {
-            servers.put(&mut plan, slug, wanted, held_servers.get(slug))?;
-        }
-        let gone = held_servers.iter().filter(|(slug, _)| !doc.servers.contains_key(*slug));
-        plan.servers_gone = gone.map(|(_, server)| server.id).collect();
+        let vault = TenantVault { tenant: id, slug: &doc.slug, vault };
+        plan.servers(held, doc, &vault)?;
+        plan.issuers.fill(held, doc, &vault)?;
         plan.toolsets(held, doc)?;
         Ok(plan)
     }
@@ -63,6 +74,45 @@ impl Plan {
             && self.secrets_put.is_empty()
             && self.toolsets_gone.is_empty()
             && self.toolsets_put.is_empty()
+            && self.issuers.is_empty()
+    }
+
+    fn servers(&mut self, held: Option<&Held>, doc: &TenantDoc, vault: &TenantVault<'_>) -> Result<(), StoreError> {
+        let none = BTreeMap::new();
+        let held = held.map_or(&none, |held| &held.servers);
+        for (slug, wanted) in &doc.servers {
+            self.server(slug, wanted, held.get(slug), vault)?;
+        }
+        let gone = held.iter().filter(|(slug, _)| !doc.servers.contains_key(*slug));
+        self.servers_gone = gone.map(|(_, server)| server.id).collect();
+        Ok(())
+    }
+
+    fn server(
+        &mut self,
+        slug: &Slug,
+        wanted: &ServerDoc,
+        held: Option<&HeldServer>,
+        vault: &TenantVault<'_>,
+    ) -> Result<(), StoreError> {
+        let id = held.map_or_else(ServerId::random, |held| held.id);
+        let text = json(&wanted.spec)?;
+        let mut elsewhere = false;
+        if !held.is_some_and(|held| says(&held.spec, &text, &wanted.spec)) {
+            self.servers_put.push((id, slug.clone(), text));
+            let known: Option<ServerSpec> = held.and_then(|held| serde_json::from_str(&held.spec).ok());
+            elsewhere = known.is_none_or(|known| known.transport != wanted.spec.transport);
+        }
+        let secrets = vault.plan(Owner::Server(id, slug), &wanted.secrets, held.map(|held| &held.sealed))?;
+        if elsewhere {
+            self.catalogs_gone.push(id);
+        }
+        if elsewhere || secrets.changes(&IDENTITY) {
+            self.tokens_gone.push(id);
+        }
+        self.secrets_gone.extend(secrets.gone.into_iter().map(|name| (id, name)));
+        self.secrets_put.extend(secrets.put.into_iter().map(|(name, sealed)| (id, name, sealed)));
+        Ok(())
     }
 
     fn toolsets(&mut self, held: Option<&Held>, doc: &TenantDoc) -> Result<(), StoreError> {
@@ -83,6 +133,39 @@ impl Plan {
     }
 }
 
+impl IssuersPlan {
+    fn is_empty(&self) -> bool {
+        self.gone.is_empty() && self.put.is_empty() && self.secrets_gone.is_empty() && self.secrets_put.is_empty()
+    }
+
+    fn fill(&mut self, held: Option<&Held>, doc: &TenantDoc, vault: &TenantVault<'_>) -> Result<(), StoreError> {
+        let none = BTreeMap::new();
+        let held = held.map_or(&none, |held| &held.issuers);
+        for (slug, wanted) in &doc.issuers {
+            self.issuer(slug, wanted, held.get(slug), vault)?;
+        }
+        self.gone = held.keys().filter(|slug| !doc.issuers.contains_key(*slug)).cloned().collect();
+        Ok(())
+    }
+
+    fn issuer(
+        &mut self,
+        slug: &Slug,
+        wanted: &IssuerDoc,
+        held: Option<&HeldIssuer>,
+        vault: &TenantVault<'_>,
+    ) -> Result<(), StoreError> {
+        let text = json(&wanted.spec)?;
+        if !held.is_some_and(|held| says(&held.spec, &text, &wanted.spec)) {
+            self.put.push((slug.clone(), text));
+        }
+        let secrets = vault.plan(Owner::Issuer(slug), &wanted.secrets, held.map(|held| &held.sealed))?;
+        self.secrets_gone.extend(secrets.gone.into_iter().map(|name| (slug.clone(), name)));
+        self.secrets_put.extend(secrets.put.into_iter().map(|(name, sealed)| (slug.clone(), name, sealed)));
+        Ok(())
+    }
+}
+
 fn tenant_fields(held: Option<&Held>, doc: &TenantDoc) -> Result<Option<TenantFields>, StoreError> {
     let limits = json(&doc.limits)?;
     let same = held.is_some_and(|held| {
@@ -95,65 +178,4 @@ fn tenant_fields(held: Option<&Held>, doc: &TenantDoc) -> Result<Option<TenantFi
 /// difference in the order of keys, the values alone one in the last bit of a fraction that was read back.
 fn says<T: DeserializeOwned + PartialEq>(held: &str, text: &str, wanted: &T) -> bool {
     held == text || serde_json::from_str::<T>(held).is_ok_and(|held| held == *wanted)
-}
-
-/// What stays the same while one server after the other is planned.
-struct Servers<'a> {
-    tenant: TenantId,
-    tenant_slug: &'a Slug,
-    vault: &'a Vault,
-}
-
-impl Servers<'_> {
-    fn put(
-        &self,
-        plan: &mut Plan,
-        slug: &Slug,
-        wanted: &ServerDoc,
-        held: Option<&HeldServer>,
-    ) -> Result<(), StoreError> {
-        let id = held.map_or_else(ServerId::random, |held| held.id);
-        let text = json(&wanted.spec)?;
-        if !held.is_some_and(|held| says(&held.spec, &text, &wanted.spec)) {
-            plan.servers_put.push((id, slug.clone(), text));
-            let known: Option<ServerSpec> = held.and_then(|held| serde_json::from_str(&held.spec).ok());
-            if known.is_none_or(|known| known.transport != wanted.spec.transport) {
-                plan.catalogs_gone.push(id);
-            }
-        }
-        let none = BTreeMap::new();
-        let sealed = held.map_or(&none, |held| &held.sealed);
-        for (name, value) in &wanted.secrets {
-            if let Some(fresh) = self.secret(id, slug, name, value.as_ref(), sealed.get(name))? {
-                plan.secrets_put.push((id, name.clone(), fresh));
-            }
-        }
-        let gone = sealed.keys().filter(|name| !wanted.secrets.contains_key(*name));
-        plan.secrets_gone.extend(gone.map(|name| (id, name.clone())));
-        Ok(())
-    }
-
-    /// The bytes to write for one secret, or `None` when those that are there stay.
-    fn secret(
-        &self,
-        server: ServerId,
-        slug: &Slug,
-        name: &str,
-        value: Option<&SecretString>,
-        sealed: Option<&Vec<u8>>,
-    ) -> Result<Option<Vec<u8>>, StoreError> {
-        let bound = Bound { tenant: self.tenant, server, name };
-        let opened = sealed.map(|sealed| self.vault.open(bound, sealed));
-        match (value, opened) {
-            (Some(value), Some(Ok(same))) if same.expose_secret() == value.expose_secret() => Ok(None),
-            (Some(value), _) => Ok(Some(self.vault.seal(bound, value.expose_secret()))),
-            (None, Some(Ok(_))) => Ok(None),
-            (None, Some(Err(closed))) => Err(sealed_error(self.tenant_slug, slug, name, closed)),
-            (None, None) => Err(StoreError::NotFound(format!(
-                "the secret `{name}` of server `{slug}` of tenant `{}` should be kept as it is, but none is stored: \
-                 give its value once",
-                self.tenant_slug
-            ))),
-        }
-    }
 }

@@ -7,6 +7,7 @@ mod api_keys;
 mod audit;
 mod catalogs;
 mod connect;
+mod issuers;
 mod revocations;
 mod server_tokens;
 mod tenants;
@@ -16,7 +17,7 @@ mod watch;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use patchbay_core::Slug;
+use patchbay_core::{Slug, TenantId};
 use sqlx::{ConnectOptions, PgConnection, PgPool, Postgres, Transaction, postgres::PgConnectOptions};
 use tokio::sync::broadcast;
 use url::Url;
@@ -25,7 +26,7 @@ use crate::{
     Change, Changes, OpenOptions, Store, StoreError, Vault,
     announce::{Announcer, Background, State},
     error::{Fault, doing},
-    rows::{count, generation},
+    rows::{blob, count, generation, slug},
 };
 
 pub(crate) struct PostgresStore {
@@ -100,6 +101,23 @@ async fn lock(tx: &mut PgConnection, slug: &Slug) -> Result<State, Fault> {
             .fetch_one(tx)
             .await?;
     Ok(State { slug: slug.clone(), generation: generation(number)?, live })
+}
+
+/// The name of a tenant, locked; `None` when it is gone, also when it went while this waited for the lock.
+async fn locked(tx: &mut PgConnection, tenant: TenantId) -> Result<Option<Slug>, Fault> {
+    let Some(slug) = slug_of(tx, tenant).await? else {
+        return Ok(None);
+    };
+    lock(tx, &slug).await?;
+    slug_of(tx, tenant).await
+}
+
+async fn slug_of(tx: &mut PgConnection, tenant: TenantId) -> Result<Option<Slug>, Fault> {
+    let text: Option<String> = sqlx::query_scalar("SELECT slug FROM tenants WHERE id = $1")
+        .bind(blob(tenant.bits()))
+        .fetch_optional(tx)
+        .await?;
+    Ok(text.map(|text| slug("tenant name", &text)).transpose()?)
 }
 
 /// Adds one to the generation of a locked name, and notifies the other handles when the transaction commits.

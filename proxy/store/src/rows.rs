@@ -5,8 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use patchbay_core::{Generation, KeyId, ServerId, Slug, TenantId, model::KeyRow};
+use patchbay_core::{
+    Generation, KeyId, RevocationId, ServerId, Slug, TenantId,
+    issuer::{RevocationRow, Revoked},
+    model::KeyRow,
+};
 use serde::{Serialize, de::DeserializeOwned};
+use sha2::{Digest, Sha256};
 use sqlx::FromRow;
 
 use crate::{AuditRow, StoreError, TenantSummary, Tombstone, announce::State};
@@ -143,6 +148,54 @@ pub(crate) fn newest_uses(used: &[(TenantId, KeyId, i64)]) -> BTreeMap<(KeyId, T
         *known = at_ms.max(*known);
     }
     newest
+}
+
+#[derive(FromRow)]
+pub(crate) struct RevocationRecord {
+    id: Vec<u8>,
+    tenant_id: Vec<u8>,
+    what: String,
+    reason: Option<String>,
+    created_ms: i64,
+    expires_ms: Option<i64>,
+}
+
+impl RevocationRecord {
+    /// Whether it says nothing any more.
+    pub(crate) fn is_over(&self, now_ms: i64) -> bool {
+        self.expires_ms.is_some_and(|expires_ms| expires_ms <= now_ms)
+    }
+}
+
+impl TryFrom<RevocationRecord> for RevocationRow {
+    type Error = StoreError;
+
+    fn try_from(record: RevocationRecord) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: RevocationId::from_bits(bits("revocation id", &record.id)?),
+            tenant: TenantId::from_bits(bits("tenant id", &record.tenant_id)?),
+            what: parsed("revocation", &record.what)?,
+            reason: record.reason,
+            created_ms: record.created_ms,
+            expires_ms: record.expires_ms,
+        })
+    }
+}
+
+/// What is revoked as its text, and the digest of that text, by which the same thing is known again: the order of its fields
+/// never changes.
+pub(crate) fn revoked(what: &Revoked) -> Result<(String, Vec<u8>), StoreError> {
+    let text = json(what)?;
+    let digest = Sha256::digest(&text).to_vec();
+    Ok((text, digest))
+}
+
+pub(crate) fn revoked_already() -> StoreError {
+    StoreError::Exists(
+        "the same is revoked already in this tenant: nothing is left to do, or lift that revocation first to change its \
+         reason or its end"
+            .to_owned(),
+    )
 }
 
 #[derive(FromRow)]

@@ -5,6 +5,7 @@
 mod api_keys;
 mod audit;
 mod catalogs;
+mod issuers;
 mod revocations;
 mod server_tokens;
 mod tenants;

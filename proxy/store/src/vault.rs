@@ -1,7 +1,7 @@
 //! Secrets at rest: sealed with XChaCha20-Poly1305 when they are written, opened when a tenant is loaded.
 //!
-//! A sealed secret is one byte of key id, 24 of random nonce, then ciphertext and tag. It is bound to its tenant, its server and
-//! its name, so that a row copied elsewhere does not open. Where the key comes from is not decided here.
+//! A sealed secret is one byte of key id, 24 of random nonce, then ciphertext and tag. It is bound to its tenant, its server or
+//! issuer and its name, so that a row copied elsewhere does not open. Where the key comes from is not decided here.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -9,7 +9,7 @@ use chacha20poly1305::{
     KeyInit, XChaCha20Poly1305, XNonce,
     aead::{Aead, Payload},
 };
-use patchbay_core::{ServerId, TenantId};
+use patchbay_core::{ServerId, Slug, TenantId};
 use secrecy::SecretString;
 
 const NONCE_BYTES: usize = 24;
@@ -25,8 +25,19 @@ pub struct Vault {
 #[derive(Clone, Copy)]
 pub(crate) struct Bound<'a> {
     pub(crate) tenant: TenantId,
-    pub(crate) server: ServerId,
+    pub(crate) of: Of<'a>,
     pub(crate) name: &'a str,
+}
+
+/// Whose secret it is.
+#[derive(Clone, Copy)]
+pub(crate) enum Of<'a> {
+    /// A server's, as its tenant file gives it.
+    Server(ServerId),
+    /// An issuer's, as its tenant file gives it.
+    Issuer(&'a Slug),
+    /// The gateway's own, got at a server.
+    Token(ServerId),
 }
 
 /// Why a sealed secret stays closed.
@@ -79,10 +90,22 @@ impl fmt::Debug for Vault {
     }
 }
 
+/// Stands after the ids of all that is not a server's secret. No UTF-8 has this byte, so no name of a server's secret begins
+/// with it.
+const NO_SERVER_SECRET: u8 = 0xff;
+
 impl Bound<'_> {
-    /// Both ids have a fixed length, so no two triples give the same bytes.
+    /// The associated data. No two bindings give the same bytes: ids have a fixed length, a slug has no zero byte, and the kinds
+    /// differ in what follows the ids. A server's secret has nothing there but its name, as it had before there were others.
     fn bytes(&self) -> Vec<u8> {
-        [&self.tenant.bits().to_be_bytes()[..], &self.server.bits().to_be_bytes(), self.name.as_bytes()].concat()
+        let (id, kind, slug) = match self.of {
+            Of::Server(server) => (server.bits(), &[][..], ""),
+            Of::Issuer(slug) => (0, &[NO_SERVER_SECRET, b'i'][..], slug.as_str()),
+            Of::Token(server) => (server.bits(), &[NO_SERVER_SECRET, b't'][..], ""),
+        };
+        let end: &[u8] = if slug.is_empty() { &[] } else { &[0] };
+        let tenant = self.tenant.bits().to_be_bytes();
+        [&tenant[..], &id.to_be_bytes(), kind, slug.as_bytes(), end, self.name.as_bytes()].concat()
     }
 }
 
@@ -93,7 +116,34 @@ mod tests {
     use super::*;
 
     fn bound(tenant: u128, server: u128, name: &str) -> Bound<'_> {
-        Bound { tenant: TenantId::from_bits(tenant), server: ServerId::from_bits(server), name }
+        Bound { tenant: TenantId::from_bits(tenant), of: Of::Server(ServerId::from_bits(server)), name }
+    }
+
+    #[test]
+    fn no_two_bindings_are_the_same_bytes() {
+        let (tenant, zero, one) = (TenantId::from_bits(1), ServerId::from_bits(0), ServerId::from_bits(1));
+        let (idp, idp_a): (Slug, Slug) = ("idp".parse().expect("a slug"), "idp-a".parse().expect("a slug"));
+        let names = ["", "a", "i", "t", "idp", "\u{0}", "\u{0}a", "iidp\u{0}a", "-a", "\u{ff}t"];
+        let owners =
+            [Of::Server(zero), Of::Server(one), Of::Token(zero), Of::Token(one), Of::Issuer(&idp), Of::Issuer(&idp_a)];
+        let all = owners.iter().flat_map(|of| names.iter().map(move |name| Bound { tenant, of: *of, name }.bytes()));
+        let different: std::collections::BTreeSet<_> = all.collect();
+        assert_eq!(different.len(), owners.len() * names.len());
+    }
+
+    #[test]
+    fn secret_of_a_server_opens_for_no_issuer_and_no_token() {
+        let vault = Vault::new(1, [7; 32]);
+        let (tenant, server) = (TenantId::from_bits(1), ServerId::from_bits(2));
+        let (idp, other): (Slug, Slug) = ("idp".parse().expect("a slug"), "other".parse().expect("a slug"));
+        let owners = [Of::Server(server), Of::Token(server), Of::Issuer(&idp), Of::Issuer(&other)];
+        for (sealed_by, of) in owners.into_iter().enumerate() {
+            let sealed = vault.seal(Bound { tenant, of, name: "n" }, "s");
+            for (opened_by, of) in owners.into_iter().enumerate() {
+                let opened = vault.open(Bound { tenant, of, name: "n" }, &sealed);
+                assert_eq!(opened.is_ok(), sealed_by == opened_by, "sealed by {sealed_by}, opened by {opened_by}");
+            }
+        }
     }
 
     #[test]

@@ -6,12 +6,13 @@ use std::collections::BTreeMap;
 use crate::{nothing_of, read};
 
 /// A package, its manifest, and the packages of the workspace that it may depend on.
-const PACKAGES: [(&str, &str, &[&str]); 10] = [
+const PACKAGES: [(&str, &str, &[&str]); 11] = [
     ("patchbay-core", "proxy/core/Cargo.toml", &[]),
     ("patchbay-config", "config/Cargo.toml", &["patchbay-core"]),
     ("patchbay-store", "proxy/store/Cargo.toml", &["patchbay-core"]),
     ("patchbay-limit", "proxy/limit/Cargo.toml", &["patchbay-core"]),
     ("patchbay-downstream", "proxy/downstream/Cargo.toml", &["patchbay-core"]),
+    ("patchbay-token", "proxy/token/Cargo.toml", &["patchbay-core"]),
     ("patchbay-sql-policy", "builtin-tools/sql-policy/Cargo.toml", &[]),
     ("patchbay-builtin-tools", "builtin-tools/Cargo.toml", &["patchbay-sql-policy"]),
     (
@@ -23,6 +24,7 @@ const PACKAGES: [(&str, &str, &[&str]); 10] = [
             "patchbay-store",
             "patchbay-limit",
             "patchbay-downstream",
+            "patchbay-token",
             "patchbay-builtin-tools",
         ],
     ),
@@ -36,6 +38,7 @@ const PACKAGES: [(&str, &str, &[&str]); 10] = [
             "patchbay-store",
             "patchbay-limit",
             "patchbay-downstream",
+            "patchbay-token",
             "patchbay-builtin-tools",
         ],
     ),
@@ -43,7 +46,7 @@ const PACKAGES: [(&str, &str, &[&str]); 10] = [
 ];
 
 /// A library, the packages that may have it, and why no other.
-const FENCED: [(&str, &[&str], &str); 14] = [
+const FENCED: [(&str, &[&str], &str); 15] = [
     ("axum", &["patchbay"], "only the edge knows HTTP frameworks"),
     ("tower", &["patchbay"], "only the edge knows HTTP frameworks"),
     ("tower-http", &["patchbay"], "only the edge knows HTTP frameworks"),
@@ -72,6 +75,7 @@ const FENCED: [(&str, &[&str], &str); 14] = [
         &["patchbay-downstream", "patchbay-builtin-tools", "patchbay-e2e"],
         "TLS is that of the transport towards servers, and of the drivers of built-in tools; tests choose it for the SDK's client",
     ),
+    ("jsonwebtoken", &["patchbay-token"], "tokens are judged in one place; everybody else has what was found of them"),
     ("clap", &["patchbay", "patchbay-builtin-tools", "patchbay-e2e", "xtask"], "a library has no command line"),
     (
         "anyhow",
@@ -153,7 +157,7 @@ fn forbidden(package: &str, path: &str, allowed: &[&str], manifest: &str) -> Vec
     let ours = names.filter(|name| PACKAGES.iter().any(|(known, ..)| known == name) && !allowed.contains(&&**name));
     let sentence = |name: String| {
         format!(
-            "{path}: {package} must not use {name}: the arrows are core ← config, store, limit, downstream ← patchbay ← e2e, and sql-policy ← builtin-tools ← patchbay"
+            "{path}: {package} must not use {name}: the arrows are core ← config, store, limit, downstream, token ← patchbay ← e2e, and sql-policy ← builtin-tools ← patchbay"
         )
     };
     ours.map(sentence).collect()

@@ -59,6 +59,24 @@ const RULES: &[Rule] = &[
         why: "from a server's row to its connection there is one place; elsewhere a server is a `dyn Downstream`",
     },
     Rule {
+        words: &["jsonwebtoken::", "aws_lc_rs::"],
+        within: &["proxy/", "config/", "builtin-tools/"],
+        allowed: &["proxy/token/"],
+        why: "tokens are judged in one place; elsewhere there is what was found of them",
+    },
+    Rule {
+        words: &["Principal::of_token", "Principal::of_key"],
+        within: &["proxy/src/"],
+        allowed: &["proxy/src/auth.rs", "proxy/src/auth/token.rs"],
+        why: "holding a principal is the proof of having signed in, so only auth makes one",
+    },
+    Rule {
+        words: &["patchbay_downstream", "patchbay_store", "hyper::", "reqwest::"],
+        within: &["proxy/token/src/"],
+        allowed: &[],
+        why: "what judges tokens asks a `Fetch` for documents; where one may go is the transport's",
+    },
+    Rule {
         words: &["tenants.publish(", "tenants.remove("],
         within: &["proxy/src/"],
         allowed: &["proxy/src/control/", "proxy/src/control.rs"],
@@ -71,6 +89,7 @@ const RULES: &[Rule] = &[
             "proxy/src/dispatch.rs",
             "proxy/src/auth/",
             "proxy/src/auth.rs",
+            "proxy/src/outbound.rs",
             "proxy/src/admission.rs",
             "proxy/src/tenancy.rs",
             "proxy/src/caller.rs",

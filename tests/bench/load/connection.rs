@@ -1,5 +1,13 @@
 //! One keep-alive HTTP connection to an MCP server, with the session that began on it. Checks each answer cheaply.
 
+use std::{
+    path::Path,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -23,6 +31,34 @@ pub(crate) struct Connection {
     session: Option<HeaderValue>,
     last_id: u64,
     answer: Vec<u8>,
+    bearers: Option<Bearers>,
+}
+
+/// Tokens that are shown once each; shared by all connections.
+#[derive(Clone)]
+struct Bearers {
+    lines: Arc<[Box<str>]>,
+    next: Arc<AtomicUsize>,
+}
+
+impl Bearers {
+    /// The tokens of a file, which is read once.
+    fn of(file: &Path) -> Result<Self> {
+        static READ: OnceLock<Bearers> = OnceLock::new();
+        if let Some(read) = READ.get() {
+            return Ok(read.clone());
+        }
+        let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+        let read = Self { lines: text.lines().map(Box::from).collect(), next: Arc::default() };
+        Ok(READ.get_or_init(|| read).clone())
+    }
+
+    fn next(&self) -> Result<&str> {
+        let index = self.next.fetch_add(1, Ordering::Relaxed);
+        let line = self.lines.get(index);
+        line.map(|line| &**line)
+            .with_context(|| format!("all {} tokens were shown: make more of them", self.lines.len()))
+    }
 }
 
 impl Connection {
@@ -33,7 +69,8 @@ impl Connection {
         stream.set_nodelay(true)?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.context("beginning HTTP")?;
         tokio::spawn(connection);
-        Ok(Self { target: target.clone(), sender, session: None, last_id: 0, answer: Vec::new() })
+        let bearers = target.bearers.as_deref().map(Bearers::of).transpose()?;
+        Ok(Self { target: target.clone(), sender, session: None, last_id: 0, answer: Vec::new(), bearers })
     }
 
     /// Begins a legacy session: `initialize`, then `notifications/initialized`.
@@ -75,6 +112,7 @@ impl Connection {
 
     fn fill(&self, headers: &mut HeaderMap, method: &str, tool: Option<&str>) -> Result<()> {
         let Target { address, bearer, era, .. } = &self.target;
+        let bearer = self.bearers.as_ref().map_or(Ok(bearer.as_str()), Bearers::next)?;
         headers.insert(HOST, HeaderValue::from_str(address)?);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));

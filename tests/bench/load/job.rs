@@ -1,5 +1,7 @@
 //! What the client can be asked to do, and the messages it sends for that.
 
+use std::path::PathBuf;
+
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -27,8 +29,11 @@ pub(crate) struct Target {
     pub(crate) address: String,
     /// The path of the MCP endpoint.
     pub(crate) path: String,
-    /// The API key.
+    /// The API key or token.
     pub(crate) bearer: String,
+    /// A file with a token in each line: each request shows the next one, in the place of `bearer`.
+    #[serde(default)]
+    pub(crate) bearers: Option<PathBuf>,
     /// Which revision the client speaks.
     pub(crate) era: Era,
 }

@@ -3,6 +3,7 @@
 use std::{
     convert::Infallible,
     io::Write,
+    path::PathBuf,
     pin::Pin,
     sync::{
         Arc,
@@ -31,15 +32,17 @@ const BODY_BYTES_MAX: usize = 1 << 20;
 struct Origin {
     answers: Answers,
     sessions: AtomicU64,
+    /// Where the key set is, once tokens were made.
+    folder: Option<PathBuf>,
 }
 
 /// Serves for as long as the process lives; the first line on standard output is the port.
-pub(crate) fn serve(port: u16) -> Result<()> {
+pub(crate) fn serve(port: u16, folder: Option<PathBuf>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let listener = TcpListener::bind(("127.0.0.1", port)).await?;
         writeln!(std::io::stdout(), "{}", listener.local_addr()?.port())?;
-        let origin = Arc::new(Origin { answers: Answers::new(), sessions: AtomicU64::new(1) });
+        let origin = Arc::new(Origin { answers: Answers::new(), sessions: AtomicU64::new(1), folder });
         loop {
             let (stream, _) = listener.accept().await?;
             tokio::spawn(connection(stream, Arc::clone(&origin)));
@@ -58,6 +61,9 @@ async fn connection(stream: TcpStream, origin: Arc<Origin>) {
 }
 
 async fn respond(origin: &Origin, request: Request<Incoming>) -> Response<Pieces> {
+    if request.uri().path() == "/jwks" {
+        return key_set(origin);
+    }
     let place = place(request.uri().path());
     let Some((era, catalog)) = place else {
         return bare(StatusCode::NOT_FOUND);
@@ -88,6 +94,12 @@ async fn respond(origin: &Origin, request: Request<Incoming>) -> Response<Pieces
             response
         }
     }
+}
+
+/// Read anew each time: it is asked for once in ten minutes.
+fn key_set(origin: &Origin) -> Response<Pieces> {
+    let keys = origin.folder.as_ref().and_then(|folder| std::fs::read(folder.join("jwks.json")).ok());
+    keys.map_or_else(|| bare(StatusCode::NOT_FOUND), |keys| Response::new(Pieces([keys.into(), Bytes::new()])))
 }
 
 /// `/{era}/{catalog}`, and whatever follows, so that one origin can be several servers.

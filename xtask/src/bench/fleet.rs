@@ -24,6 +24,10 @@ pub(super) enum Target {
     Direct,
     Nginx,
     Patchbay,
+    /// Patchbay, called with one access token again and again.
+    Token,
+    /// Patchbay, called with another access token each time.
+    FreshToken,
 }
 
 impl Target {
@@ -32,7 +36,14 @@ impl Target {
             Self::Direct => "direct",
             Self::Nginx => "nginx",
             Self::Patchbay => "patchbay",
+            Self::Token => "token",
+            Self::FreshToken => "fresh",
         }
+    }
+
+    /// Whether it is Patchbay, whatever is shown to it.
+    fn is_patchbay(self) -> bool {
+        matches!(self, Self::Patchbay | Self::Token | Self::FreshToken)
     }
 }
 
@@ -47,13 +58,13 @@ pub(super) struct Fleet {
 }
 
 impl Fleet {
-    /// Starts everybody who is wanted.
-    pub(super) fn start(bins: &Path, with_patchbay: bool, with_database: bool) -> Result<Self> {
+    /// Starts everybody who is wanted; so many measurements will show a fresh token with each request.
+    pub(super) fn start(bins: &Path, with_patchbay: bool, with_database: bool, fresh: usize) -> Result<Self> {
         let folder = scratch(&target().join("bench"))?;
-        let origin = Origin::start(bins)?;
+        let origin = Origin::start(bins, folder.path())?;
         let nginx = Nginx::start(folder.path(), origin.port)?;
         let shop = with_database.then(|| Shop::start(bins)).transpose()?;
-        let prepare = || Patchbay::prepare(bins, folder.path(), &origin, shop.as_ref());
+        let prepare = || Patchbay::prepare(bins, folder.path(), &origin, shop.as_ref(), fresh);
         let mut patchbay = with_patchbay.then(prepare).transpose()?;
         if let Some(patchbay) = &mut patchbay {
             patchbay.start()?;
@@ -63,20 +74,28 @@ impl Fleet {
 
     /// Who there is to measure.
     pub(super) fn targets(&self) -> impl Iterator<Item = Target> {
-        [Target::Direct, Target::Nginx].into_iter().chain(self.patchbay.is_some().then_some(Target::Patchbay))
+        let all = [Target::Direct, Target::Nginx, Target::Patchbay, Target::Token, Target::FreshToken];
+        all.into_iter().filter(|target| !target.is_patchbay() || self.patchbay.is_some())
     }
 
     /// Where requests to a target go, as the load client wants to hear it: the origin's path, or the toolset of Patchbay.
     pub(super) fn place(&self, target: Target, era: &str, path: &str, toolset: &str) -> Result<Value> {
+        let mut bearers = Value::Null;
         let (port, path, bearer) = match target {
             Target::Direct => (self.origin.port, path.to_owned(), "pb_none"),
             Target::Nginx => (self.nginx.port(), path.to_owned(), "pb_none"),
-            Target::Patchbay => {
+            Target::Patchbay | Target::Token | Target::FreshToken => {
                 let patchbay = self.patchbay.as_ref().context("Patchbay was left out")?;
-                (patchbay.port(), patchbay.path(toolset), patchbay.key())
+                let bearer = if target == Target::Token { patchbay.token() } else { patchbay.key() };
+                if target == Target::FreshToken {
+                    bearers = json!(patchbay.fresh_tokens()?);
+                }
+                (patchbay.port(), patchbay.path(toolset), bearer)
             }
         };
-        Ok(json!({"address": format!("127.0.0.1:{port}"), "path": path, "bearer": bearer, "era": era}))
+        Ok(
+            json!({"address": format!("127.0.0.1:{port}"), "path": path, "bearer": bearer, "bearers": bearers, "era": era}),
+        )
     }
 
     /// The processes of the proxy whose CPU time counts.
@@ -84,7 +103,9 @@ impl Fleet {
         match target {
             Target::Direct => Ok(vec![self.origin.server.pid()]),
             Target::Nginx => self.nginx.pids(),
-            Target::Patchbay => Ok(self.patchbay.as_ref().and_then(Patchbay::pid).into_iter().collect()),
+            Target::Patchbay | Target::Token | Target::FreshToken => {
+                Ok(self.patchbay.as_ref().and_then(Patchbay::pid).into_iter().collect())
+            }
         }
     }
 }
@@ -97,10 +118,10 @@ pub(super) struct Origin {
 }
 
 impl Origin {
-    fn start(bins: &Path) -> Result<Self> {
+    fn start(bins: &Path, keys: &Path) -> Result<Self> {
         let program = bins.join("bench-origin");
         let mut command = Command::new(&program);
-        command.args(["--port", "0"]).stdin(Stdio::null()).stdout(Stdio::piped());
+        command.args(["--port", "0"]).arg(keys).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut server = Guard::start(&mut command, "the origin")?;
         let mut line = String::new();
         let pipe = server.child().stdout.take().context("the pipe was asked for above")?;
@@ -112,6 +133,13 @@ impl Origin {
     /// The command that serves the same over standard streams.
     pub(super) fn stdio_command(&self) -> Vec<String> {
         vec![self.program.display().to_string(), "--stdio".to_owned(), "legacy".to_owned()]
+    }
+
+    /// The command that makes access tokens, and puts their keys where the origin serves them.
+    pub(super) fn mint_command(&self, folder: &Path) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg("--mint").arg(folder);
+        command
     }
 
     /// The address of one of its servers.

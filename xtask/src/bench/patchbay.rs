@@ -3,7 +3,9 @@
 //! The only file of the measurements that knows Patchbay's commands and formats.
 
 use std::{
+    cell::Cell,
     fs,
+    io::{BufRead, BufReader},
     net::TcpStream,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -25,6 +27,13 @@ use crate::{
 const LIMIT: Duration = Duration::from_secs(30);
 /// The servers whose tools make up the long list.
 const LIST_SERVERS: usize = 10;
+/// The tokens' `iss`; nobody asks there, since the key set has an address of its own.
+const ISSUER: &str = "http://127.0.0.1/bench-issuer";
+const AUDIENCE: &str = "patchbay-bench";
+/// Tokens for one measurement that shows each of them once: more than can be shown in ten seconds.
+const FRESH_TOKENS: usize = 100_000;
+/// The toolset that takes tokens; it has what `legacy` has.
+pub(super) const TOKENS: &str = "tokens";
 
 /// A gateway that is set up, and runs between `start` and `stop`.
 pub(super) struct Patchbay {
@@ -33,7 +42,16 @@ pub(super) struct Patchbay {
     log: PathBuf,
     port: u16,
     key: String,
+    tokens: Tokens,
     server: Option<Guard>,
+}
+
+/// Access tokens: one that is shown again and again, and files of those that are shown once.
+struct Tokens {
+    folder: PathBuf,
+    warm: String,
+    files: usize,
+    next: Cell<usize>,
 }
 
 #[derive(Deserialize)]
@@ -43,13 +61,20 @@ struct NewKey {
 
 impl Patchbay {
     /// Writes the files, applies the tenant and makes its key.
-    pub(super) fn prepare(bins: &Path, folder: &Path, origin: &Origin, shop: Option<&Shop>) -> Result<Self> {
+    pub(super) fn prepare(
+        bins: &Path,
+        folder: &Path,
+        origin: &Origin,
+        shop: Option<&Shop>,
+        fresh: usize,
+    ) -> Result<Self> {
         let (port, operations) = (free_port()?, free_port()?);
         let (config, tenant) = (folder.join("patchbay.yaml"), folder.join("bench.yaml"));
         fs::write(&config, configuration(folder, port, operations, &origin.stdio_command()[0]))?;
         fs::write(&tenant, tenant_file(origin, shop))?;
         let log = folder.join("patchbay.log");
-        let mut patchbay = Self { program: bins.join("patchbay"), config, log, port, key: String::new(), server: None };
+        let (program, tokens) = (bins.join("patchbay"), Tokens::mint(folder, origin, fresh)?);
+        let mut patchbay = Self { program, config, log, port, key: String::new(), tokens, server: None };
         process::output(patchbay.command("apply").arg("-f").arg(&tenant), "patchbay apply", LIMIT)?;
         let mut create = patchbay.command("key");
         create.args(["create", "--tenant", "bench", "--label", "bench", "--json"]);
@@ -96,6 +121,19 @@ impl Patchbay {
         &self.key
     }
 
+    /// The token that is shown again and again.
+    pub(super) fn token(&self) -> &str {
+        &self.tokens.warm
+    }
+
+    /// A file of tokens that were not shown yet.
+    pub(super) fn fresh_tokens(&self) -> Result<PathBuf> {
+        let part = self.tokens.next.get();
+        ensure!(part < self.tokens.files, "no fresh tokens are left: {part} measurements had theirs");
+        self.tokens.next.set(part + 1);
+        Ok(self.tokens.folder.join(format!("tokens-{part}.txt")))
+    }
+
     pub(super) fn port(&self) -> u16 {
         self.port
     }
@@ -109,6 +147,20 @@ impl Patchbay {
         let words: Vec<&str> = name.split(' ').collect();
         command.args(words).arg("--config").arg(&self.config);
         command
+    }
+}
+
+impl Tokens {
+    /// One file more than asked for, of which the warm token is the first.
+    fn mint(folder: &Path, origin: &Origin, fresh: usize) -> Result<Self> {
+        let files = fresh + 1;
+        let mut mint = origin.mint_command(folder);
+        let count = if fresh > 0 { FRESH_TOKENS } else { 1 };
+        mint.args([ISSUER, AUDIENCE, &files.to_string(), &count.to_string()]);
+        process::output(&mut mint, "bench-origin --mint", LIMIT)?;
+        let last = fs::File::open(folder.join(format!("tokens-{fresh}.txt")))?;
+        let warm = BufReader::new(last).lines().next().context("no token was made")??;
+        Ok(Self { folder: folder.to_owned(), warm, files: fresh, next: Cell::new(0) })
     }
 }
 
@@ -138,7 +190,10 @@ limits:
 
 /// One tenant with a toolset for each kind of measurement; toolsets of one server pass its names as they are.
 fn tenant_file(origin: &Origin, shop: Option<&Shop>) -> String {
-    let mut text = String::from("tenant: bench\nservers:\n");
+    let keys = origin.url("/jwks");
+    let mut text = format!(
+        "tenant: bench\nissuers:\n  bench: {{ issuer: \"{ISSUER}\", jwks_url: \"{keys}\", audiences: [{AUDIENCE}] }}\nservers:\n"
+    );
     let mut http = |name: &str, path: &str| {
         text += &format!("  {name}:\n    url: {}\n", origin.url(path));
     };
@@ -154,6 +209,7 @@ fn tenant_file(origin: &Origin, shop: Option<&Shop>) -> String {
     for name in ["legacy", "modern", "stdio"].into_iter().chain(shop.map(|_| TOOLSET)) {
         text += &format!("  {name}:\n    servers: [{name}]\n    prefix: never\n");
     }
+    text += &format!("  {TOKENS}:\n    servers: [legacy]\n    prefix: never\n    access: both\n");
     let lists: Vec<String> = (0..LIST_SERVERS).map(|number| format!("list{number}")).collect();
     text + &format!("  lists:\n    servers: [{}]\n", lists.join(", "))
 }

@@ -99,7 +99,17 @@ impl Report {
             let added = row.measure.p50_us - direct.p50_us;
             Verdict::at_most(&format!("{name}: µs added to the median over direct"), added, bound)
         });
-        [cpu, rate, added].into_iter().flatten().collect()
+        let key = self.find(name, Target::Patchbay);
+        let signed =
+            row.aims.cpu_of_key_max.zip(self.find(name, Target::Token)).zip(key).map(|((bound, token), key)| {
+                let ratio = token.cpu_us_per_request / key.cpu_us_per_request;
+                Verdict::at_most(
+                    &format!("{name}: CPU per request with a known token, times that with a key"),
+                    ratio,
+                    bound,
+                )
+            });
+        [cpu, rate, added, signed].into_iter().flatten().collect()
     }
 }
 

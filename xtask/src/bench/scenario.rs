@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::{
     databases::{self, Question},
     fleet::{Fleet, Target},
+    patchbay::TOKENS,
 };
 
 /// One measurement.
@@ -33,6 +34,8 @@ enum Act {
     Storm,
     /// A call whose server speaks over standard streams; nginx has nothing like it.
     StdioCall,
+    /// A call with a key, with a token that is known, and with one that is not; the others have nothing like it.
+    SignedCall,
     /// A call of the DB explorer; direct is a plain driver, and nginx has nothing like it.
     Database(&'static Question),
 }
@@ -46,9 +49,12 @@ pub(super) struct Aims {
     pub(super) rate_of_nginx_min: Option<f64>,
     /// At most so many microseconds more than direct in the middle.
     pub(super) added_p50_us_max: Option<f64>,
+    /// With a token that is known at most so many times the CPU time of a call with a key.
+    pub(super) cpu_of_key_max: Option<f64>,
 }
 
-const NONE: Aims = Aims { cpu_of_nginx_max: None, rate_of_nginx_min: None, added_p50_us_max: None };
+const NONE: Aims =
+    Aims { cpu_of_nginx_max: None, rate_of_nginx_min: None, added_p50_us_max: None, cpu_of_key_max: None };
 const SMALL_ALONE: Aims = Aims { cpu_of_nginx_max: Some(2.0), added_p50_us_max: Some(100.0), ..NONE };
 const SMALL_CROWD: Aims = Aims { cpu_of_nginx_max: Some(2.0), rate_of_nginx_min: Some(0.55), ..NONE };
 
@@ -66,7 +72,7 @@ const MODERN: Scenario =
     Scenario { name: "small-modern-1", era: "modern", path: "/modern/calls", toolset: "modern", ..LEGACY };
 
 /// All of them, in order.
-pub(super) const SCENARIOS: [Scenario; 15] = [
+pub(super) const SCENARIOS: [Scenario; 16] = [
     LEGACY,
     Scenario { name: "small-legacy-64", connections: 64, aims: SMALL_CROWD, ..LEGACY },
     MODERN,
@@ -103,6 +109,14 @@ pub(super) const SCENARIOS: [Scenario; 15] = [
     },
     Scenario { name: "stdio-1", toolset: "stdio", act: Act::StdioCall, aims: NONE, ..LEGACY },
     Scenario { name: "stdio-64", toolset: "stdio", act: Act::StdioCall, connections: 64, aims: NONE, ..LEGACY },
+    Scenario {
+        name: "signed-in-16",
+        toolset: TOKENS,
+        act: Act::SignedCall,
+        connections: 16,
+        aims: Aims { cpu_of_key_max: Some(1.05), ..NONE },
+        ..LEGACY
+    },
     database("db-list-tables", &databases::LIST),
     database("db-describe-table", &databases::DESCRIBE),
     database("db-select", &databases::SELECT),
@@ -121,9 +135,20 @@ impl Scenario {
         matches!(self.act, Act::Database(_))
     }
 
+    /// Whether it shows a fresh token with each request.
+    pub(super) fn needs_fresh_tokens(&self) -> bool {
+        matches!(self.act, Act::SignedCall)
+    }
+
     /// Whether there is something to measure for this target.
     pub(super) fn suits(&self, target: Target) -> bool {
-        !matches!((&self.act, target), (Act::StdioCall | Act::Database(_), Target::Nginx))
+        match (&self.act, target) {
+            (Act::SignedCall, Target::Direct | Target::Nginx) => false,
+            (Act::SignedCall, _) => true,
+            (_, Target::Token | Target::FreshToken) => false,
+            (Act::StdioCall | Act::Database(_), Target::Nginx) => false,
+            _ => true,
+        }
     }
 
     /// The job for the load client.
@@ -135,7 +160,7 @@ impl Scenario {
             }
             Act::List { tools } => json!({"list": {"tools": tools}}),
             Act::Storm => json!({"storm": {"tool": "small"}}),
-            Act::StdioCall => json!({"call": {"tool": "small", "bytes_min": 200}}),
+            Act::StdioCall | Act::SignedCall => json!({"call": {"tool": "small", "bytes_min": 200}}),
             Act::Database(question) => question.act(),
         };
         if let (Act::Database(question), Target::Direct) = (&self.act, target) {

@@ -2,7 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use patchbay_core::model::{Access, Overflow, PrefixMode, ServerDoc, ServerSpec, TenantLimits, ToolRules, ToolsetSpec};
+use patchbay_core::{
+    access::{AccessRules, ScopeRules, ToolClasses},
+    issuer::{
+        Algorithm, ClaimNames, ClientAuth, INTROSPECTION_SECRET, Introspection, IssuerDoc, IssuerSpec, Registration,
+    },
+    model::{Access, Overflow, PrefixMode, ServerDoc, ServerOauth, ServerSpec, TenantLimits, ToolRules, ToolsetSpec},
+};
 use proptest::{collection, option, prelude::*};
 use serde_json::json;
 
@@ -110,9 +116,113 @@ fn transport() -> impl Strategy<Value = Transport> {
                 sharing,
                 era
             }),
-        ("https://h[a-z]{0,5}\\.org/[a-z?=&%:]{0,5}", names("X-[A-Z]{1,4}"), sharing, era)
-            .prop_map(|(url, headers, sharing, era)| Transport::Http { url, headers, oauth: None, sharing, era }),
+        ("https://h[a-z]{0,5}\\.org/[a-z?=&%:]{0,5}", names("X-[A-Z]{1,4}"), option::of(oauth()), sharing, era)
+            .prop_map(|(url, headers, oauth, sharing, era)| Transport::Http { url, headers, oauth, sharing, era }),
     ]
+}
+
+fn scopes() -> impl Strategy<Value = Vec<String>> {
+    collection::vec("[!#-\\[\\]-~]{1,9}", 0..4)
+}
+
+fn algorithm() -> impl Strategy<Value = Algorithm> + Clone {
+    prop::sample::select(Algorithm::USUAL.to_vec())
+}
+
+fn client_auth() -> impl Strategy<Value = ClientAuth> {
+    prop::sample::select(vec![ClientAuth::Basic, ClientAuth::Post, ClientAuth::PrivateKeyJwt])
+}
+
+fn address() -> impl Strategy<Value = String> {
+    "https?://h[a-z]{0,5}\\.org(:[1-9][0-9]{0,3})?(/[a-z~%=&.:-]{0,5}/?)?"
+}
+
+/// What a client id, a key id or an audience may be.
+fn visible() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[!-)+-~]{1,9}",
+        prop::sample::select(vec!["yes", "1.10", "null", "~", "a: b", "#x", "a #b", "{", "[x]", "&a", "!t", "-", "?"])
+            .prop_map(str::to_owned)
+    ]
+}
+
+fn oauth() -> impl Strategy<Value = ServerOauth> {
+    let optional = || option::of(address());
+    (visible(), client_auth(), algorithm(), option::of(visible()), (optional(), optional()), scopes()).prop_map(
+        |(client_id, auth, algorithm, key_id, (issuer, resource), scopes)| {
+            let by_key = auth == ClientAuth::PrivateKeyJwt;
+            ServerOauth {
+                client_id,
+                auth,
+                algorithm: by_key.then_some(algorithm),
+                key_id: key_id.filter(|_| by_key),
+                issuer,
+                resource,
+                scopes,
+            }
+        },
+    )
+}
+
+fn introspection() -> impl Strategy<Value = Introspection> {
+    (option::of(address()), visible(), any::<bool>(), 1..300_u32).prop_map(|(url, client_id, post, cache_s)| {
+        Introspection { url, client_id, auth: if post { ClientAuth::Post } else { ClientAuth::Basic }, cache_s }
+    })
+}
+
+fn registration() -> impl Strategy<Value = Registration> {
+    (option::of((visible(), option::of(1..u16::MAX))), any::<(bool, bool)>()).prop_map(|(client, hints)| {
+        let (client_id, callback_port) = client.map_or((None, None), |(id, port)| (Some(id), port));
+        Registration { client_id, callback_port, dynamic: hints.0, metadata_document: hints.1 }
+    })
+}
+
+fn claims() -> impl Strategy<Value = ClaimNames> {
+    let claim = || text().prop_filter("a claim", |text| !text.is_empty() && !text.contains(char::is_control));
+    prop_oneof![
+        Just(ClaimNames::default()),
+        (claim(), claim(), claim()).prop_map(|(subject, name, groups)| ClaimNames { subject, name, groups }),
+    ]
+}
+
+fn issuer() -> impl Strategy<Value = IssuerSpec> {
+    (
+        (option::of(address()), option::of(address()), collection::vec(visible(), 0..3)),
+        (collection::vec(algorithm(), 0..3), collection::vec("[a-z+/.-]{1,9}", 0..3), claims()),
+        (collection::btree_map("[!#-\\[\\]-~]{1,9}", scopes(), 0..3), scopes()),
+        (option::of(introspection()), registration()),
+    )
+        .prop_map(|(addresses, tokens, scopes, clients)| IssuerSpec {
+            issuer: String::new(),
+            metadata_url: addresses.0,
+            jwks_url: addresses.1,
+            audiences: addresses.2,
+            algorithms: tokens.0,
+            token_types: tokens.1,
+            claims: tokens.2,
+            scope_implies: scopes.0,
+            scopes_required: scopes.1,
+            introspection: clients.0,
+            registration: clients.1,
+        })
+}
+
+fn access_rules() -> impl Strategy<Value = AccessRules> {
+    let groups = || collection::vec(name(), 0..3);
+    let some_scopes = scopes().prop_filter("not empty", |list| !list.is_empty());
+    (
+        groups(),
+        groups(),
+        scopes(),
+        scopes(),
+        scopes(),
+        collection::btree_map("[a-z*]{1,6}/[a-z*?.]{1,6}", some_scopes, 0..3),
+    )
+        .prop_map(|(groups, write_groups, enter, read, write, tools)| AccessRules {
+            groups,
+            write_groups,
+            scopes: ScopeRules { enter, read, write, tools },
+        })
 }
 
 fn rules(
@@ -136,11 +246,16 @@ fn server() -> impl Strategy<Value = ServerSpec> {
     (
         (transport(), any::<bool>(), rules(name().boxed(), "[a-z*?.]{1,6}"), option::of(1..86_400_u32)),
         (option::of(1..4096_u32), collection::vec(text(), 0..3), any::<bool>()),
+        (collection::vec("[a-z*?.]{1,6}", 0..3), collection::vec("[a-z*?.]{1,6}", 0..3), any::<Option<bool>>()),
     )
         .prop_map(
-            |((transport, enabled, tools, call_timeout_s), (concurrency_max, idempotent_tools, instructions))| {
+            |(
+                (transport, enabled, tools, call_timeout_s),
+                (concurrency_max, idempotent_tools, instructions),
+                (read, write, trust_hints),
+            )| {
                 ServerSpec {
-                    classes: Default::default(),
+                    classes: ToolClasses { read, write, trust_hints },
                     transport,
                     enabled,
                     prefix: None,
@@ -158,16 +273,20 @@ fn toolset() -> impl Strategy<Value = ToolsetSpec> {
     let native = name().prop_map(|name| format!("s0/{name}")).boxed();
     (
         option::of(Just(vec!["s0".parse().unwrap()])),
-        any::<(bool, bool, bool)>(),
+        (
+            prop::sample::select(vec![Access::Key, Access::Oauth, Access::Both, Access::Anonymous]),
+            any::<(bool, bool)>(),
+        ),
+        access_rules(),
         rules(native, "[a-z*]{1,6}/[a-z*?.]{1,6}"),
         option::of(1..100_u32),
         collection::vec("[a-z*]{1,6}/[a-z*?.]{1,6}", 0..3),
     )
-        .prop_map(|(servers, (access, prefix, overflow), tools, tools_max, keep_first)| ToolsetSpec {
-            rules: Default::default(),
+        .prop_map(|(servers, (access, (prefix, overflow)), rules, tools, tools_max, keep_first)| ToolsetSpec {
+            rules: if access.takes_tokens() { rules } else { AccessRules::default() },
+            access,
             prefix: if prefix && servers.is_some() { PrefixMode::Never } else { PrefixMode::Always },
             servers,
-            access: if access { Access::Key } else { Access::Anonymous },
             tools,
             tools_max,
             overflow: if overflow { Overflow::Drop } else { Overflow::Refuse },
@@ -181,23 +300,36 @@ fn tenant() -> impl Strategy<Value = TenantDoc> {
         ("[a-z0-9][a-z0-9-]{0,20}", option::of(text()), any::<bool>()),
         collection::vec(server(), 1..4),
         collection::btree_map("[a-z][a-z0-9-]{0,8}", toolset(), 0..3),
+        collection::vec(issuer(), 1..4),
         (limit(), limit(), limit()),
     )
-        .prop_map(|((slug, title, enabled), servers, toolsets, limits)| {
+        .prop_map(|((slug, title, enabled), servers, toolsets, issuers, limits)| {
             let server = |(at, spec): (usize, ServerSpec)| {
                 let secrets: Vec<_> = match &spec.transport {
-                    Transport::Http { headers, .. } => headers.iter().map(|name| format!("header:{name}")).collect(),
+                    Transport::Http { headers, oauth, .. } => {
+                        let of_oauth = oauth.as_ref().map(|oauth| match oauth.auth {
+                            ClientAuth::PrivateKeyJwt => ServerOauth::PRIVATE_KEY.to_owned(),
+                            ClientAuth::Basic | ClientAuth::Post => ServerOauth::SECRET.to_owned(),
+                        });
+                        headers.iter().map(|name| format!("header:{name}")).chain(of_oauth).collect()
+                    }
                     Transport::Stdio { env, .. } => env.iter().map(|name| format!("env:{name}")).collect(),
                     Transport::Builtin { secrets, .. } => secrets.iter().map(|name| format!("secret:{name}")).collect(),
                 };
                 let secrets = secrets.into_iter().map(|name| (name, Some(SecretString::from("hunter2")))).collect();
                 (format!("s{at}").parse().unwrap(), ServerDoc { spec, secrets })
             };
+            let issuer = |(at, mut spec): (usize, IssuerSpec)| {
+                spec.issuer = format!("https://login.example.org/{at}");
+                let secret =
+                    spec.introspection.as_ref().map(|_| (INTROSPECTION_SECRET.to_owned(), Some("hunter2".into())));
+                (format!("i{at}").parse().unwrap(), IssuerDoc { spec, secrets: secret.into_iter().collect() })
+            };
             let mut toolsets: BTreeMap<_, _> =
                 toolsets.into_iter().map(|(name, spec)| (name.parse().unwrap(), spec)).collect();
             toolsets.entry("default".parse().unwrap()).or_default();
             TenantDoc {
-                issuers: Default::default(),
+                issuers: issuers.into_iter().enumerate().map(issuer).collect(),
                 slug: slug.parse().unwrap(),
                 title,
                 enabled,
@@ -234,6 +366,13 @@ proptest! {
             prop_assert!(other.secrets.keys().eq(server.secrets.keys()));
         }
         prop_assert_eq!(again.servers.len(), doc.servers.len());
+        for (name, issuer) in &doc.issuers {
+            let other = &again.issuers[name];
+            prop_assert_eq!(&other.spec, &issuer.spec, "{}", exported);
+            prop_assert!(other.secrets.values().all(Option::is_none));
+            prop_assert!(other.secrets.keys().eq(issuer.secrets.keys()));
+        }
+        prop_assert_eq!(again.issuers.len(), doc.issuers.len());
         prop_assert!(diff(Some(&row), &again).ends_with("nothing changes\n"));
     }
 }

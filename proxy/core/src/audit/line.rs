@@ -21,9 +21,14 @@ pub(super) fn plain(line: &mut Vec<u8>, key: &[u8], word: &str) {
 
 /// A member whose value may be anything: cut to [`TEXT_BYTES_MAX`], escaped.
 pub(super) fn text(line: &mut Vec<u8>, key: &[u8], text: &str) {
+    short(line, key, text, TEXT_BYTES_MAX);
+}
+
+/// A member whose value may be anything: cut to so many bytes, escaped.
+pub(super) fn short(line: &mut Vec<u8>, key: &[u8], text: &str, bytes_max: usize) {
     line.extend_from_slice(key);
     line.push(b'"');
-    let cut = text.floor_char_boundary(TEXT_BYTES_MAX);
+    let cut = text.floor_char_boundary(bytes_max);
     escaped(line, &text.as_bytes()[..cut]);
     if cut < text.len() {
         line.extend_from_slice("…".as_bytes());

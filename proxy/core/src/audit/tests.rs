@@ -4,8 +4,23 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::KeyId;
 
 const AT_MS: i64 = 1_795_000_000_000;
+/// What the spool takes of one record at the most, its head left off.
+const RECORD_BYTES_MAX: usize = 16 * 1024 - 44;
+const KEY: Actor = Actor::Key(KeyId::from_bits(0xc0de));
+
+fn token(text: &str) -> Actor {
+    let actor = TokenActor {
+        issuer: "corp".parse().unwrap(),
+        iss: text.into(),
+        subject: text.into(),
+        name: Some(text.into()),
+        client: Some(text.into()),
+    };
+    Actor::Token(actor.into())
+}
 
 fn event() -> Event<'static> {
     Event {
@@ -14,7 +29,7 @@ fn event() -> Event<'static> {
         action: Action::ToolCall,
         tenant: Some(TenantId::from_bits(0xacae)),
         toolset: Some("default"),
-        actor: Actor::Key(KeyId::from_bits(0xc0de)),
+        actor: &KEY,
         ip: Some("192.0.2.7".parse().unwrap()),
         agent: Some("ide/1.0"),
         request: Some("r-1"),
@@ -59,7 +74,7 @@ fn a_record_of_a_stranger_leaves_out_what_nobody_knows() {
         action: Action::AuthFail,
         tenant: None,
         toolset: None,
-        actor: Actor::Unknown,
+        actor: &Actor::Unknown,
         ip: Some("2001:db8::1".parse().unwrap()),
         agent: None,
         request: None,
@@ -76,6 +91,19 @@ fn a_record_of_a_stranger_leaves_out_what_nobody_knows() {
     for absent in ["tenant", "toolset", "request", "server", "exposed", "native", "is_error"] {
         assert!(record.get(absent).is_none(), "{absent}");
     }
+}
+
+#[test]
+fn somebody_with_a_token_is_named_by_what_the_issuer_vouches_for_and_nothing_breaks_out() {
+    let record = read(&written(&Event { actor: &token("a\"b\n"), ..event() }, &outcome()));
+    let expected = json!({
+        "kind": "token", "issuer": "corp", "iss": "a\"b\n", "subject": "a\"b\n", "name": "a\"b\n", "client": "a\"b\n",
+        "ip": "192.0.2.7", "agent": "ide/1.0",
+    });
+    assert_eq!(record["actor"], expected);
+    let long = read(&written(&Event { actor: &token(&"é".repeat(1_000)), ..event() }, &outcome()));
+    let bytes = |member: &str| long["actor"][member].as_str().unwrap().trim_end_matches('…').len();
+    assert_eq!(["iss", "subject", "name", "client"].map(bytes), [256, 256, 64, 64]);
 }
 
 #[test]
@@ -100,13 +128,16 @@ fn no_name_is_long_enough_to_make_a_line_long() {
     let long = "\u{1}".repeat(100_000);
     let wide = "語".repeat(100_000);
     for name in [&long, &wide] {
-        let target = Some(Target { server: name, exposed: name, native: name });
-        let event = Event { target, agent: Some(name), request: Some(name), toolset: Some(name), ..event() };
+        let target = Some(Target { server: "shop", exposed: name, native: name });
+        let actor = token(name);
+        // Names of toolsets and servers are slugs, and what a client calls itself is cut when it comes.
+        let agent = Some(&name[..name.floor_char_boundary(128)]);
+        let event = Event { actor: &actor, target, agent, request: Some(name), ..event() };
         let ending = Ending { code: Some(i32::MIN), ..Ending::refused(u16::MAX, None, name) };
         let ending = ending.with_is_error(true);
         let most = Outcome { ending, bytes_in: u64::MAX, bytes_out: u64::MAX, duration_us: u64::MAX };
         let line = written(&event, &most);
-        assert!(line.len() < 14_000, "{} bytes", line.len());
+        assert!(line.len() < RECORD_BYTES_MAX, "{} bytes", line.len());
         assert!(read(&line)["native"].as_str().unwrap().ends_with('…'));
     }
 }

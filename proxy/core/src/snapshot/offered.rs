@@ -3,8 +3,9 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use super::{BuildError, BuildOptions, CatalogPart, ServerEntry, ServerKind, Warnings, shown};
+use super::{BuildError, BuildOptions, CatalogPart, ServerEntry, ServerKind, Warnings, classes::Classes, shown};
 use crate::{
+    access::ToolClass,
     era::Era,
     filter::Rules,
     item::{self, ItemFault, OutputSchema, Prompt, Resource, Tool},
@@ -36,6 +37,7 @@ pub(super) struct OfferedTool<'a> {
     pub(super) idempotent: bool,
     /// Whether the server's own rules offer it.
     pub(super) offered: bool,
+    pub(super) class: ToolClass,
 }
 
 impl<'a> Offered<'a> {
@@ -47,13 +49,14 @@ impl<'a> Offered<'a> {
         options: &BuildOptions,
         warnings: &mut Warnings,
     ) -> Result<Self, BuildError> {
-        let rules = Rules::compile(&row.spec.tools)
-            .map_err(|source| BuildError::Filter { place: format!("server `{}`", row.slug), source })?;
+        let kind = ServerKind::of(&row.spec.transport);
+        let fault = |source| BuildError::Filter { place: format!("server `{}`", row.slug), source };
+        let rules = Rules::compile(&row.spec.tools).map_err(fault)?;
+        let classes = Classes::compile(&row.spec.classes, kind).map_err(fault)?;
         let mut reader = Reader { server: row.slug.as_str(), items_max: options.items_max, warnings };
         let raw = |list: fn(&'a CatalogPart) -> &'a Vec<String>| part.map_or(&[][..], |part| list(part));
         let tools = reader.read("tool", raw(|part| &part.tools), item::tool, |tool| &tool.name);
-        let is_modern_http =
-            ServerKind::of(&row.spec.transport) == ServerKind::Http && part.is_some_and(|part| part.era == Era::Modern);
+        let is_modern_http = kind == ServerKind::Http && part.is_some_and(|part| part.era == Era::Modern);
         let idempotent: HashSet<&str> = row.spec.idempotent_tools.iter().map(String::as_str).collect();
         let tools = tools.into_iter().filter_map(|tool| {
             let headers = reader.headers(&tool, is_modern_http)?;
@@ -62,6 +65,7 @@ impl<'a> Offered<'a> {
                 headers: (!headers.is_empty()).then(|| Arc::new(headers)),
                 idempotent: idempotent.contains(&*tool.name),
                 offered: rules.offers(&tool.name),
+                class: classes.of(&tool),
                 tool,
             })
         });

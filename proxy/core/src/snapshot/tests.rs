@@ -1,5 +1,7 @@
 //! Snapshots of hostile, odd and ordinary tenants.
 
+mod access;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

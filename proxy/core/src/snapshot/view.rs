@@ -1,16 +1,21 @@
 //! One toolset: which items of which servers it shows, under which names. Reading items is [`super::offered`]'s, writing them
 //! into lists is [`super::listing`]'s.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use super::{
     BuildError, BuildOptions, Features, PromptRoute, ToolRoute, View, Warnings,
     instructions::{self, Said},
     listing::Listing,
+    needs::{Needs, ScopeList},
     offered::{Offered, OfferedTool},
 };
 use crate::{
     Slug,
+    access::ToolClass,
     filter::{FilterError, Globs, Rules},
     item::Prompt,
     model::{Access, Overflow, PrefixMode, ToolsetSpec},
@@ -27,6 +32,16 @@ pub(super) struct ViewBuilder<'b, 'a> {
     pub(super) spec: &'b ToolsetSpec,
     pub(super) servers: &'b [Offered<'a>],
     pub(super) options: &'b BuildOptions,
+    pub(super) shows: Shows,
+}
+
+/// Which tools a view is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shows {
+    /// All that the filters leave.
+    Everything,
+    /// Of those the ones that only read.
+    Reading,
 }
 
 /// A tool that the view shows.
@@ -35,6 +50,7 @@ pub(super) struct Shown<'s, 'a> {
     pub(super) server: &'s Offered<'a>,
     pub(super) tool: &'s OfferedTool<'a>,
     pub(super) description: Option<&'s str>,
+    scopes: Option<ScopeList>,
 }
 
 /// A prompt that the view shows.
@@ -48,14 +64,26 @@ pub(super) struct ShownPrompt<'s, 'a> {
 type Renames<'s> = HashMap<&'s str, String>;
 
 impl<'b, 'a> ViewBuilder<'b, 'a> {
+    /// The view, and the one beside it for those who may not see the tools that write.
     pub(super) fn build(&self, warnings: &mut Warnings) -> Result<View, BuildError> {
+        let mut view = self.one(warnings)?;
+        if !self.spec.rules.write_groups.is_empty() {
+            // Whatever there is to say of it was said of the larger view.
+            let reading = Self { shows: Shows::Reading, ..*self }.one(&mut Warnings::default())?;
+            view.read_only = Some(Arc::new(View { rules: view.rules.clone(), ..reading }));
+        }
+        Ok(view)
+    }
+
+    fn one(&self, warnings: &mut Warnings) -> Result<View, BuildError> {
         let servers = self.members(warnings);
         if self.spec.prefix == PrefixMode::Never && servers.len() > 1 {
             return Err(BuildError::PrefixNeeded { toolset: self.toolset.clone(), servers: servers.len() });
         }
         let rules = Rules::compile(&self.spec.tools).map_err(|source| self.filter_error(source))?;
         let renames = self.renames(&servers, &rules)?;
-        let mut shown = self.tools(&servers, &rules, &renames, warnings);
+        let needs = Needs::compile(&self.spec.rules.scopes).map_err(|source| self.filter_error(source))?;
+        let mut shown = self.tools(&servers, &rules, &renames, needs, warnings);
         let dropped = self.cap(&mut shown, warnings)?;
         let prompts = self.prompts(&servers);
         let uris = self.uris(&servers, &shown, warnings);
@@ -68,6 +96,8 @@ impl<'b, 'a> ViewBuilder<'b, 'a> {
         Ok(View {
             toolset: self.toolset.clone(),
             access: self.spec.access,
+            rules: Arc::new(self.spec.rules.clone()),
+            read_only: None,
             servers: servers.iter().map(|server| server.index).collect(),
             has: features(&servers),
             instructions,
@@ -144,13 +174,14 @@ impl<'b, 'a> ViewBuilder<'b, 'a> {
         Namer { mode: self.spec.prefix, prefix: &server.prefix, server: server.row.slug.as_str() }
     }
 
-    /// The tools that the view shows, sorted by their exposed names. Names are given before the filters are asked, so that
-    /// hiding one tool never renames another.
+    /// The tools that the view shows, sorted by their exposed names. Names are given before anything is hidden, so that hiding
+    /// one tool never renames another.
     fn tools<'s>(
         &'s self,
         servers: &[&'s Offered<'a>],
         rules: &Rules<'s>,
         renames: &Renames<'s>,
+        mut needs: Needs<'_>,
         warnings: &mut Warnings,
     ) -> Vec<Shown<'s, 'a>> {
         let mut taken: HashSet<String> = renames.keys().map(ToString::to_string).collect();
@@ -161,7 +192,8 @@ impl<'b, 'a> ViewBuilder<'b, 'a> {
             let names = self.namer(server).assign(&natives, &mut taken);
             for (tool, name) in server.tools.iter().zip(names) {
                 let qualified = format!("{}/{}", server.row.slug, tool.native);
-                if !tool.offered || !rules.offers(&qualified) || self.hides_page_tool(server, tool, servers, warnings) {
+                let is_offered = tool.offered && rules.offers(&qualified) && self.is_for(tool.class);
+                if !is_offered || self.hides_page_tool(server, tool, servers, warnings) {
                     continue;
                 }
                 shown.push(Shown {
@@ -169,11 +201,16 @@ impl<'b, 'a> ViewBuilder<'b, 'a> {
                     server,
                     tool,
                     description: rules.described(&qualified).or_else(|| server.rules.described(&tool.native)),
+                    scopes: needs.of(tool.class, &qualified),
                 });
             }
         }
         shown.sort_by(|a, b| a.exposed.cmp(&b.exposed));
         shown
+    }
+
+    fn is_for(&self, class: ToolClass) -> bool {
+        self.shows == Shows::Everything || class == ToolClass::Read
     }
 
     /// A tool for an app's page is shown only where its server stands alone: a client takes the whole gateway for one server,
@@ -266,6 +303,8 @@ fn tool_route(shown: &Shown<'_, '_>) -> (Box<str>, ToolRoute) {
         native: shown.tool.native.clone(),
         headers: shown.tool.headers.clone(),
         idempotent: shown.tool.idempotent,
+        class: shown.tool.class,
+        scopes: shown.scopes.clone(),
     };
     (shown.exposed.as_str().into(), route)
 }

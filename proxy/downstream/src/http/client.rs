@@ -10,13 +10,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, Uri};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body_util::Full;
 
 use super::{
     connect::Target,
     heads::Heads,
     live::{Body, Failed, Live},
+    oauth::{keeper::Keeper, signed::sign_in_wanted},
     patience::Patience,
     pool::{Pool, thread_number},
 };
@@ -38,6 +39,20 @@ pub(crate) struct Client {
     pub(crate) heads: Heads,
     pub(crate) uri: Uri,
     pub(crate) pool: Arc<Pool>,
+    /// The gateway's own sign-in there, when it has one.
+    pub(crate) keeper: Option<Arc<Keeper>>,
+}
+
+/// A request before it is sent.
+#[derive(Clone)]
+pub(crate) struct Draft<'a> {
+    pub(crate) method: Method,
+    pub(crate) headers: HeaderMap,
+    pub(crate) message: Bytes,
+    pub(crate) lane: Lane,
+    pub(crate) patience: &'a Patience,
+    /// True from when the server may have seen it.
+    pub(crate) sent: &'a AtomicBool,
 }
 
 impl Client {
@@ -50,7 +65,7 @@ impl Client {
         patience: &Patience,
         sent: &AtomicBool,
     ) -> Result<Response<Body>, DownstreamError> {
-        self.send(self.request(Method::POST, headers, message), lane, patience, sent).await
+        self.send(Draft { method: Method::POST, headers, message, lane, patience, sent }).await
     }
 
     /// Sends a request without a body.
@@ -60,25 +75,44 @@ impl Client {
         headers: HeaderMap,
         patience: &Patience,
     ) -> Result<Response<Body>, DownstreamError> {
-        let request = self.request(method, headers, Bytes::new());
-        self.send(request, Lane::Control, patience, &AtomicBool::new(false)).await
+        let sent = &AtomicBool::new(false);
+        self.send(Draft { method, headers, message: Bytes::new(), lane: Lane::Control, patience, sent }).await
     }
 
-    fn request(&self, method: Method, headers: HeaderMap, message: Bytes) -> Request<Full<Bytes>> {
-        let mut request = Request::new(Full::new(message));
-        *request.method_mut() = method;
+    async fn send(&self, draft: Draft<'_>) -> Result<Response<Body>, DownstreamError> {
+        if let Some(keeper) = &self.keeper {
+            return Box::pin(self.send_signed(keeper, draft)).await;
+        }
+        let mut response = self.send_plain(draft).await?;
+        if response.status() == StatusCode::UNAUTHORIZED
+            && !self.heads.has_authorization()
+            && let Some(wanted) = sign_in_wanted(response.headers())
+        {
+            response.extensions_mut().insert(wanted);
+        }
+        Ok(response)
+    }
+
+    /// A server's words for an error, without anything that is secret.
+    pub(crate) fn excerpt(&self, body: &[u8]) -> String {
+        match &self.keeper {
+            Some(keeper) => self.heads.excerpt(&keeper.struck(body)),
+            None => self.heads.excerpt(body),
+        }
+    }
+
+    fn request(&self, draft: Draft<'_>) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(draft.message));
+        *request.method_mut() = draft.method;
         *request.uri_mut() = self.uri.clone();
-        *request.headers_mut() = headers;
+        *request.headers_mut() = draft.headers;
         request
     }
 
-    async fn send(
-        &self,
-        mut request: Request<Full<Bytes>>,
-        lane: Lane,
-        patience: &Patience,
-        sent: &AtomicBool,
-    ) -> Result<Response<Body>, DownstreamError> {
+    /// Sends it as it is.
+    pub(crate) async fn send_plain(&self, draft: Draft<'_>) -> Result<Response<Body>, DownstreamError> {
+        let Draft { lane, patience, sent, .. } = draft;
+        let mut request = self.request(draft);
         if let Some(live) = self.pool.take() {
             match self.exchange(live, request, patience, sent).await? {
                 Ok(response) => return Ok(response),

@@ -147,7 +147,7 @@ impl Peer {
         match self.ask(headers, id, message, Era::Modern, &probing).await {
             Ok(Asked::Answer(_, message)) => match hello_of_discover(&message) {
                 Ok(hello) => Ok(self.learn(hello)),
-                Err(why) => Err(Unopened::Misfit(format!("{why}: {}", self.client.heads.excerpt(&message)))),
+                Err(why) => Err(Unopened::Misfit(format!("{why}: {}", self.client.excerpt(&message)))),
             },
             Ok(Asked::Misfit(why)) => Err(Unopened::Misfit(why)),
             Err(error) if error.fault == Fault::Timeout && error.delivery == Delivery::MayHaveRun => {

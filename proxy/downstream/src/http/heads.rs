@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{
     HeaderMap, HeaderName, HeaderValue,
-    header::{ACCEPT, CONTENT_TYPE, HOST, USER_AGENT},
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, USER_AGENT},
 };
 use patchbay_core::era::{Era, Version};
 use url::{Position, Url};
@@ -111,6 +111,11 @@ impl Heads {
             headers.insert(name, HeaderValue::from_str(value).ok()?);
         }
         Some(headers)
+    }
+
+    /// Whether the operator gave a credential of the usual place.
+    pub(crate) fn has_authorization(&self) -> bool {
+        self.legacy.contains_key(AUTHORIZATION)
     }
 
     /// A server's words for an error: clipped, on one line, without anything that is secret.

@@ -11,7 +11,7 @@ use patchbay_core::{
 };
 use tokio::time::{Duration, Instant};
 
-use super::{heads::raw_id, live::Body, patience::Patience, peer::Peer, reply::gather};
+use super::{heads::raw_id, live::Body, oauth::signed::Wanted, patience::Patience, peer::Peer, reply::gather};
 use crate::{Answer, Delivery, DownstreamError, Fault};
 
 /// What is read of a refusal, and for how long.
@@ -22,22 +22,25 @@ pub(crate) struct Refusal {
     pub(crate) status: StatusCode,
     body: Bytes,
     excerpt: String,
+    /// What the gateway's sign-in says of it.
+    wanted: Option<Wanted>,
 }
 
 /// Reads a refusal, as far as it matters and as long as it makes sense.
 pub(crate) async fn read_refusal(
     peer: &Arc<Peer>,
-    response: Response<Body>,
+    mut response: Response<Body>,
     patience: &Patience,
 ) -> Result<Refusal, DownstreamError> {
     let status = response.status();
+    let wanted = response.extensions_mut().remove::<Wanted>();
     let patience = patience.until(Instant::now() + REFUSAL_PATIENCE);
     let mut body = response.into_body();
     // The status counts, whatever becomes of the words after it.
     let mut said = gather(&mut body, REFUSAL_BYTES_MAX, &patience).await.unwrap_or_default();
     said.truncate(REFUSAL_BYTES_MAX);
-    let excerpt = peer.client.heads.excerpt(&said);
-    Ok(Refusal { status, body: said, excerpt })
+    let excerpt = peer.client.excerpt(&said);
+    Ok(Refusal { status, body: said, excerpt, wanted })
 }
 
 /// What a refusal means for a call.
@@ -96,7 +99,9 @@ impl Refusal {
     /// It as an error.
     pub(crate) fn error(&self) -> DownstreamError {
         let status = self.status.as_u16();
-        let delivery = if matches!(status, 429 | 503) { Delivery::NotSent } else { Delivery::MayHaveRun };
+        // Who is not let in yet did nothing.
+        let is_shut = matches!(status, 401 | 429 | 503) || self.wanted.is_some();
+        let delivery = if is_shut { Delivery::NotSent } else { Delivery::MayHaveRun };
         let detail = match (&*self.excerpt, self.status.is_redirection()) {
             (_, true) => {
                 format!("HTTP {status}; redirects are not followed, so the server's URL must be the final one")
@@ -104,7 +109,13 @@ impl Refusal {
             ("", _) => format!("HTTP {status} without words"),
             (said, _) => format!("HTTP {status}: {said}"),
         };
-        DownstreamError { fault: Fault::Refused(status), delivery, detail }
+        match &self.wanted {
+            Some(wanted) => {
+                let detail = format!("{} ({detail})", wanted.text);
+                DownstreamError { fault: wanted.fault, delivery, detail }
+            }
+            None => DownstreamError { fault: Fault::Refused(status), delivery, detail },
+        }
     }
 
     /// It as the response that it is.
@@ -119,7 +130,7 @@ mod tests {
 
     fn refusal(status: u16, body: &'static str) -> Refusal {
         let status = StatusCode::from_u16(status).expect("a status");
-        Refusal { status, body: Bytes::from_static(body.as_bytes()), excerpt: body.into() }
+        Refusal { status, body: Bytes::from_static(body.as_bytes()), excerpt: body.into(), wanted: None }
     }
 
     #[test]
@@ -156,8 +167,14 @@ mod tests {
     }
 
     #[test]
-    fn only_busy_servers_are_known_not_to_have_acted() {
-        for (status, delivery) in [(429, Delivery::NotSent), (503, Delivery::NotSent), (500, Delivery::MayHaveRun)] {
+    fn only_shut_and_busy_servers_are_known_not_to_have_acted() {
+        for (status, delivery) in [
+            (401, Delivery::NotSent),
+            (403, Delivery::MayHaveRun),
+            (429, Delivery::NotSent),
+            (503, Delivery::NotSent),
+            (500, Delivery::MayHaveRun),
+        ] {
             let error = refusal(status, "").error();
             assert_eq!((error.fault, error.delivery), (Fault::Refused(status), delivery));
         }

@@ -182,7 +182,7 @@ impl Peer {
     fn no_hello(&self, why: String, message: &[u8]) -> Unopened {
         let is_error = std::str::from_utf8(message).is_ok_and(|text| json::at_path(text, &["error"]).is_some());
         if is_error {
-            Unopened::Misfit(format!("initialize: {}", self.client.heads.excerpt(message)))
+            Unopened::Misfit(format!("initialize: {}", self.client.excerpt(message)))
         } else {
             protocol(why).into()
         }

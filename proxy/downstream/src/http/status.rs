@@ -35,9 +35,12 @@ impl Status {
     /// It failed.
     pub(crate) fn failed(&self, error: &DownstreamError) {
         match error.fault {
-            Fault::Unavailable | Fault::Timeout | Fault::Closed | Fault::Protocol | Fault::Refused(500..) => {
-                self.turn(DOWN)
-            }
+            Fault::Unavailable
+            | Fault::Timeout
+            | Fault::Closed
+            | Fault::Protocol
+            | Fault::SignIn
+            | Fault::Refused(500..) => self.turn(DOWN),
             // It said something sensible, or the gateway did not even ask.
             _ => {}
         }

@@ -34,6 +34,19 @@ fn a_call_leaves_its_intent_and_its_outcome() {
 }
 
 #[test]
+fn a_refused_credential_leaves_its_reason_in_place_of_the_label() {
+    let dir = tempfile::tempdir().unwrap();
+    let audit = audit(dir.path(), SMALL);
+    for because in [Some("token_expired"), None] {
+        let mut trail = Trail::open(&audit, None, None);
+        because.into_iter().for_each(|word| trail.because(word));
+        trail.refuse(401, 0, "bad_credential");
+    }
+    let said: Vec<_> = records(&audit).iter().map(|row| (row.kind, json(row)["reason"].clone())).collect();
+    assert_eq!(said, [("auth.fail", "token_expired".into()), ("auth.fail", "bad_credential".into())]);
+}
+
+#[test]
 fn closing_again_changes_nothing() {
     let found = left_by(|audit| {
         let mut trail = call(audit, "query");

@@ -6,7 +6,7 @@ use secrecy::ExposeSecret;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Credential, KEY_PLACEHOLDER, KEY_VARIABLE, Target};
+use super::{Credential, KEY_PLACEHOLDER, KEY_VARIABLE, SignIn, Target};
 
 /// A client whose format is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,14 +96,19 @@ impl Client {
     /// What this client needs to reach the target, the easiest way first.
     pub fn blocks(self, target: &Target) -> Vec<Block> {
         match self {
-            Self::Cursor => vec![self.json(
-                "~/.cursor/mcp.json, or .cursor/mcp.json of a project",
-                &servers("mcpServers", target, json!({ "url": target.url }), &format!("${{env:{KEY_VARIABLE}}}")),
-            )],
+            Self::Cursor => vec![self.json("~/.cursor/mcp.json, or .cursor/mcp.json of a project", &cursor(target))],
             Self::VsCode => vec![self.json(
                 ".vscode/mcp.json of a project, or the file that the command `MCP: Open User Configuration` opens",
                 &vs_code(target),
             )],
+            Self::ClaudeCode if has_client_id(target) => {
+                vec![Block {
+                    client: self,
+                    place: "in a terminal",
+                    format: Format::Shell,
+                    text: claude_mcp_add(target),
+                }]
+            }
             Self::ClaudeCode => vec![
                 Block { client: self, place: "in a terminal", format: Format::Shell, text: claude_mcp_add(target) },
                 self.json(
@@ -125,12 +130,20 @@ impl Client {
                 &servers("mcpServers", target, json!({ "serverUrl": target.url }), &format!("${{env:{KEY_VARIABLE}}}")),
             )],
             Self::Codex => {
-                vec![Block { client: self, place: "~/.codex/config.toml", format: Format::Toml, text: codex(target) }]
+                let file =
+                    Block { client: self, place: "~/.codex/config.toml", format: Format::Toml, text: codex(target) };
+                let login = || Block {
+                    client: self,
+                    place: "then in a terminal",
+                    format: Format::Shell,
+                    text: format!("codex mcp login {}", target.name),
+                };
+                let signs_in = matches!(target.credential, Credential::SignIn(_));
+                std::iter::once(file).chain(signs_in.then(login)).collect()
             }
-            Self::Gemini => vec![self.json(
-                "~/.gemini/settings.json, or .gemini/settings.json of a project",
-                &servers("mcpServers", target, json!({ "httpUrl": target.url }), &format!("${KEY_VARIABLE}")),
-            )],
+            Self::Gemini => {
+                vec![self.json("~/.gemini/settings.json, or .gemini/settings.json of a project", &gemini(target))]
+            }
         }
     }
 
@@ -142,7 +155,7 @@ impl Client {
 /// The value of the `Authorization` header; `reference` is how the client names our variable.
 fn bearer(target: &Target, reference: &str) -> Option<String> {
     match &target.credential {
-        Credential::None => None,
+        Credential::None | Credential::SignIn(_) => None,
         Credential::Reference => Some(format!("Bearer {reference}")),
         Credential::Key(key) => Some(format!("Bearer {}", key.expose_secret())),
     }
@@ -154,6 +167,34 @@ fn servers(word: &str, target: &Target, mut server: Value, reference: &str) -> V
         server["headers"] = json!({ "Authorization": bearer });
     }
     json!({ word: { &target.name: server } })
+}
+
+/// The client id that was registered beforehand, and its port.
+fn registered(target: &Target) -> Option<(&str, Option<u16>)> {
+    match &target.credential {
+        Credential::SignIn(SignIn { client_id: Some(id), callback_port, .. }) => Some((id, *callback_port)),
+        _ => None,
+    }
+}
+
+fn has_client_id(target: &Target) -> bool {
+    registered(target).is_some()
+}
+
+fn cursor(target: &Target) -> Value {
+    let mut server = json!({ "url": target.url });
+    if let Some((id, _)) = registered(target) {
+        server["auth"] = json!({ "CLIENT_ID": id });
+    }
+    servers("mcpServers", target, server, &format!("${{env:{KEY_VARIABLE}}}"))
+}
+
+fn gemini(target: &Target) -> Value {
+    let mut server = json!({ "httpUrl": target.url });
+    if let Some((id, _)) = registered(target) {
+        server["oauth"] = json!({ "enabled": true, "clientId": id });
+    }
+    servers("mcpServers", target, server, &format!("${KEY_VARIABLE}"))
 }
 
 /// VS Code asks for the key once and keeps it in the system's key ring.
@@ -170,6 +211,10 @@ fn vs_code(target: &Target) -> Value {
 
 fn claude_mcp_add(target: &Target) -> String {
     let mut line = format!("claude mcp add --transport http {} {}", target.name, quoted(&target.url));
+    if let Some((id, port)) = registered(target) {
+        line.push_str(&format!(" --client-id {}", quoted(id)));
+        line.push_str(&port.map_or_else(String::new, |port| format!(" --callback-port {port}")));
+    }
     if let Some(bearer) = bearer(target, KEY_PLACEHOLDER) {
         line.push_str(&format!(" --header {}", quoted(&format!("Authorization: {bearer}"))));
     }
@@ -178,7 +223,15 @@ fn claude_mcp_add(target: &Target) -> String {
 
 /// The header travels in a variable, since Claude Desktop on Windows breaks arguments with blanks apart.
 fn mcp_remote(target: &Target) -> Value {
-    let mut args = vec!["-y", "mcp-remote", &target.url, "--transport", "http-only"];
+    let sign_in = registered(target);
+    let port = sign_in.and_then(|(_, port)| port).map(|port| port.to_string());
+    let client = sign_in.map(|(id, _)| json!({ "client_id": id }).to_string());
+    let mut args = vec!["-y", "mcp-remote", &target.url];
+    args.extend(port.as_deref());
+    args.extend(["--transport", "http-only"]);
+    if let Some(client) = &client {
+        args.extend(["--static-oauth-client-info", client]);
+    }
     if !target.url.starts_with("https://") && !is_this_machine(&target.url) {
         args.push("--allow-http");
     }
@@ -199,7 +252,7 @@ fn codex(target: &Target) -> String {
     // A JSON string without control characters is a basic string of TOML.
     let mut lines = vec![format!("[mcp_servers.{}]", target.name), format!("url = {}", json!(target.url))];
     match &target.credential {
-        Credential::None => {}
+        Credential::None | Credential::SignIn(_) => {}
         Credential::Reference => lines.push(format!("bearer_token_env_var = \"{KEY_VARIABLE}\"")),
         Credential::Key(key) => {
             lines.push(format!(

@@ -151,3 +151,31 @@ fn names_are_short_and_differ_between_toolsets() {
 fn a_key_is_in_no_debug_text() {
     assert!(!format!("{:?}", target(key())).contains("pb_abc"));
 }
+
+fn sign_in(client_id: Option<&str>, callback_port: Option<u16>) -> Credential {
+    Credential::SignIn(SignIn { client_id: client_id.map(str::to_owned), callback_port, by_itself: true })
+}
+
+#[test]
+fn who_signs_in_gets_no_header_in_any_block() {
+    for client in Client::ALL {
+        for block in client.blocks(&target(sign_in(None, None))) {
+            let text = block.text.to_lowercase();
+            assert!(!text.contains("authorization") && !text.contains("patchbay_key"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_registered_client_id_stands_where_each_client_looks_for_it() {
+    let with_id = || sign_in(Some("ide"), Some(3118));
+    assert_eq!(only(Client::Cursor, with_id())["mcpServers"]["acme"]["auth"], json!({ "CLIENT_ID": "ide" }));
+    assert_eq!(only(Client::Gemini, with_id())["mcpServers"]["acme"]["oauth"]["clientId"], "ide");
+    let claude = Client::ClaudeCode.blocks(&target(with_id()));
+    assert_eq!(claude.len(), 1, "a file has no place for the id");
+    assert!(claude[0].text.ends_with(" --client-id ide --callback-port 3118"), "{}", claude[0].text);
+    let args = only(Client::ClaudeDesktop, with_id())["mcpServers"]["acme"]["args"].clone();
+    assert_eq!((args[3].as_str(), args[7].as_str()), (Some("3118"), Some(r#"{"client_id":"ide"}"#)), "{args}");
+    let codex = Client::Codex.blocks(&target(with_id()));
+    assert_eq!(codex[1].text, "codex mcp login acme");
+}

@@ -9,11 +9,10 @@ use patchbay_core::{
     Slug,
     model::{Access, ServerDoc, TenantDoc, TenantRow, Transport},
 };
-use patchbay_downstream::http::NetPolicy;
 use secrecy::SecretString;
 use url::{Host, Url};
 
-use crate::control::builtins;
+use crate::{control::builtins, outbound};
 
 /// Something that will not work.
 #[derive(Debug)]
@@ -57,6 +56,8 @@ pub(super) fn look(config: &GatewayConfig, doc: &TenantDoc, held: Option<&Tenant
         }));
     }
     seen.doubts.extend(closed_toolsets(config, doc));
+    seen.doubts.extend(issuers(config, doc));
+    seen.doubts.extend(nameless_toolsets(config, doc));
     seen
 }
 
@@ -81,6 +82,35 @@ fn closed_toolsets(config: &GatewayConfig, doc: &TenantDoc) -> Vec<Doubt> {
         Doubt { server: None, command: None, text }
     });
     toolsets.collect()
+}
+
+/// Issuers that will not be asked, so that nobody's token can be judged.
+fn issuers(config: &GatewayConfig, doc: &TenantDoc) -> Vec<Doubt> {
+    let mut doubts = Vec::new();
+    for (name, issuer) in &doc.issuers {
+        let spec = &issuer.spec;
+        let introspection = spec.introspection.as_ref().and_then(|introspection| introspection.url.as_ref());
+        let asked = [Some(&spec.issuer), spec.metadata_url.as_ref(), spec.jwks_url.as_ref(), introspection];
+        let why = asked.into_iter().flatten().find_map(|url| http(config, url));
+        doubts.extend(why.map(|why| Doubt { server: None, command: None, text: format!("the issuer `{name}` {why}") }));
+    }
+    doubts
+}
+
+/// Toolsets that take tokens while nothing says under which address: tokens are made for an address.
+fn nameless_toolsets(config: &GatewayConfig, doc: &TenantDoc) -> Vec<Doubt> {
+    if config.public_url.is_some() || config.listen_mcp.ip().is_loopback() {
+        return Vec::new();
+    }
+    let open = doc.toolsets.iter().filter(|(_, toolset)| toolset.access.takes_tokens());
+    let doubt = |name: &Slug| {
+        let text = format!(
+            "the toolset `{name}` takes tokens, which are made for its address, and public_url in patchbay.yaml does not say which \
+             one that is: set it to the address that clients use"
+        );
+        Doubt { server: None, command: None, text }
+    };
+    open.map(|(name, _)| doubt(name)).collect()
 }
 
 /// The built-in server, or why there is none. `None` when one of its secrets is nowhere to be seen: then nothing is known.
@@ -117,7 +147,7 @@ fn stdio(config: &GatewayConfig, command: &str) -> Option<(Option<String>, Strin
 /// Only addresses that stand in the URL itself are judged: what a name leads to is found out when it is called.
 fn http(config: &GatewayConfig, url: &str) -> Option<String> {
     let url = Url::parse(url).ok()?;
-    let net = NetPolicy { allow_private: config.http.allow_private.clone(), allow_plain_http: config.http.allow_http };
+    let net = outbound::net_policy(config);
     let address: Option<IpAddr> = match url.host()? {
         Host::Ipv4(ip) => Some(ip.into()),
         Host::Ipv6(ip) => Some(ip.into()),

@@ -10,6 +10,7 @@ use patchbay_config::{
 };
 use patchbay_core::{
     Generation, ServerId, Slug, TenantId,
+    issuer::{IssuerDoc, IssuerRow},
     model::{DEFAULT_TOOLSET, Secrets, ServerDoc, ServerRow, TenantDoc, TenantLimits, TenantRow, ToolsetSpec},
 };
 use patchbay_store::Store;
@@ -212,6 +213,11 @@ fn check(doc: &TenantDoc) -> anyhow::Result<()> {
         spec: server.spec.clone(),
         secrets: Secrets::default(),
     };
+    let bare_issuer = |(name, issuer): (&Slug, &IssuerDoc)| IssuerRow {
+        slug: name.clone(),
+        spec: issuer.spec.clone(),
+        secrets: Secrets::default(),
+    };
     let row = TenantRow {
         id: TenantId::from_bits(0),
         slug: doc.slug.clone(),
@@ -221,7 +227,7 @@ fn check(doc: &TenantDoc) -> anyhow::Result<()> {
         limits: doc.limits,
         servers: doc.servers.iter().map(bare).collect(),
         toolsets: doc.toolsets.clone().into_iter().collect(),
-        issuers: Vec::new(),
+        issuers: doc.issuers.iter().map(bare_issuer).collect(),
     };
     let nothing = |_: &patchbay_config::SecretRef| Err(String::new());
     tenant_from_yaml(&tenant_to_yaml(&row), "the tenant with what was imported", &nothing)?;

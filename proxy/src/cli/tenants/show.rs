@@ -112,9 +112,17 @@ pub(super) fn object(row: &TenantRow, base: &str, keys_active: usize, keys: usiz
         .iter()
         .map(|(name, spec)| json!({ "toolset": name, "url": url_of(base, &row.slug, name), "spec": spec }))
         .collect();
+    let issuers: Vec<_> = row
+        .issuers
+        .iter()
+        .map(|issuer| {
+            let secrets: Vec<_> = issuer.secrets.0.keys().collect();
+            json!({ "issuer": issuer.slug, "spec": issuer.spec, "secrets": secrets })
+        })
+        .collect();
     json!({
         "tenant": row.slug, "title": row.title, "enabled": row.enabled, "generation": row.generation,
-        "servers": servers, "toolsets": toolsets, "limits": row.limits,
+        "issuers": issuers, "servers": servers, "toolsets": toolsets, "limits": row.limits,
         "keys": { "active": keys_active, "all": keys },
     })
 }
@@ -133,8 +141,17 @@ pub(super) fn text(row: &TenantRow, base: &str, keys_active: usize, keys: usize)
             || "all servers".to_owned(),
             |names| names.iter().map(Slug::as_str).collect::<Vec<_>>().join(", "),
         );
-        let access = if spec.access == Access::Anonymous { "open to everybody" } else { "with a key" };
+        let access = match spec.access {
+            Access::Key => "with a key",
+            Access::Oauth => "with a token",
+            Access::Both => "with a key or a token",
+            Access::Anonymous => "open to everybody",
+        };
         lines.push(format!("  {name}  {}  {access}  {servers}", url_of(base, &row.slug, name)));
+    }
+    if !row.issuers.is_empty() {
+        lines.push("issuers:".to_owned());
+        lines.extend(row.issuers.iter().map(|issuer| format!("  {}  {}", issuer.slug, issuer.spec.issuer)));
     }
     lines.push(format!("keys: {keys_active} active of {keys}"));
     lines.join("\n")
@@ -147,7 +164,8 @@ fn server_line(server: &ServerRow) -> String {
             let words: Vec<_> = std::iter::once(command).chain(args).map(String::as_str).collect();
             format!("stdio  {}", words.join(" "))
         }
-        Transport::Http { url, .. } => format!("http  {url}"),
+        Transport::Http { url, oauth: None, .. } => format!("http  {url}"),
+        Transport::Http { url, oauth: Some(oauth), .. } => format!("http  {url}  as {}", oauth.client_id),
     };
     let off = if server.spec.enabled { "" } else { "  switched off" };
     let names: Vec<_> = server.secrets.0.keys().map(String::as_str).collect();

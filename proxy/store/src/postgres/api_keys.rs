@@ -1,14 +1,14 @@
 //! API keys in Postgres. Making and revoking one adds one to the tenant's generation; noting a use does not.
 
 use async_trait::async_trait;
-use patchbay_core::{KeyId, Slug, TenantId, model::KeyRow};
+use patchbay_core::{KeyId, TenantId, model::KeyRow};
 use sqlx::PgConnection;
 
-use super::{PostgresStore, bump, lock};
+use super::{PostgresStore, bump, locked};
 use crate::{
     ApiKeys, StoreError,
     error::{Fault, doing},
-    rows::{KeyRecord, all, blob, json, newest_uses, no_such_tenant, slug},
+    rows::{KeyRecord, all, blob, json, newest_uses, no_such_tenant},
 };
 
 /// Keys per statement; what one transaction locks stays small.
@@ -86,23 +86,6 @@ impl ApiKeys for PostgresStore {
         })
         .await
     }
-}
-
-/// The name of a tenant, locked; `None` when it is gone, also when it went while this waited for the lock.
-async fn locked(tx: &mut PgConnection, tenant: TenantId) -> Result<Option<Slug>, Fault> {
-    let Some(slug) = slug_of(tx, tenant).await? else {
-        return Ok(None);
-    };
-    lock(tx, &slug).await?;
-    slug_of(tx, tenant).await
-}
-
-async fn slug_of(tx: &mut PgConnection, tenant: TenantId) -> Result<Option<Slug>, Fault> {
-    let text: Option<String> = sqlx::query_scalar("SELECT slug FROM tenants WHERE id = $1")
-        .bind(blob(tenant.bits()))
-        .fetch_optional(tx)
-        .await?;
-    Ok(text.map(|text| slug("tenant name", &text)).transpose()?)
 }
 
 async fn insert(tx: &mut PgConnection, key: &KeyRow) -> Result<(), Fault> {

@@ -1,25 +1,105 @@
-//! Revocations.
+//! Revocations in Postgres. Adding and lifting one adds one to the tenant's generation; forgetting one that expired does not.
 
 use async_trait::async_trait;
 use patchbay_core::{RevocationId, TenantId, issuer::RevocationRow};
+use sqlx::PgConnection;
+use tracing::warn;
 
-use super::PostgresStore;
-use crate::{Revocations, StoreError};
+use super::{PostgresStore, bump, locked};
+use crate::{
+    Revocations, StoreError,
+    error::{Fault, doing},
+    rows::{RevocationRecord, all, blob, no_such_tenant, revoked, revoked_already},
+};
+
+/// Rows that somebody else has locked are passed over: this never waits, so it is in nobody's way.
+const FORGET: &str = "DELETE FROM revocations WHERE id IN (SELECT id FROM revocations \
+                      WHERE tenant_id = $1 AND expires_ms <= $2 FOR UPDATE SKIP LOCKED)";
 
 #[async_trait]
 impl Revocations for PostgresStore {
     async fn revocation_add(&self, row: &RevocationRow) -> Result<(), StoreError> {
-        let _ = row;
-        todo!()
+        doing("add a revocation", async {
+            let mut tx = self.writing().await?;
+            let slug = locked(&mut tx, row.tenant).await?.ok_or_else(|| no_such_tenant(row.tenant))?;
+            // One that is over must not stand in the way of the same anew.
+            forget(&mut tx, row.tenant, row.created_ms).await?;
+            insert(&mut tx, row).await?;
+            let state = bump(&mut tx, &slug, true).await?;
+            self.commit(tx, &state).await?;
+            Ok(())
+        })
+        .await
     }
 
     async fn revocation_list(&self, tenant: TenantId, now_ms: i64) -> Result<Vec<RevocationRow>, StoreError> {
-        let _ = (tenant, now_ms);
-        todo!()
+        doing("list the revocations of a tenant", async {
+            let mut records: Vec<RevocationRecord> = sqlx::query_as(
+                "SELECT id, tenant_id, what::text AS what, reason, created_ms, expires_ms \
+                 FROM revocations WHERE tenant_id = $1 ORDER BY created_ms, id",
+            )
+            .bind(blob(tenant.bits()))
+            .fetch_all(&self.pool)
+            .await?;
+            let before = records.len();
+            records.retain(|record| !record.is_over(now_ms));
+            if records.len() < before {
+                self.tidy(tenant, now_ms).await;
+            }
+            Ok(all(records)?)
+        })
+        .await
     }
 
     async fn revocation_lift(&self, tenant: TenantId, id: RevocationId) -> Result<bool, StoreError> {
-        let _ = (tenant, id);
-        todo!()
+        doing("lift a revocation", async {
+            let mut tx = self.writing().await?;
+            let Some(slug) = locked(&mut tx, tenant).await? else { return Ok(false) };
+            let gone = sqlx::query("DELETE FROM revocations WHERE id = $1 AND tenant_id = $2")
+                .bind(blob(id.bits()))
+                .bind(blob(tenant.bits()))
+                .execute(&mut *tx)
+                .await?;
+            if gone.rows_affected() == 0 {
+                return Ok(false);
+            }
+            let state = bump(&mut tx, &slug, true).await?;
+            self.commit(tx, &state).await?;
+            Ok(true)
+        })
+        .await
     }
+}
+
+impl PostgresStore {
+    /// Deletes what is over. Whoever lists has an answer without it, so it may fail.
+    async fn tidy(&self, tenant: TenantId, now_ms: i64) {
+        let done = async { forget(&mut *self.pool.acquire().await?, tenant, now_ms).await };
+        if let Err(error) = done.await {
+            warn!(tenant.id = %tenant, ?error, "revocations that expired could not be deleted; the next listing tries again");
+        }
+    }
+}
+
+async fn forget(connection: &mut PgConnection, tenant: TenantId, now_ms: i64) -> Result<(), Fault> {
+    sqlx::query(FORGET).bind(blob(tenant.bits())).bind(now_ms).execute(connection).await?;
+    Ok(())
+}
+
+async fn insert(tx: &mut PgConnection, row: &RevocationRow) -> Result<(), Fault> {
+    let (what, digest) = revoked(&row.what)?;
+    let done = sqlx::query(
+        "INSERT INTO revocations (id, tenant_id, digest, what, reason, created_ms, expires_ms) \
+         VALUES ($1, $2, $3, $4::json, $5, $6, $7) ON CONFLICT DO NOTHING",
+    )
+    .bind(blob(row.id.bits()))
+    .bind(blob(row.tenant.bits()))
+    .bind(digest)
+    .bind(what)
+    .bind(&row.reason)
+    .bind(row.created_ms)
+    .bind(row.expires_ms)
+    .execute(tx)
+    .await?;
+    if done.rows_affected() == 0 { Err(revoked_already().into()) } else { Ok(()) }
 }

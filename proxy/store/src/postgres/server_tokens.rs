@@ -1,16 +1,25 @@
-//! The gateway's own tokens at servers.
+//! The gateway's own tokens at servers in Postgres, and the leases on getting new ones. None of it is a change of the tenant.
 
 use async_trait::async_trait;
 use patchbay_core::{ServerId, TenantId};
+use sqlx::postgres::PgQueryResult;
 
 use super::PostgresStore;
-use crate::{ServerToken, ServerTokens, StoreError};
+use crate::{
+    ServerToken, ServerTokens, StoreError,
+    error::{Fault, doing},
+    rows::{blob, no_such_server},
+    tokens::{TokenRecord, seal},
+};
 
 #[async_trait]
 impl ServerTokens for PostgresStore {
     async fn server_token_load(&self, tenant: TenantId, server: ServerId) -> Result<Option<ServerToken>, StoreError> {
-        let _ = (tenant, server);
-        todo!()
+        doing("read the token of a server", async {
+            let record = self.token(tenant, server).await?;
+            Ok(record.and_then(|record| record.open(tenant, server, &self.vault)))
+        })
+        .await
     }
 
     async fn server_token_save(
@@ -19,8 +28,22 @@ impl ServerTokens for PostgresStore {
         server: ServerId,
         token: &ServerToken,
     ) -> Result<(), StoreError> {
-        let _ = (tenant, server, token);
-        todo!()
+        doing("store the token of a server", async {
+            let done = sqlx::query(
+                "INSERT INTO server_tokens (server_id, sealed, expires_ms) \
+                 SELECT id, $3::bytea, $4::bigint FROM servers WHERE id = $1 AND tenant_id = $2 \
+                 ON CONFLICT (server_id) DO UPDATE SET sealed = excluded.sealed, expires_ms = excluded.expires_ms, \
+                 lease_holder = NULL, lease_until_ms = NULL",
+            )
+            .bind(blob(server.bits()))
+            .bind(blob(tenant.bits()))
+            .bind(seal(tenant, server, token, &self.vault))
+            .bind(token.expires_ms)
+            .execute(&self.pool)
+            .await;
+            if written(done)? { Ok(()) } else { Err(no_such_server(server).into()) }
+        })
+        .await
     }
 
     async fn server_token_forget(
@@ -29,8 +52,21 @@ impl ServerTokens for PostgresStore {
         server: ServerId,
         token: &ServerToken,
     ) -> Result<(), StoreError> {
-        let _ = (tenant, server, token);
-        todo!()
+        doing("forget the token of a server", async {
+            let Some(record) = self.token(tenant, server).await? else { return Ok(()) };
+            if record.is(token, tenant, server, &self.vault) {
+                // By the sealed bytes, of which no two are alike: one that came meanwhile stays.
+                sqlx::query(
+                    "UPDATE server_tokens SET sealed = NULL, expires_ms = NULL WHERE server_id = $1 AND sealed = $2",
+                )
+                .bind(blob(server.bits()))
+                .bind(record.sealed)
+                .execute(&self.pool)
+                .await?;
+            }
+            Ok(())
+        })
+        .await
     }
 
     async fn server_token_lease(
@@ -41,7 +77,58 @@ impl ServerTokens for PostgresStore {
         now_ms: i64,
         until_ms: i64,
     ) -> Result<bool, StoreError> {
-        let _ = (tenant, server, holder, now_ms, until_ms);
-        todo!()
+        doing("lease the token of a server", async {
+            let done = sqlx::query(
+                "INSERT INTO server_tokens (server_id, lease_holder, lease_until_ms) \
+                 SELECT id, $3::bigint, $4::bigint FROM servers WHERE id = $1 AND tenant_id = $2 \
+                 ON CONFLICT (server_id) DO UPDATE \
+                 SET lease_holder = excluded.lease_holder, lease_until_ms = excluded.lease_until_ms \
+                 WHERE server_tokens.lease_until_ms IS NULL OR server_tokens.lease_until_ms <= $5 \
+                 OR server_tokens.lease_holder = excluded.lease_holder",
+            )
+            .bind(blob(server.bits()))
+            .bind(blob(tenant.bits()))
+            .bind(holder.cast_signed())
+            .bind(until_ms)
+            .bind(now_ms)
+            .execute(&self.pool)
+            .await;
+            let taken = written(done)?;
+            if taken || self.has_server(tenant, server).await? { Ok(taken) } else { Err(no_such_server(server).into()) }
+        })
+        .await
+    }
+}
+
+impl PostgresStore {
+    async fn token(&self, tenant: TenantId, server: ServerId) -> Result<Option<TokenRecord>, Fault> {
+        let record = sqlx::query_as(
+            "SELECT sealed, expires_ms FROM server_tokens JOIN servers ON servers.id = server_tokens.server_id \
+             WHERE server_id = $1 AND tenant_id = $2 AND sealed IS NOT NULL",
+        )
+        .bind(blob(server.bits()))
+        .bind(blob(tenant.bits()))
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(record)
+    }
+
+    async fn has_server(&self, tenant: TenantId, server: ServerId) -> Result<bool, Fault> {
+        let found: Option<Vec<u8>> = sqlx::query_scalar("SELECT id FROM servers WHERE id = $1 AND tenant_id = $2")
+            .bind(blob(server.bits()))
+            .bind(blob(tenant.bits()))
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(found.is_some())
+    }
+}
+
+/// Whether a row was written. None is when there is no such server, also when it was removed between the statement's reading and
+/// its writing.
+fn written(done: Result<PgQueryResult, sqlx::Error>) -> Result<bool, Fault> {
+    match done {
+        Ok(done) => Ok(done.rows_affected() > 0),
+        Err(sqlx::Error::Database(error)) if error.is_foreign_key_violation() => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }

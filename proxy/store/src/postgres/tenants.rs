@@ -7,11 +7,11 @@ use patchbay_core::{
 };
 use sqlx::PgConnection;
 
-use super::{PostgresStore, bump, lock};
+use super::{PostgresStore, bump, issuers, lock};
 use crate::{
     Applied, StoreError, TenantSummary, Tenants,
     error::{Fault, doing},
-    held::{Held, TenantRecord},
+    held::{Held, Records, TenantRecord},
     plan::Plan,
     rows::{SummaryRecord, all, blob},
 };
@@ -115,7 +115,8 @@ async fn held(tx: &mut PgConnection, slug: &Slug) -> Result<Option<Held>, Fault>
         .bind(tenant.id())
         .fetch_all(&mut *tx)
         .await?;
-    Ok(Some(Held::from_records(tenant, servers, secrets, toolsets)?))
+    let (issuers, issuer_secrets) = issuers::held(&mut *tx, tenant.id()).await?;
+    Ok(Some(Held::try_from(Records { tenant, servers, secrets, toolsets, issuers, issuer_secrets })?))
 }
 
 async fn write(tx: &mut PgConnection, id: TenantId, slug: &Slug, plan: Plan) -> Result<(), Fault> {
@@ -150,6 +151,12 @@ async fn write(tx: &mut PgConnection, id: TenantId, slug: &Slug, plan: Plan) -> 
     }
     for server in plan.catalogs_gone {
         sqlx::query("DELETE FROM catalogs WHERE server_id = $1").bind(blob(server.bits())).execute(&mut *tx).await?;
+    }
+    for server in plan.tokens_gone {
+        sqlx::query("DELETE FROM server_tokens WHERE server_id = $1")
+            .bind(blob(server.bits()))
+            .execute(&mut *tx)
+            .await?;
     }
     for (server, name) in plan.secrets_gone {
         sqlx::query("DELETE FROM secrets WHERE server_id = $1 AND name = $2")
@@ -187,5 +194,5 @@ async fn write(tx: &mut PgConnection, id: TenantId, slug: &Slug, plan: Plan) -> 
         .execute(&mut *tx)
         .await?;
     }
-    Ok(())
+    issuers::write(tx, tenant, plan.issuers).await
 }

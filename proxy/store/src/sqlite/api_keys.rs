@@ -1,14 +1,17 @@
 //! API keys in SQLite. Making and revoking one adds one to the tenant's generation; noting a use does not.
 
 use async_trait::async_trait;
-use patchbay_core::{KeyId, Slug, TenantId, model::KeyRow};
+use patchbay_core::{KeyId, TenantId, model::KeyRow};
 use sqlx::SqliteConnection;
 
-use super::{SqliteStore, tenants::bump};
+use super::{
+    SqliteStore,
+    tenants::{bump, slug_of},
+};
 use crate::{
     ApiKeys, StoreError,
     error::{Fault, doing},
-    rows::{KeyRecord, all, blob, json, newest_uses, no_such_tenant, slug},
+    rows::{KeyRecord, all, blob, json, newest_uses, no_such_tenant},
 };
 
 #[async_trait]
@@ -85,14 +88,6 @@ impl ApiKeys for SqliteStore {
         })
         .await
     }
-}
-
-async fn slug_of(tx: &mut SqliteConnection, tenant: TenantId) -> Result<Option<Slug>, Fault> {
-    let text: Option<String> = sqlx::query_scalar("SELECT slug FROM tenants WHERE id = $1")
-        .bind(blob(tenant.bits()))
-        .fetch_optional(tx)
-        .await?;
-    Ok(text.map(|text| slug("tenant name", &text)).transpose()?)
 }
 
 async fn insert(tx: &mut SqliteConnection, key: &KeyRow) -> Result<(), Fault> {

@@ -7,14 +7,14 @@ use patchbay_core::{
 };
 use sqlx::SqliteConnection;
 
-use super::SqliteStore;
+use super::{SqliteStore, issuers};
 use crate::{
     Applied, StoreError, TenantSummary, Tenants,
     announce::State,
     error::{Fault, doing},
-    held::{Held, TenantRecord},
+    held::{Held, Records, TenantRecord},
     plan::Plan,
-    rows::{SummaryRecord, all, blob, generation},
+    rows::{SummaryRecord, all, blob, generation, slug},
 };
 
 #[async_trait]
@@ -92,6 +92,15 @@ pub(super) async fn bump(tx: &mut SqliteConnection, slug: &Slug, live: bool) -> 
     Ok(State { slug: slug.clone(), generation: generation(number)?, live })
 }
 
+/// The name of a tenant; `None` when it is gone.
+pub(super) async fn slug_of(tx: &mut SqliteConnection, tenant: TenantId) -> Result<Option<Slug>, Fault> {
+    let text: Option<String> = sqlx::query_scalar("SELECT slug FROM tenants WHERE id = $1")
+        .bind(blob(tenant.bits()))
+        .fetch_optional(tx)
+        .await?;
+    Ok(text.map(|text| slug("tenant name", &text)).transpose()?)
+}
+
 async fn held(tx: &mut SqliteConnection, slug: &Slug) -> Result<Option<Held>, Fault> {
     let tenant: Option<TenantRecord> = sqlx::query_as(
         "SELECT id, slug, title, enabled, limits, generation FROM tenants JOIN generations USING (slug) WHERE slug = $1",
@@ -116,7 +125,8 @@ async fn held(tx: &mut SqliteConnection, slug: &Slug) -> Result<Option<Held>, Fa
         .bind(tenant.id())
         .fetch_all(&mut *tx)
         .await?;
-    Ok(Some(Held::from_records(tenant, servers, secrets, toolsets)?))
+    let (issuers, issuer_secrets) = issuers::held(&mut *tx, tenant.id()).await?;
+    Ok(Some(Held::try_from(Records { tenant, servers, secrets, toolsets, issuers, issuer_secrets })?))
 }
 
 async fn write(tx: &mut SqliteConnection, id: TenantId, slug: &Slug, plan: Plan) -> Result<(), Fault> {
@@ -151,6 +161,12 @@ async fn write(tx: &mut SqliteConnection, id: TenantId, slug: &Slug, plan: Plan)
     }
     for server in plan.catalogs_gone {
         sqlx::query("DELETE FROM catalogs WHERE server_id = $1").bind(blob(server.bits())).execute(&mut *tx).await?;
+    }
+    for server in plan.tokens_gone {
+        sqlx::query("DELETE FROM server_tokens WHERE server_id = $1")
+            .bind(blob(server.bits()))
+            .execute(&mut *tx)
+            .await?;
     }
     for (server, name) in plan.secrets_gone {
         sqlx::query("DELETE FROM secrets WHERE server_id = $1 AND name = $2")
@@ -188,5 +204,5 @@ async fn write(tx: &mut SqliteConnection, id: TenantId, slug: &Slug, plan: Plan)
         .execute(&mut *tx)
         .await?;
     }
-    Ok(())
+    issuers::write(tx, tenant, plan.issuers).await
 }

@@ -8,7 +8,7 @@ use tokio::sync::broadcast::Receiver;
 
 use crate::{
     place::Place,
-    samples::{builtin, key, slug, tenant, with},
+    samples::{builtin, key, revocation, server_token, slug, tenant, with},
 };
 
 /// Far longer than any of it takes; a story that waits this long has failed.
@@ -41,10 +41,17 @@ pub(crate) async fn second_handle_hears_of_every_change(place: Arc<Place>) {
     assert_eq!(next(&mut changes).await, acme_at(2));
     writer.key_revoke(id, row.id, 5).await.unwrap();
     assert_eq!(next(&mut changes).await, acme_at(3));
+    let row = revocation(id, "a", 1);
+    writer.revocation_add(&row).await.unwrap();
+    assert_eq!(next(&mut changes).await, acme_at(4));
+    assert_eq!(reader.revocation_list(id, 0).await.unwrap().len(), 1);
+    writer.revocation_lift(id, row.id).await.unwrap();
+    assert_eq!(next(&mut changes).await, acme_at(5));
+    assert_eq!(reader.revocation_list(id, 0).await.unwrap(), []);
     writer.tenant_delete(&slug("acme")).await.unwrap();
     assert_eq!(next(&mut changes).await, acme_gone());
     writer.tenant_apply(&tenant("acme"), None).await.unwrap();
-    assert_eq!(next(&mut changes).await, acme_at(5));
+    assert_eq!(next(&mut changes).await, acme_at(7));
     assert!(reader.tenant_load(&slug("acme")).await.unwrap().is_some());
 }
 
@@ -66,6 +73,9 @@ pub(crate) async fn what_is_no_change_is_not_told(place: Arc<Place>) {
     let id = writer.tenant_apply(&doc, None).await.unwrap().id;
     let row = key(id, 1);
     writer.key_create(&row).await.unwrap();
+    let mut short = revocation(id, "a", 1);
+    short.expires_ms = Some(5);
+    writer.revocation_add(&short).await.unwrap();
     let late = place.open().await;
     let mut changes = [writer.changes(), late.changes()];
     let server = reader.tenant_load(&slug("acme")).await.unwrap().unwrap().servers[0].id;
@@ -73,6 +83,12 @@ pub(crate) async fn what_is_no_change_is_not_told(place: Arc<Place>) {
     writer.tenant_apply(&doc, None).await.unwrap();
     writer.keys_touch(&[(id, row.id, 9)]).await.unwrap();
     writer.catalog_put(id, server, b"tools").await.unwrap();
+    writer.server_token_lease(id, server, 1, 0, 9).await.unwrap();
+    writer.server_token_save(id, server, &server_token("t", 9)).await.unwrap();
+    writer.server_token_forget(id, server, &server_token("t", 9)).await.unwrap();
+    assert!(writer.revocation_add(&revocation(id, "a", 4)).await.is_err());
+    assert_eq!(writer.revocation_list(id, 5).await.unwrap(), []);
+    assert!(!writer.revocation_lift(id, short.id).await.unwrap());
     assert!(!writer.tenant_delete(&slug("nobody")).await.unwrap());
     writer.tenant_apply(&tenant("end"), None).await.unwrap();
     let end = Change::Tenant { slug: slug("end"), generation: Generation(1) };

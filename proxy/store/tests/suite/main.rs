@@ -8,10 +8,14 @@
 mod audit;
 mod catalogs;
 mod changes;
+mod issuers;
 mod keys;
+mod migrating;
 mod opening;
 mod place;
+mod revocations;
 mod samples;
+mod server_tokens;
 mod tenants;
 mod writers;
 
@@ -69,6 +73,30 @@ suite! {
         last_use_only_moves_forward_and_changes_no_generation,
         keys_made_at_once_each_add_one,
     ]
+    issuers: [
+        issuer_secret_to_keep_that_was_never_given_is_refused_and_nothing_is_written,
+        kept_issuer_secret_stays_and_an_unnamed_one_goes,
+        wrong_vault_key_is_said_of_issuers_too,
+        unreadable_issuer_is_said_and_replaced_by_the_next_file,
+        nothing_sealed_opens_where_it_was_moved_to,
+        tenants_do_not_share_issuers,
+    ]
+    revocations: [
+        revocation_of_an_unknown_tenant_and_the_same_twice_are_refused,
+        foreign_revocation_is_not_listed_and_cannot_be_lifted,
+        revocation_comes_back_as_it_was_made,
+        lifted_revocation_is_gone_and_may_come_again,
+        expired_revocations_are_left_out_deleted_and_in_nobodys_way,
+        same_thing_revoked_by_many_at_once_is_there_once,
+    ]
+    server_tokens: [
+        token_of_a_foreign_server_is_neither_given_nor_taken,
+        token_is_sealed_and_one_that_stays_closed_is_none,
+        token_is_replaced_and_only_the_same_one_is_forgotten,
+        one_of_many_holders_gets_the_lease,
+        lease_ends_by_time_or_by_a_new_token,
+        token_goes_when_the_server_or_the_identity_there_is_another_one,
+    ]
     catalogs: [
         catalog_of_a_foreign_server_is_refused,
         catalog_is_replaced_and_goes_with_its_server,
@@ -93,5 +121,9 @@ suite! {
         many_handles_at_once_make_one_set_of_tables,
         store_of_a_newer_version_is_not_touched,
         closed_store_refuses_at_once,
+    ]
+    migrating: [
+        store_of_the_first_version_comes_along_with_all_that_it_holds,
+        many_handles_at_once_bring_an_old_store_up_to_date,
     ]
 }

@@ -1,10 +1,13 @@
 //! Where a story happens: a fresh SQLite file, or a fresh Postgres database that goes away afterwards, also when the story fails.
 
-use std::{env, sync::Arc};
+use std::{borrow::Cow, env, sync::Arc};
 
 use patchbay_store::{OpenOptions, Store, Vault};
 use sqlx::{
-    AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row, SqliteConnection, postgres::PgConnectOptions,
+    AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row, SqliteConnection,
+    migrate::{Migration, Migrator},
+    postgres::PgConnectOptions,
+    sqlite::SqliteConnectOptions,
 };
 use tempfile::TempDir;
 use url::Url;
@@ -69,13 +72,39 @@ impl Place {
         patchbay_store::open(&self.url(), vault, OpenOptions::default()).await.unwrap()
     }
 
-    /// Runs a statement behind the store's back.
-    pub(crate) async fn run(&self, sql: &'static str) {
+    /// Makes the tables as the first Patchbay made them.
+    pub(crate) async fn make_first_tables(&self) {
+        let first = |all: Migrator| {
+            Migrator::with_migrations(all.iter().filter(|step| step.version == 1).map(Migration::clone).collect())
+        };
         match self {
             Self::Sqlite { folder } => {
-                let path = folder.path().join("patchbay.db");
-                let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
-                let mut connection: SqliteConnection = options.connect().await.unwrap();
+                let mut connection = connect_sqlite(folder).await;
+                first(sqlx::migrate!("migrations/sqlite")).run_direct(None, &mut connection, false).await.unwrap();
+                connection.close().await.unwrap();
+            }
+            Self::Postgres { url, .. } => {
+                let mut connection = connect(url).await;
+                first(sqlx::migrate!("migrations/postgres")).run_direct(None, &mut connection, false).await.unwrap();
+                connection.close().await.unwrap();
+            }
+        }
+    }
+
+    /// Bytes as statements write them.
+    pub(crate) fn bytes(&self, hex: &str) -> String {
+        match self {
+            Self::Sqlite { .. } => format!("X'{hex}'"),
+            Self::Postgres { .. } => format!("'\\x{hex}'"),
+        }
+    }
+
+    /// Runs a statement behind the store's back.
+    pub(crate) async fn run(&self, sql: impl Into<Cow<'static, str>>) {
+        let sql = AssertSqlSafe(sql.into().into_owned());
+        match self {
+            Self::Sqlite { folder } => {
+                let mut connection = connect_sqlite(folder).await;
                 sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
                 connection.close().await.unwrap();
             }
@@ -84,6 +113,17 @@ impl Place {
                 sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
                 connection.close().await.unwrap();
             }
+        }
+    }
+
+    /// Counts the rows of a table behind the store's back.
+    pub(crate) async fn count(&self, table: &'static str) -> i64 {
+        let query = AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
+        match self {
+            Self::Sqlite { folder } => {
+                sqlx::query_scalar(query).fetch_one(&mut connect_sqlite(folder).await).await.unwrap()
+            }
+            Self::Postgres { url, .. } => sqlx::query_scalar(query).fetch_one(&mut connect(url).await).await.unwrap(),
         }
     }
 
@@ -110,6 +150,11 @@ impl Place {
 
 async fn connect(url: &Url) -> PgConnection {
     PgConnectOptions::from_url(url).unwrap().connect().await.unwrap()
+}
+
+async fn connect_sqlite(folder: &TempDir) -> SqliteConnection {
+    let options = SqliteConnectOptions::new().filename(folder.path().join("patchbay.db")).create_if_missing(true);
+    options.connect().await.unwrap()
 }
 
 async fn dump_postgres(url: &Url) -> Vec<u8> {

@@ -1,11 +1,13 @@
-//! Tenants, servers and keys to tell stories with.
+//! Tenants, servers, issuers and keys to tell stories with.
 
 use std::collections::BTreeMap;
 
 use patchbay_core::{
-    KeyId, Slug, TenantId,
+    KeyId, RevocationId, Slug, TenantId,
+    issuer::{IssuerDoc, IssuerSpec, RevocationRow, Revoked},
     model::{EraPin, KeyRow, ServerDoc, ServerSpec, Sharing, TenantDoc, TenantLimits, ToolRules, Transport},
 };
+use patchbay_store::ServerToken;
 use secrecy::SecretString;
 
 pub(crate) fn slug(text: &str) -> Slug {
@@ -15,12 +17,12 @@ pub(crate) fn slug(text: &str) -> Slug {
 /// A tenant with nothing in it.
 pub(crate) fn tenant(name: &str) -> TenantDoc {
     TenantDoc {
-        issuers: Default::default(),
         slug: slug(name),
         title: None,
         enabled: true,
         servers: BTreeMap::new(),
         toolsets: BTreeMap::new(),
+        issuers: BTreeMap::new(),
         limits: TenantLimits::default(),
     }
 }
@@ -35,8 +37,33 @@ pub(crate) fn http(url: &str, secrets: &[(&str, Option<&str>)]) -> ServerDoc {
     let headers = secrets.iter().filter_map(|(name, _)| name.strip_prefix("header:")).map(str::to_owned).collect();
     let transport =
         Transport::Http { oauth: None, url: url.to_owned(), headers, sharing: Sharing::Shared, era: EraPin::Auto };
-    let secrets = secrets.iter().map(|(name, value)| ((*name).to_owned(), value.map(SecretString::from)));
-    ServerDoc { spec: spec(transport), secrets: secrets.collect() }
+    ServerDoc { spec: spec(transport), secrets: given(secrets) }
+}
+
+fn given(secrets: &[(&str, Option<&str>)]) -> BTreeMap<String, Option<SecretString>> {
+    secrets.iter().map(|(name, value)| ((*name).to_owned(), value.map(SecretString::from))).collect()
+}
+
+/// The tenant with one more issuer, or another one in its place.
+pub(crate) fn trusting(mut doc: TenantDoc, name: &str, issuer: IssuerDoc) -> TenantDoc {
+    doc.issuers.insert(slug(name), issuer);
+    doc
+}
+
+/// An issuer of which nothing is said but its URL.
+pub(crate) fn issuer(url: &str, secrets: &[(&str, Option<&str>)]) -> IssuerDoc {
+    let spec: IssuerSpec = serde_json::from_value(serde_json::json!({"issuer": url})).unwrap();
+    IssuerDoc { spec, secrets: given(secrets) }
+}
+
+/// A revocation that stands until it is lifted.
+pub(crate) fn revocation(tenant: TenantId, jti: &str, created_ms: i64) -> RevocationRow {
+    let what = Revoked::Token { issuer: "https://idp.example".to_owned(), jti: jti.to_owned() };
+    RevocationRow { id: RevocationId::random(), tenant, what, reason: None, created_ms, expires_ms: None }
+}
+
+pub(crate) fn server_token(text: &str, expires_ms: i64) -> ServerToken {
+    ServerToken { secret: text.into(), expires_ms }
 }
 
 pub(crate) fn builtin(options: serde_json::Value) -> ServerDoc {

@@ -4,6 +4,10 @@ use std::sync::Arc;
 
 use patchbay_core::{
     Generation,
+    access::{AccessRules, ScopeRules},
+    issuer::{
+        Algorithm, ClaimNames, ClientAuth, INTROSPECTION_SECRET, Introspection, IssuerDoc, IssuerSpec, Registration,
+    },
     model::{
         Access, EraPin, Overflow, PrefixMode, ServerDoc, Sharing, TenantDoc, TenantLimits, TenantRow, ToolRules,
         ToolsetSpec, Transport,
@@ -15,7 +19,7 @@ use serde_json::json;
 
 use crate::{
     place::{KEY, Place},
-    samples::{builtin, http, slug, tenant, with},
+    samples::{builtin, http, issuer, slug, tenant, trusting, with},
 };
 
 pub(crate) const TOKEN: &str = "Bearer canary-5f2a9e";
@@ -94,11 +98,15 @@ pub(crate) async fn secrets_are_sealed_at_rest(place: Arc<Place>) {
     let store = place.open().await;
     let mut doc = acme_with_token(Some(TOKEN));
     doc.title = Some("visible-title".to_owned());
+    let doc = trusting(doc, "idp", issuer("https://idp.example", &[(INTROSPECTION_SECRET, Some(TOKEN))]));
     store.tenant_apply(&doc, None).await.unwrap();
     store.close().await;
     let dump = place.dump().await;
     let holds = |text: &str| dump.windows(text.len()).any(|window| window == text.as_bytes());
-    assert!(holds("visible-title") && holds("header:Authorization"), "the dump does not show what is stored");
+    assert!(
+        holds("visible-title") && holds("header:Authorization") && holds(INTROSPECTION_SECRET),
+        "the dump does not show what is stored"
+    );
     assert!(!holds(TOKEN) && !holds("canary"), "the secret lies open");
 }
 
@@ -124,6 +132,13 @@ pub(crate) async fn applied_tenant_comes_back_whole(place: Arc<Place>) {
     assert_eq!(toolsets, ["default", "readers"]);
     assert_eq!(row.toolsets[0].1, ToolsetSpec::default());
     assert_eq!(row.toolsets[1].1, doc.toolsets[&slug("readers")]);
+    let issuers: Vec<&str> = row.issuers.iter().map(|issuer| issuer.slug.as_str()).collect();
+    assert_eq!(issuers, ["entra", "keycloak"]);
+    for issuer in &row.issuers {
+        assert_eq!(issuer.spec, doc.issuers[&issuer.slug].spec);
+    }
+    assert_eq!(row.issuers[1].secrets.reveal(INTROSPECTION_SECRET), Some(TOKEN));
+    assert!(row.issuers[0].secrets.0.is_empty());
 
     let listed = store.tenant_list().await.unwrap();
     assert_eq!(listed.len(), 1);
@@ -139,7 +154,11 @@ fn everything() -> TenantDoc {
     doc.enabled = false;
     doc.limits = TenantLimits { principal_per_second: Some(5), principal_burst: None, principal_concurrency: Some(9) };
     let readers = ToolsetSpec {
-        rules: Default::default(),
+        rules: AccessRules {
+            groups: vec!["dev".to_owned()],
+            write_groups: vec!["ops".to_owned()],
+            scopes: ScopeRules { enter: vec!["mcp".to_owned()], ..ScopeRules::default() },
+        },
         servers: Some(vec![slug("db")]),
         access: Access::Anonymous,
         prefix: PrefixMode::Never,
@@ -149,7 +168,35 @@ fn everything() -> TenantDoc {
         keep_first: vec!["db/query".to_owned()],
     };
     doc.toolsets.insert(slug("readers"), readers);
-    doc
+    let doc = trusting(doc, "keycloak", keycloak());
+    trusting(doc, "entra", issuer("https://login.example/v2.0", &[]))
+}
+
+/// An issuer of which everything is said.
+fn keycloak() -> IssuerDoc {
+    let spec = IssuerSpec {
+        issuer: "https://idp.example/realms/ä".to_owned(),
+        metadata_url: Some("https://idp.example/metadata".to_owned()),
+        jwks_url: Some("https://idp.example/jwks".to_owned()),
+        audiences: vec!["api".to_owned()],
+        algorithms: vec![Algorithm::EdDSA, Algorithm::RS256],
+        token_types: vec!["jwt".to_owned()],
+        claims: ClaimNames { groups: "realm_access.roles".to_owned(), ..ClaimNames::default() },
+        scope_implies: [("admin".to_owned(), vec!["read".to_owned()])].into(),
+        scopes_required: vec!["mcp".to_owned()],
+        introspection: Some(Introspection {
+            url: None,
+            client_id: "patchbay".to_owned(),
+            auth: ClientAuth::PrivateKeyJwt,
+            cache_s: 60,
+        }),
+        registration: Registration {
+            client_id: Some("ide".to_owned()),
+            callback_port: Some(33418),
+            ..Default::default()
+        },
+    };
+    IssuerDoc { spec, secrets: [(INTROSPECTION_SECRET.to_owned(), Some(TOKEN.into()))].into() }
 }
 
 fn child() -> ServerDoc {
@@ -179,7 +226,7 @@ pub(crate) async fn every_difference_adds_one_to_the_generation(place: Arc<Place
     let store = place.open().await;
     let mut doc = everything();
     store.tenant_apply(&doc, None).await.unwrap();
-    let edits: [fn(&mut TenantDoc); 9] = [
+    let edits: [fn(&mut TenantDoc); 14] = [
         |doc| doc.title = None,
         |doc| doc.enabled = true,
         |doc| doc.limits.principal_burst = Some(1),
@@ -189,6 +236,19 @@ pub(crate) async fn every_difference_adds_one_to_the_generation(place: Arc<Place
         |doc| drop(doc.servers.remove("db")),
         |doc| doc.toolsets.get_mut("readers").unwrap().tools_max = None,
         |doc| drop(doc.toolsets.remove("readers")),
+        |doc| doc.issuers.get_mut("keycloak").unwrap().spec.introspection = None,
+        |doc| {
+            drop(
+                doc.issuers
+                    .get_mut("keycloak")
+                    .unwrap()
+                    .secrets
+                    .insert(INTROSPECTION_SECRET.to_owned(), Some("new".into())),
+            )
+        },
+        |doc| doc.issuers.get_mut("keycloak").unwrap().secrets.clear(),
+        |doc| drop(doc.issuers.insert(slug("third"), issuer("https://third.example", &[]))),
+        |doc| drop(doc.issuers.remove("keycloak")),
     ];
     for (edit, before) in edits.into_iter().zip(1..) {
         edit(&mut doc);
@@ -197,7 +257,7 @@ pub(crate) async fn every_difference_adds_one_to_the_generation(place: Arc<Place
         assert!(!store.tenant_apply(&doc, None).await.unwrap().changed, "edit {before}");
     }
     let row = load(&store, "acme").await;
-    assert_eq!((row.servers.len(), row.toolsets.len()), (2, 1));
+    assert_eq!((row.servers.len(), row.toolsets.len(), row.issuers.len()), (2, 1, 2));
 }
 
 pub(crate) async fn server_keeps_its_id_while_its_name_stays(place: Arc<Place>) {

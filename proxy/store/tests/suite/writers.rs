@@ -2,12 +2,12 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use patchbay_core::{Generation, KeyId, ServerId, Slug, TenantId, model::ServerDoc};
+use patchbay_core::{Generation, KeyId, ServerId, Slug, TenantId, issuer::RevocationRow, model::ServerDoc};
 use patchbay_store::{AuditRow, Store, StoreError};
 
 use crate::{
     place::Place,
-    samples::{http, key, slug, tenant},
+    samples::{http, issuer, key, revocation, server_token, slug, tenant, trusting},
     tenants::{TOKEN, acme_with_token, load},
 };
 
@@ -46,9 +46,13 @@ async fn add_server(store: Arc<dyn Store>, name: Slug) {
 
 pub(crate) async fn deleted_tenant_takes_everything_but_its_audit(place: Arc<Place>) {
     let store = place.open().await;
-    let id = store.tenant_apply(&acme_with_token(Some(TOKEN)), None).await.unwrap().id;
+    let idp = issuer("https://idp.example", &[("introspection:client_secret", Some(TOKEN))]);
+    let doc = trusting(acme_with_token(Some(TOKEN)), "idp", idp);
+    let id = store.tenant_apply(&doc, None).await.unwrap().id;
     let server = load(&store, "acme").await.servers[0].id;
     store.key_create(&key(id, 1)).await.unwrap();
+    store.revocation_add(&revocation(id, "a", 1)).await.unwrap();
+    store.server_token_save(id, server, &server_token(TOKEN, 9)).await.unwrap();
     store.catalog_put(id, server, b"tools").await.unwrap();
     store.tombstone_put(id, [1; 32], i64::MAX).await.unwrap();
     let event = AuditRow { event_id: 1, tenant: Some(id), at_ms: 1, kind: "call".to_owned(), json: "{}".to_owned() };
@@ -59,6 +63,11 @@ pub(crate) async fn deleted_tenant_takes_everything_but_its_audit(place: Arc<Pla
     assert!(store.key_list(id).await.unwrap().is_empty());
     assert!(store.catalog_list(id).await.unwrap().is_empty());
     assert!(store.tombstone_list(0).await.unwrap().is_empty());
+    assert!(store.revocation_list(id, 0).await.unwrap().is_empty());
+    assert!(store.server_token_load(id, server).await.unwrap().is_none());
+    for table in ["issuers", "issuer_secrets", "revocations", "server_tokens", "secrets"] {
+        assert_eq!(place.count(table).await, 0, "{table}");
+    }
     assert_eq!(store.audit_count(Some(id)).await.unwrap(), 1);
     assert!(!store.tenant_delete(&slug("acme")).await.unwrap());
 }
@@ -110,6 +119,10 @@ async fn use_until_gone(store: Arc<dyn Store>, mut used: Vec<(TenantId, KeyId, i
         let put = [
             store.catalog_put(tenant, server, &[turn]).await.map(|()| true),
             store.tombstone_put(tenant, digest, i64::MAX).await,
+            store.server_token_lease(tenant, server, turn.into(), 0, i64::MAX).await,
+            store.server_token_save(tenant, server, &server_token(TOKEN, turn.into())).await.map(|()| true),
+            store.revocation_add(&expiring(tenant)).await.map(|()| true),
+            store.revocation_list(tenant, i64::MAX).await.map(|_| true),
         ];
         for put in put {
             match put {
@@ -119,4 +132,10 @@ async fn use_until_gone(store: Arc<dyn Store>, mut used: Vec<(TenantId, KeyId, i
             }
         }
     }
+}
+
+/// A revocation that the next listing deletes.
+fn expiring(tenant: TenantId) -> RevocationRow {
+    let jti = format!("{:x}", u64::from_ne_bytes(patchbay_core::random_bytes()));
+    RevocationRow { expires_ms: Some(i64::MAX), ..revocation(tenant, &jti, 1) }
 }

@@ -1,0 +1,157 @@
+//! Who may enter is in force whatever becomes of the rest: of the snapshot, of the store, of the tenant.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use patchbay_core::{
+    Generation, RevocationId, Slug,
+    issuer::{IssuerDoc, RevocationRow, Revoked},
+    model::{Access, PrefixMode, ServerDoc, TenantDoc, TenantLimits, ToolsetSpec},
+};
+use patchbay_token::{TokenError, Wanted};
+use serde_json::json;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    builtins::Checks,
+    entrance::Entrance,
+    tenant::{News, TenantTask},
+};
+use crate::{
+    audit::now_ms,
+    auth::tests::house::{House, ISS, issuer},
+    worker::Workers,
+};
+
+const RESOURCE: &str = "https://tools.example/t/acme/mcp";
+
+fn slug() -> Slug {
+    "acme".parse().unwrap()
+}
+
+/// A tenant that people sign in to. With two servers and no prefixes no snapshot can be built.
+fn doc(servers: &[&str]) -> TenantDoc {
+    let server = |name: &&str| {
+        let spec = json!({ "transport": { "kind": "stdio", "command": "none" } });
+        let spec = serde_json::from_value(spec).unwrap();
+        (name.parse().unwrap(), ServerDoc { spec, secrets: BTreeMap::new() })
+    };
+    let toolset = ToolsetSpec { access: Access::Oauth, prefix: PrefixMode::Never, ..ToolsetSpec::default() };
+    TenantDoc {
+        slug: slug(),
+        title: None,
+        enabled: true,
+        servers: servers.iter().map(server).collect(),
+        toolsets: [("default".parse().unwrap(), toolset)].into(),
+        issuers: [("corp".parse().unwrap(), IssuerDoc { spec: issuer("corp", ISS).spec, secrets: BTreeMap::new() })]
+            .into(),
+        limits: TenantLimits::default(),
+    }
+}
+
+/// Puts a state of the tenant into the store.
+async fn apply(house: &House, doc: &TenantDoc) -> Generation {
+    house.app.store.tenant_apply(doc, None).await.unwrap().generation
+}
+
+async fn revoke(house: &House, subject: &str) {
+    let row = house.app.store.tenant_load(&slug()).await.unwrap().unwrap();
+    let revoked = RevocationRow {
+        id: RevocationId::random(),
+        tenant: row.id,
+        what: Revoked::Subject { issuer: ISS.to_owned(), subject: subject.to_owned() },
+        reason: None,
+        created_ms: now_ms(),
+        expires_ms: None,
+    };
+    house.app.store.revocation_add(&revoked).await.unwrap();
+}
+
+/// Whether the issuers in force take a token of that subject; `None` where no tenant is.
+async fn takes(house: &House, subject: &str) -> Option<bool> {
+    let state = house.app.tenants.state("acme")?;
+    let token = house.issuer.token(&json!({ "sub": subject }));
+    let judged = state.issuers.verify(&token, Wanted { resource: RESOURCE }, now_ms()).await;
+    Some(judged.is_ok())
+}
+
+struct Task {
+    sender: mpsc::Sender<News>,
+    running: tokio::task::JoinHandle<()>,
+}
+
+impl Task {
+    fn begin(house: &House) -> Self {
+        let workers = Arc::new(Workers::start(1).unwrap());
+        let (sender, task) = TenantTask::new(house.app.clone(), workers, Checks::new(), slug());
+        Self { sender, running: tokio::spawn(task.run()) }
+    }
+
+    async fn reload(&self) {
+        let (told, in_force) = oneshot::channel();
+        self.sender.send(News::Reload(Some(told))).await.unwrap();
+        in_force.await.unwrap();
+    }
+
+    /// Lets go of the tenant, and waits until its task has ended.
+    async fn end(self) {
+        drop(self.sender);
+        self.running.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_revocation_counts_also_while_no_snapshot_can_be_built() {
+    let house = House::new().await;
+    let first = apply(&house, &doc(&["a"])).await;
+    let task = Task::begin(&house);
+    task.reload().await;
+    assert_eq!((takes(&house, "ann").await, takes(&house, "bob").await), (Some(true), Some(true)));
+    apply(&house, &doc(&["a", "b"])).await;
+    revoke(&house, "ann").await;
+    task.reload().await;
+    let generation = house.app.tenants.state("acme").unwrap().snapshot.generation;
+    assert_eq!(generation, first, "the last good snapshot stays");
+    assert_eq!((takes(&house, "ann").await, takes(&house, "bob").await), (Some(false), Some(true)));
+    task.end().await;
+}
+
+#[tokio::test]
+async fn a_tenant_that_was_let_go_does_not_come_back_with_its_last_news() {
+    let house = House::new().await;
+    apply(&house, &doc(&["a"])).await;
+    let task = Task::begin(&house);
+    let (told, in_force) = oneshot::channel();
+    task.sender.try_send(News::Reload(Some(told))).unwrap_or_else(|_| panic!("the inbox is empty"));
+    // Let go before its news are heard.
+    task.end().await;
+    in_force.await.unwrap();
+    assert_eq!(takes(&house, "ann").await, None);
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_stays_as_it_was() {
+    let house = House::new().await;
+    apply(&house, &doc(&["a"])).await;
+    revoke(&house, "ann").await;
+    let row = house.app.store.tenant_load(&slug()).await.unwrap().unwrap();
+    let mut entrance = Entrance::closed(&house.app);
+    assert!(entrance.read(&house.app, &row).await);
+    let before = entrance.issuers.epoch();
+    house.app.store.close().await;
+    assert!(!entrance.read(&house.app, &row).await, "it has to be read again");
+    assert_eq!(entrance.issuers.epoch(), before);
+    let token = house.issuer.token(&json!({ "sub": "ann" }));
+    let judged = entrance.issuers.verify(&token, Wanted { resource: RESOURCE }, now_ms()).await;
+    assert!(matches!(judged, Err(TokenError::Refused(patchbay_token::Reason::Revoked))), "{judged:?}");
+}
+
+#[tokio::test]
+async fn until_it_is_known_what_was_revoked_no_token_opens_anything() {
+    let house = House::new().await;
+    apply(&house, &doc(&["a"])).await;
+    let row = house.app.store.tenant_load(&slug()).await.unwrap().unwrap();
+    house.app.store.close().await;
+    let mut entrance = Entrance::closed(&house.app);
+    assert!(!entrance.read(&house.app, &row).await);
+    assert!(entrance.issuers.is_empty() && !entrance.sign_in.is_empty());
+}

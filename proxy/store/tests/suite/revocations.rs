@@ -1,0 +1,146 @@
+//! Revocations: added, listed, lifted, expired.
+
+use std::sync::Arc;
+
+use patchbay_core::{
+    Generation, RevocationId, TenantId,
+    issuer::{RevocationRow, Revoked},
+};
+use patchbay_store::{Store, StoreError};
+
+use crate::{
+    place::Place,
+    samples::{revocation, slug, tenant},
+};
+
+async fn made(store: &Arc<dyn Store>, name: &str) -> TenantId {
+    store.tenant_apply(&tenant(name), None).await.unwrap().id
+}
+
+async fn generation(store: &Arc<dyn Store>, name: &str) -> Generation {
+    store.tenant_load(&slug(name)).await.unwrap().unwrap().generation
+}
+
+fn until(mut row: RevocationRow, expires_ms: i64) -> RevocationRow {
+    row.expires_ms = Some(expires_ms);
+    row
+}
+
+pub(crate) async fn revocation_of_an_unknown_tenant_and_the_same_twice_are_refused(place: Arc<Place>) {
+    let store = place.open().await;
+    let nowhere = store.revocation_add(&revocation(TenantId::random(), "a", 1)).await;
+    assert!(matches!(nowhere, Err(StoreError::NotFound(_))), "{nowhere:?}");
+    assert!(!store.revocation_lift(TenantId::random(), RevocationId::random()).await.unwrap());
+
+    let acme = made(&store, "acme").await;
+    let first = revocation(acme, "a", 1);
+    store.revocation_add(&first).await.unwrap();
+    let mut same_id = revocation(acme, "b", 1);
+    same_id.id = first.id;
+    for twice in [&first, &until(revocation(acme, "a", 2), 9), &same_id] {
+        let Err(StoreError::Exists(text)) = store.revocation_add(twice).await else { panic!("it was added twice") };
+        assert!(text.contains("lift"), "{text}");
+    }
+    assert_eq!(store.revocation_list(acme, 0).await.unwrap(), [first]);
+    assert_eq!(generation(&store, "acme").await, Generation(2));
+}
+
+pub(crate) async fn foreign_revocation_is_not_listed_and_cannot_be_lifted(place: Arc<Place>) {
+    let store = place.open().await;
+    let (acme, other) = (made(&store, "acme").await, made(&store, "other").await);
+    let row = revocation(acme, "a", 1);
+    store.revocation_add(&row).await.unwrap();
+    assert_eq!(store.revocation_list(other, 0).await.unwrap(), []);
+    assert!(!store.revocation_lift(other, row.id).await.unwrap());
+    assert_eq!(store.revocation_list(acme, 0).await.unwrap().len(), 1);
+    assert_eq!(generation(&store, "other").await, Generation(1));
+    store.revocation_add(&revocation(other, "a", 1)).await.unwrap();
+
+    // What expired is deleted where it was looked for, and nowhere else.
+    store.revocation_add(&until(revocation(other, "b", 1), 5)).await.unwrap();
+    store.revocation_list(acme, 9).await.unwrap();
+    assert_eq!(store.revocation_list(other, 4).await.unwrap().len(), 2);
+}
+
+pub(crate) async fn revocation_comes_back_as_it_was_made(place: Arc<Place>) {
+    let store = place.open().await;
+    let acme = made(&store, "acme").await;
+    let (issuer, subject) = ("https://idp.example".to_owned(), "ä\u{0}\"ö".repeat(5000));
+    let what = [
+        Revoked::SubjectBefore { issuer: issuer.clone(), subject: subject.clone() },
+        Revoked::Subject { issuer: issuer.clone(), subject: subject.clone() },
+        Revoked::Token { issuer, jti: subject },
+    ];
+    let rows: Vec<_> = what
+        .into_iter()
+        .zip(1..)
+        .map(|(what, created_ms)| RevocationRow { what, ..revocation(acme, "", created_ms) })
+        .collect();
+    let mut rows = rows;
+    rows[1].reason = Some("Zoë's \"laptop\"".to_owned());
+    rows[2] = until(rows[2].clone(), i64::MAX);
+    for row in rows.iter().rev() {
+        store.revocation_add(row).await.unwrap();
+    }
+    assert_eq!(store.revocation_list(acme, 0).await.unwrap(), rows, "oldest first");
+    assert_eq!(generation(&store, "acme").await, Generation(4));
+}
+
+pub(crate) async fn lifted_revocation_is_gone_and_may_come_again(place: Arc<Place>) {
+    let store = place.open().await;
+    let acme = made(&store, "acme").await;
+    let row = revocation(acme, "a", 1);
+    store.revocation_add(&row).await.unwrap();
+    assert!(!store.revocation_lift(acme, RevocationId::random()).await.unwrap());
+    assert!(store.revocation_lift(acme, row.id).await.unwrap());
+    assert!(!store.revocation_lift(acme, row.id).await.unwrap());
+    assert_eq!(store.revocation_list(acme, 0).await.unwrap(), []);
+    assert_eq!(generation(&store, "acme").await, Generation(3));
+    store.revocation_add(&row).await.unwrap();
+    assert_eq!(generation(&store, "acme").await, Generation(4));
+}
+
+pub(crate) async fn expired_revocations_are_left_out_deleted_and_in_nobodys_way(place: Arc<Place>) {
+    let store = place.open().await;
+    let acme = made(&store, "acme").await;
+    let rows = [
+        until(revocation(acme, "a", 1), 100),
+        until(revocation(acme, "b", 2), 101),
+        until(revocation(acme, "c", 3), 200),
+        revocation(acme, "d", 4),
+    ];
+    for row in &rows {
+        store.revocation_add(row).await.unwrap();
+    }
+    assert_eq!(store.revocation_list(acme, 99).await.unwrap(), rows);
+    assert_eq!(store.revocation_list(acme, 100).await.unwrap(), rows[1..]);
+    assert_eq!(place.count("revocations").await, 3, "what expired was deleted");
+    assert_eq!(generation(&store, "acme").await, Generation(5), "expiring is no change");
+
+    let again = revocation(acme, "b", 100);
+    assert!(matches!(store.revocation_add(&again).await, Err(StoreError::Exists(_))), "it still stands");
+    let again = revocation(acme, "b", 101);
+    store.revocation_add(&again).await.unwrap();
+    assert_eq!(store.revocation_list(acme, 300).await.unwrap(), [rows[3].clone(), again]);
+}
+
+pub(crate) async fn same_thing_revoked_by_many_at_once_is_there_once(place: Arc<Place>) {
+    let handles = [place.open().await, place.open().await];
+    let acme = made(&handles[0], "acme").await;
+    let adders: Vec<_> = (0..10)
+        .map(|number| {
+            let store = Arc::clone(&handles[number % 2]);
+            tokio::spawn(async move { store.revocation_add(&revocation(acme, "a", 1)).await })
+        })
+        .collect();
+    let mut added = 0;
+    for adder in adders {
+        match adder.await.unwrap() {
+            Ok(()) => added += 1,
+            Err(StoreError::Exists(_)) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert_eq!((added, handles[1].revocation_list(acme, 0).await.unwrap().len()), (1, 1));
+    assert_eq!(generation(&handles[0], "acme").await, Generation(2));
+}
