@@ -142,7 +142,7 @@ async fn who_called_is_on_record_by_issuer_and_subject() {
     client.call("box_echo", json!({})).await;
     patchbay_e2e::wait_until("the call is on record", || async {
         let audit = world.gateway.audit().await;
-        let called = audit.iter().filter(|record| record["action"] == "call");
+        let called = audit.iter().filter(|record| record["action"] == "tool.call");
         called.map(Value::to_string).any(|text| text.contains("alice") && text.contains(&world.idp.issuer))
     })
     .await;

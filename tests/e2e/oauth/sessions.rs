@@ -11,7 +11,7 @@ async fn a_session_outlives_its_token_and_is_nobody_elses() {
     let address = world.gateway.address;
     let first = world.token("alice", "mcp:read");
     let owner = Client::legacy(address, &path("default"), Some(&first)).await;
-    let with = |token: &str| Client { key: Some(token.to_owned()), ..owner.clone() };
+    let with = |token: &str| owner.with(Some(token));
     let status = async |client: &Client| client.ask("ping", json!({})).send(address).await.status;
     assert_eq!(status(&owner).await, 200);
 
@@ -26,7 +26,7 @@ async fn a_session_outlives_its_token_and_is_nobody_elses() {
     assert_eq!(owner.ask_tool("box_grow", json!({})).send(address).await.status, 403);
 
     let bob = with(&world.token("bob", "mcp:read"));
-    let forged = Client { session: Some("never-was".into()), ..with(&first) };
+    let forged = with(&first).in_session("never-was");
     let words = forged.ask_as("1", "ping", json!({})).send(address).await;
     let stolen = bob.ask_as("1", "ping", json!({})).send(address).await;
     assert_eq!((words.status, stolen.status), (404, 404));
@@ -36,7 +36,7 @@ async fn a_session_outlives_its_token_and_is_nobody_elses() {
     assert_eq!(end(&bob).send(address).await.status, 404);
     assert_eq!(status(&owner).await, 200, "nor can anybody else end it");
 
-    let nobody = Client { key: None, ..owner.clone() };
+    let nobody = owner.with(None);
     assert_eq!(status(&nobody).await, 401, "a session is no credential");
     let expired = world.idp.mint(&json!({
         "sub": "alice", "scope": "mcp:read", "resource": world.resource("default"),
@@ -62,7 +62,7 @@ async fn the_same_name_at_another_issuer_or_with_a_key_is_somebody_else() {
     let owner = Client::legacy(address, &path("both"), Some(&ours)).await;
     let key = world.gateway.key("acme").to_owned();
     for (who, credential) in [("the namesake", theirs.clone()), ("a key", key)] {
-        let thief = Client { key: Some(credential.clone()), ..owner.clone() };
+        let thief = owner.with(Some(&credential));
         assert_eq!(thief.ask("ping", json!({})).send(address).await.status, 404, "{who}");
         let own = Client::legacy(address, &path("both"), Some(&credential)).await;
         assert_eq!(own.ask("ping", json!({})).send(address).await.status, 200, "{who} has sessions of their own");
