@@ -24,8 +24,8 @@ pub const CLIENT: &str = "ide";
 pub const GATEWAY_CLIENT: (&str, &str) = ("patchbay", "a-secret-of-the-tests-%-&-+");
 /// The path of the keys.
 pub const JWKS: &str = "/jwks";
-/// The path of the metadata.
-pub const METADATA: &str = "/.well-known/openid-configuration";
+/// The paths of the metadata, in the order in which it is to be looked for (RFC 8414, OpenID Connect Discovery).
+pub const METADATA: [&str; 2] = ["/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"];
 
 /// A running provider.
 #[derive(Debug)]

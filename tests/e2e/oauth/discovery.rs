@@ -123,13 +123,19 @@ async fn a_proxy_that_is_trusted_says_what_the_address_is_and_nobody_else_does()
 
 #[tokio::test]
 async fn a_name_that_nobody_listed_is_no_address_to_sign_in_for() {
-    let set = |setup: patchbay_e2e::Setup| setup.set("allowed_hosts", json!(["*"]));
-    let Some(world) = World::start_with(|_, _| (), set).await else { return };
-    let told = world.told(None).await;
-    assert_eq!((told.0, challenge(&told)), (401, "Bearer"));
-    assert_eq!(Ask::get(metadata_path("default")).send(world.gateway.address).await.status, 404);
-    // Whoever turns up with a name of their own gets no token in for it.
+    let Some(world) = World::start().await else { return };
     let evil = world.idp.token("alice", "mcp:read", "http://evil.example/t/acme/mcp");
-    let ask = world.client(&evil).ask("tools/list", json!({})).header("Host", "evil.example");
-    assert_ne!(ask.send(world.gateway.address).await.status, 200);
+    let list = world.client(&evil).ask("tools/list", json!({}));
+    for header in ["Host", "X-Forwarded-Host"] {
+        let asked = list.clone().header(header, "evil.example");
+        let reply = asked.send(world.gateway.address).await;
+        assert!(matches!(reply.status, 401 | 403), "{header}: {}", reply.status);
+        let headers = format!("{:?}", reply.headers);
+        let text = headers + &reply.text().await;
+        assert!(!text.contains("//evil.example"), "{header}: {text}");
+        let page = Ask::get(metadata_path("default")).header(header, "evil.example");
+        let reply = page.send(world.gateway.address).await;
+        let text = reply.text().await;
+        assert!(!text.contains("evil.example"), "{header}: {text}");
+    }
 }

@@ -119,12 +119,20 @@ async fn while_the_keys_do_not_come_others_do_not_wait() {
 }
 
 #[tokio::test]
-async fn metadata_that_is_not_the_issuers_own_is_not_believed() {
+async fn metadata_is_looked_for_where_it_may_be_until_it_is_found() {
     let Some(world) = World::start().await else { return };
-    world.idp.trouble(METADATA, "garbage");
+    world.idp.trouble(METADATA[0], "garbage");
+    let token = world.token("alice", "mcp:read");
+    assert_eq!(world.status(&token).await, 200, "the second place has it");
+    let asked: Vec<_> = METADATA.into_iter().map(|place| world.idp.asked(place)).collect();
+    assert_eq!((&asked[..], world.idp.asked(JWKS)), (&[1, 1][..], 1));
+
+    let Some(world) = World::start().await else { return };
+    METADATA.into_iter().for_each(|place| world.idp.trouble(place, "garbage"));
     let token = world.token("alice", "mcp:read");
     assert_eq!(world.status(&token).await, 503);
-    world.idp.well(METADATA);
+    assert_eq!(world.idp.asked(JWKS), 0);
+    world.idp.well(METADATA[1]);
     wait_until("the metadata is asked for again", || async { world.status(&token).await == 200 }).await;
 }
 
