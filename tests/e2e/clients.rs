@@ -2,7 +2,6 @@
 //! eras, and the Inspector. Each lists everything, calls tools, gets prompts, reads resources and completes arguments, and has
 //! to find what a client finds that goes to the servers directly.
 
-pub(crate) mod installed;
 mod raw;
 mod rust;
 mod tour;
@@ -10,12 +9,16 @@ mod world;
 
 use std::path::Path;
 
-use patchbay_e2e::{Client, process::run, programs::program};
+use patchbay_e2e::{
+    Client,
+    installed::{Installed, source},
+    process::run,
+    programs::program,
+};
 use serde_json::{Value, json, value::RawValue};
 use tempfile::TempDir;
 
 use self::{
-    installed::{Installed, source},
     tour::{compare, needs_task},
     world::{TENANT, World},
 };

@@ -9,11 +9,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use patchbay_e2e::{Fixture, TestGateway, process::run, setup::tenant};
+use patchbay_e2e::{Fixture, Installed, TestGateway, process::run, setup::tenant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-
-use crate::clients::installed::Installed;
 
 /// How a check ended. One that has several outcomes in one run counts as its worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

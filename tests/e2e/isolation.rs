@@ -70,7 +70,7 @@ async fn good_request(route: &Route, gateway: &TestGateway, path: &str, key: &st
 }
 
 /// All that a caller sees of an answer; the date is not part of what is asked.
-async fn seen(ask: &Ask, gateway: &TestGateway) -> (u16, Vec<(String, String)>, String) {
+pub(crate) async fn seen(ask: &Ask, gateway: &TestGateway) -> (u16, Vec<(String, String)>, String) {
     let reply = ask.send(gateway.address).await;
     let mut headers: Vec<_> = reply
         .headers

@@ -13,6 +13,7 @@ mod fidelity;
 mod isolation;
 mod limits_audit;
 mod newcomer;
+mod oauth;
 mod protocol;
 mod recorded;
 mod reload;

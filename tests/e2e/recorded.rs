@@ -13,13 +13,13 @@ use patchbay_e2e::{Ask, Reply, TestGateway, setup::tenant};
 use serde_json::{Value, json};
 
 /// One recorded request.
-struct Recorded {
+pub(crate) struct Recorded {
     method: String,
-    path: String,
+    pub(crate) path: String,
     headers: Vec<(String, String)>,
     body: Option<Value>,
     /// What the recording server answered, with which the client went on.
-    status_given: u16,
+    pub(crate) status_given: u16,
 }
 
 impl Recorded {
@@ -39,7 +39,7 @@ impl Recorded {
 
     /// The request with this key and this session in the place of those that it has; a client that was recorded without a key
     /// gets one as well, as its configuration for Patchbay gives it one.
-    fn ask(&self, key: Option<&str>, session: Option<&str>) -> Ask {
+    pub(crate) fn ask(&self, key: Option<&str>, session: Option<&str>) -> Ask {
         let mut ask = Ask::new(&self.method, self.path.clone());
         ask.headers.clone_from(&self.headers);
         let ask = match &self.body {
@@ -62,7 +62,7 @@ impl Recorded {
     }
 }
 
-fn recording(name: &str) -> Vec<Recorded> {
+pub(crate) fn recording(name: &str) -> Vec<Recorded> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("recorded").join(format!("{name}.jsonl"));
     let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     text.lines().map(Recorded::parse).collect()

@@ -134,6 +134,18 @@ impl Client {
         Self { address, ..self.clone() }
     }
 
+    /// The same client, with its session if it has one, with another credential or none.
+    #[must_use]
+    pub fn with(&self, credential: Option<&str>) -> Self {
+        Self { key: credential.map(str::to_owned), ..self.clone() }
+    }
+
+    /// The same client in another session.
+    #[must_use]
+    pub fn in_session(&self, id: &str) -> Self {
+        Self { session: Some(id.to_owned()), ..self.clone() }
+    }
+
     /// Whether it is one of the modern era.
     pub fn is_modern(&self) -> bool {
         self.version == MODERN

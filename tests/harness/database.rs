@@ -12,7 +12,7 @@ use url::Url;
 use crate::Wire;
 
 /// A fresh database. It goes away with [`Postgres::clear`], or with its server.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Postgres {
     admin: Url,
     url: Url,
@@ -63,6 +63,27 @@ impl Postgres {
     /// Runs a statement.
     pub async fn execute(&self, sql: impl Into<String>) {
         execute(&self.url, sql.into()).await;
+    }
+
+    /// All rows of all tables as text.
+    pub(crate) async fn dump(&self) -> String {
+        let mut connection: PgConnection = PgConnectOptions::from_url(&self.url)
+            .expect("a Postgres URL")
+            .connect()
+            .await
+            .expect("the database has to outlive the gateway");
+        let tables = "SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'public'";
+        let tables: Vec<String> =
+            sqlx::query_scalar(tables).fetch_all(&mut connection).await.expect("Postgres lists its tables");
+        let mut rows = Vec::new();
+        for table in tables {
+            let query = AssertSqlSafe(format!("SELECT t::text FROM {table} t"));
+            let read: Vec<String> =
+                sqlx::query_scalar(query).fetch_all(&mut connection).await.expect("a table is read");
+            rows.extend(read);
+        }
+        let _ = connection.close().await;
+        rows.join("\n")
     }
 
     /// Lets it go.

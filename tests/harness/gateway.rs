@@ -1,14 +1,16 @@
 //! The real gateway as a child process. It dies with the test; whatever happens, no child of its own may be left behind.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+use std::{collections::BTreeMap, fs, net::SocketAddr, sync::Arc};
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::{
+    canary,
     client::Client,
     database,
     http::Ask,
+    idp,
     process::{Mark, Outcome, Running, command, descendants, expect_gone},
     programs::program,
     setup::{Home, Setup},
@@ -162,6 +164,7 @@ impl TestGateway {
 
     /// Asks it to stop and does not wait.
     pub fn terminate(&self) {
+        self.expect_no_token_in_metrics();
         self.process.signal(Signal::SIGTERM);
     }
 
@@ -185,6 +188,7 @@ impl TestGateway {
         assert!(status.success(), "the gateway ended with {status}\n{}", self.process.err());
         expect_gone(&children);
         self.checked = true;
+        self.expect_no_token_in_what_is_left();
     }
 
     /// Stops it in order.
@@ -197,9 +201,51 @@ impl TestGateway {
     /// Kills it without a word; nothing may be left of what it started.
     pub fn kill(&mut self) {
         let children = self.children();
+        self.expect_no_token_in_metrics();
         self.process.kill();
         expect_gone(&children);
         self.checked = true;
+        self.expect_no_token_in_what_is_left();
+    }
+
+    /// Whether tokens come here at all.
+    fn is_watched(&self) -> bool {
+        !self.home.watched().providers.is_empty()
+    }
+
+    fn expect_no_token_in_metrics(&self) {
+        if !self.is_watched() || !self.lives() {
+            return;
+        }
+        self.watch_issued();
+        let metrics = idp::ask_blocking(self.operations, "GET", "/metrics", "");
+        canary::expect_none(metrics.expect("there are metrics"), "the metrics of the gateway");
+    }
+
+    fn expect_no_token_in_what_is_left(&self) {
+        if !self.is_watched() {
+            return;
+        }
+        self.watch_issued();
+        canary::expect_none(self.written(), "the log of the gateway");
+        for entry in fs::read_dir(self.home.path("data")).into_iter().flatten().flatten() {
+            let bytes = fs::read(entry.path()).unwrap_or_default();
+            canary::expect_none(bytes, entry.path().display());
+        }
+        let database = self.home.watched().database.clone();
+        if let Some(database) = database {
+            // There may be a runtime around this already, which must not be blocked by another.
+            let dumped = std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                runtime.expect("a runtime").block_on(database.dump())
+            });
+            canary::expect_none(dumped.join().expect("a dump"), "the store");
+        }
+    }
+
+    fn watch_issued(&self) {
+        let providers = self.home.watched().providers.clone();
+        providers.into_iter().for_each(idp::watch_issued);
     }
 
     /// Starts it again in the same folder, with the same keys, on other ports. To be called after it has ended.

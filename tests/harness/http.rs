@@ -11,7 +11,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::{net::TcpStream, task::JoinHandle};
 
-use crate::wait::within;
+use crate::{canary, wait::within};
 
 /// A request that can be changed, sent, changed and sent again.
 #[derive(Debug, Clone)]
@@ -118,6 +118,7 @@ impl Ask {
             });
             let response = sender.send_request(self.request(to)).await.map_err(|error| format!("{error:?}"))?;
             let (head, body) = response.into_parts();
+            canary::expect_none(format!("{:?}", head.headers), "the head of an answer");
             let status = head.status.as_u16();
             Ok(Reply {
                 status,
@@ -193,7 +194,9 @@ impl Reply {
             }
             Ok(whole.freeze())
         };
-        within("the body of an answer", read).await
+        let whole = within("the body of an answer", read).await;
+        canary::expect_none(whole.as_deref().unwrap_or_default(), "the body of an answer");
+        whole
     }
 
     /// The whole body as text.
@@ -276,6 +279,7 @@ impl Events {
         loop {
             if let Some(end) = self.text.find("\n\n") {
                 let event: String = self.text.drain(..end + 2).collect();
+                canary::expect_none(&event, "an event");
                 return Ok(Some(parse(&event)));
             }
             if self.over {

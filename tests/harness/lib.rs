@@ -4,11 +4,14 @@
 //! A test that is surprised panics, with the gateway's own log behind it. Nothing here sleeps and hopes: every wait looks for
 //! a condition, and ends with a sentence when it does not come.
 
+pub mod canary;
 pub mod client;
 pub mod database;
 pub mod fixture;
 pub mod gateway;
 pub mod http;
+pub mod idp;
+pub mod installed;
 pub mod process;
 pub mod programs;
 pub mod setup;
@@ -19,6 +22,8 @@ pub use client::{Client, Exchange};
 pub use fixture::Fixture;
 pub use gateway::{Key, TestGateway};
 pub use http::{Ask, Event, Events, Reply};
+pub use idp::Idp;
+pub use installed::Installed;
 pub use process::Outcome;
 pub use setup::Setup;
 pub use wait::{PATIENCE, wait_until, within};

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     ffi::OsStr,
     fs,
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader, Read, Write},
     os::unix::process::{CommandExt, ExitStatusExt},
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
@@ -119,6 +119,16 @@ impl Running {
     /// How it ended, if it has.
     pub fn status(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("it is our child")
+    }
+
+    /// Writes a line to its standard input, which the command has to have as a pipe.
+    ///
+    /// # Panics
+    /// When it does not listen.
+    pub fn say(&mut self, line: &str) {
+        let input = self.child.stdin.as_mut().expect("the command has a pipe for standard input");
+        let said = writeln!(input, "{line}").and_then(|()| input.flush());
+        assert!(said.is_ok(), "it does not listen: {}", self.err());
     }
 
     /// Sends it a signal.

@@ -1,7 +1,12 @@
 //! What a gateway is started with: its configuration, its tenants, its store. One line per thing that a test wants otherwise
 //! than usual.
 
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
@@ -9,6 +14,7 @@ use tempfile::TempDir;
 use crate::{
     database::Postgres,
     gateway::TestGateway,
+    idp::Idp,
     process::{Outcome, command, run},
     programs::program,
 };
@@ -26,6 +32,16 @@ pub struct Setup {
 #[derive(Debug)]
 pub struct Home {
     folder: TempDir,
+    watched: Mutex<Watched>,
+}
+
+/// Where tokens come from that this gateway sees, and where it may have left something of them besides its folder.
+#[derive(Debug, Default)]
+pub(crate) struct Watched {
+    /// The providers.
+    pub(crate) providers: Vec<SocketAddr>,
+    /// The Postgres database.
+    pub(crate) database: Option<Postgres>,
 }
 
 /// The sealing key of gateways that share a store; nothing of it is secret.
@@ -35,6 +51,11 @@ impl Home {
     /// The path of something in it.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// See [`Watched`].
+    pub(crate) fn watched(&self) -> MutexGuard<'_, Watched> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The gateway's configuration.
@@ -70,7 +91,8 @@ impl Setup {
     /// # Panics
     /// When there is no place for its folder.
     pub fn new() -> Self {
-        let home = Home { folder: TempDir::with_prefix("patchbay-e2e-").expect("a folder") };
+        let folder = TempDir::with_prefix("patchbay-e2e-").expect("a folder");
+        let home = Home { folder, watched: Mutex::default() };
         let fixture = |name: &str| json!({ "path": program(name), "args_prefix": ["--stdio"] });
         let config = json!({
             "listen": { "mcp": "127.0.0.1:0", "operations": "127.0.0.1:0" },
@@ -114,8 +136,17 @@ impl Setup {
     pub fn postgres(self, database: &Postgres) -> Self {
         let file = self.home.path("sealing.key");
         fs::write(&file, SEALING_KEY).expect("the folder can be written");
+        self.home.watched().database = Some(database.clone());
         self.set("store", json!({ "url": database.url() }))
             .set("sealing_key", json!(format!("file:{}", file.display())))
+    }
+
+    /// Tokens of this provider come to the gateway: when it ends, nothing of any of them may be found in its log, its metrics,
+    /// its store.
+    #[must_use]
+    pub fn idp(self, idp: &Idp) -> Self {
+        self.home.watched().providers.push(idp.control());
+        self
     }
 
     /// Uses another store.

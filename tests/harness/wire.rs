@@ -94,6 +94,9 @@ impl Wire {
 impl Drop for Wire {
     fn drop(&mut self) {
         self.acceptor.abort();
+        if !std::thread::panicking() {
+            crate::canary::expect_none(self.tapped(), "what went over a wire");
+        }
     }
 }
 

@@ -29,13 +29,13 @@ fn get(url: impl AsRef<str>) -> Request<Bytes> {
 }
 
 /// Answers one request with pieces, each after the pause before it; gives the heads that it saw, and holds the connection.
-async fn script(pieces: Vec<(Duration, Vec<u8>)>) -> (SocketAddr, mpsc::UnboundedReceiver<String>) {
+async fn script(pieces: Vec<(Duration, Vec<u8>)>) -> (SocketAddr, mpsc::Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let (seen, heads) = mpsc::unbounded_channel();
+    let (seen, heads) = mpsc::channel(16);
     tokio::spawn(async move {
         while let Ok((mut tcp, _)) = listener.accept().await {
-            let _ = seen.send(read_head(&mut tcp).await);
+            let _ = seen.send(read_head(&mut tcp).await).await;
             for (pause, piece) in &pieces {
                 tokio::time::sleep(*pause).await;
                 if tcp.write_all(piece).await.is_err() {
@@ -47,7 +47,7 @@ async fn script(pieces: Vec<(Duration, Vec<u8>)>) -> (SocketAddr, mpsc::Unbounde
     (address, heads)
 }
 
-async fn at_once(answer: impl Into<Vec<u8>>) -> (SocketAddr, mpsc::UnboundedReceiver<String>) {
+async fn at_once(answer: impl Into<Vec<u8>>) -> (SocketAddr, mpsc::Receiver<String>) {
     script(vec![(Duration::ZERO, answer.into())]).await
 }
 

@@ -17,6 +17,8 @@ mod eras;
 mod events;
 #[path = "http/independent.rs"]
 mod independent;
+#[path = "http/oauth.rs"]
+mod oauth;
 #[path = "http/replies.rs"]
 mod replies;
 #[path = "http/server.rs"]

@@ -9,7 +9,8 @@ use std::{
 };
 
 use patchbay_e2e::{
-    TestGateway,
+    Installed, TestGateway,
+    installed::source,
     process::{Running, run},
     programs::program,
     setup::tenant,
@@ -19,10 +20,7 @@ use patchbay_e2e::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{
-    installed::{Installed, source},
-    tour::{Server, through},
-};
+use super::tour::{Server, through};
 
 /// Everything that runs.
 pub(crate) struct World {

@@ -96,9 +96,15 @@ impl Client {
     /// A server's words for an error, without anything that is secret.
     pub(crate) fn excerpt(&self, body: &[u8]) -> String {
         match &self.keeper {
-            Some(keeper) => self.heads.excerpt(&keeper.struck(body)),
+            Some(keeper) => self.heads.excerpt(keeper.struck(&String::from_utf8_lossy(body)).as_bytes()),
             None => self.heads.excerpt(body),
         }
+    }
+
+    /// A text with a server's words in it, without anything that is secret.
+    pub(crate) fn struck(&self, text: &str) -> String {
+        let text = self.heads.struck(text);
+        self.keeper.as_ref().map_or_else(|| text.clone(), |keeper| keeper.struck(&text))
     }
 
     fn request(&self, draft: Draft<'_>) -> Request<Full<Bytes>> {

@@ -118,12 +118,14 @@ impl Heads {
         self.legacy.contains_key(AUTHORIZATION)
     }
 
+    /// A text without anything that is secret.
+    pub(crate) fn struck(&self, text: &str) -> String {
+        self.secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), "***"))
+    }
+
     /// A server's words for an error: clipped, on one line, without anything that is secret.
     pub(crate) fn excerpt(&self, body: &[u8]) -> String {
-        let mut text = String::from_utf8_lossy(body).into_owned();
-        for secret in &self.secrets {
-            text = text.replace(secret.as_str(), "***");
-        }
+        let text = self.struck(&String::from_utf8_lossy(body));
         let plain = |c: char| if c.is_control() { ' ' } else { c };
         let mut clipped: String = text.trim().chars().take(EXCERPT_CHARS_MAX).map(plain).collect();
         if text.trim().chars().nth(EXCERPT_CHARS_MAX).is_some() {

@@ -34,6 +34,7 @@ pub(crate) async fn read_refusal(
 ) -> Result<Refusal, DownstreamError> {
     let status = response.status();
     let wanted = response.extensions_mut().remove::<Wanted>();
+    let wanted = wanted.map(|wanted| Wanted { text: peer.client.struck(&wanted.text), ..wanted });
     let patience = patience.until(Instant::now() + REFUSAL_PATIENCE);
     let mut body = response.into_body();
     // The status counts, whatever becomes of the words after it.

@@ -141,7 +141,7 @@ async fn statuses_say_whether_the_server_may_have_acted() {
     .await;
     let http = pinned(server.address, EraPin::Modern);
     for (code, fault, delivery) in [
-        (401, Fault::Refused(401), Delivery::MayHaveRun),
+        (401, Fault::Refused(401), Delivery::NotSent),
         (403, Fault::Refused(403), Delivery::MayHaveRun),
         (404, Fault::Refused(404), Delivery::MayHaveRun),
         (429, Fault::Refused(429), Delivery::NotSent),

@@ -38,6 +38,8 @@ pub(crate) struct Seen {
     pub(crate) path: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Value,
+    /// The body as it came.
+    pub(crate) raw: Bytes,
 }
 
 impl Seen {
@@ -213,6 +215,7 @@ async fn take(request: Request<Incoming>, script: Script, log: Arc<Log>) -> Resu
         path: head.uri.to_string(),
         headers: head.headers,
         body: serde_json::from_slice(&body).unwrap_or_default(),
+        raw: body,
     };
     log.seen.lock().unwrap().push(seen.clone());
     log.changed.notify_waiters();

@@ -3,11 +3,12 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use patchbay_core::model::ServerOauth;
+use secrecy::ExposeSecret;
 use tokio::time::{Instant, sleep, timeout};
 use url::Url;
 
@@ -76,6 +77,11 @@ impl Source {
 
     pub(super) const fn server(&self) -> &Url {
         &self.server
+    }
+
+    /// A text without the client's secret.
+    pub(super) fn struck(&self, text: String) -> String {
+        self.client.secrets().fold(text, |text, secret| text.replace(secret.expose_secret(), "***"))
     }
 
     /// Gets a token. `current` is the one that still serves, if any.
@@ -166,7 +172,7 @@ impl Source {
         Ok(authority)
     }
 
-    fn learned(&self) -> std::sync::MutexGuard<'_, Learned> {
+    fn learned(&self) -> MutexGuard<'_, Learned> {
         self.learned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -18,12 +18,16 @@ use super::{
     client::Client,
     problem::{Problem, shown, words},
 };
-use crate::fetch::Fetcher;
+use crate::fetch::{FetchBounds, Fetcher};
 
+/// What one token request may take: it does more than hand out a document.
+const TOKEN_PATIENCE: Duration = Duration::from_secs(10);
 /// The longest token.
 const TOKEN_BYTES_MAX: usize = 16 * 1024;
-/// The life of a token whose issuer says nothing of it, and the longest that is believed.
+/// The life of a token whose issuer says nothing of it, and the shortest and longest that are believed: one that ends at once
+/// would have every call ask for another.
 const TOKEN_LIFE: Duration = Duration::from_secs(10 * 60);
+const TOKEN_LIFE_MIN: Duration = Duration::from_secs(1);
 const TOKEN_LIFE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A token as it was given.
@@ -86,7 +90,8 @@ async fn request(
 ) -> Result<Granted, Failed> {
     let built = build(client, authority, scopes, audience);
     let request = built.map_err(|why| Failed { problem: Problem::lasting(why), is_unbelieved: false })?;
-    let answer = fetcher.send(request, BOUNDS).await.map_err(|fault| Failed {
+    let bounds = FetchBounds { timeout: TOKEN_PATIENCE, ..BOUNDS };
+    let answer = fetcher.send(request, bounds).await.map_err(|fault| Failed {
         problem: Problem::fetching("a token from the authorization server", &authority.token_endpoint, &fault),
         is_unbelieved: false,
     })?;
@@ -125,7 +130,7 @@ fn granted(answer: &Response<Bytes>) -> Result<Granted, Problem> {
     if token.is_empty() || token.len() > TOKEN_BYTES_MAX || !token.bytes().all(|b| b.is_ascii_graphic()) {
         return Err(Problem::lasting("the authorization server gave a token that cannot stand in a header"));
     }
-    let life = answer.expires_in.map_or(TOKEN_LIFE, Duration::from_secs).min(TOKEN_LIFE_MAX);
+    let life = answer.expires_in.map_or(TOKEN_LIFE, Duration::from_secs).clamp(TOKEN_LIFE_MIN, TOKEN_LIFE_MAX);
     Ok(Granted { token, life })
 }
 
@@ -189,6 +194,7 @@ mod tests {
             (r#","expires_in":62.0"#, 62),
             (r#","expires_in":null"#, TOKEN_LIFE.as_secs()),
             ("", TOKEN_LIFE.as_secs()),
+            (r#","expires_in":0"#, TOKEN_LIFE_MIN.as_secs()),
             (r#","expires_in":99999999999"#, TOKEN_LIFE_MAX.as_secs()),
         ] {
             let granted = answer(&format!(r#"{{"access_token":"t","token_type":"bearer"{written}}}"#));

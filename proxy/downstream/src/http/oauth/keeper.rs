@@ -16,13 +16,13 @@ use futures_util::{
     FutureExt,
     future::{BoxFuture, Shared},
 };
-use tokio::{runtime::Handle, time::Instant};
+use tokio::{runtime::Handle, task::AbortHandle, time::Instant};
 
 use super::{
     acquire::{Need, Source},
     challenge::Challenge,
     paper::Held,
-    problem::{Problem, shown, words},
+    problem::{Problem, words},
 };
 use crate::{DownstreamError, Health, http::patience::Patience};
 
@@ -48,7 +48,7 @@ pub(crate) struct Keeper {
 
 #[derive(Default)]
 struct State {
-    flight: Option<Flight>,
+    flight: Option<(AbortHandle, Flight)>,
     /// Attempts in a row that failed, why the last one did, and when the next one may be made.
     failures: u32,
     problem: Option<Problem>,
@@ -62,6 +62,12 @@ struct State {
     step_up_at: Option<Instant>,
     step_up_failed: Option<(Problem, Instant)>,
     spent: Vec<Arc<Held>>,
+}
+
+impl State {
+    fn struck(&self, said: &str) -> String {
+        self.spent.iter().fold(said.to_owned(), |text, held| text.replace(held.token(), "***"))
+    }
 }
 
 impl Keeper {
@@ -100,12 +106,7 @@ impl Keeper {
         if self.is_refusing(used) {
             return Ok(None);
         }
-        let flight = self.fly(|state| Need {
-            not: Some(used.clone()),
-            challenge,
-            scopes: state.extra.clone(),
-            ..Need::default()
-        });
+        let flight = self.fly(|_| Need { not: Some(used.clone()), challenge, ..Need::default() });
         let flight = flight.map_err(|problem| problem.error())?;
         self.landed(flight, patience).await?.map(Some).map_err(|problem| problem.error())
     }
@@ -191,7 +192,8 @@ impl Keeper {
     /// The flight that is under way, else a new one. An error: the last one failed, and it is not time to try again.
     fn fly(self: &Arc<Self>, need: impl FnOnce(&State) -> Need) -> Result<Flight, Problem> {
         let mut state = self.state();
-        if let Some(flight) = state.flight.as_ref().filter(|flight| flight.peek().is_none()) {
+        // The task is asked and not the flight, which only knows that it is over when somebody waits for it.
+        if let Some((_, flight)) = state.flight.as_ref().filter(|(task, _)| !task.is_finished()) {
             return Ok(flight.clone());
         }
         let mut need = need(&state);
@@ -210,9 +212,10 @@ impl Keeper {
         let runtime = Handle::try_current().map_err(|_| Problem::passing("the gateway is going down"))?;
         let keeper = self.clone();
         let task = runtime.spawn(async move { keeper.run(need).await });
+        let handle = task.abort_handle();
         let stopped = |_| Err(Problem::passing("the thread that asked for a token was stopped"));
         let flight = task.map(move |ended| ended.unwrap_or_else(stopped)).boxed().shared();
-        state.flight = Some(flight.clone());
+        state.flight = Some((handle, flight.clone()));
         Ok(flight)
     }
 
@@ -220,6 +223,11 @@ impl Keeper {
         let current = self.alive();
         let got = self.source.acquire(&need, current.as_ref()).await.map(Arc::new);
         let mut state = self.state();
+        let got = got.map_err(|problem| Problem {
+            // Whoever was asked may have said a secret back.
+            text: self.source.struck(state.struck(&problem.text)),
+            ..problem
+        });
         match &got {
             Ok(held) => self.take(&mut state, held, &need),
             Err(problem) => self.fail(&mut state, problem, need.is_step_up),
@@ -241,12 +249,8 @@ impl Keeper {
     }
 
     fn fail(&self, state: &mut State, problem: &Problem, is_step_up: bool) {
-        tracing::warn!(
-            server.host = self.source.server().host_str(),
-            "no token for the server {}: {}",
-            shown(self.source.server()),
-            problem.text
-        );
+        let host = self.source.server().host_str().unwrap_or_default();
+        tracing::warn!(server.host = host, "no token for the server at {host}: {}", problem.text);
         if is_step_up {
             state.step_up_failed = Some((problem.clone(), Instant::now() + Problem::lasting("").wait(1)));
             return;
@@ -274,17 +278,14 @@ impl Keeper {
         }
     }
 
+    /// Whether a text holds a token: a server may say what it was shown back in odd places.
+    pub(super) fn is_told(&self, text: &str) -> bool {
+        self.state().spent.iter().any(|held| text.contains(held.token()))
+    }
+
     /// What a server said, without the tokens that it was shown.
-    pub(crate) fn struck(&self, said: &[u8]) -> Vec<u8> {
-        let state = self.state();
-        let Some(first) = state.spent.first() else {
-            return said.to_vec();
-        };
-        let mut text = String::from_utf8_lossy(said).replace(first.token(), "***");
-        for held in &state.spent[1..] {
-            text = text.replace(held.token(), "***");
-        }
-        text.into_bytes()
+    pub(crate) fn struck(&self, said: &str) -> String {
+        self.state().struck(said)
     }
 
     /// The issuer of a token, for people.

@@ -52,11 +52,12 @@ impl Client {
                 };
                 (next, Some(unwelcome(&held)))
             } else {
-                let Some(needed) = challenge.filter(is_too_little).map(|challenge| challenge.scopes) else {
+                let Some(mut needed) = challenge.filter(is_too_little).map(|challenge| challenge.scopes) else {
                     // The token is good; what was asked for is forbidden.
                     keeper.accepted();
                     return Ok(response);
                 };
+                needed.retain(|scope| !keeper.is_told(scope));
                 let got = match std::mem::replace(&mut stepped_up, true) {
                     false => keeper.step_up(&held, &needed, draft.patience).await.inspect_err(|_| unsent(&draft))?,
                     true => Err(None),

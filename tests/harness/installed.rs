@@ -7,31 +7,33 @@ use std::{
     process::Command,
 };
 
-use patchbay_e2e::process::{Running, command, run};
 use tempfile::TempDir;
+
+use crate::process::{Running, command, run};
 
 /// Set where a missing service or client is a failure.
 const REQUIRED: &str = "PATCHBAY_TEST_REQUIRE_SERVICES";
 
 /// Node 22, the npm packages, and the three Python environments.
-pub(crate) struct Installed {
+#[derive(Debug)]
+pub struct Installed {
     /// The Node program.
-    pub(crate) node: PathBuf,
+    pub node: PathBuf,
     /// The folder that has `node_modules`, with the scripts of `tests/clients/node` beside it.
-    pub(crate) node_dir: PathBuf,
+    pub node_dir: PathBuf,
     /// Python with the SDK of the 2025 era.
-    pub(crate) py_legacy: PathBuf,
+    pub py_legacy: PathBuf,
     /// Python with the SDK of the 2026 era.
-    pub(crate) py_modern: PathBuf,
+    pub py_modern: PathBuf,
     /// Python with FastMCP.
-    pub(crate) py_fastmcp: PathBuf,
+    pub py_fastmcp: PathBuf,
     /// A home of their own for programs that keep things there.
     home: TempDir,
 }
 
 impl Installed {
     /// Where everything is; `None` when it is not there and need not be.
-    pub(crate) fn find() -> Option<Self> {
+    pub fn find() -> Option<Self> {
         Some(Self {
             node: variable("PATCHBAY_TEST_NODE")?,
             node_dir: variable("PATCHBAY_TEST_NODE_DIR")?,
@@ -42,15 +44,20 @@ impl Installed {
         })
     }
 
+    /// A folder for programs that keep things at home.
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
     /// A file of an npm package.
-    pub(crate) fn module(&self, path: &str) -> PathBuf {
+    pub fn module(&self, path: &str) -> PathBuf {
         let file = self.node_dir.join("node_modules").join(path);
         assert!(file.is_file(), "{} is not there: run `cargo xtask test`, which installs it", file.display());
         file
     }
 
     /// A script of `tests/clients/node`. It is put beside the packages, where Node looks for what the script imports.
-    pub(crate) fn node_script(&self, name: &str) -> PathBuf {
+    pub fn node_script(&self, name: &str) -> PathBuf {
         let (from, to) = (source("node").join(name), self.node_dir.join(name));
         let text = std::fs::read(&from).unwrap_or_else(|error| panic!("{}: {error}", from.display()));
         if std::fs::read(&to).ok().as_ref() != Some(&text) {
@@ -63,7 +70,7 @@ impl Installed {
     }
 
     /// A command that knows a home, the usual paths, and nothing of the gateway.
-    pub(crate) fn command(&self, program: &Path, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
+    pub fn command(&self, program: &Path, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
         let mut command = command(program, args);
         command.env("HOME", self.home.path()).env("NO_COLOR", "1").env("PYTHONDONTWRITEBYTECODE", "1");
         command.env_remove("FORCE_COLOR").current_dir(self.home.path());
@@ -71,18 +78,18 @@ impl Installed {
     }
 
     /// Starts a server.
-    pub(crate) fn start(&self, program: &Path, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Running {
+    pub fn start(&self, program: &Path, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Running {
         Running::start(&mut self.command(program, args))
     }
 
     /// Runs a client to its end and gives what it wrote; it has to end well.
-    pub(crate) fn output(&self, program: &Path, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> String {
+    pub fn output(&self, program: &Path, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> String {
         run(&mut self.command(program, args)).good()
     }
 }
 
 /// The folder of our own scripts for Node or Python.
-pub(crate) fn source(language: &str) -> PathBuf {
+pub fn source(language: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("clients").join(language)
 }
 
