@@ -92,6 +92,7 @@ impl Audit {
 
 /// The record of a change of a tenant's configuration. It is made where the store is at hand (the command line), and goes there
 /// without the spool, which belongs to the gateway that runs.
+#[expect(clippy::needless_pass_by_value, reason = "callers name the actor on the spot")]
 pub fn config_record(tenant: TenantId, actor: Actor, what: &str) -> Row {
     let at_ms = now_ms();
     let event = Event {

@@ -11,6 +11,7 @@ pub mod servers;
 pub mod stored;
 pub mod tenant;
 pub mod unusable;
+mod vault;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 

@@ -6,18 +6,21 @@ use std::{path::PathBuf, sync::Arc};
 use http::{HeaderName, HeaderValue};
 use patchbay_builtin_tools::ToolServer;
 use patchbay_config::{GatewayConfig, StdioCommand};
-use patchbay_core::model::{ServerRow, Transport};
+use patchbay_core::{
+    TenantId,
+    model::{ServerOauth, ServerRow, Transport},
+};
 use patchbay_downstream::{
     Downstream, Hello,
     builtin::BuiltinDownstream,
     gate::{GateOptions, Gated},
-    http::{HttpDownstream, HttpOptions},
+    http::{HttpDownstream, HttpOptions, oauth::OauthOptions},
     stdio::{ChildBudget, StdioDownstream, StdioOptions},
 };
 use tokio::runtime::Handle;
 
-use super::{builtins, unusable::Unusable};
-use crate::{outbound::net_policy, worker::Workers};
+use super::{builtins, unusable::Unusable, vault::StoreVault};
+use crate::{app::App, outbound::net_policy, worker::Workers};
 
 /// The children that one tenant may have.
 pub(super) type Children = ChildBudget;
@@ -25,6 +28,14 @@ pub(super) type Children = ChildBudget;
 /// A tenant's budget of children.
 pub(super) fn children(config: &GatewayConfig) -> Children {
     ChildBudget::new(config.stdio.children_per_tenant_max)
+}
+
+/// Whose servers are opened, and with what.
+pub(super) struct Place<'a> {
+    pub app: &'a App,
+    pub tenant: TenantId,
+    pub workers: &'a Workers,
+    pub children: &'a Children,
 }
 
 /// A connection as it was opened.
@@ -37,18 +48,12 @@ pub(super) struct Opened {
 }
 
 /// Opens the connection that a row describes. Nothing is connected or started before it is asked for something.
-pub(super) fn open(
-    config: &GatewayConfig,
-    workers: &Workers,
-    children: &Children,
-    row: &ServerRow,
-    remembered: Option<Hello>,
-) -> Opened {
-    let (inner, builtin) = match connect(config, workers, children, row, remembered) {
+pub(super) fn open(place: &Place<'_>, row: &ServerRow, remembered: Option<Hello>) -> Opened {
+    let (inner, builtin) = match connect(place, row, remembered) {
         Ok(connected) => connected,
         Err(why) => return Opened { downstream: Unusable::new(why.clone()), problem: Some(why), builtin: None },
     };
-    let limits = &config.limits;
+    let limits = &place.app.config.limits;
     let concurrency_max = row.spec.concurrency_max.map_or(limits.concurrency_per_server, |max| max as usize);
     let options = GateOptions { concurrency_max, waiting_max: limits.queue_per_server, ..GateOptions::default() };
     Opened { downstream: Gated::new(inner, &options), problem: None, builtin }
@@ -57,13 +62,9 @@ pub(super) fn open(
 /// The connection; of a built-in server also what it is made of, and where it works.
 type Connected = (Arc<dyn Downstream>, Option<(ToolServer, Handle)>);
 
-fn connect(
-    config: &GatewayConfig,
-    workers: &Workers,
-    children: &Children,
-    row: &ServerRow,
-    remembered: Option<Hello>,
-) -> Result<Connected, String> {
+fn connect(place: &Place<'_>, row: &ServerRow, remembered: Option<Hello>) -> Result<Connected, String> {
+    let Place { app, workers, children, .. } = place;
+    let config = &app.config;
     match &row.spec.transport {
         Transport::Builtin { name, options, secrets } => {
             let secrets = builtins::secrets(secrets, |name| row.secrets.0.get(name).cloned());
@@ -81,7 +82,7 @@ fn connect(
             })?;
             let search = std::env::var_os("PATH");
             let program = listed.find(search.as_deref()).map_err(|missing| missing.to_string())?;
-            let mut options = StdioOptions::new(row.slug.as_str(), program, children.clone(), workers.handle());
+            let mut options = StdioOptions::new(row.slug.as_str(), program, (*children).clone(), workers.handle());
             options.args = listed.args_prefix.iter().chain(args).cloned().collect();
             options.env = env
                 .iter()
@@ -96,13 +97,14 @@ fn connect(
             options.children_max = config.stdio.children_per_tenant_max;
             Ok((StdioDownstream::new(options), None))
         }
-        Transport::Http { url, headers, era, .. } => {
+        Transport::Http { url, headers, oauth, era, .. } => {
             let url = url.parse().map_err(|error| format!("the url is not one: {error}"))?;
             let mut options = HttpOptions::new(url);
             options.headers = headers.iter().map(|name| header(row, name)).collect::<Result<_, _>>()?;
             options.era = *era;
             options.remembered = remembered;
             options.net = net_policy(config);
+            options.oauth = oauth.as_ref().map(|spec| identity(place, row, spec));
             options.response_bytes_max = config.limits.response_bytes_max as u64;
             let downstream = HttpDownstream::new(options).map_err(|error| error.to_string())?;
             Ok((downstream, None))
@@ -121,6 +123,16 @@ fn listed(config: &GatewayConfig, command: &str) -> Option<StdioCommand> {
             tracing::warn!(%error, "the list of trusted commands cannot be read");
             None
         }
+    }
+}
+
+/// The gateway's own identity at a server, its tokens shared by all replicas.
+fn identity(place: &Place<'_>, row: &ServerRow, spec: &ServerOauth) -> OauthOptions {
+    OauthOptions {
+        spec: spec.clone(),
+        client_secret: row.secrets.0.get(ServerOauth::SECRET).cloned(),
+        private_key: row.secrets.0.get(ServerOauth::PRIVATE_KEY).cloned(),
+        vault: Some(StoreVault::new(place.app.store.clone(), place.tenant, row.id)),
     }
 }
 

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use patchbay_core::{
-    ServerId, Slug,
+    ServerId, Slug, TenantId,
     model::{ServerRow, TenantRow},
     snapshot::{self, BuildOptions, CatalogPart, TenantSnapshot},
 };
@@ -194,7 +194,7 @@ impl TenantTask {
                     if let Some(old) = other {
                         let_go(&old);
                     }
-                    self.open(server, stored.remove(&server.id))
+                    self.open(row.id, server, stored.remove(&server.id))
                 }
             };
             self.servers.insert(server.id, kept);
@@ -205,8 +205,8 @@ impl TenantTask {
         }
     }
 
-    fn open(&self, server: &ServerRow, part: Option<Stored>) -> Kept {
-        let opened = self.connect(server, part.as_ref());
+    fn open(&self, tenant: TenantId, server: &ServerRow, part: Option<Stored>) -> Kept {
+        let opened = self.connect(tenant, server, part.as_ref());
         if let Some(why) = &opened.problem {
             let (tenant, name) = (&self.slug, &server.slug);
             warn!(%tenant, server = %name, "the server {name} of {tenant} cannot be used: {why}");
@@ -214,9 +214,10 @@ impl TenantTask {
         self.keep(server, part, opened)
     }
 
-    fn connect(&self, server: &ServerRow, part: Option<&Stored>) -> Opened {
+    fn connect(&self, tenant: TenantId, server: &ServerRow, part: Option<&Stored>) -> Opened {
         let hello = part.map(|part| part.hello.clone());
-        servers::open(&self.app.config, &self.workers, &self.children, server, hello)
+        let place = servers::Place { app: &self.app, tenant, workers: &self.workers, children: &self.children };
+        servers::open(&place, server, hello)
     }
 
     fn keep(&self, server: &ServerRow, part: Option<Stored>, opened: Opened) -> Kept {
@@ -269,9 +270,9 @@ impl TenantTask {
 
     /// Opens a server anew that could not be used: its command may have been installed or trusted meanwhile.
     fn try_again(&mut self, id: ServerId) {
-        let Some(kept) = self.servers.get(&id) else { return };
+        let (Some(kept), Some(row)) = (self.servers.get(&id), &self.row) else { return };
         let server = kept.row.clone();
-        let opened = self.connect(&server, kept.part.as_ref());
+        let opened = self.connect(row.id, &server, kept.part.as_ref());
         if opened.problem.is_none() {
             let part = self.servers.remove(&id).and_then(|kept| kept.part);
             let kept = Kept { heard: true, ..self.keep(&server, part, opened) };

@@ -7,7 +7,9 @@ use patchbay_core::{
     issuer::{IssuerDoc, RevocationRow, Revoked},
     model::{Access, PrefixMode, ServerDoc, TenantDoc, TenantLimits, ToolsetSpec},
 };
+use patchbay_downstream::http::oauth::{StoredToken, TokenVault};
 use patchbay_token::{TokenError, Wanted};
+use secrecy::ExposeSecret;
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 
@@ -15,6 +17,7 @@ use super::{
     builtins::Checks,
     entrance::Entrance,
     tenant::{News, TenantTask},
+    vault::StoreVault,
 };
 use crate::{
     audit::now_ms,
@@ -154,4 +157,30 @@ async fn until_it_is_known_what_was_revoked_no_token_opens_anything() {
     let mut entrance = Entrance::closed(&house.app);
     assert!(!entrance.read(&house.app, &row).await);
     assert!(entrance.issuers.is_empty() && !entrance.sign_in.is_empty());
+}
+
+#[tokio::test]
+async fn replicas_share_a_servers_token_and_one_at_a_time_may_get_another() {
+    let house = House::new().await;
+    apply(&house, &doc(&["a", "b"])).await;
+    let row = house.app.store.tenant_load(&slug()).await.unwrap().unwrap();
+    let [one, two] = [0, 1].map(|_| StoreVault::new(house.app.store.clone(), row.id, row.servers[0].id));
+    let soon_ms = now_ms() + 60_000;
+    assert!(one.lease(1, soon_ms).await.unwrap() && !two.lease(2, soon_ms).await.unwrap());
+    let token = StoredToken { secret: "s3cret".into(), expires_ms: soon_ms };
+    one.save(&token).await.unwrap();
+    let found = two.load().await.unwrap().unwrap();
+    assert_eq!((found.secret.expose_secret(), found.expires_ms), ("s3cret", soon_ms));
+    assert!(two.lease(2, soon_ms).await.unwrap(), "saving ends the lease");
+    let other = StoreVault::new(house.app.store.clone(), row.id, row.servers[1].id);
+    assert!(other.load().await.unwrap().is_none());
+    let newer = StoredToken { secret: "newer".into(), ..token.clone() };
+    two.save(&newer).await.unwrap();
+    one.forget(&token).await.unwrap();
+    assert!(one.load().await.unwrap().is_some(), "the newer one stays");
+    one.forget(&newer).await.unwrap();
+    assert!(two.load().await.unwrap().is_none());
+    house.app.store.close().await;
+    let error = one.load().await.unwrap_err();
+    assert!(!error.is_empty() && !error.contains("s3cret"), "{error}");
 }

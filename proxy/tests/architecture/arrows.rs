@@ -75,7 +75,11 @@ const FENCED: [(&str, &[&str], &str); 15] = [
         &["patchbay-downstream", "patchbay-builtin-tools", "patchbay-e2e"],
         "TLS is that of the transport towards servers, and of the drivers of built-in tools; tests choose it for the SDK's client",
     ),
-    ("jsonwebtoken", &["patchbay-token"], "tokens are judged in one place; everybody else has what was found of them"),
+    (
+        "jsonwebtoken",
+        &["patchbay-token", "patchbay-downstream"],
+        "tokens are judged in one place, and the gateway's own assertions signed in one; everybody else has what was found",
+    ),
     ("clap", &["patchbay", "patchbay-builtin-tools", "patchbay-e2e", "xtask"], "a library has no command line"),
     (
         "anyhow",
