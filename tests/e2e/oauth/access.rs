@@ -128,6 +128,7 @@ async fn a_token_is_for_one_toolset_and_one_tenant() {
     let here = world.told(Some(&token)).await;
     assert!(matches!(here.0, 401 | 404), "{here:?}");
     let ours = world.token("alice", "mcp:read");
+    assert_eq!(world.status(&ours).await, 200, "and is known from now on");
     for toolset in ["both", "staff", "guarded"] {
         let said = world.told_at(toolset, Some(&ours)).await;
         assert_eq!(said.0, 401, "a token for the default toolset at {toolset}: {said:?}");
