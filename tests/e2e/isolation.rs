@@ -12,6 +12,8 @@ use patchbay_e2e::{
 };
 use serde_json::{Value, json};
 
+mod tokens;
+
 /// Somebody who comes to the door of `acme`.
 struct Caller {
     who: &'static str,
@@ -41,10 +43,10 @@ fn told(who: &str, toolset: &str) -> Told {
 }
 
 /// The paths that a route's pattern stands for, with the toolset that each means.
-fn paths(route: &Route, tenant: &str) -> Vec<(String, &'static str)> {
+fn paths(route: &Route, tenant: &str, toolsets: &[&'static str]) -> Vec<(String, &'static str)> {
     let path = route.path.replace("{tenant}", tenant);
-    let paths = if path.contains("{toolset}") {
-        ["default", "narrow"].map(|toolset| (path.replace("{toolset}", toolset), toolset)).to_vec()
+    let paths: Vec<_> = if path.contains("{toolset}") {
+        toolsets.iter().map(|toolset| (path.replace("{toolset}", toolset), *toolset)).collect()
     } else {
         vec![(path, "default")]
     };
@@ -100,6 +102,9 @@ async fn callers(gateway: &TestGateway) -> Vec<Caller> {
     ]
 }
 
+/// The toolsets of a tenant.
+const TOOLSETS: [&str; 2] = ["default", "narrow"];
+
 /// Two tenants with the same two toolsets over servers of their own.
 fn two_tenants() -> [Value; 2] {
     ["acme", "globex"].map(|name| {
@@ -125,7 +130,9 @@ async fn every_route_tells_every_caller_what_it_must_and_nobody_more() {
     let mut rows = BTreeSet::new();
     for route in TABLE.iter().filter(|route| route.tenant) {
         assert_eq!(route.listener, Listener::Public, "a tenant's route on the operators' listener: {route:?}");
-        for ((path, toolset), (nowhere, _)) in paths(route, "acme").into_iter().zip(paths(route, "nobody-lives-here")) {
+        for ((path, toolset), (nowhere, _)) in
+            paths(route, "acme", &TOOLSETS).into_iter().zip(paths(route, "nobody-lives-here", &TOOLSETS))
+        {
             for caller in &callers {
                 let row = format!("{} {path} as {}", route.method, caller.who);
                 let welcome = told(caller.who, toolset) == Told::Welcome;
@@ -160,7 +167,7 @@ async fn every_route_tells_every_caller_what_it_must_and_nobody_more() {
 async fn routes_without_a_tenant_say_nothing_of_one_and_operators_have_a_door_of_their_own() {
     let [acme, _] = two_tenants();
     let gateway = TestGateway::setup().tenant(acme).start().await;
-    for route in TABLE.iter().filter(|route| !route.tenant) {
+    for route in TABLE.iter().filter(|route| !route.tenant && !route.sign_in) {
         let (own, other) = match route.listener {
             Listener::Public => (gateway.address, None),
             Listener::Operations => (gateway.operations, Some(gateway.address)),

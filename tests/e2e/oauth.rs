@@ -4,6 +4,7 @@
 
 mod access;
 mod actor;
+mod canary;
 mod compatibility;
 mod discovery;
 mod forged;

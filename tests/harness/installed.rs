@@ -40,7 +40,7 @@ impl Installed {
             py_legacy: variable("PATCHBAY_TEST_PY_LEGACY")?,
             py_modern: variable("PATCHBAY_TEST_PY_MODERN")?,
             py_fastmcp: variable("PATCHBAY_TEST_PY_FASTMCP")?,
-            home: TempDir::with_prefix("patchbay-e2e-home-").unwrap(),
+            home: TempDir::with_prefix("patchbay-e2e-home-").expect("a folder"),
         })
     }
 
@@ -62,9 +62,9 @@ impl Installed {
         let text = std::fs::read(&from).unwrap_or_else(|error| panic!("{}: {error}", from.display()));
         if std::fs::read(&to).ok().as_ref() != Some(&text) {
             // Written elsewhere and moved, so that a test beside this one never runs half a script.
-            let fresh = tempfile::NamedTempFile::new_in(&self.node_dir).unwrap();
-            std::fs::write(fresh.path(), &text).unwrap();
-            fresh.persist(&to).unwrap();
+            let fresh = tempfile::NamedTempFile::new_in(&self.node_dir).expect("a file");
+            std::fs::write(fresh.path(), &text).expect("the folder can be written");
+            fresh.persist(&to).expect("the folder can be written");
         }
         to
     }

@@ -3,7 +3,7 @@
 use patchbay_e2e::Client;
 use serde_json::{Value, json};
 
-use super::{World, ask, challenge, param, scopes};
+use super::{World, ask as ask_with, challenge, param, scopes};
 
 #[tokio::test]
 async fn a_tool_that_writes_asks_for_all_scopes_that_it_needs_at_once() {
@@ -86,9 +86,9 @@ async fn tools_that_write_are_hidden_from_who_is_not_in_their_groups() {
     assert!(some.iter().all(|name| all.contains(name)) && all.len() > some.len(), "{all:?}");
     for client in [bob.clone(), Client::legacy(bob.address, &bob.path, bob.key.as_deref()).await] {
         let hidden =
-            ask(&client, &client.ask_as("7", "tools/call", json!({ "name": "box_grow", "arguments": {} }))).await;
+            ask_with(&client, &client.ask_as("7", "tools/call", json!({ "name": "box_grow", "arguments": {} }))).await;
         let unknown =
-            ask(&client, &client.ask_as("7", "tools/call", json!({ "name": "box_hush", "arguments": {} }))).await;
+            ask_with(&client, &client.ask_as("7", "tools/call", json!({ "name": "box_hush", "arguments": {} }))).await;
         assert_eq!(hidden.code(), -32602);
         assert_eq!(hidden.raw.replace("box_grow", "X"), unknown.raw.replace("box_hush", "X"));
     }
@@ -128,6 +128,7 @@ async fn a_token_is_for_one_toolset_and_one_tenant() {
     let here = world.told(Some(&token)).await;
     assert!(matches!(here.0, 401 | 404), "{here:?}");
     let ours = world.token("alice", "mcp:read");
+    assert_eq!(world.status(&ours).await, 200, "and is known from now on");
     for toolset in ["both", "staff", "guarded"] {
         let said = world.told_at(toolset, Some(&ours)).await;
         assert_eq!(said.0, 401, "a token for the default toolset at {toolset}: {said:?}");
@@ -146,4 +147,20 @@ async fn who_called_is_on_record_by_issuer_and_subject() {
         called.map(Value::to_string).any(|text| text.contains("alice") && text.contains(&world.idp.issuer))
     })
     .await;
+}
+
+#[tokio::test]
+async fn servers_see_nothing_of_the_token_nor_of_who_has_it() {
+    let Some(world) = World::start().await else { return };
+    let token = world.token("alice", "mcp:read");
+    let client = world.client(&token);
+    for client in [client.clone(), Client::legacy(client.address, &client.path, Some(&token)).await] {
+        let ask = client.ask_tool("box_whoami", json!({})).header("Cookie", format!("token={token}"));
+        let answer = ask_with(&client, &ask).await;
+        let headers: Value = serde_json::from_str(answer.text()).unwrap();
+        for name in ["authorization", "cookie"] {
+            assert!(headers.get(name).is_none(), "{headers}");
+        }
+        assert!(!answer.text().contains("alice"), "{headers}");
+    }
 }

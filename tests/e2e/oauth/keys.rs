@@ -36,6 +36,7 @@ async fn a_thousand_unknown_keys_are_asked_for_once() {
     world.idp.forget();
     let resource = world.resource("default");
     let mut tasks = tokio::task::JoinSet::new();
+    let began = Instant::now();
     let stranger = world.idp.mint(&json!({ "sub": "alice", "scope": "mcp:read", "resource": resource }));
     let (_, rest) = stranger.split_once('.').unwrap();
     for number in 0..1000 {
@@ -52,7 +53,9 @@ async fn a_thousand_unknown_keys_are_asked_for_once() {
     while let Some(status) = tasks.join_next().await {
         assert_eq!(status.unwrap(), 401);
     }
-    assert_eq!(world.idp.asked(JWKS), 1);
+    let most = 1 + began.elapsed().as_secs() / 30;
+    let asked = world.idp.asked(JWKS);
+    assert!((1..=usize::try_from(most).unwrap()).contains(&asked), "{asked} times in {:?}", began.elapsed());
     assert_eq!(world.status(&good).await, 200);
 }
 
@@ -113,9 +116,12 @@ async fn while_the_keys_do_not_come_others_do_not_wait() {
     wait_until("the keys are asked for", || async { world.idp.asked(JWKS) > 0 }).await;
     let began = Instant::now();
     assert_eq!(world.told_at("both", Some(world.gateway.key("acme"))).await.0, 200);
-    assert!(began.elapsed() < Duration::from_secs(2), "a key waits for a provider: {:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(5), "a key waits for a provider: {:?}", began.elapsed());
     assert_eq!(waiting.await.unwrap(), 503);
-    world.idp.well(JWKS);
+
+    world.idp.order("trouble", &json!({ "path": JWKS, "kind": "slow", "ms": 1500 }));
+    let token = world.token("alice", "mcp:read");
+    wait_until("keys that come late are keys", || async { world.status(&token).await == 200 }).await;
 }
 
 #[tokio::test]

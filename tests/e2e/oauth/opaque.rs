@@ -49,6 +49,7 @@ async fn the_provider_is_not_asked_at_every_call() {
     let token = opaque(&world, "alice", "mcp:read", &world.resource("default"));
     assert_eq!(world.status(&token).await, 200);
     world.idp.forget();
+    let began = std::time::Instant::now();
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..40 {
         let ask = world.client(&token).ask("tools/list", json!({}));
@@ -58,8 +59,10 @@ async fn the_provider_is_not_asked_at_every_call() {
     while let Some(status) = tasks.join_next().await {
         assert_eq!(status.unwrap(), 200);
     }
-    // The answer counts for a second, and forty calls may take a little longer than that.
-    assert!(world.idp.asked("/token/introspection") < 10, "{}", world.idp.asked("/token/introspection"));
+    // An answer counts for a second.
+    let most = 2 + usize::try_from(began.elapsed().as_secs()).unwrap();
+    let asked = world.idp.asked("/token/introspection");
+    assert!(asked <= most, "{asked} times in {:?}", began.elapsed());
 }
 
 #[tokio::test]
