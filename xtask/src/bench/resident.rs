@@ -38,7 +38,8 @@ pub(super) fn memory(fleet: &mut Fleet, load: &Load) -> Result<Vec<Memory>> {
         patchbay.stop();
         patchbay.start()?;
     }
-    let targets: Vec<Target> = fleet.targets().filter(|target| *target != Target::Direct).collect();
+    let has_memory = |target: &Target| matches!(target, Target::Nginx | Target::Patchbay);
+    let targets: Vec<Target> = fleet.targets().filter(has_memory).collect();
     targets.into_iter().map(|target| of_target(fleet, load, target)).collect()
 }
 

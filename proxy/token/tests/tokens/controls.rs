@@ -10,7 +10,7 @@ use crate::{
 };
 
 #[test]
-fn this_build_can_sign_and_verify() {
+fn this_build_can_check_signatures() {
     assert_eq!(self_check(), Ok(()));
 }
 
