@@ -14,7 +14,7 @@ use http::{HeaderMap, header};
 use patchbay_core::{
     TenantId,
     access::in_any,
-    audit::{Actor, TokenActor},
+    audit::Actor,
     limits::{Dimension, LimitKey},
     model::Access,
     snapshot::View,
@@ -56,11 +56,13 @@ impl Principal {
         self.digest
     }
 
-    /// What this principal's use of the tenant is counted under. A key's id is random, so it is its own digest.
+    /// What this principal's use of the tenant is counted under. A key's id is random, so it is its own digest; a person's is
+    /// one already, and the tenant's random id keeps the same person apart in each of theirs.
     pub fn limit_key(&self, tenant: TenantId) -> LimitKey {
         match &self.identity {
             Identity::Key(entry) => LimitKey(entry.id.bits()),
-            Identity::Token(..) | Identity::Anonymous => LimitKey::of(Some(tenant), Dimension::Principal, &self.digest),
+            Identity::Token(..) => LimitKey(u128::from_be_bytes(self.digest) ^ tenant.bits()),
+            Identity::Anonymous => LimitKey::of(Some(tenant), Dimension::Principal, &self.digest),
         }
     }
 
@@ -68,7 +70,7 @@ impl Principal {
     pub fn actor(&self) -> Actor {
         match &self.identity {
             Identity::Key(entry) => Actor::Key(entry.id),
-            Identity::Token(_, verified) => Actor::Token(Arc::new(actor_of(verified))),
+            Identity::Token(_, verified) => Actor::Token(verified.who.clone()),
             Identity::Anonymous => Actor::Anonymous,
         }
     }
@@ -98,16 +100,6 @@ impl Principal {
             (Some(read_only), Some(token)) if !in_any(&view.rules.write_groups, &token.groups) => read_only.clone(),
             _ => view.clone(),
         }
-    }
-}
-
-fn actor_of(verified: &Verified) -> TokenActor {
-    TokenActor {
-        issuer: verified.issuer.clone(),
-        iss: verified.iss.clone(),
-        subject: verified.subject.clone(),
-        name: verified.name.clone(),
-        client: verified.client.clone(),
     }
 }
 

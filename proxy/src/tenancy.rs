@@ -250,7 +250,7 @@ impl Tenant {
     ) -> Result<(), GatewayError> {
         let Some(token) = principal.token() else { return Ok(()) };
         let sign_in = &self.state.sign_in;
-        let always = sign_in.scopes_of(&token.issuer).iter().map(String::as_str);
+        let always = sign_in.scopes_of(&token.who.issuer).iter().map(String::as_str);
         let all = needed.iter().map(AsRef::as_ref).chain(always);
         if token.scopes.cover(all.clone()) {
             return Ok(());

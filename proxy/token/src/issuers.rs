@@ -104,7 +104,7 @@ impl Issuers {
 
     /// Whether a verified token may be used at this resource: by its audiences.
     pub fn fits(&self, verified: &Verified, wanted: Wanted<'_>) -> bool {
-        self.by_name(&verified.issuer)
+        self.by_name(&verified.who.issuer)
             .is_some_and(|issuer| issuer.takes(verified.audiences.iter().map(|audience| &**audience), wanted))
     }
 
@@ -153,7 +153,7 @@ impl Issuers {
     /// Has the keys of its issuer looked after although nothing was verified with them: one that is withdrawn shall be missed
     /// while only known tokens come.
     pub(crate) fn used(&self, verified: &Verified) {
-        if let Some(issuer) = self.by_name(&verified.issuer) {
+        if let Some(issuer) = self.by_name(&verified.who.issuer) {
             issuer.keys.touch();
         }
     }

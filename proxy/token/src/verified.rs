@@ -2,22 +2,14 @@
 
 use std::sync::Arc;
 
-use patchbay_core::{Slug, access::Scopes};
+use patchbay_core::{access::Scopes, audit::TokenActor};
 use sha2::{Digest, Sha256};
 
 /// A token that was found good, without the token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
-    /// The issuer's name in the tenant.
-    pub issuer: Slug,
-    /// The issuer, as in `iss`.
-    pub iss: Arc<str>,
-    /// Who, by the claim that the operator named.
-    pub subject: Arc<str>,
-    /// A name for people.
-    pub name: Option<Box<str>>,
-    /// The client that got the token (`client_id` or `azp`).
-    pub client: Option<Box<str>>,
+    /// Who, and from which issuer; made once for all records of what they do.
+    pub who: Arc<TokenActor>,
     /// The token's own id.
     pub jti: Option<Box<str>>,
     /// The groups.
@@ -41,10 +33,10 @@ const BESIDES_BYTES: usize = 48;
 impl Verified {
     /// About how many bytes all of it takes.
     pub(crate) fn bytes(&self) -> usize {
-        let labels = [&self.name, &self.client, &self.jti].into_iter().flatten().map(|label| &**label);
+        let labels = [&self.who.name, &self.who.client, &self.jti].into_iter().flatten().map(|label| &**label);
         let lists = self.groups.iter().chain(&self.audiences).map(|text| &**text).chain(self.scopes.iter());
-        let texts = labels.chain(lists).chain([&*self.subject]);
-        size_of::<Self>() + texts.map(|text| text.len() + BESIDES_BYTES).sum::<usize>()
+        let texts = labels.chain(lists).chain([&*self.who.subject]);
+        size_of::<Self>() + size_of::<TokenActor>() + texts.map(|text| text.len() + BESIDES_BYTES).sum::<usize>()
     }
 }
 

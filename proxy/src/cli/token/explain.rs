@@ -43,7 +43,7 @@ impl Explain {
         if checks.iter().all(|check| check.passed)
             && let Ok(verified) = issuers.verify(&token, wanted, now_ms).await
         {
-            checks.extend(entry(&toolset.rules, issuers.required_scopes(&verified.issuer), &verified));
+            checks.extend(entry(&toolset.rules, issuers.required_scopes(&verified.who.issuer), &verified));
         }
         self.tell(&resource, &checks)
     }
@@ -168,17 +168,22 @@ fn list<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
 mod tests {
     use std::collections::BTreeMap;
 
-    use patchbay_core::access::{ScopeRules, Scopes};
+    use patchbay_core::{
+        access::{ScopeRules, Scopes},
+        audit::TokenActor,
+    };
 
     use super::*;
 
     fn somebody(groups: &[&str], scopes: &[&str]) -> Verified {
         Verified {
-            issuer: "corp".parse().unwrap(),
-            iss: "https://login.example".into(),
-            subject: "alice".into(),
-            name: None,
-            client: None,
+            who: Arc::new(TokenActor {
+                issuer: "corp".parse().unwrap(),
+                iss: "https://login.example".into(),
+                subject: "alice".into(),
+                name: None,
+                client: None,
+            }),
             jti: None,
             groups: groups.iter().map(|group| Box::from(*group)).collect(),
             scopes: Scopes::granted(scopes.iter().copied(), &BTreeMap::new()),

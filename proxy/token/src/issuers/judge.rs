@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use patchbay_core::issuer::Algorithm;
+use patchbay_core::{audit::TokenActor, issuer::Algorithm};
 use serde_json::{Map, Value};
 
 use super::{
@@ -205,12 +205,14 @@ impl Judge<'_> {
         let until_ms = said.times.until_ms().min(until_ms);
         self.walk.note("counts until", || time(until_ms));
         Ok(Arc::new(Verified {
-            issuer: issuer.name.clone(),
-            iss: issuer.iss.clone(),
             digest: digest_of(&issuer.iss, &subject),
-            subject: Arc::from(subject),
-            name: person::label(claims, &issuer.spec.claims.name),
-            client: person::client(claims),
+            who: Arc::new(TokenActor {
+                issuer: issuer.name.clone(),
+                iss: issuer.iss.clone(),
+                subject: Arc::from(subject),
+                name: person::label(claims, &issuer.spec.claims.name),
+                client: person::client(claims),
+            }),
             jti: said.jti,
             groups: person::groups(claims, &issuer.spec.claims.groups),
             scopes: said.scopes,

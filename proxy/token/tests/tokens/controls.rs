@@ -31,7 +31,12 @@ async fn every_algorithm_verifies_what_it_signed_and_nothing_else() {
         let signed = text(&claims());
         let signature = crate::mint::base64(signer.sign(algorithm, signed.as_bytes()));
         let verified = world.verify(&format!("{signed}.{signature}")).await;
-        assert_eq!(verified.map(|who| who.subject.to_string()), Ok("alice".to_owned()), "{}", algorithm.as_str());
+        assert_eq!(
+            verified.map(|verified| verified.who.subject.to_string()),
+            Ok("alice".to_owned()),
+            "{}",
+            algorithm.as_str()
+        );
         let other = text(&with(claims(), json!({ "sub": "mallory" })));
         let refused = world.refusal(&format!("{other}.{signature}")).await;
         assert_eq!(refused, Some(Reason::Signature), "{}", algorithm.as_str());
@@ -87,13 +92,13 @@ async fn all_that_is_known_of_somebody_comes_from_the_claims_that_the_operator_n
         "scope": "mcp:write", "client_id": "(absent)", "azp": "ide-2",
     });
     let verified = world.verify(&world.p256.token(&with(claims(), said))).await.unwrap();
-    assert_eq!((&*verified.subject, verified.name.as_deref()), ("7-42", Some("alice@example")));
-    assert_eq!((verified.client.as_deref(), verified.jti.as_deref()), (Some("ide-2"), Some("token-1")));
+    assert_eq!((&*verified.who.subject, verified.who.name.as_deref()), ("7-42", Some("alice@example")));
+    assert_eq!((verified.who.client.as_deref(), verified.jti.as_deref()), (Some("ide-2"), Some("token-1")));
     assert_eq!(*verified.groups, ["dev".into(), "ops".into()]);
     assert_eq!(verified.scopes.iter().collect::<Vec<_>>(), ["mcp:read", "mcp:write"]);
     assert_eq!((verified.issued_ms, verified.until_ms), (Some((NOW - 60) * 1000), (NOW + 630) * 1000));
-    assert_eq!((&*verified.iss, &*verified.audiences), (ISS, &[RESOURCE.into()][..]));
-    assert_eq!(world.issuers.required_scopes(&verified.issuer), ["mcp:base"]);
+    assert_eq!((&*verified.who.iss, &*verified.audiences), (ISS, &[RESOURCE.into()][..]));
+    assert_eq!(world.issuers.required_scopes(&verified.who.issuer), ["mcp:base"]);
 }
 
 #[tokio::test]

@@ -407,8 +407,8 @@ async fn a_key_of_one_issuer_signs_nothing_for_another() {
     let (ours, of_theirs) = (claims(), with(claims(), json!({ "iss": theirs })));
     let alice = world.verify(&world.p256.token(&ours)).await.unwrap();
     let namesake = world.verify(&stranger.token(&of_theirs)).await.unwrap();
-    assert_eq!((alice.issuer.as_str(), namesake.issuer.as_str()), ("corp", "theirs"));
-    assert!(alice.subject == namesake.subject && alice.digest != namesake.digest);
+    assert_eq!((alice.who.issuer.as_str(), namesake.who.issuer.as_str()), ("corp", "theirs"));
+    assert!(alice.who.subject == namesake.who.subject && alice.digest != namesake.digest);
     assert_eq!(world.refusal(&stranger.token(&ours)).await, Some(Signature));
     assert_eq!(world.refusal(&world.p256.token(&of_theirs)).await, Some(Signature));
 }

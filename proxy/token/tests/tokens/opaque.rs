@@ -29,7 +29,7 @@ fn active(members: Value) -> Value {
 async fn an_active_token_counts_for_as_long_as_the_answer_does() {
     let (world, cache) = (answering(&active(json!({}))), TokenCache::new(10));
     let verified = cache.verify(world.tenant, &world.issuers, TOKEN, wanted(), NOW_MS).await.unwrap();
-    assert_eq!((&*verified.subject, verified.until_ms), ("alice", NOW_MS + 5000));
+    assert_eq!((&*verified.who.subject, verified.until_ms), ("alice", NOW_MS + 5000));
     assert!(verified.scopes.has("mcp:write"));
     assert!(cache.find(world.tenant, &world.issuers, TOKEN, wanted(), NOW_MS + 4999).is_some());
     assert!(cache.find(world.tenant, &world.issuers, TOKEN, wanted(), NOW_MS + 5000).is_none());
@@ -148,7 +148,7 @@ async fn issuers_are_asked_in_their_order_and_four_at_most() {
     world.provider.take_away(&asked[0]);
     world.provider.put(&asked[2], &active(json!({ "iss": iss(2) })));
     let verified = world.issuers.verify("another-token", wanted(), NOW_MS).await.unwrap();
-    assert_eq!(verified.issuer.as_str(), "issuer-2");
+    assert_eq!(verified.who.issuer.as_str(), "issuer-2");
 }
 
 #[tokio::test]
@@ -164,7 +164,7 @@ async fn who_was_good_before_is_looked_up_however_much_garbage_comes() {
     assert!(kept_out > 500, "{kept_out}");
     world.provider.put(INTROSPECT, &active(json!({})));
     let again = world.issuers.verify(TOKEN, wanted(), NOW_MS + 5000).await;
-    assert_eq!(again.map(|verified| verified.subject.to_string()), Ok("alice".to_owned()));
+    assert_eq!(again.map(|verified| verified.who.subject.to_string()), Ok("alice".to_owned()));
 }
 
 #[tokio::test]
