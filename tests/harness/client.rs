@@ -255,7 +255,8 @@ impl Client {
         self.gather(&self.ask_tool(tool, arguments)).await
     }
 
-    /// All items of a list, over all of its pages.
+    /// All items of a list, over all of its pages. When the list changes on the way, it is asked for from its beginning again,
+    /// as the gateway says.
     ///
     /// # Panics
     /// When there is no end of pages.
@@ -268,7 +269,12 @@ impl Client {
         let mut cursor = None;
         for _ in 0..1000 {
             let params = cursor.map_or_else(|| json!({}), |cursor: Value| json!({ "cursor": cursor }));
+            let began = params.get("cursor").is_some();
             let page = self.request(method, params).await;
+            if began && page.raw.contains("start again without a cursor") {
+                (items, cursor) = (Vec::new(), None);
+                continue;
+            }
             let result = page.result();
             items.extend(
                 result[member].as_array().unwrap_or_else(|| panic!("no {member}: {}", page.raw)).iter().cloned(),
