@@ -8,15 +8,20 @@ use std::{
     net::SocketAddr,
     num::NonZeroUsize,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
 use ipnet::IpNet;
-use patchbay_core::Slug;
+use patchbay_core::{
+    Slug,
+    audit::AuditDefaults,
+    limits::{GatewayLimits, Rate},
+};
 use secrecy::SecretString;
 use url::Url;
 
-pub use crate::schema::{AuditArguments, LogFormat};
+pub use crate::schema::LogFormat;
 use crate::secret::SecretRef;
 
 /// Everything that an operator decides.
@@ -31,7 +36,7 @@ pub struct GatewayConfig {
     /// The store.
     pub store: StoreTarget,
     /// What replicas share besides the store.
-    pub redis_url: Option<SecretString>,
+    pub redis: Option<RedisConfig>,
     /// The folder for everything that the gateway writes.
     pub data_dir: PathBuf,
     /// Reverse proxies that are believed.
@@ -54,6 +59,10 @@ pub struct GatewayConfig {
     pub audit: AuditConfig,
     /// What is logged.
     pub log: LogConfig,
+    /// Where traces go; `None` makes none.
+    pub traces: Option<TracesConfig>,
+    /// Tools that have metrics of their own, over all tenants; 0 for none.
+    pub metrics_tools_max: usize,
 }
 
 /// Which store, and where.
@@ -193,23 +202,77 @@ pub struct LimitsConfig {
     pub catalog_refresh: Duration,
     /// How long a session lasts.
     pub session: Duration,
-    /// Requests per second and principal in the long run.
-    pub principal_per_second: u32,
-    /// Requests that a principal may make at once after a pause.
-    pub principal_burst: u32,
-    /// Calls of one principal that may run at once.
-    pub principal_concurrency: u32,
+    /// What every tenant's principals may do, and the operator's further limits.
+    pub tenants: Arc<GatewayLimits>,
+    /// Requests of one address before anybody knows who asks, counted by each replica; `None` counts none.
+    pub address: Option<Rate>,
+    /// Sign-ins of one address that may fail, counted by each replica; `None` counts none.
+    pub failed_sign_ins: Option<Rate>,
+    /// Whether answers carry `RateLimit` headers.
+    pub headers: bool,
     /// Threads that do the work.
     pub workers: NonZeroUsize,
 }
 
-/// What the audit trail holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Where all replicas count limits together.
+#[derive(Debug, Clone)]
+pub struct RedisConfig {
+    /// `redis://` or `rediss://`; may hold a password.
+    pub url: SecretString,
+    /// How long one round trip may take before the limits fall back.
+    pub timeout: Duration,
+    /// What every key begins with, for gateways that share a Redis.
+    pub prefix: String,
+}
+
+/// The audit.
+#[derive(Debug, Clone)]
 pub struct AuditConfig {
     /// Bytes that events may take on the local disk until the store has them.
     pub spool_bytes_max: u64,
-    /// How much of a call's arguments an event holds.
-    pub arguments: AuditArguments,
+    /// What tenants' audits hold by default.
+    pub defaults: AuditDefaults,
+    /// For how many days records are kept; `None` keeps them for ever.
+    pub retention_days: Option<u32>,
+    /// Where records go besides the store, by their names.
+    pub sinks: BTreeMap<Slug, SinkConfig>,
+}
+
+/// A place where audit records go besides the store.
+#[derive(Debug, Clone)]
+pub struct SinkConfig {
+    /// How they get there.
+    pub kind: SinkKind,
+    /// The URL.
+    pub url: Url,
+    /// What bodies are signed with (webhook), by HMAC-SHA-256.
+    pub secret: Option<SecretString>,
+    /// Headers of every request; the values are secrets.
+    pub headers: BTreeMap<String, SecretString>,
+    /// Records of these tenants; empty means all, those of no tenant too.
+    pub tenants: Vec<Slug>,
+}
+
+/// How records get to a sink.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SinkKind {
+    /// JSON lines by POST, signed.
+    Webhook,
+    /// OpenTelemetry logs, OTLP over HTTP.
+    Otlp,
+}
+
+/// Traces.
+#[derive(Debug, Clone)]
+pub struct TracesConfig {
+    /// Where an OpenTelemetry collector takes traces (OTLP over HTTP).
+    pub url: Url,
+    /// Headers of every request; the values are secrets.
+    pub headers: BTreeMap<String, SecretString>,
+    /// The part of the requests that are traced when their caller has not decided: 0 to 1.
+    pub sample: f64,
+    /// Whether the decision of callers counts.
+    pub trust_callers: bool,
 }
 
 /// What is logged.

@@ -23,7 +23,7 @@ mod trust;
 pub use environment::{Environment, NOT_SETTINGS, NOT_SETTINGS_PREFIXES};
 pub use error::{ConfigError, ConfigErrors, Place};
 pub use gateway::{
-    AuditArguments, AuditConfig, CommandMissing, GatewayConfig, HttpConfig, LimitsConfig, LogConfig, LogFormat,
+    AuditConfig, CommandMissing, GatewayConfig, HttpConfig, LimitsConfig, LogConfig, LogFormat, RedisConfig, SinkConfig, SinkKind, TracesConfig,
     OauthConfig, SealingKey, StdioCommand, StdioConfig, StoreTarget,
 };
 pub use import::{Imported, import_mcp_servers};

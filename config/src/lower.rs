@@ -6,6 +6,7 @@ mod commands;
 mod limits;
 
 use std::{
+    collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     str::FromStr,
@@ -14,13 +15,13 @@ use std::{
 
 pub(crate) use commands::{check_command_name, check_command_path};
 use ipnet::IpNet;
-use patchbay_core::{Slug, model::DEFAULT_TOOLSET};
+use patchbay_core::{Slug, audit::AuditDefaults, model::DEFAULT_TOOLSET};
 use secrecy::SecretString;
 use url::Url;
 
 use crate::{
     error::Report,
-    gateway::{AuditConfig, GatewayConfig, HttpConfig, LogConfig, OauthConfig, SealingKey, StoreTarget},
+    gateway::{AuditConfig, GatewayConfig, HttpConfig, LogConfig, OauthConfig, RedisConfig, SealingKey, StoreTarget},
     path::FieldPath,
     schema::GatewayFile,
     secret::{Resolve, SecretRef, expand},
@@ -57,7 +58,11 @@ impl Lower<'_, '_> {
         let allowed_origins = self.origins(&file.allowed_origins, public_url.as_ref());
         Some(GatewayConfig {
             trusted_proxies: self.nets(&FieldPath::of(["trusted_proxies"]), &file.trusted_proxies),
-            redis_url: file.redis.url.as_deref().and_then(|text| self.redis(text)),
+            redis: file.redis.url.as_deref().and_then(|text| self.redis(text)).map(|url| RedisConfig {
+                url,
+                timeout: Duration::from_millis(25),
+                prefix: "patchbay".to_owned(),
+            }),
             stdio: self.stdio(file.stdio),
             http: HttpConfig {
                 allow_private: self.nets(&FieldPath::of(["http", "allow_private"]), &file.http.allow_private),
@@ -70,9 +75,13 @@ impl Lower<'_, '_> {
             limits: self.limits(&file.limits),
             audit: AuditConfig {
                 spool_bytes_max: u64::from(file.audit.spool_mib) << 20,
-                arguments: file.audit.arguments,
+                defaults: AuditDefaults { arguments: file.audit.arguments, ..AuditDefaults::default() },
+                retention_days: None,
+                sinks: BTreeMap::new(),
             },
             log: LogConfig { format: file.log.format, filter: file.log.filter },
+            traces: None,
+            metrics_tools_max: 0,
             listen_mcp: listen_mcp?,
             listen_operations: listen_operations?,
             public_url,

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use patchbay_core::audit::AuditArguments;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -296,6 +297,7 @@ pub(crate) struct AuditFile {
     #[schemars(range(min = 1, max = 65_536))]
     pub(crate) spool_mib: u32,
     /// How much of a call's arguments an event holds.
+    #[schemars(with = "String")]
     pub(crate) arguments: AuditArguments,
 }
 
@@ -303,15 +305,6 @@ impl Default for AuditFile {
     fn default() -> Self {
         Self { spool_mib: 64, arguments: AuditArguments::None }
     }
-}
-
-/// How much of a call's arguments an audit event holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum AuditArguments {
-    /// Nothing but their size.
-    #[default]
-    None,
 }
 
 /// What the gateway writes to its standard error.

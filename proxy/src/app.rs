@@ -9,7 +9,7 @@ use std::sync::{
 use anyhow::Context;
 use patchbay_config::{GatewayConfig, StoreTarget};
 use patchbay_core::seal::{Sealer, SealingKey};
-use patchbay_limit::{Clock, ConcurrencyLimiter, MemoryLimiter};
+use patchbay_limit::{Clock, MemoryLimiter};
 use patchbay_store::{AuditRow, OpenOptions, Store, Vault};
 use patchbay_token::{Fetch, TokenCache};
 use secrecy::ExposeSecret;
@@ -86,11 +86,7 @@ impl App {
             tokens: TokenCache::new(TOKENS_MAX),
             fetch: Arc::new(Outbound::new(&config)),
             sealer,
-            limits: Limits {
-                rates: Box::new(MemoryLimiter::new(LIMIT_KEYS_MAX)),
-                running: ConcurrencyLimiter::new(),
-                clock: Clock::start(),
-            },
+            limits: Limits { tenants: Arc::new(MemoryLimiter::new(LIMIT_KEYS_MAX)), clock: Clock::start() },
             audit,
             metrics: Metrics::new(),
             allowed,
@@ -226,7 +222,9 @@ pub fn open_audit(config: &GatewayConfig) -> anyhow::Result<Arc<Audit>> {
 pub fn stored(row: &Row) -> AuditRow {
     AuditRow {
         event_id: row.id(),
-        tenant: row.tenant,
+        chain: patchbay_core::audit::ChainId { tenant: row.tenant, writer: patchbay_core::audit::WriterId::OPERATOR },
+        link: patchbay_core::audit::Link::START,
+        facets: patchbay_core::audit::Facets::of(&row.json),
         at_ms: row.at_ms,
         kind: row.kind.to_owned(),
         json: row.json.clone(),

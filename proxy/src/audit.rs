@@ -10,6 +10,7 @@ mod reader;
 mod record;
 mod recovery;
 mod segment;
+mod signer;
 mod spool;
 mod trail;
 
@@ -29,6 +30,7 @@ use patchbay_core::{
 
 pub use drain::{Drain, DrainOptions, Flushed, Sink};
 pub use record::{Row, Stage};
+pub use signer::{Signer, is_signed};
 use spool::Spool;
 pub use spool::{SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, SpoolError, SpoolFull, SpoolOptions};
 pub use trail::Trail;

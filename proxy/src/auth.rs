@@ -12,10 +12,9 @@ use std::sync::Arc;
 
 use http::{HeaderMap, header};
 use patchbay_core::{
-    TenantId,
+    KeyId, TenantId,
     access::in_any,
     audit::Actor,
-    limits::{Dimension, LimitKey},
     model::Access,
     snapshot::View,
 };
@@ -56,13 +55,11 @@ impl Principal {
         self.digest
     }
 
-    /// What this principal's use of the tenant is counted under. A key's id is random, so it is its own digest; a person's is
-    /// one already, and the tenant's random id keeps the same person apart in each of theirs.
-    pub fn limit_key(&self, tenant: TenantId) -> LimitKey {
+    /// The API key, if it is one.
+    pub(crate) fn key(&self) -> Option<KeyId> {
         match &self.identity {
-            Identity::Key(entry) => LimitKey(entry.id.bits()),
-            Identity::Token(..) => LimitKey(u128::from_be_bytes(self.digest) ^ tenant.bits()),
-            Identity::Anonymous => LimitKey::of(Some(tenant), Dimension::Principal, &self.digest),
+            Identity::Key(entry) => Some(entry.id),
+            Identity::Token(..) | Identity::Anonymous => None,
         }
     }
 

@@ -3,7 +3,7 @@
 //!
 //! Codes and statuses follow the protocol; our own codes lie outside of the range that JSON-RPC and MCP reserve.
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use crate::auth::challenge::Challenge;
 use patchbay_core::{
@@ -99,8 +99,8 @@ pub enum GatewayError {
     /// Over a limit.
     #[error("over the limit {limit}")]
     Limited {
-        /// Which.
-        limit: &'static str,
+        /// Which, by its name.
+        limit: Arc<str>,
         /// When it makes sense to come again.
         retry_after: Duration,
     },

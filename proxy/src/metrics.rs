@@ -81,8 +81,7 @@ pub struct Metrics {
     requests: [[IntCounter; OUTCOMES.len()]; METHODS.len()],
     seconds: [Histogram; METHODS.len()],
     errors: [IntCounter; BLAMES.len()],
-    denied: [IntCounter; Dimension::ALL.len()],
-    crowded: [IntCounter; Dimension::ALL.len()],
+    denied: IntCounterVec,
     signed_in: [IntCounter; 2],
     sign_ins_refused: [IntCounter; 2],
     sign_ins_unavailable: IntCounter,
@@ -143,8 +142,7 @@ impl Metrics {
             requests: METHODS.map(|method| OUTCOMES.map(|how| requests.with_label_values(&[method, how.as_str()]))),
             seconds: METHODS.map(|method| seconds.with_label_values(&[method])),
             errors: BLAMES.map(|blame| errors.with_label_values(&[blame.as_str()])),
-            denied: Dimension::ALL.map(|by| denied.with_label_values(&[by.as_str()])),
-            crowded: Dimension::ALL.map(|by| denied.with_label_values(&[&*format!("{}_concurrency", by.as_str())])),
+            denied,
             signed_in: credentials.map(|credential| sign_ins.with_label_values(&[credential, "ok"])),
             sign_ins_refused: credentials.map(|credential| sign_ins.with_label_values(&[credential, "refused"])),
             sign_ins_unavailable: sign_ins.with_label_values(&[Credential::Token.as_str(), "unavailable"]),
@@ -189,14 +187,9 @@ impl Metrics {
         .inc();
     }
 
-    /// A rate refused a request.
-    pub fn denied(&self, limit: Dimension) {
-        self.denied[limit as usize].inc();
-    }
-
-    /// A cap on calls at once refused a request.
-    pub fn crowded(&self, limit: Dimension) {
-        self.crowded[limit as usize].inc();
+    /// A limit refused a request.
+    pub fn denied(&self, limit: &str) {
+        self.denied.with_label_values(&[limit]).inc();
     }
 
     /// A credential was looked at and is good.
@@ -337,8 +330,7 @@ mod tests {
         metrics.server_up("acme", "shop", true);
         metrics.snapshot_published("acme", 7);
         metrics.snapshot_failed("umbrella");
-        metrics.denied(Dimension::Principal);
-        metrics.crowded(Dimension::Principal);
+        metrics.denied("principal");
         metrics.error(Blame::Server);
         metrics.signed_in(Credential::Key);
         metrics.sign_in_refused(Credential::Token, "token_expired");
@@ -353,7 +345,6 @@ mod tests {
             r#"patchbay_snapshot_build_errors{tenant="acme"} 0"#,
             r#"patchbay_snapshot_build_errors{tenant="umbrella"} 1"#,
             r#"patchbay_limit_denied_total{limit="principal"} 1"#,
-            r#"patchbay_limit_denied_total{limit="principal_concurrency"} 1"#,
             r#"patchbay_errors_total{blame="server"} 1"#,
             r#"patchbay_sign_ins_total{credential="key",outcome="ok"} 1"#,
             r#"patchbay_sign_ins_total{credential="key",outcome="refused"} 0"#,

@@ -51,7 +51,7 @@ impl Gateway {
     /// # Errors
     /// With a sentence that says what to do.
     pub async fn open(config: GatewayConfig) -> anyhow::Result<Self> {
-        if config.redis_url.is_some() {
+        if config.redis.is_some() {
             warn!("redis.url is set, but limits are kept in memory by this version: each replica counts for itself");
         }
         let keys = Keys::of(&config)?;

@@ -1,6 +1,8 @@
 //! The bounds: numbers of the file in the types that the program counts with.
 
-use std::{num::NonZeroUsize, time::Duration};
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+
+use patchbay_core::limits::{GatewayLimits, Rate};
 
 use super::{Lower, seconds, size};
 use crate::{gateway::LimitsConfig, path::FieldPath, schema::LimitsFile};
@@ -37,9 +39,14 @@ impl Lower<'_, '_> {
             catalog_pages_max: size(file.catalog_pages_max),
             catalog_refresh: seconds(file.catalog_refresh_s),
             session: Duration::from_secs(u64::from(file.session_hours) * 3600),
-            principal_per_second: file.principal_per_second,
-            principal_burst: file.principal_burst,
-            principal_concurrency: file.principal_concurrency,
+            tenants: Arc::new(GatewayLimits {
+                principal: Rate::per_second(file.principal_per_second, file.principal_burst),
+                principal_concurrency: file.principal_concurrency,
+                rules: Vec::new(),
+            }),
+            address: None,
+            failed_sign_ins: None,
+            headers: false,
             workers: file.workers.and_then(|workers| NonZeroUsize::new(size(workers))).unwrap_or_else(cores),
         }
     }

@@ -37,9 +37,9 @@ pub fn diff(before: Option<&TenantRow>, after: &TenantDoc) -> String {
     let old = before.map_or(empty, |row| TenantHead {
         title: row.title.as_deref(),
         enabled: row.enabled,
-        limits: row.limits,
+        limits: row.limits.clone(),
     });
-    let new = TenantHead { title: after.title.as_deref(), enabled: after.enabled, limits: after.limits };
+    let new = TenantHead { title: after.title.as_deref(), enabled: after.enabled, limits: after.limits.clone() };
     lines.fields(1, &fields(&old), &fields(&new));
     issuers(before, after, &mut lines);
     servers(before, after, &mut lines);

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, btree_map::Entry};
 
 use patchbay_core::{
     Slug,
+    audit::TenantAudit,
     model::{DEFAULT_TOOLSET, ServerDoc, TenantDoc, TenantLimits, ToolRules, ToolsetSpec},
 };
 
@@ -56,8 +57,11 @@ impl Lower<'_, '_> {
             principal_per_second: file.limits.principal_per_second,
             principal_burst: file.limits.principal_burst,
             principal_concurrency: file.limits.principal_concurrency,
+            rules: Vec::new(),
+            weights: Vec::new(),
         };
-        Some(TenantDoc { slug: slug?, title: file.title, enabled: file.enabled, servers, toolsets, issuers, limits })
+        let audit = TenantAudit::default();
+        Some(TenantDoc { slug: slug?, title: file.title, enabled: file.enabled, servers, toolsets, issuers, limits, audit })
     }
 
     pub(crate) fn slug(&mut self, field: &FieldPath, text: &str) -> Option<Slug> {

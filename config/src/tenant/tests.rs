@@ -48,6 +48,7 @@ pub(super) fn row(doc: &TenantDoc) -> TenantRow {
         secrets: Secrets(opened(&issuer.secrets)),
     });
     TenantRow {
+        audit: Default::default(),
         issuers: issuers.collect(),
         id: TenantId::from_bits(1),
         slug: doc.slug.clone(),

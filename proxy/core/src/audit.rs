@@ -6,13 +6,19 @@
 //! ([`Outcome::write`]), so that the second of two records costs only its difference.
 
 mod actor;
+mod chain;
+mod facets;
 mod line;
+mod policy;
 
 use std::net::IpAddr;
 
 use crate::TenantId;
 
 pub use actor::{Actor, TokenActor};
+pub use chain::{Chained, ChainFault, ChainId, Checkpoint, CheckpointReason, Link, Verifier, WriterId};
+pub use facets::Facets;
+pub use policy::{AuditArguments, AuditDefaults, AuditLevel, AuditPolicy, Keep, TenantAudit, ToolAudit, WhenFull};
 
 /// The longest name, URI or other text of a record, in bytes before escaping; what is longer is cut and ends in `…`.
 pub const TEXT_BYTES_MAX: usize = 256;

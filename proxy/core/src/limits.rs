@@ -4,21 +4,26 @@
 //! One number per key is all the state: the theoretical arrival time (TAT), the moment at which the allowance will be whole
 //! again. Microseconds since 1970 fit a double exactly, and so a Lua number.
 
+mod plan;
+mod rule;
 mod vectors;
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::TenantId;
 
+pub use plan::{LimitError, LimitPlan, Met, Planned, PlannedAmount, RuleSet};
+pub use rule::{Amount, Applies, GatewayLimits, LimitRule, WhenAway};
 pub use vectors::{VECTORS, Vector};
 
 /// The longest time that a whole allowance may take to come back: about 35 years. It keeps all sums exact in a double.
 const CAPACITY_US_MAX: u64 = 1 << 50;
 
 /// How much may be taken: `count` in each `period` in the long run, and `burst` at once after a pause.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Rate {
     /// How many in each period. 0 refuses everything.
     pub count: u32,
@@ -96,41 +101,38 @@ impl Gcra {
     }
 }
 
-/// What a limit is counted by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// One of the things that a limit is counted by; a limit may be counted by several at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum Dimension {
-    /// All calls of a tenant.
+    /// The tenant.
     Tenant,
-    /// All calls of one principal of a tenant.
+    /// The principal.
     Principal,
-    /// All calls through one toolset.
+    /// The API key. Who has none (somebody with a token) does not meet such a limit.
+    Key,
+    /// The toolset.
     Toolset,
-    /// All calls to one server.
+    /// The server that a call goes to.
     Server,
-    /// All calls of one tool.
+    /// The tool that is called.
     Tool,
-    /// All requests from one address.
-    Address,
-    /// Sign-ins that failed, from one address.
-    SignIn,
 }
 
 impl Dimension {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Tenant, Self::Principal, Self::Toolset, Self::Server, Self::Tool, Self::Address, Self::SignIn];
+    pub const ALL: [Self; 6] = [Self::Tenant, Self::Principal, Self::Key, Self::Toolset, Self::Server, Self::Tool];
 
-    /// The word in answers, logs and metrics.
+    /// The word in files, answers and logs.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Tenant => "tenant",
             Self::Principal => "principal",
+            Self::Key => "key",
             Self::Toolset => "toolset",
             Self::Server => "server",
             Self::Tool => "tool",
-            Self::Address => "address",
-            Self::SignIn => "sign_in",
         }
     }
 }
@@ -140,52 +142,21 @@ impl Dimension {
 pub struct LimitKey(pub u128);
 
 impl LimitKey {
-    /// The key of `id` in one dimension of one tenant; of no tenant for what is counted before one is known.
+    /// The key of a limit by its name, of one tenant (of none for what is counted before one is known), and of the parts
+    /// that it is counted by, in the order of [`Dimension::ALL`].
     ///
-    /// Costs about as much as hashing 64 bytes, so make it once where the id lives long.
-    pub fn of(tenant: Option<TenantId>, dimension: Dimension, id: &[u8]) -> Self {
-        let tenant_bits = tenant.map_or(0, TenantId::bits).to_be_bytes();
-        let digest = Sha256::new()
-            .chain_update([u8::from(tenant.is_some()), dimension as u8])
-            .chain_update(tenant_bits)
-            .chain_update(id)
-            .finalize();
-        let digest: [u8; 32] = digest.into();
+    /// Costs about as much as hashing 128 bytes. Parts are told apart by their lengths.
+    pub fn of(tenant: Option<TenantId>, limit: &str, parts: &[&[u8]]) -> Self {
+        let mut hasher = Sha256::new()
+            .chain_update([u8::from(tenant.is_some())])
+            .chain_update(tenant.map_or(0, TenantId::bits).to_be_bytes());
+        for part in std::iter::once(&limit.as_bytes()).chain(parts) {
+            hasher.update((part.len() as u64).to_be_bytes());
+            hasher.update(part);
+        }
+        let digest: [u8; 32] = hasher.finalize().into();
         Self(digest[..16].iter().fold(0, |bits, byte| bits << 8 | u128::from(*byte)))
     }
-}
-
-/// One limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct LimitSpec {
-    /// What it is counted by, which is also its name.
-    pub dimension: Dimension,
-    /// How much it lets through.
-    pub gcra: Gcra,
-}
-
-impl LimitSpec {
-    /// The limit of that rate.
-    pub fn new(dimension: Dimension, rate: Rate) -> Self {
-        Self { dimension, gcra: Gcra::new(rate) }
-    }
-}
-
-/// What limits say to a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Decision {
-    /// Go on.
-    Allowed {
-        /// Units left of the limit that has the fewest.
-        remaining: u32,
-    },
-    /// Not now. Nothing was taken from any limit.
-    Denied {
-        /// The limit that lets it through last.
-        limit: Dimension,
-        /// When the same request would pass, were there no others.
-        retry_after: Duration,
-    },
 }
 
 #[cfg(test)]

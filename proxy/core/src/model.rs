@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Generation, KeyId, ServerId, Slug, TenantId,
     access::{AccessRules, ToolClasses},
+    audit::TenantAudit,
     issuer::{Algorithm, ClientAuth, IssuerDoc, IssuerRow},
+    limits::LimitRule,
 };
 
 /// The toolset that every tenant has; its URL is `/t/{tenant}/mcp`.
@@ -33,8 +35,10 @@ pub struct TenantDoc {
     pub toolsets: BTreeMap<Slug, ToolsetSpec>,
     /// Who signs its people in, by their names.
     pub issuers: BTreeMap<Slug, IssuerDoc>,
-    /// How many requests a principal may make.
+    /// Its limits.
     pub limits: TenantLimits,
+    /// What its audit holds, and how surely.
+    pub audit: TenantAudit,
 }
 
 /// One server as a tenant file gives it: the spec, and the secrets that the file sets.
@@ -295,8 +299,8 @@ pub enum Overflow {
     Refuse,
 }
 
-/// How many requests principals of a tenant may make. Absent means the gateway's default.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+/// The limits of a tenant. Absent means the gateway's default.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TenantLimits {
     /// Requests per second and principal, in the long run.
@@ -305,6 +309,13 @@ pub struct TenantLimits {
     pub principal_burst: Option<u32>,
     /// Calls of a principal that may run at once.
     pub principal_concurrency: Option<u32>,
+    /// Further limits.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<LimitRule>,
+    /// What calls of tools take from rates, by globs over `server/native`; the first that matches counts, and 1 is for all
+    /// others. 0 takes nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub weights: Vec<(String, u32)>,
 }
 
 /// A tenant as the store has it.
@@ -320,8 +331,10 @@ pub struct TenantRow {
     pub enabled: bool,
     /// The number of this state.
     pub generation: Generation,
-    /// How many requests a principal may make.
+    /// Its limits.
     pub limits: TenantLimits,
+    /// What its audit holds, and how surely.
+    pub audit: TenantAudit,
     /// The servers, sorted by name.
     pub servers: Vec<ServerRow>,
     /// The toolsets, sorted by name; `default` is always among them.

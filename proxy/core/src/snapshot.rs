@@ -35,7 +35,9 @@ use crate::{
     era::Era,
     filter::FilterError,
     mirror::HeaderParams,
-    model::{Access, Sharing, TenantLimits, TenantRow, Transport},
+    audit::{AuditDefaults, AuditPolicy, ToolAudit},
+    limits::{GatewayLimits, LimitError, LimitPlan, Rate, RuleSet},
+    model::{Access, Sharing, TenantRow, Transport},
     names,
     resources::UriMap,
 };
@@ -67,8 +69,12 @@ pub struct CatalogPart {
 }
 
 /// The bounds of a build.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuildOptions {
+    /// The limits that the operator sets for every tenant.
+    pub limits: Arc<GatewayLimits>,
+    /// What tenants' audits hold by default.
+    pub audit: AuditDefaults,
     /// How many items one page of a list has.
     pub page_items_max: usize,
     /// From how many bytes on a page ends early.
@@ -79,7 +85,14 @@ pub struct BuildOptions {
 
 impl Default for BuildOptions {
     fn default() -> Self {
-        Self { page_items_max: 1_000, page_bytes_max: 4 * 1024 * 1024, items_max: 10_000 }
+        let limits = GatewayLimits { principal: Rate::per_second(200, 400), principal_concurrency: 64, rules: Vec::new() };
+        Self {
+            limits: Arc::new(limits),
+            audit: AuditDefaults::default(),
+            page_items_max: 1_000,
+            page_bytes_max: 4 * 1024 * 1024,
+            items_max: 10_000,
+        }
     }
 }
 
@@ -94,8 +107,10 @@ pub struct TenantSnapshot {
     pub generation: Generation,
     /// Whether it answers at all.
     pub enabled: bool,
-    /// How many requests its principals may make.
-    pub limits: TenantLimits,
+    /// Its limits.
+    pub limits: LimitPlan,
+    /// What its audit holds.
+    pub audit: Arc<AuditPolicy>,
     /// The servers that are switched on, sorted by name. Routes point into it.
     pub servers: Vec<ServerEntry>,
     /// The toolsets, by their names.
@@ -165,6 +180,10 @@ pub struct View {
     pub lists: Lists,
     /// The exposed names of the tools that `tools_max` leaves out, sorted.
     pub dropped: Vec<String>,
+    /// The limits that requests meet which reach no server.
+    pub limits: RuleSet,
+    /// The limits that calls meet which are not of tools, by the server's place in [`TenantSnapshot::servers`].
+    pub server_limits: Box<[RuleSet]>,
 }
 
 /// Where a tool is.
@@ -182,6 +201,12 @@ pub struct ToolRoute {
     pub class: ToolClass,
     /// All scopes that a token needs to call it; `None` when that is nothing.
     pub scopes: Option<ScopeList>,
+    /// The limits that a call meets.
+    pub limits: RuleSet,
+    /// What a call takes from rates.
+    pub cost: u32,
+    /// What its records may show.
+    pub audit: ToolAudit,
 }
 
 /// Where a prompt is.
@@ -209,6 +234,9 @@ pub struct Features {
 /// A configuration that no snapshot can be built from; the last good one stays in force.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BuildError {
+    /// The limits make no sense.
+    #[error(transparent)]
+    Limits(#[from] LimitError),
     /// A glob cannot be read.
     #[error("the tool rules of {place}: {source}")]
     Filter {
@@ -290,9 +318,19 @@ pub fn build(
             Offered::read(index, server, prefix, catalogs.get(&server.id), options, &mut warnings)
         })
         .collect::<Result<Vec<_>, _>>()?;
+    let plan = LimitPlan::build(&options.limits, &row.limits)?;
+    let audit = Arc::new(AuditPolicy::of(options.audit, &row.audit));
     let mut views = HashMap::new();
     for (toolset, spec) in &row.toolsets {
-        let builder = ViewBuilder { toolset, spec, servers: &servers, options, shows: Shows::Everything };
+        let builder = ViewBuilder {
+            toolset,
+            spec,
+            servers: &servers,
+            options,
+            plan: &plan,
+            audit: &audit,
+            shows: Shows::Everything,
+        };
         let view = builder.build(&mut warnings)?;
         views.insert(toolset.clone(), Arc::new(view));
     }
@@ -301,7 +339,8 @@ pub fn build(
         slug: row.slug.clone(),
         generation: row.generation,
         enabled: row.enabled,
-        limits: row.limits,
+        limits: plan,
+        audit,
         servers: servers.iter().map(Offered::entry).collect(),
         views,
         warnings: warnings.finish(),

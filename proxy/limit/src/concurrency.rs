@@ -1,91 +1,76 @@
-//! How many calls of a key may run at once, in this process. A [`ConcurrencyPermit`] is given back by its drop, whatever became of the
+//! How many calls of a key may run at once, in this process. A [`Permit`] is given back by its drop, whatever became of the
 //! call. Only keys with calls running take room, so the calls bound the table.
 
 use std::{fmt, sync::Arc};
 
-use patchbay_core::limits::{Dimension, LimitKey};
+use patchbay_core::limits::LimitKey;
 
-use crate::table::Table;
-
-/// The most keys that one call may run under.
-pub const CONCURRENT_MAX: usize = 4;
-
-/// A cap that a call runs under.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Concurrent {
-    /// What is counted.
-    pub key: LimitKey,
-    /// What it is counted by.
-    pub dimension: Dimension,
-    /// How many may run at once.
-    pub max: u32,
-}
-
-/// The cap that a call would have gone over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Crowded(pub Dimension);
+use crate::{PLACES_MAX, Place, table::Table};
 
 /// Counts calls that run. Clones share the count.
 #[derive(Clone)]
-pub struct ConcurrencyLimiter {
+pub(crate) struct Running {
     running: Arc<Table<u32>>,
 }
 
-impl Default for ConcurrencyLimiter {
+impl Default for Running {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl fmt::Debug for ConcurrencyLimiter {
+impl fmt::Debug for Running {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ConcurrencyLimiter").field("keys", &self.keys()).finish()
+        f.debug_struct("Running").field("keys", &self.keys()).finish()
     }
 }
 
-impl ConcurrencyLimiter {
+impl Running {
     /// A limiter under which nothing runs yet.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { running: Arc::new(Table::new()) }
     }
 
     /// How many keys have calls running.
-    pub fn keys(&self) -> usize {
+    pub(crate) fn keys(&self) -> usize {
         self.running.len()
     }
 
     /// How many calls of a key are running.
-    pub fn running(&self, key: LimitKey) -> u32 {
+    pub(crate) fn running(&self, key: LimitKey) -> u32 {
         self.running.lock(Table::<u32>::shard_of(key)).get(&key.0).copied().unwrap_or(0)
     }
 
-    /// Lets a call run under all these caps, or under none. Nothing waits here.
+    /// Lets a call run under all these caps, or under none. Nothing waits here. `would_deny` gets a bit for each dry-run cap
+    /// that is reached; the call is counted there too.
     ///
     /// # Errors
-    /// With the first cap that is reached. More than [`CONCURRENT_MAX`] caps are a mistake in the gateway, and are refused.
-    pub fn enter(&self, caps: &[Concurrent]) -> Result<ConcurrencyPermit, Crowded> {
-        let mut permit =
-            ConcurrencyPermit { running: self.running.clone(), keys: [LimitKey(0); CONCURRENT_MAX], held: 0 };
-        for cap in caps {
+    /// With the place of the first cap that is reached.
+    pub(crate) fn enter(&self, places: &[Place], would_deny: &mut u32) -> Result<Permit, usize> {
+        let mut permit = Permit { running: self.running.clone(), keys: [LimitKey(0); PLACES_MAX], held: 0 };
+        for (at, place) in places.iter().enumerate() {
+            let fits = add(&self.running, place);
+            *would_deny |= u32::from(place.dry_run && !fits) << at;
             // A permit that was begun gives back what it holds when it is dropped here.
-            if permit.held == CONCURRENT_MAX || !add(&self.running, *cap) {
-                return Err(Crowded(cap.dimension));
+            if permit.held == PLACES_MAX || !(fits || place.dry_run) {
+                return Err(at);
             }
-            permit.keys[permit.held] = cap.key;
+            permit.keys[permit.held] = place.key;
             permit.held += 1;
         }
         Ok(permit)
     }
 }
 
-fn add(running: &Table<u32>, cap: Concurrent) -> bool {
-    if cap.max == 0 {
-        return false;
+fn add(running: &Table<u32>, place: &Place) -> bool {
+    let mut shard = running.lock(Table::<u32>::shard_of(place.key));
+    let count = shard.entry(place.key.0).or_insert(0);
+    let fits = *count < place.max;
+    *count += u32::from(fits || place.dry_run);
+    let is_empty = *count == 0;
+    if is_empty {
+        shard.remove(&place.key.0);
     }
-    let mut shard = running.lock(Table::<u32>::shard_of(cap.key));
-    let count = shard.entry(cap.key.0).or_insert(0);
-    let fits = *count < cap.max;
-    *count += u32::from(fits);
     fits
 }
 
@@ -101,19 +86,19 @@ fn subtract(running: &Table<u32>, key: LimitKey) {
 
 /// The right to run, given back when it is dropped.
 #[must_use = "a permit that is dropped at once lets everybody run"]
-pub struct ConcurrencyPermit {
+pub struct Permit {
     running: Arc<Table<u32>>,
-    keys: [LimitKey; CONCURRENT_MAX],
+    keys: [LimitKey; PLACES_MAX],
     held: usize,
 }
 
-impl fmt::Debug for ConcurrencyPermit {
+impl fmt::Debug for Permit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ConcurrencyPermit").field("keys", &self.held).finish_non_exhaustive()
+        f.debug_struct("Permit").field("keys", &self.held).finish_non_exhaustive()
     }
 }
 
-impl Drop for ConcurrencyPermit {
+impl Drop for Permit {
     fn drop(&mut self) {
         for key in &self.keys[..self.held] {
             subtract(&self.running, *key);

@@ -3,18 +3,23 @@
 //! A key whose allowance is whole again is as good as forgotten, so those go first when a shard is full. When none is whole,
 //! those that are nearest to it go: who took most stays longest.
 
-use std::{fmt, sync::MutexGuard, time::Duration};
+use std::{fmt, future::Future, pin::Pin, sync::MutexGuard, time::Duration};
 
-use patchbay_core::limits::{Decision, Dimension, Verdict};
+use patchbay_core::limits::Verdict;
 
 use crate::{
-    CHARGES_MAX, Charge, RateLimiter, Take,
+    Ask, CHARGES_MAX, Charge, Decision, Granted, Limiter, Mode, PLACES_MAX, Refused, Standing, Take,
+    concurrency::Running,
     table::{Map, SHARDS, Table},
 };
+
+/// When it makes sense to come again after too many calls at once.
+const RETRY_CROWDED: Duration = Duration::from_millis(200);
 
 /// Rates in memory. See the module.
 pub struct MemoryLimiter {
     table: Table<u64>,
+    running: Running,
     shard_keys_max: usize,
 }
 
@@ -27,7 +32,7 @@ impl fmt::Debug for MemoryLimiter {
 impl MemoryLimiter {
     /// A limiter that remembers at most about `keys_max` keys (32 bytes each), and never fewer than one in each shard.
     pub fn new(keys_max: usize) -> Self {
-        Self { table: Table::new(), shard_keys_max: keys_max.div_ceil(SHARDS).max(1) }
+        Self { table: Table::new(), running: Running::default(), shard_keys_max: keys_max.div_ceil(SHARDS).max(1) }
     }
 
     /// How many keys it remembers.
@@ -35,34 +40,61 @@ impl MemoryLimiter {
         self.table.len()
     }
 
-    fn take_one(&self, charge: &Charge, now_us: u64) -> Decision {
-        let mut shard = self.table.lock(Table::<u64>::shard_of(charge.key));
-        let verdict = decide(&shard, charge, now_us);
-        if verdict.allowed {
-            keep(&mut shard, charge, &verdict, now_us, self.shard_keys_max);
+    fn decide(&self, ask: &Ask<'_>, now_us: u64) -> Decision {
+        if ask.charges.len() > CHARGES_MAX || ask.places.len() > PLACES_MAX {
+            return Decision::Denied(Refused { at: 0, retry_after: Duration::from_secs(1), away: false });
         }
-        let mut sum = Sum::default();
-        sum.add(charge, &verdict);
-        sum.decision()
+        let mut would_deny = 0;
+        let permit = match self.running.enter(ask.places, &mut would_deny) {
+            Ok(permit) => permit,
+            Err(place) => {
+                let at = ask.charges.len() + place;
+                return Decision::Denied(Refused { at, retry_after: RETRY_CROWDED, away: false });
+            }
+        };
+        let sum = self.charge(ask.charges, now_us);
+        match sum.denied {
+            Some((wait_us, at)) => {
+                Decision::Denied(Refused { at, retry_after: Duration::from_micros(wait_us), away: false })
+            }
+            None => {
+                would_deny = would_deny << ask.charges.len() | sum.would_deny;
+                Decision::Allowed(Granted { tightest: sum.tightest, would_deny, permit })
+            }
+        }
     }
 
     /// Looks at all keys, then takes from all of them, with their shards locked throughout.
-    fn take_all(&self, request: &[Charge], now_us: u64) -> Decision {
-        let mut locked = Locked::new(&self.table, request);
+    fn charge(&self, charges: &[Charge], now_us: u64) -> Sum {
+        let mut locked = Locked::new(&self.table, charges);
         let mut verdicts = [None; CHARGES_MAX];
         let mut sum = Sum::default();
-        for (index, charge) in request.iter().enumerate() {
-            let verdict = decide(locked.shard(index), charge, now_us);
-            sum.add(charge, &verdict);
-            verdicts[index] = verdict.allowed.then_some(verdict);
+        for (at, charge) in charges.iter().enumerate() {
+            let verdict = decide(locked.shard(at), charge, now_us);
+            sum.add(at, charge, &verdict);
+            verdicts[at] = Some(verdict).filter(|verdict| verdict.allowed);
         }
-        let decision = sum.decision();
-        if matches!(decision, Decision::Allowed { .. }) {
-            for (index, (charge, verdict)) in request.iter().zip(verdicts.iter().flatten()).enumerate() {
-                keep(locked.shard(index), charge, verdict, now_us, self.shard_keys_max);
+        if sum.denied.is_none() {
+            for (at, (charge, verdict)) in charges.iter().zip(&verdicts).enumerate() {
+                if let Some(verdict) = verdict {
+                    keep(locked.shard(at), charge, verdict, now_us, self.shard_keys_max);
+                }
             }
         }
-        decision
+        sum
+    }
+
+    fn standing(&self, ask: &Ask<'_>, now_us: u64) -> Vec<Standing> {
+        let rates = ask.charges.iter().enumerate().map(|(at, charge)| {
+            let shard = self.table.lock(Table::<u64>::shard_of(charge.key));
+            standing(at, &decide(&shard, &Charge { cost: 0, ..*charge }, now_us))
+        });
+        let places = ask.places.iter().enumerate().map(|(at, place)| Standing {
+            at: ask.charges.len() + at,
+            remaining: place.max.saturating_sub(self.running.running(place.key)),
+            reset_after: Duration::ZERO,
+        });
+        rates.chain(places).collect()
     }
 }
 
@@ -99,19 +131,22 @@ impl<'a> Locked<'a> {
     }
 }
 
-impl RateLimiter for MemoryLimiter {
-    fn take(&self, request: &[Charge], now_us: u64) -> Take {
-        Take::Ready(match request {
-            [] => Decision::Allowed { remaining: u32::MAX },
-            [one] => self.take_one(one, now_us),
-            all if all.len() <= CHARGES_MAX => self.take_all(all, now_us),
-            [first, ..] => Decision::Denied { limit: first.spec.dimension, retry_after: Duration::from_secs(1) },
-        })
+impl Limiter for MemoryLimiter {
+    fn take(&self, ask: &Ask<'_>, now_us: u64) -> Take {
+        Take::Ready(self.decide(ask, now_us))
+    }
+
+    fn look<'a>(&'a self, ask: &'a Ask<'a>, now_us: u64) -> Pin<Box<dyn Future<Output = Vec<Standing>> + Send + 'a>> {
+        Box::pin(std::future::ready(self.standing(ask, now_us)))
+    }
+
+    fn mode(&self) -> Mode {
+        Mode::Memory
     }
 }
 
 fn decide(shard: &Map<u64>, charge: &Charge, now_us: u64) -> Verdict {
-    charge.spec.gcra.decide(shard.get(&charge.key.0).copied(), now_us, charge.cost)
+    charge.gcra.decide(shard.get(&charge.key.0).copied(), now_us, charge.cost)
 }
 
 fn keep(shard: &mut Map<u64>, charge: &Charge, verdict: &Verdict, now_us: u64, keys_max: usize) {
@@ -147,32 +182,31 @@ fn make_room(shard: &mut Map<u64>, now_us: u64) {
 }
 
 /// What several verdicts come to.
+#[derive(Default)]
 struct Sum {
-    remaining: u32,
-    denied: Option<(u64, Dimension)>,
-}
-
-impl Default for Sum {
-    fn default() -> Self {
-        Self { remaining: u32::MAX, denied: None }
-    }
+    tightest: Option<Standing>,
+    denied: Option<(u64, usize)>,
+    would_deny: u32,
 }
 
 impl Sum {
-    fn add(&mut self, charge: &Charge, verdict: &Verdict) {
-        self.remaining = self.remaining.min(verdict.remaining);
+    fn add(&mut self, at: usize, charge: &Charge, verdict: &Verdict) {
+        if charge.dry_run {
+            self.would_deny |= u32::from(!verdict.allowed) << at;
+            return;
+        }
+        if self.tightest.is_none_or(|other| verdict.remaining < other.remaining) {
+            self.tightest = Some(standing(at, verdict));
+        }
         let longer = self.denied.is_none_or(|(wait, _)| wait < verdict.retry_after_us);
         if !verdict.allowed && longer {
-            self.denied = Some((verdict.retry_after_us, charge.spec.dimension));
+            self.denied = Some((verdict.retry_after_us, at));
         }
     }
+}
 
-    const fn decision(&self) -> Decision {
-        match self.denied {
-            None => Decision::Allowed { remaining: self.remaining },
-            Some((wait_us, limit)) => Decision::Denied { limit, retry_after: Duration::from_micros(wait_us) },
-        }
-    }
+const fn standing(at: usize, verdict: &Verdict) -> Standing {
+    Standing { at, remaining: verdict.remaining, reset_after: Duration::from_micros(verdict.reset_after_us) }
 }
 
 #[cfg(test)]

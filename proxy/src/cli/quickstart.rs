@@ -122,6 +122,7 @@ fn sample(slug: &Slug, database: &Path) -> anyhow::Result<TenantDoc> {
         toolsets: [(DEFAULT_TOOLSET.parse()?, ToolsetSpec::default())].into(),
         issuers: [].into(),
         limits: TenantLimits::default(),
+        audit: Default::default(),
     })
 }
 

@@ -167,7 +167,8 @@ fn kept_as_it_is(row: &TenantRow) -> TenantDoc {
         servers: row.servers.iter().map(|server| (server.slug.clone(), keep(server))).collect(),
         toolsets: row.toolsets.iter().cloned().collect(),
         issuers: row.issuers.iter().map(|issuer| (issuer.slug.clone(), keep_issuer(issuer))).collect(),
-        limits: row.limits,
+        limits: row.limits.clone(),
+        audit: row.audit.clone(),
     }
 }
 

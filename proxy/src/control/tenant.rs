@@ -286,6 +286,8 @@ impl TenantTask {
         let Some(row) = &self.row else { return };
         let limits = &self.app.config.limits;
         let options = BuildOptions {
+            limits: limits.tenants.clone(),
+            audit: self.app.config.audit.defaults,
             page_items_max: limits.page_size,
             items_max: limits.catalog_items_max,
             ..BuildOptions::default()

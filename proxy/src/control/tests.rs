@@ -48,6 +48,7 @@ fn doc(servers: &[&str]) -> TenantDoc {
         issuers: [("corp".parse().unwrap(), IssuerDoc { spec: issuer("corp", ISS).spec, secrets: BTreeMap::new() })]
             .into(),
         limits: TenantLimits::default(),
+        audit: Default::default(),
     }
 }
 

@@ -8,6 +8,7 @@ use patchbay_core::{
     envelope::{Meta, Request},
     era::Era,
     json,
+    limits::RuleSet,
     mirror::{self, Sent},
     model::Sharing,
     rewrite::Plan,
@@ -46,7 +47,14 @@ pub(super) async fn tool(mut cx: Cx, request: Request, trail: &mut Trail) -> Res
             .map(|(name, value)| (name.strip_prefix(mirror::HEADER_PREFIX).unwrap_or(name).to_owned(), value))
             .collect()
     });
-    let target = Target { server: route.server, native: &route.native, exposed: &name, idempotent: route.idempotent };
+    let target = Target {
+        server: route.server,
+        native: &route.native,
+        exposed: &name,
+        idempotent: route.idempotent,
+        limits: route.limits,
+        cost: route.cost,
+    };
     let params = request.params.pieces("name", &json::quote(&route.native));
     let mut outgoing = outgoing(&cx, &request, "tools/call", params)?;
     outgoing.mirror_name = Some(route.native.clone());
@@ -62,7 +70,9 @@ pub(super) async fn prompt(mut cx: Cx, request: Request, trail: &mut Trail) -> R
     }
     let view = cx.tenant.view().clone();
     let route = view.prompts.get(&*name).ok_or_else(|| GatewayError::Unknown { kind: "prompt", name: name.clone() })?;
-    let target = Target { server: route.server, native: &route.native, exposed: &name, idempotent: true };
+    let limits = view.server_limits[route.server];
+    let target =
+        Target { server: route.server, native: &route.native, exposed: &name, idempotent: true, limits, cost: 1 };
     let params = request.params.pieces("name", &json::quote(&route.native));
     let mut outgoing = outgoing(&cx, &request, "prompts/get", params)?;
     outgoing.mirror_name = Some(route.native.clone());
@@ -74,7 +84,8 @@ pub(super) async fn resource(cx: Cx, request: Request, trail: &mut Trail) -> Res
     let uri = string_param(&request, "uri", "resources/read needs params.uri, a string")?;
     let view = cx.tenant.view().clone();
     let (server, native) = view.uris.to_native(&uri).ok_or_else(|| GatewayError::ResourceNotFound(uri.clone()))?;
-    let target = Target { server, native: &native, exposed: &uri, idempotent: true };
+    let limits = view.server_limits[server];
+    let target = Target { server, native: &native, exposed: &uri, idempotent: true, limits, cost: 1 };
     let params = request.params.pieces("uri", &json::quote(&native));
     let mut outgoing = outgoing(&cx, &request, "resources/read", params)?;
     outgoing.mirror_name = Some(Arc::from(&*native));
@@ -111,7 +122,8 @@ pub(super) async fn complete(cx: Cx, request: Request, trail: &mut Trail) -> Res
         let empty = [b"{\"jsonrpc\":\"2.0\",\"id\":", &*request.id, NO_VALUES].concat();
         return Ok(Answer::Whole(empty.into()));
     }
-    let target = Target { server, native: &native, exposed: &exposed, idempotent: true };
+    let limits = view.server_limits[server];
+    let target = Target { server, native: &native, exposed: &exposed, idempotent: true, limits, cost: 1 };
     let reference = replaced(reference, member, &native);
     let params = request.params.pieces("ref", &reference);
     let outgoing = outgoing(&cx, &request, "completion/complete", params)?;
@@ -128,6 +140,8 @@ struct Target<'a> {
     native: &'a str,
     exposed: &'a str,
     idempotent: bool,
+    limits: RuleSet,
+    cost: u32,
 }
 
 fn string_param(request: &Request, name: &str, expected: &'static str) -> Result<String, GatewayError> {
@@ -173,7 +187,7 @@ async fn send(
 ) -> Result<Answer, GatewayError> {
     let server = cx.tenant.server(target.server).clone();
     trail.target(server.slug.as_str(), target.native, target.exposed);
-    let permit = admission::call(&cx).await?;
+    let permit = admission::call(&cx, target.limits, target.cost).await?;
     trail.intent().map_err(|_| GatewayError::Overloaded("the audit trail cannot take another record"))?;
     let entry = &cx.tenant.snapshot().servers[target.server];
     let server_era = entry.era.unwrap_or(Era::Legacy);

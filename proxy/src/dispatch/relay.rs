@@ -18,7 +18,7 @@ use patchbay_core::{
 use patchbay_downstream::{
     Answer as ServerAnswer, ByteStream, DownstreamError, Fault, Message, MessageStream, Question, Reply,
 };
-use patchbay_limit::ConcurrencyPermit;
+use patchbay_limit::Permit;
 use std::sync::Arc;
 use tracing::warn;
 
@@ -45,7 +45,7 @@ pub struct Relay {
     pub(super) index: usize,
     pub(super) progress_token: Option<String>,
     pub(super) trail: Trail,
-    pub(super) _permit: ConcurrencyPermit,
+    pub(super) _permit: Permit,
 }
 
 impl Relay {

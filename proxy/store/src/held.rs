@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use patchbay_core::audit::TenantAudit;
 use patchbay_core::{
     Generation, ServerId, Slug, TenantId,
     issuer::IssuerRow,
@@ -165,7 +166,8 @@ impl Held {
         });
         let toolsets = toolsets.collect::<Result<_, StoreError>>()?;
         let limits = parsed(&format!("limits of tenant `{tenant}`"), &limits)?;
-        Ok(TenantRow { id, slug: tenant, title, enabled, generation, limits, servers, toolsets, issuers })
+        let audit = TenantAudit::default();
+        Ok(TenantRow { id, slug: tenant, title, enabled, generation, limits, audit, servers, toolsets, issuers })
     }
 }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use patchbay_core::{
     Generation, KeyId, RevocationId, ServerId, Slug, TenantId,
+    audit::{ChainId, Facets, Link, WriterId},
     issuer::{RevocationRow, Revoked},
     model::KeyRow,
 };
@@ -260,7 +261,9 @@ impl TryFrom<AuditRecord> for AuditRow {
         let tenant = record.tenant_id.as_deref().map(|id| bits("tenant id", id)).transpose()?;
         Ok(Self {
             event_id: bits("event id", &record.event_id)?,
-            tenant: tenant.map(TenantId::from_bits),
+            chain: ChainId { tenant: tenant.map(TenantId::from_bits), writer: WriterId::OPERATOR },
+            link: Link::START,
+            facets: Facets::of(&record.json),
             at_ms: record.at_ms,
             kind: record.kind,
             json: record.json,

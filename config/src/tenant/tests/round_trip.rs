@@ -329,6 +329,7 @@ fn tenant() -> impl Strategy<Value = TenantDoc> {
                 toolsets.into_iter().map(|(name, spec)| (name.parse().unwrap(), spec)).collect();
             toolsets.entry("default".parse().unwrap()).or_default();
             TenantDoc {
+                audit: Default::default(),
                 issuers: issuers.into_iter().enumerate().map(issuer).collect(),
                 slug: slug.parse().unwrap(),
                 title,
@@ -339,6 +340,7 @@ fn tenant() -> impl Strategy<Value = TenantDoc> {
                     principal_per_second: limits.0,
                     principal_burst: limits.1,
                     principal_concurrency: limits.2,
+                    ..TenantLimits::default()
                 },
             }
         })
@@ -357,7 +359,7 @@ proptest! {
         prop_assert_eq!(&again.slug, &doc.slug);
         prop_assert_eq!(&again.title, &doc.title);
         prop_assert_eq!(again.enabled, doc.enabled);
-        prop_assert_eq!(again.limits, doc.limits);
+        prop_assert_eq!(&again.limits, &doc.limits);
         prop_assert_eq!(&again.toolsets, &doc.toolsets, "{}", exported);
         for (name, server) in &doc.servers {
             let other = &again.servers[name];

@@ -47,13 +47,13 @@ fn absurd_numbers_do_not_overflow() {
 }
 
 #[test]
-fn keys_differ_by_tenant_dimension_and_id() {
+fn keys_differ_by_tenant_limit_and_parts() {
     let (a, b) = (TenantId::from_bits(1), TenantId::from_bits(2));
     let mut keys = Vec::new();
     for tenant in [None, Some(TenantId::from_bits(0)), Some(a), Some(b)] {
-        for dimension in Dimension::ALL {
-            for id in [&b""[..], b"1", b"11"] {
-                keys.push(LimitKey::of(tenant, dimension, id));
+        for limit in ["a", "b", "ab"] {
+            for parts in [&[][..], &[&b""[..]], &[b"1"], &[b"11"], &[b"1", b"1"]] {
+                keys.push(LimitKey::of(tenant, limit, parts));
             }
         }
     }

@@ -55,7 +55,8 @@ impl Tenant {
             title: None,
             enabled: true,
             generation: Generation(7),
-            limits: TenantLimits::default(),
+            limits: Default::default(),
+        audit: Default::default(),
             servers: Vec::new(),
             toolsets: vec![(slug("default"), ToolsetSpec::default())],
         };

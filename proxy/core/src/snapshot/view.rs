@@ -16,8 +16,10 @@ use super::{
 use crate::{
     Slug,
     access::ToolClass,
+    audit::{AuditPolicy, ToolAudit},
     filter::{FilterError, Globs, Rules},
     item::Prompt,
+    limits::LimitPlan,
     model::{Access, Overflow, PrefixMode, ToolsetSpec},
     names::{self, Namer},
     resources::{Offer, UriMap},
@@ -32,6 +34,8 @@ pub(super) struct ViewBuilder<'b, 'a> {
     pub(super) spec: &'b ToolsetSpec,
     pub(super) servers: &'b [Offered<'a>],
     pub(super) options: &'b BuildOptions,
+    pub(super) plan: &'b LimitPlan,
+    pub(super) audit: &'b AuditPolicy,
     pub(super) shows: Shows,
 }
 
@@ -110,7 +114,9 @@ impl<'b, 'a> ViewBuilder<'b, 'a> {
                 options: self.options,
             }
             .write(),
-            tools: shown.iter().map(tool_route).collect(),
+            limits: self.plan.for_toolset(self.toolset),
+            server_limits: self.servers.iter().map(|server| self.plan.for_server(self.toolset, &server.row.slug)).collect(),
+            tools: shown.iter().map(|shown| tool_route(self.toolset, self.plan, self.audit, shown)).collect(),
             prompts: prompts.iter().map(prompt_route).collect(),
             uris,
             dropped,
@@ -297,8 +303,18 @@ impl<'b, 'a> ViewBuilder<'b, 'a> {
     }
 }
 
-fn tool_route(shown: &Shown<'_, '_>) -> (Box<str>, ToolRoute) {
+fn tool_route(
+    toolset: &Slug,
+    plan: &LimitPlan,
+    policy: &AuditPolicy,
+    shown: &Shown<'_, '_>,
+) -> (Box<str>, ToolRoute) {
+    let (limits, cost) = plan.for_tool(toolset, &shown.server.row.slug, &shown.tool.native);
+    let _ = policy;
     let route = ToolRoute {
+        limits,
+        cost,
+        audit: ToolAudit::default(),
         server: shown.server.index,
         native: shown.tool.native.clone(),
         headers: shown.tool.headers.clone(),

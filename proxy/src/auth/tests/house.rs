@@ -73,6 +73,7 @@ impl House {
             enabled: true,
             generation: Generation(1),
             limits: TenantLimits::default(),
+        audit: Default::default(),
             servers: vec![server()],
             toolsets: Vec::new(),
             issuers: vec![issuer("corp", ISS)],

@@ -163,6 +163,7 @@ fn new_tenant(slug: Slug) -> TenantDoc {
         toolsets: [(default_toolset(), ToolsetSpec::default())].into(),
         issuers: [].into(),
         limits: TenantLimits::default(),
+        audit: Default::default(),
     }
 }
 
@@ -224,7 +225,8 @@ fn check(doc: &TenantDoc) -> anyhow::Result<()> {
         title: doc.title.clone(),
         enabled: doc.enabled,
         generation: Generation(0),
-        limits: doc.limits,
+        limits: doc.limits.clone(),
+        audit: doc.audit.clone(),
         servers: doc.servers.iter().map(bare).collect(),
         toolsets: doc.toolsets.clone().into_iter().collect(),
         issuers: doc.issuers.iter().map(bare_issuer).collect(),

@@ -69,7 +69,7 @@ pub(crate) async fn store_of_the_first_version_comes_along_with_all_that_it_hold
     assert_eq!(store.audit_recent(None, 9).await.unwrap(), [event]);
 
     let mut same = acme_with_token(None);
-    (same.title, same.limits) = (Some("Acme".to_owned()), row.limits);
+    (same.title, same.limits) = (Some("Acme".to_owned()), row.limits.clone());
     assert!(!store.tenant_apply(&same, Some(Generation(7))).await.unwrap().changed, "the same file is no change");
     let more = trusting(same, "idp", issuer("https://idp.example", &[("introspection:client_secret", Some("s"))]));
     assert_eq!(store.tenant_apply(&more, None).await.unwrap().generation, Generation(8));

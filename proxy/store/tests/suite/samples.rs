@@ -24,6 +24,7 @@ pub(crate) fn tenant(name: &str) -> TenantDoc {
         toolsets: BTreeMap::new(),
         issuers: BTreeMap::new(),
         limits: TenantLimits::default(),
+        audit: Default::default(),
     }
 }
 

@@ -118,7 +118,7 @@ pub(crate) async fn applied_tenant_comes_back_whole(place: Arc<Place>) {
 
     let row = load(&store, "acme").await;
     assert_eq!((row.id, row.generation, row.enabled), (applied.id, Generation(1), false));
-    assert_eq!((&row.title, row.limits), (&doc.title, doc.limits));
+    assert_eq!((&row.title, &row.limits), (&doc.title, &doc.limits));
     let names: Vec<&str> = row.servers.iter().map(|server| server.slug.as_str()).collect();
     assert_eq!(names, ["child", "db", "web"]);
     for server in &row.servers {
@@ -152,7 +152,7 @@ fn everything() -> TenantDoc {
     let mut doc = with(doc, "child", child());
     doc.title = Some("Ácme \"&\" Co".to_owned());
     doc.enabled = false;
-    doc.limits = TenantLimits { principal_per_second: Some(5), principal_burst: None, principal_concurrency: Some(9) };
+    doc.limits = TenantLimits { principal_per_second: Some(5), principal_burst: None, principal_concurrency: Some(9), ..TenantLimits::default() };
     let readers = ToolsetSpec {
         rules: AccessRules {
             groups: vec!["dev".to_owned()],
