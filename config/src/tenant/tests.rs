@@ -55,7 +55,7 @@ pub(super) fn row(doc: &TenantDoc) -> TenantRow {
         title: doc.title.clone(),
         enabled: doc.enabled,
         generation: Generation(1),
-        limits: doc.limits,
+        limits: doc.limits.clone(),
         servers: servers.collect(),
         toolsets: doc.toolsets.clone().into_iter().collect(),
     }
