@@ -1,6 +1,7 @@
 //! What people type. Without a command the gateway serves; everything else works on the store and is seen by a running gateway
 //! within a second. Texts for people go to standard output, problems to standard error, and the exit code says which it was.
 
+mod audit;
 pub mod connect;
 mod keys;
 mod quickstart;
@@ -20,7 +21,7 @@ use std::sync::Arc;
 pub use crate::files;
 use crate::{
     app::{self, Keys},
-    audit,
+    audit as trail,
 };
 
 /// The program was called wrongly (sysexits EX_USAGE).
@@ -57,6 +58,9 @@ enum Command {
     /// Access tokens of a tenant's issuers.
     #[command(subcommand)]
     Token(token::Token),
+    /// The trail of who did what.
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// Tenants.
     #[command(subcommand)]
     Tenant(tenants::TenantCommand),
@@ -110,6 +114,7 @@ fn run(args: Args) -> anyhow::Result<()> {
         Command::Import(import) => runtime.block_on(import.run(&Desk::open(given))),
         Command::Key(key) => runtime.block_on(key.run(&Desk::open(given))),
         Command::Token(token) => runtime.block_on(token.run(&Desk::open(given))),
+        Command::Audit(audit) => runtime.block_on(audit.run(&Desk::open(given))),
         Command::Tenant(tenant) => runtime.block_on(tenant.run(&Desk::open(given))),
         Command::Connect(connect) => runtime.block_on(connect.run(&Desk::open(given))),
     }
@@ -137,7 +142,7 @@ impl Desk {
 
 /// Writes a change of a tenant into the audit. The change is made already, so what cannot be written is only said.
 async fn note(store: &dyn Store, tenant: TenantId, what: &str) {
-    let row = app::stored(&audit::config_record(tenant, Actor::Operator, what));
+    let row = app::stored(&trail::config_record(tenant, Actor::Operator, what));
     if let Err(error) = store.audit_append(&[row]).await {
         complain(&format!("warning: the change is made, but could not be written into the audit: {error}"));
     }

@@ -21,6 +21,7 @@ use crate::{
     app::{self, App, Keys},
     audit, control,
     edge::{operations, serve, watch},
+    ledger,
     worker::Workers,
 };
 
@@ -97,6 +98,8 @@ impl Gateway {
         );
         let (loaded, in_force) = oneshot::channel();
         let control = tokio::spawn(control::run(app.clone(), workers.clone(), loaded, control_stop.clone()));
+        let keeping = tokio::spawn(ledger::keeping::run(app.clone(), control_stop.clone()));
+        let shipping = tokio::spawn(ledger::ship::run(app.clone(), control_stop.clone()));
         let operators =
             tokio::spawn(operations::serve(app.clone(), TcpListener::from_std(operations)?, operations_stop.clone()));
         tokio::select! {
@@ -113,6 +116,7 @@ impl Gateway {
         drain_connections(&app, &workers).await;
         control_stop.cancel();
         let _ = control.await;
+        let _ = tokio::join!(keeping, shipping);
         let left = drain.flush(FLUSH_PATIENCE).await.left;
         if left > 0 {
             warn!(left, "{left} audit records stay on the spool and go to the store at the next start");
