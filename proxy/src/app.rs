@@ -1,5 +1,5 @@
 //! The composition root: everything that lives as long as the gateway, put together once. The one file that names the back
-//! ends: SQLite or Postgres, limits in memory, the spool.
+//! ends: SQLite or Postgres, limits in memory or in Redis, the spool.
 
 use std::sync::{
     Arc,
@@ -9,24 +9,26 @@ use std::sync::{
 use anyhow::Context;
 use patchbay_config::{GatewayConfig, StoreTarget};
 use patchbay_core::seal::{Sealer, SealingKey};
-use patchbay_limit::{Clock, MemoryLimiter};
+use patchbay_limit::{Clock, Limiter, MemoryLimiter, RedisLimiter, RedisOptions};
 use patchbay_store::{AuditRow, OpenOptions, Store, Vault};
 use patchbay_token::{Fetch, TokenCache};
 use secrecy::ExposeSecret;
 
 use crate::{
-    admission::Limits,
+    admission::{Limits, door::Doors, modes::ModeChanges},
     audit::{Audit, Row, Sink, SpoolOptions},
     auth::KeyRing,
     dispatch::{calls::Calls, questions::Questions},
     edge::{origin::Allowed, session::Sessions, site::Sites},
-    metrics::Metrics,
+    metrics::{LimiterStats, Metrics},
     outbound::Outbound,
     tenancy::Directory,
 };
 
 /// The most principals whose rates are remembered at once; those who have been quiet longest are forgotten first.
 const LIMIT_KEYS_MAX: usize = 1 << 20;
+/// The most counts of addresses that are remembered at once; the same.
+const ADDRESS_KEYS_MAX: usize = 1 << 17;
 /// The most tokens that are remembered as good, over all tenants.
 const TOKENS_MAX: usize = 65_536;
 
@@ -52,7 +54,7 @@ pub struct App {
     pub limits: Limits,
     /// The trail.
     pub audit: Arc<Audit>,
-    /// The numbers.
+    /// The stats.
     pub metrics: Metrics,
     /// Hosts and origins that may ask.
     pub allowed: Allowed,
@@ -70,13 +72,14 @@ const SERVING: u8 = 1;
 const DRAINING: u8 = 2;
 
 impl App {
-    /// Puts a gateway together.
+    /// Puts a gateway together. Where limits are in Redis, it needs a Tokio runtime that lives as long.
     ///
     /// # Errors
-    /// When the keys cannot be used, or this build cannot check a signature.
+    /// When the keys cannot be used, this build cannot check a signature, or the URL of Redis cannot be read.
     pub fn new(config: GatewayConfig, store: Arc<dyn Store>, keys: &Keys, audit: Arc<Audit>) -> anyhow::Result<Self> {
         patchbay_token::self_check()?;
         let sealer = Arc::new(Sealer::new(vec![SealingKey { id: keys.id, secret: keys.handles }])?);
+        let limits = limits(&config)?;
         let allowed = Allowed::new(&config.allowed_hosts, &config.allowed_origins);
         Ok(Self {
             sessions: Sessions::new(sealer.clone(), config.limits.session),
@@ -86,7 +89,7 @@ impl App {
             tokens: TokenCache::new(TOKENS_MAX),
             fetch: Arc::new(Outbound::new(&config)),
             sealer,
-            limits: Limits { tenants: Arc::new(MemoryLimiter::new(LIMIT_KEYS_MAX)), clock: Clock::start() },
+            limits,
             audit,
             metrics: Metrics::new(),
             allowed,
@@ -120,12 +123,36 @@ impl App {
         self.state.store(DRAINING, Ordering::Release);
     }
 
-    /// The numbers, as Prometheus reads them.
+    /// The stats, as Prometheus reads them.
     pub fn render_metrics(&self) -> String {
         self.metrics.audit(self.audit.depth());
         self.metrics.tokens(self.tokens.count());
+        self.metrics.limiter((self.limits.stats)());
         self.metrics.render()
     }
+}
+
+/// What counts: tenants' limits over all replicas where there is a Redis, everything else in this process.
+fn limits(config: &GatewayConfig) -> anyhow::Result<Limits> {
+    let (clock, modes) = (Clock::start(), ModeChanges::default());
+    let local = MemoryLimiter::new(LIMIT_KEYS_MAX);
+    let (tenants, stats): (Arc<dyn Limiter>, Box<dyn Fn() -> LimiterStats + Send + Sync>) = match &config.redis {
+        None => (Arc::new(local), Box::new(|| LimiterStats::MEMORY)),
+        Some(redis) => {
+            let options = RedisOptions {
+                url: redis.url.clone(),
+                timeout: redis.timeout,
+                prefix: redis.prefix.clone(),
+                replica: u64::from_ne_bytes(patchbay_core::random_bytes()),
+            };
+            let limiter = RedisLimiter::start(options, local, modes.watcher()).context("redis.url")?;
+            let counted = limiter.clone();
+            (limiter, Box::new(move || LimiterStats { mode: counted.mode(), ..LimiterStats::MEMORY }))
+        }
+    };
+    let doors = Arc::new(MemoryLimiter::new(ADDRESS_KEYS_MAX));
+    let doors = Doors::new(doors, clock, config.limits.address, config.limits.failed_sign_ins);
+    Ok(Limits { tenants, doors, clock, headers: config.limits.headers, stats, modes })
 }
 
 /// The secrets of the gateway itself, derived from the operator's sealing key.

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use patchbay_core::{envelope::Request, era::Era, method::Method};
 
 use crate::{
+    admission::told::Telling,
     app::App,
     audit::Trail,
     auth::{Principal, site::Site},
@@ -36,6 +37,8 @@ pub struct Cx {
     pub caller: Caller,
     /// Where the gateway is for them; known at doors that take tokens.
     pub site: Option<Arc<Site>>,
+    /// Where admission leaves word of how their limits stand.
+    pub telling: Telling,
 }
 
 /// The answer to a request: a whole JSON-RPC response message in the client's words, or how it comes.

@@ -11,6 +11,7 @@ pub(crate) mod mcp;
 pub(crate) mod metadata;
 pub(crate) mod operations;
 pub mod origin;
+pub(crate) mod rate_headers;
 pub(crate) mod refusal;
 pub(crate) mod reply;
 pub mod routes;

@@ -19,7 +19,7 @@ use tracing::{info, warn};
 
 use crate::{
     app::{self, App, Keys},
-    audit, control,
+    admission, audit, control,
     edge::{operations, serve, watch},
     worker::Workers,
 };
@@ -51,9 +51,6 @@ impl Gateway {
     /// # Errors
     /// With a sentence that says what to do.
     pub async fn open(config: GatewayConfig) -> anyhow::Result<Self> {
-        if config.redis.is_some() {
-            warn!("redis.url is set, but limits are kept in memory by this version: each replica counts for itself");
-        }
         let keys = Keys::of(&config)?;
         let store = app::open_store(&config, &keys).await?;
         crate::files::make_private_folder(&config.data_dir)?;
@@ -97,6 +94,7 @@ impl Gateway {
         );
         let (loaded, in_force) = oneshot::channel();
         let control = tokio::spawn(control::run(app.clone(), workers.clone(), loaded, control_stop.clone()));
+        let modes = tokio::spawn(admission::modes::follow(app.clone()));
         let operators =
             tokio::spawn(operations::serve(app.clone(), TcpListener::from_std(operations)?, operations_stop.clone()));
         tokio::select! {
@@ -119,6 +117,7 @@ impl Gateway {
         }
         operations_stop.cancel();
         let _ = operators.await;
+        modes.abort();
         app.store.close().await;
         tokio::task::spawn_blocking(move || Arc::into_inner(workers).map(Workers::stop)).await?;
         info!("stopped");

@@ -9,16 +9,17 @@ use patchbay_core::{
     era::Era,
     json,
     limits::RuleSet,
+    method::Method,
     mirror::{self, Sent},
     model::Sharing,
     rewrite::Plan,
-    snapshot::SERVER_INFO,
+    snapshot::{SERVER_INFO, ServerEntry},
 };
 use patchbay_downstream::{CallCx, Delivery, DownstreamError, Fault, Outgoing, Reply, ShareKey};
 use tokio::time::Instant;
 
 use super::{Answer, Cx, relay::Relay};
-use crate::{admission, audit::Trail, error::GatewayError};
+use crate::{admission::{self, Toll}, audit::Trail, error::GatewayError};
 
 /// `tools/call`
 pub(super) async fn tool(mut cx: Cx, request: Request, trail: &mut Trail) -> Result<Answer, GatewayError> {
@@ -187,9 +188,9 @@ async fn send(
 ) -> Result<Answer, GatewayError> {
     let server = cx.tenant.server(target.server).clone();
     trail.target(server.slug.as_str(), target.native, target.exposed);
-    let permit = admission::call(&cx, target.limits, target.cost).await?;
-    trail.intent().map_err(|_| GatewayError::Overloaded("the audit trail cannot take another record"))?;
     let entry = &cx.tenant.snapshot().servers[target.server];
+    let permit = admission::call(&cx, toll(&cx, request, &target, entry)).await?;
+    trail.intent().map_err(|_| GatewayError::Overloaded("the audit trail cannot take another record"))?;
     let server_era = entry.era.unwrap_or(Era::Legacy);
     let call_cx = CallCx {
         deadline: Instant::now() + timeout(&cx, entry.call_timeout_s),
@@ -203,7 +204,7 @@ async fn send(
             id: request.id.clone(),
             from: server_era,
             to: cx.caller.era(),
-            cacheable: request.method == patchbay_core::method::Method::ResourcesRead,
+            cacheable: request.method == Method::ResourcesRead,
             server_info: SERVER_INFO,
         },
         method: request.method.clone(),
@@ -238,6 +239,17 @@ async fn with_retry(
         return downstream.call(call_cx, outgoing).await;
     }
     Err(error)
+}
+
+/// What the call is counted by.
+fn toll<'a>(cx: &Cx, request: &Request, target: &Target<'a>, entry: &ServerEntry) -> Toll<'a> {
+    Toll {
+        rules: target.limits,
+        cost: target.cost,
+        server: entry.id,
+        tool: (request.method == Method::ToolsCall).then_some(target.native),
+        timeout: timeout(cx, entry.call_timeout_s),
+    }
 }
 
 fn timeout(cx: &Cx, configured_s: Option<u32>) -> Duration {

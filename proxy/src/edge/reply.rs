@@ -219,3 +219,6 @@ async fn whole(app: &Arc<App>, call: Call) -> Option<Bytes> {
         Err((error, mut trail)) => Some(late_refusal(app, error, era, &id, &mut trail)),
     }
 }
+
+#[cfg(test)]
+mod tests;
