@@ -22,6 +22,7 @@ use crate::{
     edge::{origin::Allowed, session::Sessions, site::Sites},
     metrics::Metrics,
     outbound::Outbound,
+    telemetry::Telemetry,
     tenancy::Directory,
 };
 
@@ -54,6 +55,8 @@ pub struct App {
     pub audit: Arc<Audit>,
     /// The numbers.
     pub metrics: Metrics,
+    /// What records spans, when traces are on.
+    pub telemetry: Option<Telemetry>,
     /// Hosts and origins that may ask.
     pub allowed: Allowed,
     /// The address under which clients reach the gateway.
@@ -73,7 +76,7 @@ impl App {
     /// Puts a gateway together.
     ///
     /// # Errors
-    /// When the keys cannot be used, or this build cannot check a signature.
+    /// When the keys cannot be used, this build cannot check a signature, or traces cannot be sent as configured.
     pub fn new(config: GatewayConfig, store: Arc<dyn Store>, keys: &Keys, audit: Arc<Audit>) -> anyhow::Result<Self> {
         patchbay_token::self_check()?;
         let sealer = Arc::new(Sealer::new(vec![SealingKey { id: keys.id, secret: keys.handles }])?);
@@ -89,6 +92,7 @@ impl App {
             limits: Limits { tenants: Arc::new(MemoryLimiter::new(LIMIT_KEYS_MAX)), clock: Clock::start() },
             audit,
             metrics: Metrics::new(),
+            telemetry: config.traces.as_ref().map(Telemetry::new).transpose()?,
             allowed,
             sites: Sites::new(&config),
             calls: Calls::default(),
