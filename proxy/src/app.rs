@@ -22,6 +22,7 @@ use crate::{
     edge::{origin::Allowed, session::Sessions, site::Sites},
     metrics::{LimiterStats, Metrics},
     outbound::Outbound,
+    telemetry::Telemetry,
     tenancy::Directory,
 };
 
@@ -54,8 +55,10 @@ pub struct App {
     pub limits: Limits,
     /// The trail.
     pub audit: Arc<Audit>,
-    /// The stats.
+    /// The numbers.
     pub metrics: Metrics,
+    /// What records spans, when traces are on.
+    pub telemetry: Option<Telemetry>,
     /// Hosts and origins that may ask.
     pub allowed: Allowed,
     /// The address under which clients reach the gateway.
@@ -75,7 +78,8 @@ impl App {
     /// Puts a gateway together. Where limits are in Redis, it needs a Tokio runtime that lives as long.
     ///
     /// # Errors
-    /// When the keys cannot be used, this build cannot check a signature, or the URL of Redis cannot be read.
+    /// When the keys cannot be used, this build cannot check a signature, the URL of Redis cannot be read, or traces cannot be
+    /// sent as configured.
     pub fn new(config: GatewayConfig, store: Arc<dyn Store>, keys: &Keys, audit: Arc<Audit>) -> anyhow::Result<Self> {
         patchbay_token::self_check()?;
         let sealer = Arc::new(Sealer::new(vec![SealingKey { id: keys.id, secret: keys.handles }])?);
@@ -92,6 +96,7 @@ impl App {
             limits,
             audit,
             metrics: Metrics::new(),
+            telemetry: config.traces.as_ref().map(Telemetry::new).transpose()?,
             allowed,
             sites: Sites::new(&config),
             calls: Calls::default(),

@@ -21,11 +21,14 @@ use crate::{
     app::{self, App, Keys},
     admission, audit, control,
     edge::{operations, serve, watch},
+    telemetry::Telemetry,
     worker::Workers,
 };
 
 /// How long the audit may take to reach the store at the end. What does not is on the spool and goes there at the next start.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(5);
+/// How long the last spans may take to reach their collector.
+const TRACES_PATIENCE: Duration = Duration::from_secs(2);
 /// How often the end of the running calls is looked for while draining.
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
 
@@ -92,6 +95,7 @@ impl Gateway {
             audit::DrainOptions::default(),
             &tokio::runtime::Handle::current(),
         );
+        let traces = app.telemetry.as_ref().and_then(Telemetry::start);
         let (loaded, in_force) = oneshot::channel();
         let control = tokio::spawn(control::run(app.clone(), workers.clone(), loaded, control_stop.clone()));
         let modes = tokio::spawn(admission::modes::follow(app.clone()));
@@ -114,6 +118,9 @@ impl Gateway {
         let left = drain.flush(FLUSH_PATIENCE).await.left;
         if left > 0 {
             warn!(left, "{left} audit records stay on the spool and go to the store at the next start");
+        }
+        if let Some(traces) = traces {
+            traces.flush(TRACES_PATIENCE).await;
         }
         operations_stop.cancel();
         let _ = operators.await;

@@ -12,6 +12,7 @@ use super::{ask::ask, complain, config_path, load_config, quickstart, say, tenan
 use crate::{
     app::{Keys, open_store},
     run::{self, Gateway},
+    telemetry::log::WithIds,
 };
 
 /// Runs the gateway until it is told to stop.
@@ -95,10 +96,14 @@ fn start_log(config: &GatewayConfig) -> anyhow::Result<()> {
     };
     let filter = EnvFilter::try_new(filter)
         .context("log.filter cannot be read: expected for example `info` or `info,patchbay=debug`")?;
-    let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    let ansi = std::io::stderr().is_terminal();
+    let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi);
     match config.log.format {
-        LogFormat::Json => builder.json().flatten_event(true).init(),
-        LogFormat::Text => builder.with_target(false).compact().init(),
+        LogFormat::Json => builder.json().flatten_event(true).map_event_format(WithIds::json).init(),
+        LogFormat::Text => {
+            let builder = builder.with_target(false).compact();
+            builder.map_event_format(|format| WithIds::text(format.with_ansi(ansi))).init();
+        }
     }
     Ok(())
 }

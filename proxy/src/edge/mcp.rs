@@ -1,7 +1,7 @@
 //! The MCP endpoint: HTTP in, HTTP out. Decides the order of the checks of a request and turns every answer into a response; for
 //! errors that is [`super::refusal`]'s. Which protocol was spoken is [`super::hear`]'s, what it asks for is [`crate::dispatch`]'s.
 
-use std::{net::IpAddr, rc::Rc, sync::Arc};
+use std::{net::IpAddr, pin::pin, rc::Rc, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -20,6 +20,7 @@ use super::{
     refusal::{Refusal, refuse},
     reply,
     routes::{self, Endpoint, Place},
+    trace,
     watch::{Phase, Watched},
 };
 use crate::{
@@ -29,6 +30,7 @@ use crate::{
     auth::{self, Peer, site::Site},
     dispatch::Cx,
     error::GatewayError,
+    telemetry::{self, log},
     tenancy::Door,
 };
 
@@ -113,8 +115,13 @@ impl Visit<'_> {
     async fn answer(self, body: &mut Body) -> Reply {
         let client = self.parts.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
         let mut trail = Trail::open(&self.app.audit, self.peer.ip, client);
-        let outcome = self.checked(body, &mut trail).await;
-        outcome.unwrap_or_else(|refusal| refuse(self.app, &refusal, &mut trail))
+        let ids = trail.log_ids();
+        // Pinned where it is made, as all that is long.
+        let answered = pin!(async {
+            let outcome = self.checked(body, &mut trail).await;
+            outcome.unwrap_or_else(|refusal| refuse(self.app, &refusal, &mut trail))
+        });
+        log::within(ids, answered).await
     }
 
     /// The steps of every request, each with the proof of the one before.
@@ -148,13 +155,15 @@ impl Visit<'_> {
         trail.bytes_in(body.len());
         let heard = listener.hear(&body)?;
         let app = Arc::clone(app);
+        let http = telemetry::of_headers(headers);
         match heard {
             Heard::Nothing => Ok(empty(StatusCode::ACCEPTED)),
-            Heard::Opened { body, session } => {
+            Heard::Opened { body: answer, session } => {
+                trace::opening(&app, &tenant, http.as_ref(), &body, trail);
                 let told = admission::request(&app, &tenant, &principal).await.map_err(refused)?;
                 trail.session_opened();
                 app.metrics.sessions_opened.inc();
-                let mut response = json(StatusCode::OK, ReplyBody::Whole(body));
+                let mut response = json(StatusCode::OK, ReplyBody::Whole(answer));
                 if let Ok(id) = HeaderValue::try_from(session) {
                     response.headers_mut().insert(hear::SESSION_ID, id);
                 }
@@ -165,14 +174,14 @@ impl Visit<'_> {
             Heard::Request { caller, request } => {
                 let telling = Telling::begin(&app.limits);
                 let cx = Cx { app, tenant, principal, caller, site, telling: telling.clone() };
-                let mut reply = reply::answer(self.app, reply::Call::new(cx, *request, trail.take())).await?;
+                let mut reply = reply::answer(self.app, reply::Call::new(cx, *request, http.as_ref(), trail.take())).await?;
                 rate_headers::add(telling.told().as_ref(), reply.headers_mut());
                 Ok(reply)
             }
             Heard::Batch { caller, messages } => {
                 let telling = Telling::begin(&app.limits);
                 let cx = Cx { app, tenant, principal, caller, site, telling };
-                let mut reply = reply::batch(&cx, messages, trail).await;
+                let mut reply = reply::batch(&cx, messages, http.as_ref(), trail).await;
                 rate_headers::add(cx.telling.told().as_ref(), reply.headers_mut());
                 Ok(reply)
             }

@@ -57,7 +57,7 @@ async fn refused_after(era: Version, delay: Duration, sse_after: Duration) -> (u
     let cx = Cx { app: house.app.clone(), tenant, principal, caller, site: Some(Arc::new(site())), telling };
     let body = json!({ "jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": { "name": "shop_get" } });
     let Ok(Incoming::Request(request)) = Incoming::parse(&Bytes::from(body.to_string()), 64) else { panic!() };
-    let call = Call::new(cx, request, house.trail());
+    let call = Call::new(cx, request, None, house.trail());
     let local = tokio::task::LocalSet::new();
     let reply = local.run_until(async {
         let reply = answer(&house.app, call).await.ok().unwrap();
