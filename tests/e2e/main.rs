@@ -11,6 +11,7 @@ mod entrance;
 mod failure;
 mod fidelity;
 mod isolation;
+mod limits;
 mod limits_audit;
 mod newcomer;
 mod oauth;
