@@ -19,4 +19,5 @@ mod protocol;
 mod recorded;
 mod reload;
 mod streaming;
+mod trail;
 mod weather;
