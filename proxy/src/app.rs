@@ -1,5 +1,5 @@
 //! The composition root: everything that lives as long as the gateway, put together once. The one file that names the back
-//! ends: SQLite or Postgres, limits in memory, the spool.
+//! ends: SQLite or Postgres, limits in memory or in Redis, the spool.
 
 use std::sync::{
     Arc,
@@ -9,24 +9,27 @@ use std::sync::{
 use anyhow::Context;
 use patchbay_config::{GatewayConfig, StoreTarget};
 use patchbay_core::seal::{Sealer, SealingKey};
-use patchbay_limit::{Clock, MemoryLimiter};
+use patchbay_limit::{Clock, Limiter, MemoryLimiter, RedisLimiter, RedisOptions};
 use patchbay_store::{AuditRow, OpenOptions, Store, Vault};
 use patchbay_token::{Fetch, TokenCache};
 use secrecy::ExposeSecret;
 
 use crate::{
-    admission::Limits,
+    admission::{Limits, door::Doors, modes::ModeChanges},
     audit::{Audit, Row, Sink, SpoolOptions},
     auth::KeyRing,
     dispatch::{calls::Calls, questions::Questions},
     edge::{origin::Allowed, session::Sessions, site::Sites},
-    metrics::Metrics,
+    metrics::{LimiterStats, Metrics},
     outbound::Outbound,
+    telemetry::Telemetry,
     tenancy::Directory,
 };
 
 /// The most principals whose rates are remembered at once; those who have been quiet longest are forgotten first.
 const LIMIT_KEYS_MAX: usize = 1 << 20;
+/// The most counts of addresses that are remembered at once; the same.
+const ADDRESS_KEYS_MAX: usize = 1 << 17;
 /// The most tokens that are remembered as good, over all tenants.
 const TOKENS_MAX: usize = 65_536;
 
@@ -54,6 +57,8 @@ pub struct App {
     pub audit: Arc<Audit>,
     /// The numbers.
     pub metrics: Metrics,
+    /// What records spans, when traces are on.
+    pub telemetry: Option<Telemetry>,
     /// Hosts and origins that may ask.
     pub allowed: Allowed,
     /// The address under which clients reach the gateway.
@@ -70,13 +75,15 @@ const SERVING: u8 = 1;
 const DRAINING: u8 = 2;
 
 impl App {
-    /// Puts a gateway together.
+    /// Puts a gateway together. Where limits are in Redis, it needs a Tokio runtime that lives as long.
     ///
     /// # Errors
-    /// When the keys cannot be used, or this build cannot check a signature.
+    /// When the keys cannot be used, this build cannot check a signature, the URL of Redis cannot be read, or traces cannot be
+    /// sent as configured.
     pub fn new(config: GatewayConfig, store: Arc<dyn Store>, keys: &Keys, audit: Arc<Audit>) -> anyhow::Result<Self> {
         patchbay_token::self_check()?;
         let sealer = Arc::new(Sealer::new(vec![SealingKey { id: keys.id, secret: keys.handles }])?);
+        let limits = limits(&config)?;
         let allowed = Allowed::new(&config.allowed_hosts, &config.allowed_origins);
         Ok(Self {
             sessions: Sessions::new(sealer.clone(), config.limits.session),
@@ -86,9 +93,10 @@ impl App {
             tokens: TokenCache::new(TOKENS_MAX),
             fetch: Arc::new(Outbound::new(&config)),
             sealer,
-            limits: Limits { tenants: Arc::new(MemoryLimiter::new(LIMIT_KEYS_MAX)), clock: Clock::start() },
+            limits,
             audit,
             metrics: Metrics::new(),
+            telemetry: config.traces.as_ref().map(Telemetry::new).transpose()?,
             allowed,
             sites: Sites::new(&config),
             calls: Calls::default(),
@@ -120,12 +128,36 @@ impl App {
         self.state.store(DRAINING, Ordering::Release);
     }
 
-    /// The numbers, as Prometheus reads them.
+    /// The stats, as Prometheus reads them.
     pub fn render_metrics(&self) -> String {
         self.metrics.audit(self.audit.depth());
         self.metrics.tokens(self.tokens.count());
+        self.metrics.limiter((self.limits.stats)());
         self.metrics.render()
     }
+}
+
+/// What counts: tenants' limits over all replicas where there is a Redis, everything else in this process.
+fn limits(config: &GatewayConfig) -> anyhow::Result<Limits> {
+    let (clock, modes) = (Clock::start(), ModeChanges::default());
+    let local = MemoryLimiter::new(LIMIT_KEYS_MAX);
+    let (tenants, stats): (Arc<dyn Limiter>, Box<dyn Fn() -> LimiterStats + Send + Sync>) = match &config.redis {
+        None => (Arc::new(local), Box::new(|| LimiterStats::MEMORY)),
+        Some(redis) => {
+            let options = RedisOptions {
+                url: redis.url.clone(),
+                timeout: redis.timeout,
+                prefix: redis.prefix.clone(),
+                replica: u64::from_ne_bytes(patchbay_core::random_bytes()),
+            };
+            let limiter = RedisLimiter::start(options, local, modes.watcher()).context("redis.url")?;
+            let counted = limiter.clone();
+            (limiter, Box::new(move || LimiterStats { mode: counted.mode(), ..LimiterStats::MEMORY }))
+        }
+    };
+    let doors = Arc::new(MemoryLimiter::new(ADDRESS_KEYS_MAX));
+    let doors = Doors::new(doors, clock, config.limits.address, config.limits.failed_sign_ins);
+    Ok(Limits { tenants, doors, clock, headers: config.limits.headers, stats, modes })
 }
 
 /// The secrets of the gateway itself, derived from the operator's sealing key.
@@ -133,6 +165,7 @@ pub struct Keys {
     id: u8,
     handles: [u8; 32],
     vault: [u8; 32],
+    audit: [u8; 32],
 }
 
 impl std::fmt::Debug for Keys {
@@ -177,12 +210,17 @@ impl Keys {
                 .finalize()
                 .into()
         };
-        Ok(Self { id: of("key id")[0], handles: of("handles"), vault: of("vault") })
+        Ok(Self { id: of("key id")[0], handles: of("handles"), vault: of("vault"), audit: of("audit checkpoints") })
     }
 
     /// The key for secrets at rest.
     pub fn vault(&self) -> Vault {
         Vault::new(self.id, self.vault)
+    }
+
+    /// The seed of the key that signs the audit's checkpoints.
+    pub const fn audit_seed(&self) -> [u8; 32] {
+        self.audit
     }
 }
 

@@ -1,9 +1,14 @@
 //! What people type. Without a command the gateway serves; everything else works on the store and is seen by a running gateway
 //! within a second. Texts for people go to standard output, problems to standard error, and the exit code says which it was.
 
+<<<<<<< HEAD
 mod audit;
+=======
+mod ask;
+>>>>>>> build
 pub mod connect;
 mod keys;
+mod limits;
 mod quickstart;
 mod serve;
 mod tenants;
@@ -58,9 +63,15 @@ enum Command {
     /// Access tokens of a tenant's issuers.
     #[command(subcommand)]
     Token(token::Token),
+<<<<<<< HEAD
     /// The trail of who did what.
     #[command(subcommand)]
     Audit(audit::Audit),
+=======
+    /// Limits.
+    #[command(subcommand)]
+    Limits(limits::Limits),
+>>>>>>> build
     /// Tenants.
     #[command(subcommand)]
     Tenant(tenants::TenantCommand),
@@ -114,7 +125,11 @@ fn run(args: Args) -> anyhow::Result<()> {
         Command::Import(import) => runtime.block_on(import.run(&Desk::open(given))),
         Command::Key(key) => runtime.block_on(key.run(&Desk::open(given))),
         Command::Token(token) => runtime.block_on(token.run(&Desk::open(given))),
+<<<<<<< HEAD
         Command::Audit(audit) => runtime.block_on(audit.run(&Desk::open(given))),
+=======
+        Command::Limits(limits) => runtime.block_on(limits.run(&Desk::open(given))),
+>>>>>>> build
         Command::Tenant(tenant) => runtime.block_on(tenant.run(&Desk::open(given))),
         Command::Connect(connect) => runtime.block_on(connect.run(&Desk::open(given))),
     }

@@ -24,5 +24,6 @@ mod ledger;
 pub mod metrics;
 mod outbound;
 pub mod run;
+pub mod telemetry;
 pub mod tenancy;
 pub mod worker;

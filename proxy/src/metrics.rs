@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use patchbay_core::{audit::How, limits::Dimension, method::Method};
+use patchbay_core::{audit::How, method::Method};
+use patchbay_limit::Mode;
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder, core::Collector,
@@ -72,6 +73,27 @@ impl Credential {
     }
 }
 
+/// What the limiter of tenants says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LimiterStats {
+    /// How it counts.
+    pub mode: Mode,
+    /// Replicas that count together, this one among them.
+    pub replicas: u64,
+    /// Questions to Redis since the start.
+    pub round_trips: u64,
+    /// Requests that were refused without one, since their time had not come.
+    pub refused_locally: u64,
+    /// Requests that were decided without the counts of all replicas, though they should not have been.
+    pub fallbacks: u64,
+}
+
+impl LimiterStats {
+    /// Of a process that counts alone.
+    pub const MEMORY: Self =
+        Self { mode: Mode::Memory, replicas: 1, round_trips: 0, refused_locally: 0, fallbacks: 0 };
+}
+
 const OUTCOMES: [How; 5] = [How::Answered, How::Refused, How::Cancelled, How::Broken, How::Failed];
 const BLAMES: [Blame; 3] = [Blame::Caller, Blame::Gateway, Blame::Server];
 
@@ -82,6 +104,12 @@ pub struct Metrics {
     seconds: [Histogram; METHODS.len()],
     errors: [IntCounter; BLAMES.len()],
     denied: IntCounterVec,
+    would_deny: IntCounterVec,
+    limiter_mode: [IntGauge; Mode::ALL.len()],
+    limiter_replicas: IntGauge,
+    limiter_round_trips: IntCounter,
+    limiter_refused_locally: IntCounter,
+    limiter_fallbacks: IntCounter,
     signed_in: [IntCounter; 2],
     sign_ins_refused: [IntCounter; 2],
     sign_ins_unavailable: IntCounter,
@@ -129,6 +157,11 @@ impl Metrics {
         let errors =
             all.counters("patchbay_errors_total", "Errors, by who has to do something about them.", &["blame"]);
         let denied = all.counters("patchbay_limit_denied_total", "Requests that a limit refused.", &["limit"]);
+        let limiter_mode = all.gauges(
+            "patchbay_limiter_mode",
+            "1 for how limits are counted now: in this process alone, over all replicas, or without those for now.",
+            &["mode"],
+        );
         let sign_ins = all.counters(
             "patchbay_sign_ins_total",
             "Credentials that were looked at, by how that ended. Tokens that are known are not looked at again.",
@@ -143,6 +176,22 @@ impl Metrics {
             seconds: METHODS.map(|method| seconds.with_label_values(&[method])),
             errors: BLAMES.map(|blame| errors.with_label_values(&[blame.as_str()])),
             denied,
+            would_deny: all.counters(
+                "patchbay_limit_would_deny_total",
+                "Requests that a limit would have refused, were it not a dry run.",
+                &["limit"],
+            ),
+            limiter_mode: Mode::ALL.map(|mode| limiter_mode.with_label_values(&[mode.as_str()])),
+            limiter_replicas: all.gauge("patchbay_limiter_replicas", "Replicas that count together."),
+            limiter_round_trips: all.counter("patchbay_limiter_round_trips_total", "Questions to Redis about limits."),
+            limiter_refused_locally: all.counter(
+                "patchbay_limiter_refused_locally_total",
+                "Requests that were refused without asking Redis, since their time had not come.",
+            ),
+            limiter_fallbacks: all.counter(
+                "patchbay_limiter_fallbacks_total",
+                "Requests that were decided without the counts of all replicas.",
+            ),
             signed_in: credentials.map(|credential| sign_ins.with_label_values(&[credential, "ok"])),
             sign_ins_refused: credentials.map(|credential| sign_ins.with_label_values(&[credential, "refused"])),
             sign_ins_unavailable: sign_ins.with_label_values(&[Credential::Token.as_str(), "unavailable"]),
@@ -190,6 +239,26 @@ impl Metrics {
     /// A limit refused a request.
     pub fn denied(&self, limit: &str) {
         self.denied.with_label_values(&[limit]).inc();
+    }
+
+    /// A limit would have refused a request, were it not a dry run.
+    pub fn would_deny(&self, limit: &str) {
+        self.would_deny.with_label_values(&[limit]).inc();
+    }
+
+    /// What the limiter says of itself; to be said before [`Self::render`].
+    pub fn limiter(&self, stats: LimiterStats) {
+        for (gauge, mode) in self.limiter_mode.iter().zip(Mode::ALL) {
+            gauge.set(i64::from(mode == stats.mode));
+        }
+        self.limiter_replicas.set(i64::try_from(stats.replicas).unwrap_or(i64::MAX));
+        for (counter, total) in [
+            (&self.limiter_round_trips, stats.round_trips),
+            (&self.limiter_refused_locally, stats.refused_locally),
+            (&self.limiter_fallbacks, stats.fallbacks),
+        ] {
+            counter.inc_by(total.saturating_sub(counter.get()));
+        }
     }
 
     /// A credential was looked at and is good.
@@ -331,6 +400,9 @@ mod tests {
         metrics.snapshot_published("acme", 7);
         metrics.snapshot_failed("umbrella");
         metrics.denied("principal");
+        metrics.would_deny("paid");
+        metrics.limiter(LimiterStats { round_trips: 5, ..LimiterStats::MEMORY });
+        metrics.limiter(LimiterStats { mode: Mode::Away, replicas: 3, round_trips: 7, ..LimiterStats::MEMORY });
         metrics.error(Blame::Server);
         metrics.signed_in(Credential::Key);
         metrics.sign_in_refused(Credential::Token, "token_expired");
@@ -345,6 +417,13 @@ mod tests {
             r#"patchbay_snapshot_build_errors{tenant="acme"} 0"#,
             r#"patchbay_snapshot_build_errors{tenant="umbrella"} 1"#,
             r#"patchbay_limit_denied_total{limit="principal"} 1"#,
+            r#"patchbay_limit_would_deny_total{limit="paid"} 1"#,
+            r#"patchbay_limiter_mode{mode="away"} 1"#,
+            r#"patchbay_limiter_mode{mode="memory"} 0"#,
+            "patchbay_limiter_replicas 3",
+            "patchbay_limiter_round_trips_total 7",
+            "patchbay_limiter_refused_locally_total 0",
+            "patchbay_limiter_fallbacks_total 0",
             r#"patchbay_errors_total{blame="server"} 1"#,
             r#"patchbay_sign_ins_total{credential="key",outcome="ok"} 1"#,
             r#"patchbay_sign_ins_total{credential="key",outcome="refused"} 0"#,

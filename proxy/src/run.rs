@@ -19,14 +19,20 @@ use tracing::{info, warn};
 
 use crate::{
     app::{self, App, Keys},
-    audit, control,
+    admission, audit, control,
     edge::{operations, serve, watch},
+<<<<<<< HEAD
     ledger,
+=======
+    telemetry::Telemetry,
+>>>>>>> build
     worker::Workers,
 };
 
 /// How long the audit may take to reach the store at the end. What does not is on the spool and goes there at the next start.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(5);
+/// How long the last spans may take to reach their collector.
+const TRACES_PATIENCE: Duration = Duration::from_secs(2);
 /// How often the end of the running calls is looked for while draining.
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
 
@@ -52,9 +58,6 @@ impl Gateway {
     /// # Errors
     /// With a sentence that says what to do.
     pub async fn open(config: GatewayConfig) -> anyhow::Result<Self> {
-        if config.redis.is_some() {
-            warn!("redis.url is set, but limits are kept in memory by this version: each replica counts for itself");
-        }
         let keys = Keys::of(&config)?;
         let store = app::open_store(&config, &keys).await?;
         crate::files::make_private_folder(&config.data_dir)?;
@@ -96,10 +99,15 @@ impl Gateway {
             audit::DrainOptions::default(),
             &tokio::runtime::Handle::current(),
         );
+        let traces = app.telemetry.as_ref().and_then(Telemetry::start);
         let (loaded, in_force) = oneshot::channel();
         let control = tokio::spawn(control::run(app.clone(), workers.clone(), loaded, control_stop.clone()));
+<<<<<<< HEAD
         let keeping = tokio::spawn(ledger::keeping::run(app.clone(), control_stop.clone()));
         let shipping = tokio::spawn(ledger::ship::run(app.clone(), control_stop.clone()));
+=======
+        let modes = tokio::spawn(admission::modes::follow(app.clone()));
+>>>>>>> build
         let operators =
             tokio::spawn(operations::serve(app.clone(), TcpListener::from_std(operations)?, operations_stop.clone()));
         tokio::select! {
@@ -121,8 +129,12 @@ impl Gateway {
         if left > 0 {
             warn!(left, "{left} audit records stay on the spool and go to the store at the next start");
         }
+        if let Some(traces) = traces {
+            traces.flush(TRACES_PATIENCE).await;
+        }
         operations_stop.cancel();
         let _ = operators.await;
+        modes.abort();
         app.store.close().await;
         tokio::task::spawn_blocking(move || Arc::into_inner(workers).map(Workers::stop)).await?;
         info!("stopped");

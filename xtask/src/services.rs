@@ -8,7 +8,7 @@ use std::{ffi::OsString, fs, path::Path};
 use anyhow::Result;
 
 pub(crate) use self::postgres::Postgres;
-use self::redis::Redis;
+pub(crate) use self::redis::Redis;
 use crate::workspace;
 
 /// Variables for the processes that run tests.

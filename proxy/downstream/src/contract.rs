@@ -8,7 +8,10 @@ use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{Stream, future::BoxFuture};
-use patchbay_core::era::{Era, Version};
+use patchbay_core::{
+    era::{Era, Version},
+    trace::TraceContext,
+};
 use serde::{Deserialize, Serialize};
 use tokio::{sync::broadcast, time::Instant};
 
@@ -97,6 +100,8 @@ pub struct Outgoing {
     pub mirror_name: Option<Arc<str>>,
     /// `Mcp-Param-*` headers for modern HTTP: name without the prefix, value already encoded.
     pub mirror_params: Vec<(String, String)>,
+    /// Where the call stands in a trace; written into `_meta`, and for HTTP into headers too. [`Self::meta`] has none then.
+    pub trace: Option<TraceContext>,
 }
 
 impl Outgoing {
@@ -110,6 +115,7 @@ impl Outgoing {
             log_level: None,
             mirror_name: None,
             mirror_params: Vec::new(),
+            trace: None,
         }
     }
 }

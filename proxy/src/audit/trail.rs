@@ -16,6 +16,7 @@ use super::{
     Audit, SpoolFull, Stage, now_ms,
     record::{HEAD_BYTES, Head},
 };
+use crate::telemetry::{RequestTrace, log::LogIds};
 
 /// See the module.
 #[derive(Debug)]
@@ -44,6 +45,8 @@ struct Open {
     line: Vec<u8>,
     /// What the spool keeps free for the outcome, once the intent is on it.
     promised: Option<usize>,
+    /// The spans of the request, which end with it.
+    trace: Option<Box<RequestTrace>>,
 }
 
 /// The longest `User-Agent` that is kept, in bytes.
@@ -68,6 +71,7 @@ impl Trail {
             bytes_in: 0,
             line: Vec::new(),
             promised: None,
+            trace: None,
         };
         Self { open: Some(open) }
     }
@@ -88,6 +92,7 @@ impl Trail {
                 bytes_in: 0,
                 line: Vec::new(),
                 promised: None,
+                trace: None,
                 ..*open
             }
         });
@@ -102,6 +107,28 @@ impl Trail {
     /// The event, as logs may name it; `None` once the trail is closed.
     pub fn event(&self) -> Option<EventId> {
         self.open.as_ref().map(|open| open.id)
+    }
+
+    /// What the lines of the log say of the request.
+    pub fn log_ids(&self) -> Option<LogIds> {
+        self.open.as_ref().map(|open| LogIds { request: open.id, trace: None })
+    }
+
+    /// When the request came.
+    pub fn began(&self) -> Option<Instant> {
+        self.open.as_ref().map(|open| open.started)
+    }
+
+    /// Takes the request's spans along; whatever ends the trail ends them.
+    pub fn traced(&mut self, trace: RequestTrace) {
+        if let Some(open) = &mut self.open {
+            open.trace = Some(Box::new(trace));
+        }
+    }
+
+    /// The request in its trace, when traces are on.
+    pub fn trace_mut(&mut self) -> Option<&mut RequestTrace> {
+        self.open.as_mut()?.trace.as_deref_mut()
     }
 
     /// Whose it is and who calls.
@@ -137,6 +164,9 @@ impl Trail {
     /// Where the message goes. Tenant, caller and method are known by now.
     pub fn target(&mut self, server: &str, native: &str, exposed: &str) {
         if let Some(open) = &mut self.open {
+            if let Some(trace) = &mut open.trace {
+                trace.target(server, exposed, native);
+            }
             open.begin_line(Some(Target { server, exposed, native }));
         }
     }
@@ -153,7 +183,10 @@ impl Trail {
     /// Ends it. A record that finds no room is counted, and the audit will say how many there were. A trail that is closed
     /// stays as it is.
     pub fn close(&mut self, ending: Ending<'_>, bytes_out: usize) {
-        if let Some(open) = self.open.take() {
+        if let Some(mut open) = self.open.take() {
+            if let Some(trace) = open.trace.take() {
+                trace.end(&ending);
+            }
             open.close(ending, bytes_out);
         }
     }

@@ -9,16 +9,25 @@ use patchbay_core::{
     era::Era,
     json,
     limits::RuleSet,
+    method::Method,
     mirror::{self, Sent},
     model::Sharing,
     rewrite::Plan,
-    snapshot::SERVER_INFO,
+    snapshot::{SERVER_INFO, ServerEntry},
 };
 use patchbay_downstream::{CallCx, Delivery, DownstreamError, Fault, Outgoing, Reply, ShareKey};
 use tokio::time::Instant;
 
-use super::{Answer, Cx, relay::Relay};
-use crate::{admission, audit::Trail, error::GatewayError};
+use super::{
+    Answer, Cx,
+    relay::{Relay, fault_label},
+};
+use crate::{
+    admission::{self, Toll},
+    audit::Trail,
+    error::GatewayError,
+    telemetry::{RequestTrace, log},
+};
 
 /// `tools/call`
 pub(super) async fn tool(mut cx: Cx, request: Request, trail: &mut Trail) -> Result<Answer, GatewayError> {
@@ -170,7 +179,7 @@ fn outgoing(cx: &Cx, request: &Request, method: &'static str, params: Vec<Bytes>
     let meta: Meta<'_> = request.params.meta()?;
     let level = cx.caller.log_level.filter(|_| meta.log_level.is_some());
     Ok(Outgoing {
-        meta: if meta.whole.is_empty() { Bytes::new() } else { meta.passing() },
+        meta: if meta.whole.is_empty() { Bytes::new() } else { meta.passing(cx.app.telemetry.is_some()) },
         progress: meta.progress_token.is_some(),
         log_level: level.map(|level| format!("\"{}\"", level.as_str()).into()),
         ..Outgoing::plain(method, params)
@@ -187,9 +196,9 @@ async fn send(
 ) -> Result<Answer, GatewayError> {
     let server = cx.tenant.server(target.server).clone();
     trail.target(server.slug.as_str(), target.native, target.exposed);
-    let permit = admission::call(&cx, target.limits, target.cost).await?;
-    trail.intent().map_err(|_| GatewayError::Overloaded("the audit trail cannot take another record"))?;
     let entry = &cx.tenant.snapshot().servers[target.server];
+    let permit = admission::call(&cx, toll(&cx, request, &target, entry)).await?;
+    trail.intent().map_err(|_| GatewayError::Overloaded("the audit trail cannot take another record"))?;
     let server_era = entry.era.unwrap_or(Era::Legacy);
     let call_cx = CallCx {
         deadline: Instant::now() + timeout(&cx, entry.call_timeout_s),
@@ -198,12 +207,12 @@ async fn send(
     };
     // Read once more only for those who want progress.
     let meta = if outgoing.progress { request.params.meta()? } else { Meta::default() };
-    let relay = Relay {
+    let mut relay = Relay {
         plan: Plan {
             id: request.id.clone(),
             from: server_era,
             to: cx.caller.era(),
-            cacheable: request.method == patchbay_core::method::Method::ResourcesRead,
+            cacheable: request.method == Method::ResourcesRead,
             server_info: SERVER_INFO,
         },
         method: request.method.clone(),
@@ -212,9 +221,10 @@ async fn send(
         progress_token: meta.progress_token.map(str::to_owned),
         _permit: permit,
         trail: trail.take(),
+        log: log::current(),
         cx,
     };
-    match with_retry(&relay, call_cx, outgoing, target.idempotent).await {
+    match with_retry(&mut relay, call_cx, outgoing, target.idempotent).await {
         Ok(reply) => relay.reply(reply).await,
         Err(error) => Ok(relay.failed(&error)),
     }
@@ -222,12 +232,13 @@ async fn send(
 
 /// Calls, and calls once more where the first request cannot have had an effect.
 async fn with_retry(
-    relay: &Relay,
+    relay: &mut Relay,
     call_cx: CallCx,
-    outgoing: Outgoing,
+    mut outgoing: Outgoing,
     idempotent: bool,
 ) -> Result<Reply, DownstreamError> {
     let downstream = &relay.server.downstream;
+    outgoing.trace = relay.trail.trace_mut().map(RequestTrace::call);
     let error = match downstream.call(call_cx.clone(), outgoing.clone()).await {
         Ok(reply) => return Ok(reply),
         Err(error) => error,
@@ -235,9 +246,24 @@ async fn with_retry(
     let passing = matches!(error.fault, Fault::Closed | Fault::SessionLost);
     let harmless = error.delivery == Delivery::NotSent || idempotent;
     if passing && harmless && Instant::now() < call_cx.deadline {
+        if let Some(trace) = relay.trail.trace_mut() {
+            trace.call_failed(fault_label(error.fault));
+            outgoing.trace = Some(trace.call());
+        }
         return downstream.call(call_cx, outgoing).await;
     }
     Err(error)
+}
+
+/// What the call is counted by.
+fn toll<'a>(cx: &Cx, request: &Request, target: &Target<'a>, entry: &ServerEntry) -> Toll<'a> {
+    Toll {
+        rules: target.limits,
+        cost: target.cost,
+        server: entry.id,
+        tool: (request.method == Method::ToolsCall).then_some(target.native),
+        timeout: timeout(cx, entry.call_timeout_s),
+    }
 }
 
 fn timeout(cx: &Cx, configured_s: Option<u32>) -> Duration {

@@ -46,7 +46,7 @@ impl Kind {
 
 /// Answers one page of a list.
 pub(super) async fn list(mut cx: Cx, request: &Request, kind: Kind, trail: &mut Trail) -> Result<Answer, GatewayError> {
-    admission::request(&cx.app, &cx.tenant, &cx.principal).await?;
+    cx.telling.tell(admission::request(&cx.app, &cx.tenant, &cx.principal).await?);
     if !cx.app.audit.has_room() {
         return Err(GatewayError::Overloaded("the audit trail cannot take another record"));
     }

@@ -3,7 +3,7 @@
 
 use std::{
     collections::VecDeque,
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll},
 };
 
@@ -28,6 +28,7 @@ use crate::{
     bridge,
     caller::LogLevel,
     error::{Blame, GatewayError, server_text},
+    telemetry::log::{self, LogIds},
     tenancy::ServerHandle,
 };
 
@@ -46,6 +47,8 @@ pub struct Relay {
     pub(super) progress_token: Option<String>,
     pub(super) trail: Trail,
     pub(super) _permit: Permit,
+    /// What lines say that are written when the answer is polled by itself.
+    pub(super) log: Option<LogIds>,
 }
 
 impl Relay {
@@ -120,6 +123,11 @@ impl Relay {
             Err(error) => return (self.failure(&protocol_fault(error)), Seen::default()),
         };
         let body = self.translated(body, seen);
+        if seen.error
+            && let Some(trace) = self.trail.trace_mut().filter(|trace| trace.is_recorded())
+        {
+            trace.code(bridge::error_code(&body));
+        }
         self.trail.done(seen.error, seen.is_error, body.len());
         (body, seen)
     }
@@ -238,6 +246,7 @@ impl Stream for Streaming {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
+        let _entered = log::enter(this.relay.log);
         loop {
             // The last piece is kept back until the server's end is known, so that the trail is closed before it leaves.
             let whole = this.over;
@@ -293,6 +302,11 @@ impl Messages {
 
     /// The next message for the client; the response is the last, `None` comes after it.
     pub async fn next(&mut self) -> Option<Bytes> {
+        let ids = self.relay.log;
+        log::within(ids, pin!(self.next_one())).await
+    }
+
+    async fn next_one(&mut self) -> Option<Bytes> {
         while !self.over {
             let message = match &self.running {
                 None => self.stream.next().await,

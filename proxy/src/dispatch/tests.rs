@@ -48,7 +48,7 @@ async fn cx(house: &House, groups: &[&str], scope: &str) -> Cx {
         log_level: None,
         params_sent: Vec::new(),
     };
-    Cx { app: house.app.clone(), tenant, principal, caller, site: Some(Arc::new(site())) }
+    Cx { app: house.app.clone(), tenant, principal, caller, site: Some(Arc::new(site())), telling: Telling::default() }
 }
 
 async fn call(cx: Cx, tool: &str, trail: &mut Trail) -> Result<Answer, GatewayError> {

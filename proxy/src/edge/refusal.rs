@@ -10,6 +10,7 @@ use super::{
     body::ReplyBody,
     challenge,
     mcp::{Reply, json},
+    rate_headers,
 };
 use crate::{
     app::App,
@@ -58,8 +59,11 @@ fn add_headers(error: &GatewayError, facts: &Facts, headers: &mut HeaderMap) {
     if matches!(error, GatewayError::MethodNotAllowed(_)) {
         headers.insert(header::ALLOW, HeaderValue::from_static("POST, DELETE, OPTIONS"));
     }
+    if let GatewayError::Limited { told, .. } = error {
+        rate_headers::add(told.as_deref(), headers);
+    }
     if let Some(after) = facts.retry_after {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from(after.as_millis().div_ceil(1000) as u64));
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(rate_headers::seconds(after)));
     }
 }
 

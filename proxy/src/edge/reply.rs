@@ -17,6 +17,7 @@ use patchbay_core::{
     envelope::{Incoming, Request},
     era::Era,
     json,
+    trace::TraceContext,
 };
 
 use super::{
@@ -24,12 +25,14 @@ use super::{
     mcp::{Reply, empty, json as json_response},
     refusal::{Refusal, refuse},
     sse::{self, Source},
+    trace,
 };
 use crate::{
     app::App,
     audit::Trail,
     dispatch::{self, Answer, Cx},
     error::{GatewayError, error_body},
+    telemetry::log::{self, LogIds},
 };
 
 /// What becomes of a request: its answer, or an error with the trail that is still to be closed.
@@ -42,12 +45,14 @@ pub(super) struct Call {
     work: Work,
     era: Era,
     id: Bytes,
+    log: Option<LogIds>,
 }
 
 impl Call {
-    /// A call. A legacy one can be taken back by a notification of its session.
-    pub(super) fn new(cx: Cx, request: Request, mut trail: Trail) -> Self {
+    /// A call. A legacy one can be taken back by a notification of its session. `http` is the trace context of its HTTP request.
+    pub(super) fn new(cx: Cx, request: Request, http: Option<&TraceContext>, mut trail: Trail) -> Self {
         let app = cx.app.clone();
+        let log = trace::calling(&cx, &request, http, &mut trail);
         let (era, id) = (cx.caller.era(), request.id.clone());
         let running = (era == Era::Legacy).then(|| app.calls.enter(cx.caller.share, id.clone()));
         let work = async move {
@@ -73,7 +78,7 @@ impl Call {
                 Err(error) => Err((error, trail)),
             }
         };
-        Self { work: Box::pin(work), era, id }
+        Self { work: Box::pin(work), era, id, log }
     }
 }
 
@@ -105,9 +110,9 @@ impl Drop for InFlight {
 
 /// Answers a request, as JSON if it can.
 pub(super) async fn answer(app: &Arc<App>, call: Call) -> Result<Reply, Refusal> {
-    let (era, id) = (call.era, call.id.clone());
+    let (era, id, ids) = (call.era, call.id.clone(), call.log);
     let outlives = era == Era::Legacy;
-    let mut work = Detached { work: Some(call.work), outlives };
+    let mut work = Detached { work: Some(log::within(ids, call.work)), outlives };
     match tokio::time::timeout(app.config.limits.sse_after, &mut work).await {
         Ok(Ok(Answer::Messages(messages))) => {
             Ok(sse::respond(app, Source::Answer(Box::new(Answer::Messages(messages))), outlives))
@@ -129,7 +134,8 @@ pub(super) async fn answer(app: &Arc<App>, call: Call) -> Result<Reply, Refusal>
                     Err((error, mut trail)) => Answer::Whole(late_refusal(&own, error, era, &id, &mut trail)),
                 }
             };
-            Ok(sse::respond(app, Source::Pending(Box::pin(pending)), outlives))
+            let pending = Box::pin(log::within(ids, Box::pin(pending)));
+            Ok(sse::respond(app, Source::Pending(pending), outlives))
         }
     }
 }
@@ -144,7 +150,7 @@ fn late_refusal(app: &App, error: GatewayError, era: Era, id: &Bytes, trail: &mu
 /// The work of a call. When its client leaves before the answer, a legacy call goes on in a task of its own
 /// (2025-11-25, transports: a disconnect is no cancellation); a modern one is dropped, which cancels it.
 struct Detached {
-    work: Option<Work>,
+    work: Option<log::Within<Work>>,
     outlives: bool,
 }
 
@@ -153,7 +159,7 @@ impl Future for Detached {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Some(work) = self.work.as_mut() else { return Poll::Pending };
-        let outcome = work.as_mut().poll(cx);
+        let outcome = Pin::new(work).poll(cx);
         if outcome.is_ready() {
             self.work = None;
         }
@@ -165,6 +171,7 @@ impl Drop for Detached {
     fn drop(&mut self) {
         if let Some(work) = self.work.take().filter(|_| self.outlives) {
             tokio::task::spawn_local(async move {
+                // The messages of a long answer carry the ids themselves.
                 match work.await {
                     Ok(Answer::Messages(mut messages)) => while messages.next().await.is_some() {},
                     Ok(_) => {}
@@ -179,9 +186,12 @@ impl Drop for Detached {
 }
 
 /// Answers a batch of 2025-03-26 with an array, in any order as JSON-RPC allows, or with nothing when nobody asked.
-pub(super) async fn batch(cx: &Cx, messages: Vec<Incoming>, trail: &mut Trail) -> Reply {
+pub(super) async fn batch(cx: &Cx, messages: Vec<Incoming>, http: Option<&TraceContext>, trail: &mut Trail) -> Reply {
     let calls = messages.into_iter().filter_map(|message| match message {
-        Incoming::Request(request) => Some(whole(&cx.app, Call::new(cx.clone(), request, trail.sibling()))),
+        Incoming::Request(request) => {
+            let call = Call::new(cx.clone(), request, http, trail.sibling());
+            Some(log::within(call.log, Box::pin(whole(&cx.app, call))))
+        }
         Incoming::Notification(_) | Incoming::Response(_) => None,
     });
     let answers: Vec<_> = join_all(calls).await.into_iter().flatten().collect();
@@ -219,3 +229,6 @@ async fn whole(app: &Arc<App>, call: Call) -> Option<Bytes> {
         Err((error, mut trail)) => Some(late_refusal(app, error, era, &id, &mut trail)),
     }
 }
+
+#[cfg(test)]
+mod tests;
