@@ -21,11 +21,8 @@ use crate::{
     app::{self, App, Keys},
     admission, audit, control,
     edge::{operations, serve, watch},
-<<<<<<< HEAD
     ledger,
-=======
     telemetry::Telemetry,
->>>>>>> build
     worker::Workers,
 };
 
@@ -102,12 +99,9 @@ impl Gateway {
         let traces = app.telemetry.as_ref().and_then(Telemetry::start);
         let (loaded, in_force) = oneshot::channel();
         let control = tokio::spawn(control::run(app.clone(), workers.clone(), loaded, control_stop.clone()));
-<<<<<<< HEAD
         let keeping = tokio::spawn(ledger::keeping::run(app.clone(), control_stop.clone()));
         let shipping = tokio::spawn(ledger::ship::run(app.clone(), control_stop.clone()));
-=======
         let modes = tokio::spawn(admission::modes::follow(app.clone()));
->>>>>>> build
         let operators =
             tokio::spawn(operations::serve(app.clone(), TcpListener::from_std(operations)?, operations_stop.clone()));
         tokio::select! {
