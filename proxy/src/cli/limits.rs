@@ -199,7 +199,8 @@ mod tests {
         let query = path.strip_prefix("/limits?").unwrap();
         assert!(path.bytes().all(|byte| byte.is_ascii_graphic()), "{path}");
         let read: Vec<_> = url::form_urlencoded::parse(query.as_bytes()).collect();
-        let expected = [("tenant", "acme"), ("toolset", "default"), ("principal", "corp:a&b=c d/ü"), ("tool", "shop/get")];
+        let expected =
+            [("tenant", "acme"), ("toolset", "default"), ("principal", "corp:a&b=c d/ü"), ("tool", "shop/get")];
         assert_eq!(read.iter().map(|(name, value)| (&**name, &**value)).collect::<Vec<_>>(), expected);
     }
 }

@@ -19,7 +19,11 @@ use patchbay_downstream::{CallCx, Delivery, DownstreamError, Fault, Outgoing, Re
 use tokio::time::Instant;
 
 use super::{Answer, Cx, relay::Relay};
-use crate::{admission::{self, Toll}, audit::Trail, error::GatewayError};
+use crate::{
+    admission::{self, Toll},
+    audit::Trail,
+    error::GatewayError,
+};
 
 /// `tools/call`
 pub(super) async fn tool(mut cx: Cx, request: Request, trail: &mut Trail) -> Result<Answer, GatewayError> {

@@ -1,10 +1,6 @@
 //! What is found out after a response has begun, while its client waits.
 
-use std::{
-    pin::Pin,
-    sync::Arc,
-    time::Duration,
-};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use http_body_util::BodyExt;
 use patchbay_core::era::Version;
