@@ -58,11 +58,7 @@ pub(crate) struct Toll<'a> {
 ///
 /// # Errors
 /// [`GatewayError::Limited`], or [`GatewayError::LimitsAway`].
-pub(crate) async fn request(
-    app: &App,
-    tenant: &Tenant,
-    principal: &Principal,
-) -> Result<Option<Told>, GatewayError> {
+pub(crate) async fn request(app: &App, tenant: &Tenant, principal: &Principal) -> Result<Option<Told>, GatewayError> {
     let met = met(tenant, principal, None, None);
     let (_, told) = take(app, tenant, &met, tenant.view().limits, 1, Duration::ZERO).await?;
     Ok(told)
@@ -125,9 +121,7 @@ fn ask(
             PlannedAmount::Rate(_, gcra) => {
                 put(&mut charges, asked.charges.add(at), Charge { key, gcra, cost, away, dry_run })
             }
-            PlannedAmount::Concurrent(max) => {
-                put(&mut places, asked.places.add(at), Place { key, max, away, dry_run })
-            }
+            PlannedAmount::Concurrent(max) => put(&mut places, asked.places.add(at), Place { key, max, away, dry_run }),
         };
         if !fits {
             return Err(GatewayError::Internal("a request meets more limits than are counted at once".to_owned()));

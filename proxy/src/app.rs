@@ -152,7 +152,17 @@ fn limits(config: &GatewayConfig) -> anyhow::Result<Limits> {
             };
             let limiter = RedisLimiter::start(options, local, modes.watcher()).context("redis.url")?;
             let counted = limiter.clone();
-            (limiter, Box::new(move || LimiterStats { mode: counted.mode(), ..LimiterStats::MEMORY }))
+            let stats = move || {
+                let stats = counted.stats();
+                LimiterStats {
+                    mode: stats.mode,
+                    replicas: stats.replicas.into(),
+                    round_trips: stats.round_trips,
+                    refused_locally: stats.refused_here,
+                    fallbacks: stats.fallbacks,
+                }
+            };
+            (limiter, Box::new(stats))
         }
     };
     let doors = Arc::new(MemoryLimiter::new(ADDRESS_KEYS_MAX));

@@ -90,8 +90,7 @@ pub struct LimiterStats {
 
 impl LimiterStats {
     /// Of a process that counts alone.
-    pub const MEMORY: Self =
-        Self { mode: Mode::Memory, replicas: 1, round_trips: 0, refused_locally: 0, fallbacks: 0 };
+    pub const MEMORY: Self = Self { mode: Mode::Memory, replicas: 1, round_trips: 0, refused_locally: 0, fallbacks: 0 };
 }
 
 const OUTCOMES: [How; 5] = [How::Answered, How::Refused, How::Cancelled, How::Broken, How::Failed];

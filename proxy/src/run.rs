@@ -18,8 +18,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
+    admission,
     app::{self, App, Keys},
-    admission, audit, control,
+    audit, control,
     edge::{operations, serve, watch},
     telemetry::Telemetry,
     worker::Workers,

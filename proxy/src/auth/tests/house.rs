@@ -42,8 +42,7 @@ use crate::{
 pub(crate) const ISS: &str = "https://login.example";
 
 /// Somebody outside.
-pub(crate) const PEER: Peer =
-    Peer { ip: std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)), loopback: false };
+pub(crate) const PEER: Peer = Peer { ip: std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)), loopback: false };
 
 /// See the module.
 pub(crate) struct House {
@@ -83,7 +82,7 @@ impl House {
             enabled: true,
             generation: Generation(1),
             limits: TenantLimits::default(),
-        audit: Default::default(),
+            audit: Default::default(),
             servers: vec![server()],
             toolsets: Vec::new(),
             issuers: vec![issuer("corp", ISS)],
