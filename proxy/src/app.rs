@@ -2,7 +2,7 @@
 //! ends: SQLite or Postgres, limits in memory, the spool.
 
 use std::sync::{
-    Arc,
+    Arc, OnceLock,
     atomic::{AtomicU8, Ordering},
 };
 
@@ -16,13 +16,14 @@ use secrecy::ExposeSecret;
 
 use crate::{
     admission::Limits,
-    audit::{Audit, Row, Sink, SpoolOptions},
+    audit::{Audit, Row, Sink, SpoolOptions, now_ms},
     auth::KeyRing,
     dispatch::{calls::Calls, questions::Questions},
     edge::{origin::Allowed, session::Sessions, site::Sites},
-    metrics::Metrics,
+    metrics::{AuditStats, LimiterStats, Metrics},
     outbound::Outbound,
     tenancy::Directory,
+    worker,
 };
 
 /// The most principals whose rates are remembered at once; those who have been quiet longest are forgotten first.
@@ -62,6 +63,8 @@ pub struct App {
     pub calls: Calls,
     /// The questions that wait for an answer.
     pub questions: Questions,
+    /// How busy the workers are, once there are some.
+    pub(crate) workers: OnceLock<worker::Gauges>,
     state: AtomicU8,
 }
 
@@ -88,11 +91,12 @@ impl App {
             sealer,
             limits: Limits { tenants: Arc::new(MemoryLimiter::new(LIMIT_KEYS_MAX)), clock: Clock::start() },
             audit,
-            metrics: Metrics::new(),
+            metrics: Metrics::new(config.metrics_tools_max),
             allowed,
             sites: Sites::new(&config),
             calls: Calls::default(),
             questions: Questions::default(),
+            workers: OnceLock::new(),
             state: AtomicU8::new(STARTING),
             config,
         })
@@ -122,9 +126,32 @@ impl App {
 
     /// The numbers, as Prometheus reads them.
     pub fn render_metrics(&self) -> String {
-        self.metrics.audit(self.audit.depth());
+        let _turn = self.metrics.turn();
+        let depth = self.audit.depth();
+        self.metrics.audit(&AuditStats {
+            lag_records: depth.records,
+            spool_bytes: depth.bytes,
+            spool_ratio: depth.bytes as f64 / self.config.audit.spool_bytes_max.max(1) as f64,
+            ..AuditStats::default()
+        });
+        self.metrics.limiter(&LimiterStats { mode: self.limits.tenants.mode(), ..LimiterStats::ALONE });
         self.metrics.tokens(self.tokens.count());
+        self.metrics.workers(&self.workers.get().map(worker::Gauges::loads).unwrap_or_default());
+        self.look_at_servers();
         self.metrics.render()
+    }
+
+    /// Takes over how busy every server is.
+    fn look_at_servers(&self) {
+        let (now_ms, mut tenants, mut servers) = (now_ms(), 0, 0);
+        for state in self.tenants.states() {
+            tenants += 1;
+            servers += state.servers.len();
+            for server in &state.servers {
+                server.meter.load(&server.downstream.load(), now_ms);
+            }
+        }
+        self.metrics.population(tenants, servers);
     }
 }
 

@@ -9,6 +9,7 @@ use patchbay_core::{
     era::Era,
     json,
     limits::RuleSet,
+    method::Method,
     mirror::{self, Sent},
     model::Sharing,
     rewrite::Plan,
@@ -191,8 +192,10 @@ async fn send(
     trail.intent().map_err(|_| GatewayError::Overloaded("the audit trail cannot take another record"))?;
     let entry = &cx.tenant.snapshot().servers[target.server];
     let server_era = entry.era.unwrap_or(Era::Legacy);
+    let now = Instant::now();
+    let tool = (request.method == Method::ToolsCall).then_some(target.native);
     let call_cx = CallCx {
-        deadline: Instant::now() + timeout(&cx, entry.call_timeout_s),
+        deadline: now + timeout(&cx, entry.call_timeout_s),
         share: share(&cx, entry.sharing),
         capabilities: static_arc(cx.caller.can.shown_to(server_era, cx.caller.era())),
     };
@@ -203,13 +206,14 @@ async fn send(
             id: request.id.clone(),
             from: server_era,
             to: cx.caller.era(),
-            cacheable: request.method == patchbay_core::method::Method::ResourcesRead,
+            cacheable: request.method == Method::ResourcesRead,
             server_info: SERVER_INFO,
         },
         method: request.method.clone(),
         server: server.clone(),
         index: target.server,
         progress_token: meta.progress_token.map(str::to_owned),
+        meter: server.meter.begin(tool, now.into_std()),
         _permit: permit,
         trail: trail.take(),
         cx,

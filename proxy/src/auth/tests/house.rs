@@ -73,7 +73,7 @@ impl House {
             enabled: true,
             generation: Generation(1),
             limits: TenantLimits::default(),
-        audit: Default::default(),
+            audit: Default::default(),
             servers: vec![server()],
             toolsets: Vec::new(),
             issuers: vec![issuer("corp", ISS)],
@@ -91,13 +91,19 @@ impl House {
         let before = before.as_ref().map(|state| &*state.issuers);
         let servers = row.servers.iter().map(|server| {
             let downstream = Unusable::new("nobody is there".to_owned());
-            Arc::new(ServerHandle { id: server.id, slug: server.slug.clone(), downstream })
+            Arc::new(ServerHandle {
+                id: server.id,
+                slug: server.slug.clone(),
+                downstream,
+                meter: self.app.metrics.server(row.slug.as_str(), server.slug.as_str()),
+            })
         });
         self.app.tenants.publish(TenantState {
             snapshot: snapshot::build(row, &parts, &snapshot::BuildOptions::default()).unwrap(),
             servers: servers.collect(),
             issuers: Issuers::new(&row.issuers, revoked, before, self.issuer.clone()),
             sign_in: Arc::new(SignIn::of(&row.issuers)),
+            meter: self.app.metrics.tenant(row.slug.as_str()),
         });
     }
 
