@@ -117,7 +117,7 @@ async fn one_person_in_two_tenants_has_two_allowances() {
     assert!(*retry_after > Duration::ZERO && *retry_after <= Duration::from_secs(1), "{retry_after:?}");
     assert_eq!(by(&there.lists().await), "");
     assert_eq!(by(&Guest::person(&house, "acme", "bob").await.lists().await), "");
-    assert!(house.app.render_metrics().contains(r#"patchbay_limit_denied_total{limit="principal"} 1"#));
+    assert!(house.app.render_metrics().contains(r#"patchbay_limit_denied_total{limit="principal",tenant="acme"} 1"#));
 }
 
 #[tokio::test]
@@ -251,7 +251,7 @@ async fn an_address_that_asks_too_often_is_turned_away_and_its_network_with_it()
     assert_eq!(knock("192.0.2.2").await, "");
     assert_eq!([knock("2001:db8::1").await, knock("2001:db8::2").await], ["", ""]);
     assert_eq!([knock("2001:db8::3").await, knock("2001:db8:0:1::1").await], ["address", ""]);
-    assert!(house.app.render_metrics().contains(r#"patchbay_limit_denied_total{limit="address"} 3"#));
+    assert!(house.app.render_metrics().contains(r#"patchbay_limit_denied_total{limit="address",tenant=""} 3"#));
 }
 
 #[tokio::test]
