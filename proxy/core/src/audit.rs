@@ -16,8 +16,9 @@ use std::net::IpAddr;
 use crate::TenantId;
 
 pub use actor::{Actor, TokenActor};
-pub use chain::{Chained, ChainFault, ChainId, Checkpoint, CheckpointReason, Link, Verifier, WriterId};
+pub use chain::{ChainFault, ChainId, Chained, Checkpoint, CheckpointReason, Link, Verifier, WriterId};
 pub use facets::Facets;
+pub(crate) use policy::AuditTools;
 pub use policy::{AuditArguments, AuditDefaults, AuditLevel, AuditPolicy, Keep, TenantAudit, ToolAudit, WhenFull};
 
 /// The longest name, URI or other text of a record, in bytes before escaping; what is longer is cut and ends in `…`.
