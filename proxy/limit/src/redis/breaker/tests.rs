@@ -29,7 +29,8 @@ fn the_watcher_hears_of_each_change_once() {
         breaker.failed("timeout");
     }
     breaker.close();
-    let expected = [(Mode::Away, "refused"), (Mode::Shared, "recovered"), (Mode::Away, "timeout"), (Mode::Shared, "recovered")];
+    let expected =
+        [(Mode::Away, "refused"), (Mode::Shared, "recovered"), (Mode::Away, "timeout"), (Mode::Shared, "recovered")];
     assert_eq!(*heard.lock().unwrap(), expected);
 }
 
