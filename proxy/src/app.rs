@@ -1,22 +1,28 @@
 //! The composition root: everything that lives as long as the gateway, put together once. The one file that names the back
 //! ends: SQLite or Postgres, limits in memory, the spool.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU8, Ordering},
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
 };
 
 use anyhow::Context;
 use patchbay_config::{GatewayConfig, StoreTarget};
-use patchbay_core::seal::{Sealer, SealingKey};
+use patchbay_core::{
+    audit::{ChainId, Checkpoint, Link, WriterId},
+    seal::{Sealer, SealingKey},
+};
 use patchbay_limit::{Clock, MemoryLimiter};
-use patchbay_store::{AuditRow, OpenOptions, Store, Vault};
+use patchbay_store::{AuditRow, OpenOptions, Store, StoreError, Vault};
 use patchbay_token::{Fetch, TokenCache};
 use secrecy::ExposeSecret;
 
 use crate::{
     admission::Limits,
-    audit::{Audit, Row, Sink, SpoolOptions},
+    audit::{Audit, LinkedRow, Row, Signer, Sink, SinkError, SpoolOptions},
     auth::KeyRing,
     dispatch::{calls::Calls, questions::Questions},
     edge::{origin::Allowed, session::Sessions, site::Sites},
@@ -52,6 +58,8 @@ pub struct App {
     pub limits: Limits,
     /// The trail.
     pub audit: Arc<Audit>,
+    /// Signs how far the trail's chains have come.
+    pub signer: Arc<Signer>,
     /// The numbers.
     pub metrics: Metrics,
     /// Hosts and origins that may ask.
@@ -88,6 +96,7 @@ impl App {
             sealer,
             limits: Limits { tenants: Arc::new(MemoryLimiter::new(LIMIT_KEYS_MAX)), clock: Clock::start() },
             audit,
+            signer: Arc::new(Signer::new(keys.audit_seed())?),
             metrics: Metrics::new(),
             allowed,
             sites: Sites::new(&config),
@@ -228,8 +237,8 @@ pub fn open_audit(config: &GatewayConfig) -> anyhow::Result<Arc<Audit>> {
 pub fn stored(row: &Row) -> AuditRow {
     AuditRow {
         event_id: row.id(),
-        chain: patchbay_core::audit::ChainId { tenant: row.tenant, writer: patchbay_core::audit::WriterId::OPERATOR },
-        link: patchbay_core::audit::Link::START,
+        chain: ChainId { tenant: row.tenant, writer: WriterId::OPERATOR },
+        link: Link::START,
         facets: patchbay_core::audit::Facets::of(&row.json),
         at_ms: row.at_ms,
         kind: row.kind.to_owned(),
@@ -241,8 +250,41 @@ pub fn stored(row: &Row) -> AuditRow {
 pub struct StoreSink(pub Arc<dyn Store>);
 
 impl Sink for StoreSink {
-    async fn append(&self, rows: &[Row]) -> Result<(), String> {
-        let rows: Vec<_> = rows.iter().map(stored).collect();
-        self.0.audit_append(&rows).await.map(drop).map_err(|error| error.to_string())
+    async fn append(&self, rows: &[LinkedRow]) -> Result<u64, SinkError> {
+        let rows: Vec<_> = rows.iter().map(chained).collect();
+        self.0.audit_append(&rows).await.map_err(refused)
+    }
+
+    async fn known(&self, ids: &[u128]) -> Result<HashSet<u128>, SinkError> {
+        self.0.audit_known(ids).await.map_err(refused)
+    }
+
+    async fn heads(&self, writer: WriterId) -> Result<Vec<(ChainId, Link)>, SinkError> {
+        let heads = self.0.audit_heads(Some(writer), None).await.map_err(refused)?;
+        Ok(heads.into_iter().map(|head| (head.chain, head.last)).collect())
+    }
+
+    async fn checkpoint(&self, checkpoints: &[Checkpoint]) -> Result<(), SinkError> {
+        self.0.audit_checkpoint_put(checkpoints).await.map_err(refused)
+    }
+}
+
+/// A record in its chain, as the store keeps it.
+fn chained(linked: &LinkedRow) -> AuditRow {
+    AuditRow {
+        event_id: linked.row.id(),
+        chain: linked.chain,
+        link: linked.link,
+        at_ms: linked.row.at_ms,
+        kind: linked.row.kind.to_owned(),
+        facets: linked.facets.clone(),
+        json: linked.row.json.clone(),
+    }
+}
+
+fn refused(error: StoreError) -> SinkError {
+    match error {
+        StoreError::Chain(why) => SinkError::Forked(why),
+        other => SinkError::Away(other.to_string()),
     }
 }
