@@ -1,22 +1,28 @@
 //! The composition root: everything that lives as long as the gateway, put together once. The one file that names the back
 //! ends: SQLite or Postgres, limits in memory or in Redis, the spool.
 
-use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicU8, Ordering},
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU8, Ordering},
+    },
 };
 
 use anyhow::Context;
 use patchbay_config::{GatewayConfig, StoreTarget};
-use patchbay_core::seal::{Sealer, SealingKey};
+use patchbay_core::{
+    audit::{ChainId, Checkpoint, Link, WriterId},
+    seal::{Sealer, SealingKey},
+};
 use patchbay_limit::{Clock, Limiter, MemoryLimiter, RedisLimiter, RedisOptions};
-use patchbay_store::{AuditRow, OpenOptions, Store, Vault};
+use patchbay_store::{AuditRow, OpenOptions, Store, StoreError, Vault};
 use patchbay_token::{Fetch, TokenCache};
 use secrecy::ExposeSecret;
 
 use crate::{
     admission::{Limits, door::Doors, modes::ModeChanges},
-    audit::{Audit, Row, Sink, SpoolOptions, now_ms},
+    audit::{Audit, LinkedRow, Row, Signer, Sink, SinkError, SpoolOptions, now_ms},
     auth::KeyRing,
     dispatch::{calls::Calls, questions::Questions},
     edge::{origin::Allowed, session::Sessions, site::Sites},
@@ -56,6 +62,8 @@ pub struct App {
     pub limits: Limits,
     /// The trail.
     pub audit: Arc<Audit>,
+    /// Signs how far the trail's chains have come.
+    pub signer: Arc<Signer>,
     /// The numbers.
     pub metrics: Metrics,
     /// What records spans, when traces are on.
@@ -98,6 +106,7 @@ impl App {
             sealer,
             limits,
             audit,
+            signer: Arc::new(Signer::new(keys.audit_seed())?),
             metrics: Metrics::new(config.metrics_tools_max),
             telemetry: config.traces.as_ref().map(Telemetry::new).transpose()?,
             allowed,
@@ -138,6 +147,9 @@ impl App {
         let depth = self.audit.depth();
         self.metrics.audit(&AuditStats {
             lag_records: depth.records,
+            lag: std::time::Duration::from_millis(depth.lag_ms),
+            store_failures: depth.failures,
+            checkpoints: depth.checkpoints,
             spool_bytes: depth.bytes,
             spool_ratio: depth.bytes as f64 / self.config.audit.spool_bytes_max.max(1) as f64,
             ..AuditStats::default()
@@ -296,8 +308,8 @@ pub fn open_audit(config: &GatewayConfig) -> anyhow::Result<Arc<Audit>> {
 pub fn stored(row: &Row) -> AuditRow {
     AuditRow {
         event_id: row.id(),
-        chain: patchbay_core::audit::ChainId { tenant: row.tenant, writer: patchbay_core::audit::WriterId::OPERATOR },
-        link: patchbay_core::audit::Link::START,
+        chain: ChainId { tenant: row.tenant, writer: WriterId::OPERATOR },
+        link: Link::START,
         facets: patchbay_core::audit::Facets::of(&row.json),
         at_ms: row.at_ms,
         kind: row.kind.to_owned(),
@@ -309,8 +321,41 @@ pub fn stored(row: &Row) -> AuditRow {
 pub struct StoreSink(pub Arc<dyn Store>);
 
 impl Sink for StoreSink {
-    async fn append(&self, rows: &[Row]) -> Result<(), String> {
-        let rows: Vec<_> = rows.iter().map(stored).collect();
-        self.0.audit_append(&rows).await.map(drop).map_err(|error| error.to_string())
+    async fn append(&self, rows: &[LinkedRow]) -> Result<u64, SinkError> {
+        let rows: Vec<_> = rows.iter().map(chained).collect();
+        self.0.audit_append(&rows).await.map_err(refused)
+    }
+
+    async fn known(&self, ids: &[u128]) -> Result<HashSet<u128>, SinkError> {
+        self.0.audit_known(ids).await.map_err(refused)
+    }
+
+    async fn heads(&self, writer: WriterId) -> Result<Vec<(ChainId, Link)>, SinkError> {
+        let heads = self.0.audit_heads(Some(writer), None).await.map_err(refused)?;
+        Ok(heads.into_iter().map(|head| (head.chain, head.last)).collect())
+    }
+
+    async fn checkpoint(&self, checkpoints: &[Checkpoint]) -> Result<(), SinkError> {
+        self.0.audit_checkpoint_put(checkpoints).await.map_err(refused)
+    }
+}
+
+/// A record in its chain, as the store keeps it.
+fn chained(linked: &LinkedRow) -> AuditRow {
+    AuditRow {
+        event_id: linked.row.id(),
+        chain: linked.chain,
+        link: linked.link,
+        at_ms: linked.row.at_ms,
+        kind: linked.row.kind.to_owned(),
+        facets: linked.facets.clone(),
+        json: linked.row.json.clone(),
+    }
+}
+
+fn refused(error: StoreError) -> SinkError {
+    match error {
+        StoreError::Chain(why) => SinkError::Forked(why),
+        other => SinkError::Away(other.to_string()),
     }
 }

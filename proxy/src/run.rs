@@ -94,6 +94,7 @@ impl Gateway {
         let drain = audit::Drain::start(
             app.audit.clone(),
             sink,
+            app.signer.clone(),
             audit::DrainOptions::default(),
             &tokio::runtime::Handle::current(),
         );
