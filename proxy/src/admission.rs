@@ -58,11 +58,7 @@ pub(crate) struct Toll<'a> {
 ///
 /// # Errors
 /// [`GatewayError::Limited`], or [`GatewayError::LimitsAway`].
-pub(crate) async fn request(
-    app: &App,
-    tenant: &Tenant,
-    principal: &Principal,
-) -> Result<Option<Told>, GatewayError> {
+pub(crate) async fn request(app: &App, tenant: &Tenant, principal: &Principal) -> Result<Option<Told>, GatewayError> {
     let met = met(tenant, principal, None, None);
     let (_, told) = take(app, tenant, &met, tenant.view().limits, 1, Duration::ZERO).await?;
     Ok(told)
@@ -103,8 +99,8 @@ async fn take(
     // What is asked for is gone before the answer is waited for, so that the future of a request stays small.
     let (take, asked) = ask(limits, plan, met, rules, cost, hold)?;
     match take.decision().await {
-        Decision::Allowed(granted) => Ok(asked.granted(app, plan, granted)),
-        Decision::Denied(refused) => Err(asked.denied(app, plan, &refused)),
+        Decision::Allowed(granted) => Ok(asked.granted(tenant, limits, granted)),
+        Decision::Denied(refused) => Err(asked.denied(tenant, limits, &refused)),
     }
 }
 
@@ -125,9 +121,7 @@ fn ask(
             PlannedAmount::Rate(_, gcra) => {
                 put(&mut charges, asked.charges.add(at), Charge { key, gcra, cost, away, dry_run })
             }
-            PlannedAmount::Concurrent(max) => {
-                put(&mut places, asked.places.add(at), Place { key, max, away, dry_run })
-            }
+            PlannedAmount::Concurrent(max) => put(&mut places, asked.places.add(at), Place { key, max, away, dry_run }),
         };
         if !fits {
             return Err(GatewayError::Internal("a request meets more limits than are counted at once".to_owned()));
@@ -199,27 +193,28 @@ impl Asked {
         plan.rules().get(rule?)
     }
 
-    fn granted(&self, app: &App, plan: &LimitPlan, granted: Granted) -> (Permit, Option<Told>) {
+    fn granted(&self, tenant: &Tenant, limits: &Limits, granted: Granted) -> (Permit, Option<Told>) {
+        let plan = &tenant.snapshot().limits;
         for at in RuleSet(granted.would_deny).places() {
             if let Some(rule) = self.rule(plan, at) {
-                app.metrics.would_deny(&rule.name);
+                tenant.meter().would_deny(&rule.name);
             }
         }
-        let tightest = granted.tightest.filter(|_| app.limits.headers);
+        let tightest = granted.tightest.filter(|_| limits.headers);
         let told = tightest.and_then(|standing| Some(Told::left(self.rule(plan, standing.at)?, &standing)));
         (granted.permit, told)
     }
 
-    fn denied(&self, app: &App, plan: &LimitPlan, refused: &Refused) -> GatewayError {
-        let Some(rule) = self.rule(plan, refused.at) else {
+    fn denied(&self, tenant: &Tenant, limits: &Limits, refused: &Refused) -> GatewayError {
+        let Some(rule) = self.rule(&tenant.snapshot().limits, refused.at) else {
             return GatewayError::Internal("a limit refused that was not asked".to_owned());
         };
-        app.metrics.denied(&rule.name);
+        tenant.meter().denied(&rule.name);
         let (limit, retry_after) = (rule.name.clone(), refused.retry_after);
         if refused.away {
             return GatewayError::LimitsAway { limit };
         }
-        let told = app.limits.headers.then(|| Box::new(Told::over(rule, retry_after)));
+        let told = limits.headers.then(|| Box::new(Told::over(rule, retry_after)));
         GatewayError::Limited { limit, retry_after, told }
     }
 }

@@ -1,29 +1,36 @@
 //! The composition root: everything that lives as long as the gateway, put together once. The one file that names the back
 //! ends: SQLite or Postgres, limits in memory or in Redis, the spool.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU8, Ordering},
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU8, Ordering},
+    },
 };
 
 use anyhow::Context;
 use patchbay_config::{GatewayConfig, StoreTarget};
-use patchbay_core::seal::{Sealer, SealingKey};
+use patchbay_core::{
+    audit::{ChainId, Checkpoint, Link, WriterId},
+    seal::{Sealer, SealingKey},
+};
 use patchbay_limit::{Clock, Limiter, MemoryLimiter, RedisLimiter, RedisOptions};
-use patchbay_store::{AuditRow, OpenOptions, Store, Vault};
+use patchbay_store::{AuditRow, OpenOptions, Store, StoreError, Vault};
 use patchbay_token::{Fetch, TokenCache};
 use secrecy::ExposeSecret;
 
 use crate::{
     admission::{Limits, door::Doors, modes::ModeChanges},
-    audit::{Audit, Row, Sink, SpoolOptions},
+    audit::{Audit, LinkedRow, Row, Signer, Sink, SinkError, SpoolOptions, now_ms},
     auth::KeyRing,
     dispatch::{calls::Calls, questions::Questions},
     edge::{origin::Allowed, session::Sessions, site::Sites},
-    metrics::{LimiterStats, Metrics},
+    metrics::{AuditStats, LimiterStats, Metrics},
     outbound::Outbound,
     telemetry::Telemetry,
     tenancy::Directory,
+    worker,
 };
 
 /// The most principals whose rates are remembered at once; those who have been quiet longest are forgotten first.
@@ -55,6 +62,8 @@ pub struct App {
     pub limits: Limits,
     /// The trail.
     pub audit: Arc<Audit>,
+    /// Signs how far the trail's chains have come.
+    pub signer: Arc<Signer>,
     /// The numbers.
     pub metrics: Metrics,
     /// What records spans, when traces are on.
@@ -67,6 +76,8 @@ pub struct App {
     pub calls: Calls,
     /// The questions that wait for an answer.
     pub questions: Questions,
+    /// How busy the workers are, once there are some.
+    pub(crate) workers: OnceLock<worker::Gauges>,
     state: AtomicU8,
 }
 
@@ -95,12 +106,14 @@ impl App {
             sealer,
             limits,
             audit,
-            metrics: Metrics::new(),
+            signer: Arc::new(Signer::new(keys.audit_seed())?),
+            metrics: Metrics::new(config.metrics_tools_max),
             telemetry: config.traces.as_ref().map(Telemetry::new).transpose()?,
             allowed,
             sites: Sites::new(&config),
             calls: Calls::default(),
             questions: Questions::default(),
+            workers: OnceLock::new(),
             state: AtomicU8::new(STARTING),
             config,
         })
@@ -128,12 +141,37 @@ impl App {
         self.state.store(DRAINING, Ordering::Release);
     }
 
-    /// The stats, as Prometheus reads them.
+    /// The numbers, as Prometheus reads them.
     pub fn render_metrics(&self) -> String {
-        self.metrics.audit(self.audit.depth());
+        let _turn = self.metrics.turn();
+        let depth = self.audit.depth();
+        self.metrics.audit(&AuditStats {
+            lag_records: depth.records,
+            lag: std::time::Duration::from_millis(depth.lag_ms),
+            store_failures: depth.failures,
+            checkpoints: depth.checkpoints,
+            spool_bytes: depth.bytes,
+            spool_ratio: depth.bytes as f64 / self.config.audit.spool_bytes_max.max(1) as f64,
+            ..AuditStats::default()
+        });
+        self.metrics.limiter(&(self.limits.stats)());
         self.metrics.tokens(self.tokens.count());
-        self.metrics.limiter((self.limits.stats)());
+        self.metrics.workers(&self.workers.get().map(worker::Gauges::loads).unwrap_or_default());
+        self.look_at_servers();
         self.metrics.render()
+    }
+
+    /// Takes over how busy every server is.
+    fn look_at_servers(&self) {
+        let (now_ms, mut tenants, mut servers) = (now_ms(), 0, 0);
+        for state in self.tenants.states() {
+            tenants += 1;
+            servers += state.servers.len();
+            for server in &state.servers {
+                server.meter.load(&server.downstream.load(), now_ms);
+            }
+        }
+        self.metrics.population(tenants, servers);
     }
 }
 
@@ -142,7 +180,7 @@ fn limits(config: &GatewayConfig) -> anyhow::Result<Limits> {
     let (clock, modes) = (Clock::start(), ModeChanges::default());
     let local = MemoryLimiter::new(LIMIT_KEYS_MAX);
     let (tenants, stats): (Arc<dyn Limiter>, Box<dyn Fn() -> LimiterStats + Send + Sync>) = match &config.redis {
-        None => (Arc::new(local), Box::new(|| LimiterStats::MEMORY)),
+        None => (Arc::new(local), Box::new(|| LimiterStats::ALONE)),
         Some(redis) => {
             let options = RedisOptions {
                 url: redis.url.clone(),
@@ -152,7 +190,17 @@ fn limits(config: &GatewayConfig) -> anyhow::Result<Limits> {
             };
             let limiter = RedisLimiter::start(options, local, modes.watcher()).context("redis.url")?;
             let counted = limiter.clone();
-            (limiter, Box::new(move || LimiterStats { mode: counted.mode(), ..LimiterStats::MEMORY }))
+            let stats = move || {
+                let stats = counted.stats();
+                LimiterStats {
+                    mode: stats.mode,
+                    replicas: stats.replicas,
+                    round_trips: stats.round_trips,
+                    refused_locally: stats.refused_here,
+                    fallbacks: stats.fallbacks,
+                }
+            };
+            (limiter, Box::new(stats))
         }
     };
     let doors = Arc::new(MemoryLimiter::new(ADDRESS_KEYS_MAX));
@@ -260,8 +308,8 @@ pub fn open_audit(config: &GatewayConfig) -> anyhow::Result<Arc<Audit>> {
 pub fn stored(row: &Row) -> AuditRow {
     AuditRow {
         event_id: row.id(),
-        chain: patchbay_core::audit::ChainId { tenant: row.tenant, writer: patchbay_core::audit::WriterId::OPERATOR },
-        link: patchbay_core::audit::Link::START,
+        chain: ChainId { tenant: row.tenant, writer: WriterId::OPERATOR },
+        link: Link::START,
         facets: patchbay_core::audit::Facets::of(&row.json),
         at_ms: row.at_ms,
         kind: row.kind.to_owned(),
@@ -273,8 +321,41 @@ pub fn stored(row: &Row) -> AuditRow {
 pub struct StoreSink(pub Arc<dyn Store>);
 
 impl Sink for StoreSink {
-    async fn append(&self, rows: &[Row]) -> Result<(), String> {
-        let rows: Vec<_> = rows.iter().map(stored).collect();
-        self.0.audit_append(&rows).await.map(drop).map_err(|error| error.to_string())
+    async fn append(&self, rows: &[LinkedRow]) -> Result<u64, SinkError> {
+        let rows: Vec<_> = rows.iter().map(chained).collect();
+        self.0.audit_append(&rows).await.map_err(refused)
+    }
+
+    async fn known(&self, ids: &[u128]) -> Result<HashSet<u128>, SinkError> {
+        self.0.audit_known(ids).await.map_err(refused)
+    }
+
+    async fn heads(&self, writer: WriterId) -> Result<Vec<(ChainId, Link)>, SinkError> {
+        let heads = self.0.audit_heads(Some(writer), None).await.map_err(refused)?;
+        Ok(heads.into_iter().map(|head| (head.chain, head.last)).collect())
+    }
+
+    async fn checkpoint(&self, checkpoints: &[Checkpoint]) -> Result<(), SinkError> {
+        self.0.audit_checkpoint_put(checkpoints).await.map_err(refused)
+    }
+}
+
+/// A record in its chain, as the store keeps it.
+fn chained(linked: &LinkedRow) -> AuditRow {
+    AuditRow {
+        event_id: linked.row.id(),
+        chain: linked.chain,
+        link: linked.link,
+        at_ms: linked.row.at_ms,
+        kind: linked.row.kind.to_owned(),
+        facets: linked.facets.clone(),
+        json: linked.row.json.clone(),
+    }
+}
+
+fn refused(error: StoreError) -> SinkError {
+    match error {
+        StoreError::Chain(why) => SinkError::Forked(why),
+        other => SinkError::Away(other.to_string()),
     }
 }

@@ -4,15 +4,20 @@
 //! What a record says and how it is written is `patchbay_core::audit`'s. On the path of a request nothing here waits or makes
 //! a system call; a record that finds no room is refused, and said.
 
+mod chain;
+mod checkpoints;
 mod drain;
 mod merge;
+mod progress;
 mod reader;
 mod record;
 mod recovery;
 mod segment;
 mod signer;
+mod sink;
 mod spool;
 mod trail;
+mod writer;
 
 use std::{
     path::Path,
@@ -28,12 +33,15 @@ use patchbay_core::{
     audit::{Action, Actor, Ending, Event, EventId, Outcome},
 };
 
-pub use drain::{Drain, DrainOptions, Flushed, Sink};
-pub use record::{Row, Stage};
+pub use drain::{Drain, DrainOptions, Flushed};
+use progress::Progress;
+pub use record::{LinkedRow, Row, Stage};
 pub use signer::{Signer, is_signed};
+pub use sink::{Sink, SinkError};
 use spool::Spool;
 pub use spool::{SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, SpoolError, SpoolFull, SpoolOptions};
 pub use trail::Trail;
+use writer::Writer;
 
 /// The audit of this gateway: one for each process and data folder.
 #[derive(Debug)]
@@ -43,16 +51,24 @@ pub struct Audit {
     writer: u64,
     count: AtomicU64,
     missed: AtomicU64,
-    drained: AtomicU64,
+    /// Under which number its records are chained.
+    chained_by: Writer,
+    progress: Progress,
 }
 
 /// How much waits in the spool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Depth {
     /// Bytes that are not drained, by whole segments.
     pub bytes: u64,
     /// Records that are not drained.
     pub records: u64,
+    /// How long ago the oldest of them began, in milliseconds; 0 when there is none.
+    pub lag_ms: u64,
+    /// How often the store did not take what it was sent, since this process began.
+    pub failures: u64,
+    /// Checkpoints that the store took, since this process began.
+    pub checkpoints: u64,
 }
 
 impl Audit {
@@ -61,12 +77,14 @@ impl Audit {
     /// # Errors
     /// See [`SpoolError`].
     pub fn open(dir: &Path, options: SpoolOptions) -> Result<Arc<Self>, SpoolError> {
+        let spool = Spool::open(dir, options)?;
         Ok(Arc::new(Self {
-            spool: Spool::open(dir, options)?,
+            chained_by: Writer::open(dir)?,
+            spool,
             writer: u64::from_ne_bytes(patchbay_core::random_bytes()),
             count: AtomicU64::new(0),
             missed: AtomicU64::new(0),
-            drained: AtomicU64::new(0),
+            progress: Progress::default(),
         }))
     }
 
@@ -78,8 +96,15 @@ impl Audit {
 
     /// How much waits.
     pub fn depth(&self) -> Depth {
-        let records = self.spool.appended().saturating_sub(self.drained.load(Ordering::Relaxed));
-        Depth { bytes: self.spool.bytes(), records }
+        let records = self.spool.appended().saturating_sub(self.progress.drained());
+        let since_ms = reader::oldest_ms(&self.spool).filter(|_| records > 0);
+        Depth {
+            bytes: self.spool.bytes(),
+            records,
+            lag_ms: since_ms.map_or(0, |at_ms| now_ms().saturating_sub(at_ms).max(0).unsigned_abs()),
+            failures: self.progress.failures(),
+            checkpoints: self.progress.checkpoints(),
+        }
     }
 
     fn event_id(&self, at_ms: i64) -> EventId {

@@ -11,13 +11,7 @@ mod token;
 use std::{net::IpAddr, sync::Arc};
 
 use http::{HeaderMap, header};
-use patchbay_core::{
-    KeyId, TenantId,
-    access::in_any,
-    audit::Actor,
-    model::Access,
-    snapshot::View,
-};
+use patchbay_core::{KeyId, TenantId, access::in_any, audit::Actor, model::Access, snapshot::View};
 use patchbay_token::Verified;
 
 use self::site::Site;

@@ -18,8 +18,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
+    admission,
     app::{self, App, Keys},
-    admission, audit, control,
+    audit, control,
     edge::{operations, serve, watch},
     ledger,
     telemetry::Telemetry,
@@ -88,11 +89,13 @@ impl Gateway {
         info!(mcp = %at.public, operations = %at.operations, "listening on {}", at.public);
         let Self { app, public, operations } = self;
         let workers = Arc::new(Workers::start(app.config.limits.workers.get())?);
+        let _ = app.workers.set(workers.gauges());
         let (control_stop, operations_stop) = (CancellationToken::new(), CancellationToken::new());
         let sink = app::StoreSink(app.store.clone());
         let drain = audit::Drain::start(
             app.audit.clone(),
             sink,
+            app.signer.clone(),
             audit::DrainOptions::default(),
             &tokio::runtime::Handle::current(),
         );

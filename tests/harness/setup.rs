@@ -108,7 +108,8 @@ impl Setup {
                 "scripted": fixture("fixture-scripted"),
                 "conformance": fixture("fixture-conformance"),
             } },
-            "limits": {},
+            // All callers of a test share one address.
+            "limits": { "address_per_second": 0, "failed_sign_ins_per_minute": 0 },
             "log": { "format": "json", "filter": "info" },
         });
         Self { config, tenants: Vec::new(), home: Arc::new(home), at_once: false }

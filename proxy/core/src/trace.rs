@@ -322,7 +322,7 @@ mod tests {
             if let (Some(trace), Some(span)) = (TraceId::new(trace), SpanId::new(span)) {
                 let parent = TraceParent::root(trace, span, sampled);
                 prop_assert_eq!(TraceParent::parse(&parent.to_string()), Some(parent));
-                prop_assert_eq!(parent.write(), parent.to_string().as_bytes());
+                prop_assert_eq!(parent.write().to_vec(), parent.to_string().into_bytes());
             }
         }
 

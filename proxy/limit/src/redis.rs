@@ -35,8 +35,8 @@ use self::{
     script::{Answer, Scripts},
 };
 use crate::{
-    Ask, Charge, Clock, Decision, Granted, Limiter, MemoryLimiter, Mode, Permit, Place, RETRY_CROWDED, Refused, Standing, Take,
-    Watcher,
+    Ask, Charge, Clock, Decision, Granted, Limiter, MemoryLimiter, Mode, Permit, Place, RETRY_CROWDED, Refused,
+    Standing, Take, Watcher,
 };
 
 pub(crate) use lease::Lease;
@@ -222,7 +222,8 @@ impl Inner {
             let permit = self.local.running().permit();
             return Some(Decision::Allowed(Granted { tightest: None, would_deny: 0, permit }));
         }
-        let refused = self.denied.find(ask.charges, || self.clock.now_us()).or_else(|| self.crowded(ask))?;
+        let (denied, crowded) = (self.denied.find(ask.charges, || self.clock.now_us()), self.crowded(ask));
+        let refused = denied.into_iter().chain(crowded).max_by_key(|refused| refused.retry_after)?;
         self.refused_here.fetch_add(1, Ordering::Relaxed);
         Some(Decision::Denied(refused))
     }

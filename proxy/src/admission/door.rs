@@ -64,8 +64,7 @@ enum By {
 impl Doors {
     /// The limits by these numbers; what is absent is not counted. The limiter is for these alone, and in memory.
     pub fn new(limiter: Arc<dyn Limiter>, clock: Clock, requests: Option<Rate>, sign_ins: Option<Rate>) -> Self {
-        let counted =
-            |name: &str, rate: Rate| Counted { name: name.into(), rate, gcra: Gcra::new(rate) };
+        let counted = |name: &str, rate: Rate| Counted { name: name.into(), rate, gcra: Gcra::new(rate) };
         Self {
             limiter,
             clock,
@@ -105,7 +104,8 @@ impl Doors {
         let standings = self.limiter.look(&ask(&charges), self.clock.now_us()).await;
         match standings.first() {
             Some(standing) if standing.remaining == 0 => {
-                let all_but_one = Duration::from_micros(counted.gcra.capacity_us.saturating_sub(counted.gcra.emission_us));
+                let all_but_one =
+                    Duration::from_micros(counted.gcra.capacity_us.saturating_sub(counted.gcra.emission_us));
                 Err(standing.reset_after.saturating_sub(all_but_one))
             }
             _ => Ok(()),

@@ -215,9 +215,10 @@ fn needs(rule: &Planned, who: Option<&Who>, aim: &Aim) -> Option<Dimension> {
 
 fn view<'a>(state: &'a TenantState, toolset: &str) -> Result<&'a View, LookError> {
     let views = &state.snapshot.views;
-    views.get(toolset).map(|view| &**view).ok_or_else(|| {
-        LookError::Toolset(toolset.to_owned(), names(views.keys().map(Slug::as_str)))
-    })
+    views
+        .get(toolset)
+        .map(|view| &**view)
+        .ok_or_else(|| LookError::Toolset(toolset.to_owned(), names(views.keys().map(Slug::as_str))))
 }
 
 fn who(app: &App, state: &TenantState, text: &str) -> Result<Who, LookError> {

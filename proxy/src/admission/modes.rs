@@ -63,7 +63,8 @@ fn note_mode_change(_app: &App, mode: Mode, why: &'static str) {
     match mode {
         Mode::Away => warn!(
             mode = mode.as_str(),
-            why, "limits are not counted over all replicas now, since Redis does not answer: each falls back as it says"
+            why,
+            "limits are not counted over all replicas now, since Redis does not answer: each falls back as it says"
         ),
         Mode::Shared | Mode::Memory => info!(mode = mode.as_str(), why, "limits are counted over all replicas"),
     }

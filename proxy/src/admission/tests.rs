@@ -117,7 +117,7 @@ async fn one_person_in_two_tenants_has_two_allowances() {
     assert!(*retry_after > Duration::ZERO && *retry_after <= Duration::from_secs(1), "{retry_after:?}");
     assert_eq!(by(&there.lists().await), "");
     assert_eq!(by(&Guest::person(&house, "acme", "bob").await.lists().await), "");
-    assert!(house.app.render_metrics().contains(r#"patchbay_limit_denied_total{limit="principal"} 1"#));
+    assert!(house.app.render_metrics().contains(r#"patchbay_limit_denied_total{limit="principal",tenant="acme"} 1"#));
 }
 
 #[tokio::test]
@@ -185,7 +185,10 @@ async fn a_limit_by_key_counts_each_key_and_no_token() {
     let (text, row) = house.key(acme.id);
     let (text_b, row_b) = house.key(acme.id);
     house.app.keys.replace(acme.id, &[row, row_b]);
-    let (a, b) = (Guest::of(&house, "acme", None, &bearer(&text)).await, Guest::of(&house, "acme", None, &bearer(&text_b)).await);
+    let (a, b) = (
+        Guest::of(&house, "acme", None, &bearer(&text)).await,
+        Guest::of(&house, "acme", None, &bearer(&text_b)).await,
+    );
     assert_eq!([by(&a.lists().await), by(&a.lists().await)], ["", "each_key"]);
     assert_eq!(by(&b.lists().await), "");
     let ann = Guest::person(&house, "acme", "ann").await;
@@ -232,7 +235,9 @@ async fn what_is_told_is_the_tightest_limit_and_nothing_while_that_is_off() {
     let policy = Policy::Rate { count: 1, period: Duration::from_secs(3600) };
     assert_eq!((&*told.limit, told.policy, told.left, told.after.as_secs()), ("paid", policy, 4, 3600));
     let running = ann.calls("shop_get").await.unwrap();
-    let Err(GatewayError::Limited { told: Some(told), retry_after, .. }) = ann.calls("shop_get").await else { panic!() };
+    let Err(GatewayError::Limited { told: Some(told), retry_after, .. }) = ann.calls("shop_get").await else {
+        panic!()
+    };
     assert_eq!(*told, Told { limit: "cap".into(), policy: Policy::Concurrent(1), left: 0, after: retry_after });
     drop(running);
 }
@@ -246,7 +251,7 @@ async fn an_address_that_asks_too_often_is_turned_away_and_its_network_with_it()
     assert_eq!(knock("192.0.2.2").await, "");
     assert_eq!([knock("2001:db8::1").await, knock("2001:db8::2").await], ["", ""]);
     assert_eq!([knock("2001:db8::3").await, knock("2001:db8:0:1::1").await], ["address", ""]);
-    assert!(house.app.render_metrics().contains(r#"patchbay_limit_denied_total{limit="address"} 3"#));
+    assert!(house.app.render_metrics().contains(r#"patchbay_limit_denied_total{limit="address",tenant=""} 3"#));
 }
 
 #[tokio::test]
@@ -409,7 +414,8 @@ async fn a_look_tells_what_is_left_and_what_has_to_be_named_and_takes_nothing() 
     let _running = ann.calls("shop_get").await.unwrap();
     let ask = async |principal: Option<&str>, tool: Option<&str>| {
         let principal = principal.map(str::to_owned);
-        let question = Question { tenant: "acme".into(), principal, tool: tool.map(str::to_owned), ..Question::default() };
+        let question =
+            Question { tenant: "acme".into(), principal, tool: tool.map(str::to_owned), ..Question::default() };
         let report = look::look(&house.app, &question).await.unwrap();
         let rows = report.limits.into_iter();
         rows.map(|row| (row.name, row.left, row.needs)).collect::<Vec<_>>()

@@ -288,9 +288,13 @@ impl Spool {
     /// Whether nothing lies at or behind this place; if so, the next record will wake [`Self::woken`].
     pub(super) fn sleep_at(&self, place: Place) -> bool {
         let mut state = self.state();
-        let end = Place { seq: state.pen.segment().seq, at: state.pen.written() };
-        state.asleep = place >= end;
+        state.asleep = place >= state.end();
         state.asleep
+    }
+
+    /// The place of the next record to come.
+    pub(super) fn end(&self) -> Place {
+        self.state().end()
     }
 
     /// Waits for a record that came after [`Self::sleep_at`].
@@ -324,6 +328,10 @@ impl Spool {
 }
 
 impl State {
+    fn end(&self) -> Place {
+        Place { seq: self.pen.segment().seq, at: self.pen.written() }
+    }
+
     /// Bytes that are surely there for records, the end of each file left out, where a long one might not fit.
     fn room(&self, options: &SpoolOptions) -> usize {
         let waste = room_for(PAYLOAD_MAX);

@@ -175,13 +175,13 @@ mod tests {
             table(&report()),
             [
                 "acme / default, corp:ann: counted over all replicas",
-                "limit                  by               lets through                   left                                        whole in  while away  dry run",
-                "principal              principal        200 in a second, 400 at once   399                                         5 ms      local       no",
-                "principal_concurrency  principal        64 calls that run              64                                                    local       no",
-                "paid                   tenant           100 in 3600 s, 100 at once     0                                           3600 s    closed      yes",
-                "each_tool              principal, tool  5 in 60 s, 5 at once           counted by tool: name one with --tool                 open        no",
+                "limit                  by               lets through                  left                                   whole in  while away  dry run",
+                "principal              principal        200 in a second, 400 at once  399                                    5 ms      local       no",
+                "principal_concurrency  principal        64 calls that run             64                                               local       no",
+                "paid                   tenant           100 in 3600 s, 100 at once    0                                      3600 s    closed      yes",
+                "each_tool              principal, tool  5 in 60 s, 5 at once          counted by tool: name one with --tool            open        no",
             ]
-            .map(|line| line.to_owned())
+            .map(str::to_owned)
         );
     }
 
@@ -199,7 +199,8 @@ mod tests {
         let query = path.strip_prefix("/limits?").unwrap();
         assert!(path.bytes().all(|byte| byte.is_ascii_graphic()), "{path}");
         let read: Vec<_> = url::form_urlencoded::parse(query.as_bytes()).collect();
-        let expected = [("tenant", "acme"), ("toolset", "default"), ("principal", "corp:a&b=c d/ü"), ("tool", "shop/get")];
+        let expected =
+            [("tenant", "acme"), ("toolset", "default"), ("principal", "corp:a&b=c d/ü"), ("tool", "shop/get")];
         assert_eq!(read.iter().map(|(name, value)| (&**name, &**value)).collect::<Vec<_>>(), expected);
     }
 }

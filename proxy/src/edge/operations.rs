@@ -72,7 +72,9 @@ fn question(query: &str) -> Result<Option<Question>, String> {
             "tool" => &mut question.tool,
             other => {
                 let other: String = other.chars().take(NAME_CHARS_SHOWN).collect();
-                return Err(format!("`{other}` is not asked here: expected tenant, toolset, principal, server or tool"));
+                return Err(format!(
+                    "`{other}` is not asked here: expected tenant, toolset, principal, server or tool"
+                ));
             }
         };
         *place = Some(value.into_owned());

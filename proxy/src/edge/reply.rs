@@ -54,6 +54,7 @@ impl Call {
         let app = cx.app.clone();
         let log = trace::calling(&cx, &request, http, &mut trail);
         let (era, id) = (cx.caller.era(), request.id.clone());
+        let meter = cx.tenant.meter().clone();
         let running = (era == Era::Legacy).then(|| app.calls.enter(cx.caller.share, id.clone()));
         let work = async move {
             let began = Instant::now();
@@ -71,7 +72,9 @@ impl Call {
                     },
                 }
             };
-            app.metrics.request(&method, how(&outcome), began.elapsed());
+            let how = how(&outcome);
+            app.metrics.request(&method, how, began.elapsed());
+            meter.request(how);
             match outcome {
                 Ok(Answer::Messages(messages)) => Ok(Answer::Messages(messages.until(running))),
                 Ok(answer) => Ok(answer),

@@ -4,10 +4,7 @@
 //! Only patchbay.yaml says where spans go; the variables `OTEL_…` are not read. The address is the operator's own, so it may be
 //! in a private network and without TLS: the rules for the addresses of tenants' servers are not for it.
 
-use std::{
-    sync::{Arc, atomic::Ordering::Relaxed},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
@@ -127,16 +124,20 @@ impl Exporter {
     }
 
     async fn run(mut self) {
-        while !self.stop.is_cancelled() {
-            tokio::select! {
-                () = self.stop.cancelled() => {}
-                () = self.outbox.full.notified() => {}
-                () = sleep(GATHER) => {}
-            }
+        loop {
+            let last = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => true,
+                () = self.outbox.full.notified() => false,
+                () = sleep(GATHER) => false,
+            };
             while let Some(batch) = self.outbox.take() {
                 self.bring(batch).await;
             }
             self.say_lost(None);
+            if last {
+                return;
+            }
         }
     }
 
@@ -148,14 +149,12 @@ impl Exporter {
         for attempt in 1..=ATTEMPTS_MAX {
             let why = match self.attempt(body.clone()).await {
                 Attempt::Taken { refused } => {
-                    let refused = refused.min(count);
-                    self.outbox.sent.fetch_add(count - refused, Relaxed);
-                    self.outbox.failed.fetch_add(refused, Relaxed);
+                    self.outbox.settle(count, refused);
                     let why = (refused > 0).then_some("the collector took only a part of them");
                     return self.said_after(why);
                 }
                 Attempt::Refused(why) => {
-                    self.outbox.failed.fetch_add(count, Relaxed);
+                    self.outbox.settle(count, count);
                     return self.say_lost(Some(&why));
                 }
                 Attempt::Later(why, wanted) => {
@@ -164,7 +163,7 @@ impl Exporter {
                 }
             };
             if attempt == ATTEMPTS_MAX || self.stop.is_cancelled() {
-                self.outbox.failed.fetch_add(count, Relaxed);
+                self.outbox.settle(count, count);
                 return self.say_lost(Some(&why));
             }
             tokio::select! {
@@ -242,7 +241,10 @@ impl Exporting {
         if timeout(patience, &mut self.task).await.is_err() {
             self.task.abort();
         }
-        self.outbox.give_up();
+        let spans = self.outbox.give_up();
+        if spans > 0 {
+            warn!(spans, "{spans} spans did not reach the collector of traces before the end");
+        }
     }
 }
 

@@ -20,15 +20,17 @@ pub(super) struct Outbox {
     waiting: Mutex<Vec<Span>>,
     /// Told when a batch is full.
     pub(super) full: Notify,
-    pub(super) sent: AtomicU64,
-    pub(super) failed: AtomicU64,
+    /// Spans of the batch that is being sent.
+    in_hand: AtomicU64,
+    sent: AtomicU64,
+    failed: AtomicU64,
     dropped: AtomicU64,
 }
 
 /// What became of spans so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TelemetryStats {
-    /// Spans that wait to be sent.
+    /// Spans that wait to be sent, or are being sent.
     pub waiting: u64,
     /// Spans that the collector took.
     pub sent: u64,
@@ -67,18 +69,28 @@ impl Outbox {
     pub(super) fn take(&self) -> Option<Vec<Span>> {
         let mut waiting = self.waiting();
         let count = waiting.len().min(BATCH_SPANS_MAX);
+        self.in_hand.store(count as u64, Relaxed);
         (count > 0).then(|| waiting.drain(..count).collect())
     }
 
-    /// Gives up what still waits.
-    pub(super) fn give_up(&self) {
-        let left = std::mem::take(&mut *self.waiting()).len();
-        self.failed.fetch_add(left as u64, Relaxed);
+    /// What became of the batch that was taken: of so many spans, so many are lost.
+    pub(super) fn settle(&self, count: u64, lost: u64) {
+        self.in_hand.store(0, Relaxed);
+        let lost = lost.min(count);
+        self.sent.fetch_add(count - lost, Relaxed);
+        self.failed.fetch_add(lost, Relaxed);
+    }
+
+    /// Gives up what still waits, and says how much that was.
+    pub(super) fn give_up(&self) -> u64 {
+        let left = std::mem::take(&mut *self.waiting()).len() as u64 + self.in_hand.swap(0, Relaxed);
+        self.failed.fetch_add(left, Relaxed);
+        left
     }
 
     pub(super) fn stats(&self) -> TelemetryStats {
         TelemetryStats {
-            waiting: self.waiting().len() as u64,
+            waiting: self.waiting().len() as u64 + self.in_hand.load(Relaxed),
             sent: self.sent.load(Relaxed),
             failed: self.failed.load(Relaxed),
             dropped: self.dropped.load(Relaxed),

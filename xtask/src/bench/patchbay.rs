@@ -259,7 +259,8 @@ limits:
   principal_per_second: 1000000
   principal_burst: 1000000
   principal_concurrency: 4096
-  address_per_second: 0
+  address_per_second: 1000000
+  address_burst: 1000000
 "
     )
 }

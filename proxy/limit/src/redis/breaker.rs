@@ -41,6 +41,11 @@ impl Breaker {
         self.is_shared.load(Ordering::Acquire)
     }
 
+    /// Whether the last request was not answered, so that what is said now may not be heard.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        !self.is_shared() || self.failures.load(Ordering::Relaxed) != 0
+    }
+
     /// A request was answered.
     pub(super) fn succeeded(&self) {
         if self.failures.load(Ordering::Relaxed) != 0 {

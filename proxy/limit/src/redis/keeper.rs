@@ -75,6 +75,7 @@ async fn attend(inner: &Arc<Inner>) {
         select! {
             () = inner.breaker.opened.notified() => continue,
             () = inner.backlog.filled.notified() => {}
+            () = inner.lanes.missing.notified() => {}
             () = sleep_until(next) => {}
         }
         next = match attend_once(inner, next <= tokio::time::Instant::now()).await {

@@ -42,8 +42,7 @@ use crate::{
 pub(crate) const ISS: &str = "https://login.example";
 
 /// Somebody outside.
-pub(crate) const PEER: Peer =
-    Peer { ip: std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)), loopback: false };
+pub(crate) const PEER: Peer = Peer { ip: std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)), loopback: false };
 
 /// See the module.
 pub(crate) struct House {
@@ -83,7 +82,7 @@ impl House {
             enabled: true,
             generation: Generation(1),
             limits: TenantLimits::default(),
-        audit: Default::default(),
+            audit: Default::default(),
             servers: vec![server()],
             toolsets: Vec::new(),
             issuers: vec![issuer("corp", ISS)],
@@ -101,7 +100,12 @@ impl House {
         let before = before.as_ref().map(|state| &*state.issuers);
         let servers = row.servers.iter().map(|server| {
             let downstream = Unusable::new("nobody is there".to_owned());
-            Arc::new(ServerHandle { id: server.id, slug: server.slug.clone(), downstream })
+            Arc::new(ServerHandle {
+                id: server.id,
+                slug: server.slug.clone(),
+                downstream,
+                meter: self.app.metrics.server(row.slug.as_str(), server.slug.as_str()),
+            })
         });
         let limits = self.app.config.limits.tenants.clone();
         let options = snapshot::BuildOptions { limits, ..snapshot::BuildOptions::default() };
@@ -110,6 +114,7 @@ impl House {
             servers: servers.collect(),
             issuers: Issuers::new(&row.issuers, revoked, before, self.issuer.clone()),
             sign_in: Arc::new(SignIn::of(&row.issuers)),
+            meter: self.app.metrics.tenant(row.slug.as_str()),
         });
     }
 
