@@ -29,7 +29,7 @@ impl Lower<'_, '_> {
                     None
                 }
             };
-            sinks.extend(slug.zip(self.sink(&field, sink)));
+            sinks.extend(slug.zip(self.sink(&field, &sink)));
         }
         AuditConfig {
             spool_bytes_max: u64::from(file.spool_mib) << 20,
@@ -39,7 +39,7 @@ impl Lower<'_, '_> {
         }
     }
 
-    fn sink(&mut self, field: &FieldPath, file: SinkFile) -> Option<SinkConfig> {
+    fn sink(&mut self, field: &FieldPath, file: &SinkFile) -> Option<SinkConfig> {
         let url = self.target(&field.key("url"), &file.url);
         let secret = self.signing_secret(&field.key("secret"), file.kind, file.secret.as_deref());
         let headers = self.headers(&field.key("headers"), &file.headers);
