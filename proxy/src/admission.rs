@@ -99,8 +99,8 @@ async fn take(
     // What is asked for is gone before the answer is waited for, so that the future of a request stays small.
     let (take, asked) = ask(limits, plan, met, rules, cost, hold)?;
     match take.decision().await {
-        Decision::Allowed(granted) => Ok(asked.granted(app, plan, granted)),
-        Decision::Denied(refused) => Err(asked.denied(app, plan, &refused)),
+        Decision::Allowed(granted) => Ok(asked.granted(app, tenant, granted)),
+        Decision::Denied(refused) => Err(asked.denied(app, tenant, &refused)),
     }
 }
 
@@ -193,10 +193,11 @@ impl Asked {
         plan.rules().get(rule?)
     }
 
-    fn granted(&self, app: &App, plan: &LimitPlan, granted: Granted) -> (Permit, Option<Told>) {
+    fn granted(&self, app: &App, tenant: &Tenant, granted: Granted) -> (Permit, Option<Told>) {
+        let plan = &tenant.snapshot().limits;
         for at in RuleSet(granted.would_deny).places() {
             if let Some(rule) = self.rule(plan, at) {
-                app.metrics.would_deny(&rule.name);
+                tenant.meter().would_deny(&rule.name);
             }
         }
         let tightest = granted.tightest.filter(|_| app.limits.headers);
@@ -204,11 +205,11 @@ impl Asked {
         (granted.permit, told)
     }
 
-    fn denied(&self, app: &App, plan: &LimitPlan, refused: &Refused) -> GatewayError {
-        let Some(rule) = self.rule(plan, refused.at) else {
+    fn denied(&self, app: &App, tenant: &Tenant, refused: &Refused) -> GatewayError {
+        let Some(rule) = self.rule(&tenant.snapshot().limits, refused.at) else {
             return GatewayError::Internal("a limit refused that was not asked".to_owned());
         };
-        app.metrics.denied(&rule.name);
+        tenant.meter().denied(&rule.name);
         let (limit, retry_after) = (rule.name.clone(), refused.retry_after);
         if refused.away {
             return GatewayError::LimitsAway { limit };

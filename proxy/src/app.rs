@@ -2,7 +2,7 @@
 //! ends: SQLite or Postgres, limits in memory or in Redis, the spool.
 
 use std::sync::{
-    Arc,
+    Arc, OnceLock,
     atomic::{AtomicU8, Ordering},
 };
 
@@ -16,13 +16,14 @@ use secrecy::ExposeSecret;
 
 use crate::{
     admission::{Limits, door::Doors, modes::ModeChanges},
-    audit::{Audit, Row, Sink, SpoolOptions},
+    audit::{Audit, Row, Sink, SpoolOptions, now_ms},
     auth::KeyRing,
     dispatch::{calls::Calls, questions::Questions},
     edge::{origin::Allowed, session::Sessions, site::Sites},
-    metrics::{LimiterStats, Metrics},
+    metrics::{AuditStats, LimiterStats, Metrics},
     outbound::Outbound,
     tenancy::Directory,
+    worker,
 };
 
 /// The most principals whose rates are remembered at once; those who have been quiet longest are forgotten first.
@@ -64,6 +65,8 @@ pub struct App {
     pub calls: Calls,
     /// The questions that wait for an answer.
     pub questions: Questions,
+    /// How busy the workers are, once there are some.
+    pub(crate) workers: OnceLock<worker::Gauges>,
     state: AtomicU8,
 }
 
@@ -91,11 +94,12 @@ impl App {
             sealer,
             limits,
             audit,
-            metrics: Metrics::new(),
+            metrics: Metrics::new(config.metrics_tools_max),
             allowed,
             sites: Sites::new(&config),
             calls: Calls::default(),
             questions: Questions::default(),
+            workers: OnceLock::new(),
             state: AtomicU8::new(STARTING),
             config,
         })
@@ -125,10 +129,32 @@ impl App {
 
     /// The stats, as Prometheus reads them.
     pub fn render_metrics(&self) -> String {
-        self.metrics.audit(self.audit.depth());
+        let _turn = self.metrics.turn();
+        let depth = self.audit.depth();
+        self.metrics.audit(&AuditStats {
+            lag_records: depth.records,
+            spool_bytes: depth.bytes,
+            spool_ratio: depth.bytes as f64 / self.config.audit.spool_bytes_max.max(1) as f64,
+            ..AuditStats::default()
+        });
+        self.metrics.limiter(&(self.limits.stats)());
         self.metrics.tokens(self.tokens.count());
-        self.metrics.limiter((self.limits.stats)());
+        self.metrics.workers(&self.workers.get().map(worker::Gauges::loads).unwrap_or_default());
+        self.look_at_servers();
         self.metrics.render()
+    }
+
+    /// Takes over how busy every server is.
+    fn look_at_servers(&self) {
+        let (now_ms, mut tenants, mut servers) = (now_ms(), 0, 0);
+        for state in self.tenants.states() {
+            tenants += 1;
+            servers += state.servers.len();
+            for server in &state.servers {
+                server.meter.load(&server.downstream.load(), now_ms);
+            }
+        }
+        self.metrics.population(tenants, servers);
     }
 }
 
@@ -137,7 +163,7 @@ fn limits(config: &GatewayConfig) -> anyhow::Result<Limits> {
     let (clock, modes) = (Clock::start(), ModeChanges::default());
     let local = MemoryLimiter::new(LIMIT_KEYS_MAX);
     let (tenants, stats): (Arc<dyn Limiter>, Box<dyn Fn() -> LimiterStats + Send + Sync>) = match &config.redis {
-        None => (Arc::new(local), Box::new(|| LimiterStats::MEMORY)),
+        None => (Arc::new(local), Box::new(|| LimiterStats::ALONE)),
         Some(redis) => {
             let options = RedisOptions {
                 url: redis.url.clone(),
@@ -151,7 +177,7 @@ fn limits(config: &GatewayConfig) -> anyhow::Result<Limits> {
                 let stats = counted.stats();
                 LimiterStats {
                     mode: stats.mode,
-                    replicas: stats.replicas.into(),
+                    replicas: stats.replicas,
                     round_trips: stats.round_trips,
                     refused_locally: stats.refused_here,
                     fallbacks: stats.fallbacks,

@@ -85,6 +85,7 @@ impl Gateway {
         info!(mcp = %at.public, operations = %at.operations, "listening on {}", at.public);
         let Self { app, public, operations } = self;
         let workers = Arc::new(Workers::start(app.config.limits.workers.get())?);
+        let _ = app.workers.set(workers.gauges());
         let (control_stop, operations_stop) = (CancellationToken::new(), CancellationToken::new());
         let sink = app::StoreSink(app.store.clone());
         let drain = audit::Drain::start(

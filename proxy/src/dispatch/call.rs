@@ -196,8 +196,10 @@ async fn send(
     let permit = admission::call(&cx, toll(&cx, request, &target, entry)).await?;
     trail.intent().map_err(|_| GatewayError::Overloaded("the audit trail cannot take another record"))?;
     let server_era = entry.era.unwrap_or(Era::Legacy);
+    let now = Instant::now();
+    let tool = (request.method == Method::ToolsCall).then_some(target.native);
     let call_cx = CallCx {
-        deadline: Instant::now() + timeout(&cx, entry.call_timeout_s),
+        deadline: now + timeout(&cx, entry.call_timeout_s),
         share: share(&cx, entry.sharing),
         capabilities: static_arc(cx.caller.can.shown_to(server_era, cx.caller.era())),
     };
@@ -215,6 +217,7 @@ async fn send(
         server: server.clone(),
         index: target.server,
         progress_token: meta.progress_token.map(str::to_owned),
+        meter: server.meter.begin(tool, now.into_std()),
         _permit: permit,
         trail: trail.take(),
         cx,

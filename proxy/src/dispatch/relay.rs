@@ -28,6 +28,7 @@ use crate::{
     bridge,
     caller::LogLevel,
     error::{Blame, GatewayError, server_text},
+    metrics::{CallEnd, CallMeter},
     tenancy::ServerHandle,
 };
 
@@ -45,6 +46,7 @@ pub struct Relay {
     pub(super) index: usize,
     pub(super) progress_token: Option<String>,
     pub(super) trail: Trail,
+    pub(super) meter: CallMeter,
     pub(super) _permit: Permit,
 }
 
@@ -92,6 +94,7 @@ impl Relay {
             crate::error::error_body(Some(&self.plan.id), facts.code, &facts.public, None).into()
         };
         self.trail.failed(fault_label(error.fault), body.len());
+        self.meter.end(CallEnd::Failed);
         body
     }
 
@@ -109,7 +112,7 @@ impl Relay {
         if seen.error || seen.incomplete {
             return None;
         }
-        self.trail.done(false, seen.is_error, pieces.iter().map(Bytes::len).sum());
+        self.done(seen, pieces.iter().map(Bytes::len).sum());
         Some(pieces)
     }
 
@@ -120,8 +123,18 @@ impl Relay {
             Err(error) => return (self.failure(&protocol_fault(error)), Seen::default()),
         };
         let body = self.translated(body, seen);
-        self.trail.done(seen.error, seen.is_error, body.len());
+        self.done(seen, body.len());
         (body, seen)
+    }
+
+    /// The server has answered: closes the trail, and counts the call.
+    fn done(&mut self, seen: Seen, bytes: usize) {
+        self.trail.done(seen.error, seen.is_error, bytes);
+        self.meter.end(match seen {
+            Seen { error: true, .. } => CallEnd::Error,
+            Seen { is_error: true, .. } => CallEnd::ToolError,
+            _ => CallEnd::Answered,
+        });
     }
 
     /// What the rewriting on the way cannot do: codes of the other era, questions that cannot be carried, mapped URIs.
@@ -218,7 +231,7 @@ impl Streaming {
     fn end(&mut self) -> Result<(), DownstreamError> {
         let seen = self.rewriter.finish().map_err(protocol_fault)?;
         let last: usize = self.ready.iter().map(Bytes::len).sum();
-        self.relay.trail.done(seen.error, seen.is_error, self.bytes + last);
+        self.relay.done(seen, self.bytes + last);
         Ok(())
     }
 
@@ -227,6 +240,7 @@ impl Streaming {
         warn!(server, %error, "server {server} broke off in the middle of an answer");
         self.relay.cx.app.metrics.error(Blame::Server);
         self.relay.trail.broken(fault_label(error.fault), self.bytes);
+        self.relay.meter.end(CallEnd::Broken);
         self.over = true;
         self.ready.clear();
         BrokeOff

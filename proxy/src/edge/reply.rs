@@ -49,6 +49,7 @@ impl Call {
     pub(super) fn new(cx: Cx, request: Request, mut trail: Trail) -> Self {
         let app = cx.app.clone();
         let (era, id) = (cx.caller.era(), request.id.clone());
+        let meter = cx.tenant.meter().clone();
         let running = (era == Era::Legacy).then(|| app.calls.enter(cx.caller.share, id.clone()));
         let work = async move {
             let began = Instant::now();
@@ -66,7 +67,9 @@ impl Call {
                     },
                 }
             };
-            app.metrics.request(&method, how(&outcome), began.elapsed());
+            let how = how(&outcome);
+            app.metrics.request(&method, how, began.elapsed());
+            meter.request(how);
             match outcome {
                 Ok(Answer::Messages(messages)) => Ok(Answer::Messages(messages.until(running))),
                 Ok(answer) => Ok(answer),

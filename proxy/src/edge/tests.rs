@@ -421,7 +421,7 @@ async fn a_flood_of_wrong_keys_is_refused_alike_at_each_door_and_the_good_key_co
     assert_eq!(gateway.say("POST", None, INITIALIZE).await.status, 200);
     assert_eq!(gateway.ask("POST", "/t/acme/mcp", &[]).await.status, 401, "no credential is none that failed");
     let metrics = say(gateway.operations, "GET", "/metrics", &[], "").await.body;
-    assert!(metrics.contains(r#"patchbay_limit_denied_total{limit="sign_in"} 4"#), "{metrics}");
+    assert!(metrics.contains(r#"patchbay_limit_denied_total{limit="sign_in",tenant=""} 4"#), "{metrics}");
 }
 
 #[tokio::test]

@@ -100,7 +100,12 @@ impl House {
         let before = before.as_ref().map(|state| &*state.issuers);
         let servers = row.servers.iter().map(|server| {
             let downstream = Unusable::new("nobody is there".to_owned());
-            Arc::new(ServerHandle { id: server.id, slug: server.slug.clone(), downstream })
+            Arc::new(ServerHandle {
+                id: server.id,
+                slug: server.slug.clone(),
+                downstream,
+                meter: self.app.metrics.server(row.slug.as_str(), server.slug.as_str()),
+            })
         });
         let limits = self.app.config.limits.tenants.clone();
         let options = snapshot::BuildOptions { limits, ..snapshot::BuildOptions::default() };
@@ -109,6 +114,7 @@ impl House {
             servers: servers.collect(),
             issuers: Issuers::new(&row.issuers, revoked, before, self.issuer.clone()),
             sign_in: Arc::new(SignIn::of(&row.issuers)),
+            meter: self.app.metrics.tenant(row.slug.as_str()),
         });
     }
 
