@@ -99,8 +99,8 @@ async fn take(
     // What is asked for is gone before the answer is waited for, so that the future of a request stays small.
     let (take, asked) = ask(limits, plan, met, rules, cost, hold)?;
     match take.decision().await {
-        Decision::Allowed(granted) => Ok(asked.granted(tenant, limits, granted)),
-        Decision::Denied(refused) => Err(asked.denied(tenant, limits, &refused)),
+        Decision::Allowed(granted) => Ok(asked.granted(app, tenant, granted)),
+        Decision::Denied(refused) => Err(asked.denied(app, tenant, &refused)),
     }
 }
 
@@ -193,19 +193,19 @@ impl Asked {
         plan.rules().get(rule?)
     }
 
-    fn granted(&self, tenant: &Tenant, limits: &Limits, granted: Granted) -> (Permit, Option<Told>) {
+    fn granted(&self, app: &App, tenant: &Tenant, granted: Granted) -> (Permit, Option<Told>) {
         let plan = &tenant.snapshot().limits;
         for at in RuleSet(granted.would_deny).places() {
             if let Some(rule) = self.rule(plan, at) {
                 tenant.meter().would_deny(&rule.name);
             }
         }
-        let tightest = granted.tightest.filter(|_| limits.headers);
+        let tightest = granted.tightest.filter(|_| app.limits.headers);
         let told = tightest.and_then(|standing| Some(Told::left(self.rule(plan, standing.at)?, &standing)));
         (granted.permit, told)
     }
 
-    fn denied(&self, tenant: &Tenant, limits: &Limits, refused: &Refused) -> GatewayError {
+    fn denied(&self, app: &App, tenant: &Tenant, refused: &Refused) -> GatewayError {
         let Some(rule) = self.rule(&tenant.snapshot().limits, refused.at) else {
             return GatewayError::Internal("a limit refused that was not asked".to_owned());
         };
@@ -214,7 +214,7 @@ impl Asked {
         if refused.away {
             return GatewayError::LimitsAway { limit };
         }
-        let told = limits.headers.then(|| Box::new(Told::over(rule, retry_after)));
+        let told = app.limits.headers.then(|| Box::new(Told::over(rule, retry_after)));
         GatewayError::Limited { limit, retry_after, told }
     }
 }

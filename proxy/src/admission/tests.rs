@@ -7,7 +7,7 @@ use patchbay_core::{
     limits::{Amount, Applies, Dimension, LimitRule, Rate},
     model::{Access, TenantRow, ToolsetSpec},
 };
-use patchbay_limit::{Standing, Watcher};
+use patchbay_limit::{Mode, Standing, Watcher};
 use serde_json::json;
 
 use super::{look::Question, told::Policy, *};
@@ -156,9 +156,10 @@ async fn a_dry_run_refuses_nobody_and_is_counted() {
     }
     assert_eq!(by(&ann.lists().await), "");
     let metrics = house.app.render_metrics();
-    assert!(metrics.contains(r#"patchbay_limit_would_deny_total{limit="trial"} 3"#), "{metrics}");
-    assert!(metrics.contains(r#"patchbay_limit_would_deny_total{limit="trial_cap"} 2"#), "{metrics}");
-    assert!(!metrics.contains("patchbay_limit_denied_total{"), "{metrics}");
+    assert!(metrics.contains(r#"patchbay_limit_would_deny_total{limit="trial",tenant="acme"} 3"#), "{metrics}");
+    assert!(metrics.contains(r#"patchbay_limit_would_deny_total{limit="trial_cap",tenant="acme"} 2"#), "{metrics}");
+    let mut denied = metrics.lines().filter(|line| line.starts_with("patchbay_limit_denied_total{"));
+    assert!(denied.all(|line| line.ends_with(" 0")), "{metrics}");
 }
 
 #[tokio::test]
@@ -370,8 +371,8 @@ impl Limiter for Gone {
         Box::pin(std::future::ready(Vec::new()))
     }
 
-    fn mode(&self) -> patchbay_limit::Mode {
-        patchbay_limit::Mode::Away
+    fn mode(&self) -> Mode {
+        Mode::Away
     }
 }
 
@@ -389,7 +390,7 @@ async fn a_limit_that_nobody_can_count_is_the_gateways_fault_and_says_so() {
 async fn the_mode_is_read_from_the_limiter_and_changes_are_told() {
     let house = House::new().await;
     let watcher: Watcher = house.app.limits.modes.watcher();
-    watcher(patchbay_limit::Mode::Away, "timeout");
+    watcher(Mode::Away, "timeout");
     let metrics = house.app.render_metrics();
     assert!(metrics.contains(r#"patchbay_limiter_mode{mode="memory"} 1"#), "{metrics}");
     assert!(metrics.contains(r#"patchbay_limiter_mode{mode="away"} 0"#), "{metrics}");
@@ -462,4 +463,68 @@ async fn a_look_for_what_is_not_there_says_what_there_is() {
         let said = look::look(&house.app, &question).await.unwrap_err().to_string();
         assert!(said.contains(expected), "{said}");
     }
+}
+
+/// Where a Redis is; `None` where no services are wanted.
+fn redis() -> Option<String> {
+    let url = std::env::var("PATCHBAY_TEST_REDIS_URL").ok();
+    let is_required = std::env::var_os("PATCHBAY_TEST_REQUIRE_SERVICES").is_some();
+    assert!(url.is_some() || !is_required, "PATCHBAY_TEST_REQUIRE_SERVICES is set: expected PATCHBAY_TEST_REDIS_URL");
+    url
+}
+
+/// A house on that Redis, once it counts there.
+async fn shared(url: &str, prefix: &str) -> House {
+    let house = House::with(|config| {
+        config.redis = Some(patchbay_config::RedisConfig {
+            url: url.to_owned().into(),
+            timeout: Duration::from_secs(1),
+            prefix: prefix.to_owned(),
+        });
+    })
+    .await;
+    let counts = async {
+        while house.app.limits.tenants.mode() != Mode::Shared {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), counts).await.unwrap();
+    house
+}
+
+#[tokio::test]
+async fn two_gateways_on_one_redis_share_one_allowance_and_tell_it_alike() {
+    let Some(url) = redis() else { return };
+    let prefix = format!("test-{:032x}", u128::from_ne_bytes(patchbay_core::random_bytes()))[..37].to_owned();
+    let houses = [shared(&url, &prefix).await, shared(&url, &prefix).await];
+    let id = patchbay_core::TenantId::random();
+    for house in &houses {
+        house.open("acme", |row, toolset| {
+            row.id = id;
+            with(vec![rule("paid", &[], Amount::Rate(hourly(4))), rule("two", &[], Amount::Concurrent(2))])(
+                row, toolset,
+            );
+        });
+    }
+    let [here, there] = &houses;
+    let (ann, bob) = (Guest::person(here, "acme", "ann").await, Guest::person(there, "acme", "bob").await);
+    let running = (ann.calls("shop_get").await.unwrap(), bob.calls("shop_get").await.unwrap());
+    assert_eq!([by(&ann.calls("shop_get").await), by(&bob.calls("shop_get").await)], ["two", "two"]);
+    for house in &houses {
+        let question = Question { tenant: "acme".into(), ..Question::default() };
+        let report = look::look(&house.app, &question).await.unwrap();
+        let left: Vec<_> = report.limits.iter().map(|row| (row.name.as_str(), row.left)).collect();
+        assert_eq!(left[2..], [("paid", Some(2)), ("two", Some(0))]);
+        assert_eq!(report.mode, "shared");
+    }
+    drop(running);
+    assert_eq!([by(&ann.lists().await), by(&bob.lists().await)], ["", ""]);
+    let before = (there.app.limits.stats)();
+    for _ in 0..10 {
+        assert_eq!(by(&bob.lists().await), "paid");
+    }
+    let after = (there.app.limits.stats)();
+    assert_eq!(after.round_trips - before.round_trips, 1, "one who was refused is refused again without asking");
+    assert_eq!(after.refused_locally - before.refused_locally, 9);
+    assert_eq!(after.fallbacks, 0);
 }
