@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{otlp, webhook};
-use crate::{app::App, audit::now_ms, outbound};
+use crate::{app::App, audit::now_ms, metrics::SinkStats, outbound};
 
 /// Records of one delivery.
 const BATCH_ROWS_MAX: u32 = 500;
@@ -81,7 +81,9 @@ pub(crate) async fn run(app: Arc<App>, stop: CancellationToken) {
             cursors: None,
             names: HashMap::new(),
             named_ms: 0,
+            stats: SinkStats::default(),
         };
+        app.metrics.sink(name.as_str(), &sink.stats);
         tasks.spawn(sink.serve(app.clone(), stop.clone()));
     }
     while tasks.join_next().await.is_some() {}
@@ -97,14 +99,18 @@ struct Sink {
     cursors: Option<HashMap<ChainId, u64>>,
     names: HashMap<TenantId, Slug>,
     named_ms: i64,
+    stats: SinkStats,
 }
 
 /// What a round came to.
+#[derive(Default)]
 struct Round {
     /// Records that were delivered.
-    delivered: usize,
+    delivered: u64,
     /// Records that wait.
     behind: u64,
+    /// The time of the newest record of the chain that waits the longest, in milliseconds since 1970.
+    oldest_ms: Option<i64>,
 }
 
 impl Sink {
@@ -123,12 +129,15 @@ impl Sink {
                         failing = false;
                     }
                     pause = RETRY_PAUSE_MIN;
-                    app.metrics.sink(self.name.as_str(), round.behind);
+                    self.stats.sent += round.delivered;
+                    self.stats.lag_records = round.behind;
+                    let waits_ms = round.oldest_ms.map_or(0, |at_ms| (now_ms() - at_ms).max(0));
+                    self.stats.lag = Duration::from_millis(waits_ms.unsigned_abs());
                     if round.delivered > 0 { Duration::ZERO } else { IDLE_PAUSE }
                 }
                 // Another replica does it, and says how far it is.
                 Ok(None) => {
-                    app.metrics.sink_elsewhere(self.name.as_str());
+                    (self.stats.lag_records, self.stats.lag) = (0, Duration::ZERO);
                     IDLE_PAUSE * 5
                 }
                 Err(error) => {
@@ -136,13 +145,14 @@ impl Sink {
                         warn!(sink = %self.name, %error, "the sink {} takes no audit records; they wait in the store", self.name);
                         failing = true;
                     }
-                    app.metrics.sink_failed(self.name.as_str());
+                    self.stats.failures += 1;
                     self.cursors = None;
                     let now = pause;
                     pause = (pause * 2).min(RETRY_PAUSE_MAX);
                     now
                 }
             };
+            app.metrics.sink(self.name.as_str(), &self.stats);
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = sleep(rest) => {}
@@ -156,7 +166,7 @@ impl Sink {
             self.cursors = None;
             return Ok(None);
         }
-        let mut round = Round { delivered: 0, behind: 0 };
+        let mut round = Round::default();
         for head in self.store.audit_heads(None, None).await? {
             if !self.wants(head.chain.tenant).await? {
                 continue;
@@ -175,8 +185,12 @@ impl Sink {
             let checkpoints: Vec<_> = checkpoints.into_iter().filter(|checkpoint| checkpoint.link.seq <= last).collect();
             self.deliver(&Batch { chain: head.chain, rows: &rows, checkpoints: &checkpoints }).await?;
             self.advance(head.chain, last).await?;
-            round.delivered += rows.len();
-            round.behind += head.last.seq.saturating_sub(last);
+            round.delivered += rows.len() as u64;
+            if head.last.seq > last {
+                round.behind += head.last.seq - last;
+                let at_ms = rows.last().map_or(head.at_ms, |row| row.at_ms);
+                round.oldest_ms = Some(round.oldest_ms.map_or(at_ms, |other| other.min(at_ms)));
+            }
             // A round may take longer than a lease.
             if !self.lease().await? {
                 self.cursors = None;
