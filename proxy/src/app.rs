@@ -8,7 +8,10 @@ use std::sync::{
 
 use anyhow::Context;
 use patchbay_config::{GatewayConfig, StoreTarget};
-use patchbay_core::seal::{Sealer, SealingKey};
+use patchbay_core::{
+    audit::DigestKey,
+    seal::{Sealer, SealingKey},
+};
 use patchbay_limit::{Clock, MemoryLimiter};
 use patchbay_store::{AuditRow, OpenOptions, Store, Vault};
 use patchbay_token::{Fetch, TokenCache};
@@ -52,6 +55,8 @@ pub struct App {
     pub limits: Limits,
     /// The trail.
     pub audit: Arc<Audit>,
+    /// By which the audit tells equal arguments.
+    pub digests: DigestKey,
     /// The numbers.
     pub metrics: Metrics,
     /// Hosts and origins that may ask.
@@ -88,6 +93,7 @@ impl App {
             sealer,
             limits: Limits { tenants: Arc::new(MemoryLimiter::new(LIMIT_KEYS_MAX)), clock: Clock::start() },
             audit,
+            digests: DigestKey::new(keys.audit_digest),
             metrics: Metrics::new(),
             allowed,
             sites: Sites::new(&config),
@@ -133,6 +139,7 @@ pub struct Keys {
     id: u8,
     handles: [u8; 32],
     vault: [u8; 32],
+    audit_digest: [u8; 32],
 }
 
 impl std::fmt::Debug for Keys {
@@ -177,7 +184,7 @@ impl Keys {
                 .finalize()
                 .into()
         };
-        Ok(Self { id: of("key id")[0], handles: of("handles"), vault: of("vault") })
+        Ok(Self { id: of("key id")[0], handles: of("handles"), vault: of("vault"), audit_digest: of("audit digest") })
     }
 
     /// The key for secrets at rest.

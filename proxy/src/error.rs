@@ -107,6 +107,9 @@ pub enum GatewayError {
     /// The gateway has no room for it now.
     #[error("the gateway cannot take this request now: {0}")]
     Overloaded(&'static str),
+    /// The tool is never called without an audit record, and there is no room for one.
+    #[error("the audit trail cannot take another record, and this tool is never called without one")]
+    AuditFull,
     /// A server failed; the chain says how.
     #[error("server {server}: {source}")]
     Server {
@@ -223,6 +226,7 @@ impl GatewayError {
             }
             Self::Limited { .. } => (429, CODE_LIMITED, text(), Caller, "limited"),
             Self::Overloaded(_) => (503, CODE_OVERLOADED, text(), Gateway, "overloaded"),
+            Self::AuditFull => (503, CODE_OVERLOADED, text(), Gateway, "audit_full"),
             Self::Server { server, source } => (200, -32603, Cow::Owned(server_text(server, source)), Server, "server"),
             Self::Internal(_) => {
                 (500, -32603, "internal error: the log of the gateway has the reason".into(), Gateway, "internal")
@@ -248,7 +252,7 @@ impl GatewayError {
     const fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Limited { retry_after, .. } => Some(*retry_after),
-            Self::Overloaded(_) => Some(Duration::from_secs(1)),
+            Self::Overloaded(_) | Self::AuditFull => Some(Duration::from_secs(1)),
             Self::SignInUnavailable => Some(SIGN_IN_PAUSE),
             _ => None,
         }

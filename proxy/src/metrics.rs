@@ -336,7 +336,7 @@ mod tests {
         metrics.sign_in_refused(Credential::Token, "token_expired");
         metrics.sign_in_unavailable();
         metrics.tokens(3);
-        metrics.audit(Depth { bytes: 9, records: 2 });
+        metrics.audit(Depth { bytes: 9, records: 2, ..Depth::default() });
         metrics.in_flight.inc();
         let text = metrics.render();
         for line in [

@@ -1,6 +1,7 @@
 //! What the audit promises: whole records or none, none lost, each request closed once. The tests of each part are beside.
 
 mod drain;
+mod policy;
 mod spool;
 mod trail;
 

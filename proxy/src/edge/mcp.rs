@@ -16,7 +16,7 @@ use super::{
     hear::{self, Heard},
     metadata,
     origin::Allowed,
-    refusal::{Refusal, refuse},
+    refusal::Refusal,
     reply,
     routes::{self, Endpoint, Place},
     serve::Peer,
@@ -27,7 +27,7 @@ use crate::{
     app::App,
     audit::{self, Trail},
     auth::{self, site::Site},
-    dispatch::Cx,
+    dispatch::{self, Cx},
     error::GatewayError,
     tenancy::Door,
 };
@@ -100,8 +100,10 @@ impl Visit<'_> {
     async fn answer(self, body: &mut Body) -> Reply {
         let client = self.parts.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
         let mut trail = Trail::open(&self.app.audit, self.peer.ip, client);
-        let outcome = self.checked(body, &mut trail).await;
-        outcome.unwrap_or_else(|refusal| refuse(self.app, &refusal, &mut trail))
+        match self.checked(body, &mut trail).await {
+            Ok(reply) => reply,
+            Err(refusal) => reply::refused(self.app, refusal, &mut trail).await,
+        }
     }
 
     /// The steps of every request, each with the proof of the one before.
@@ -123,6 +125,7 @@ impl Visit<'_> {
         let principal = identified.map_err(refused)?;
         let tenant = door.enter(&principal, here).map_err(refused)?;
         trail.known(tenant.id(), &tenant.view().toolset, principal.actor());
+        trail.policy(&tenant.snapshot().audit, tenant.snapshot().generation);
         let listener = hear::Listener { app, tenant: &tenant, principal: &principal, headers, now_ms };
         match parts.method {
             Method::POST => {}
@@ -140,6 +143,7 @@ impl Visit<'_> {
             Heard::Opened { body, session } => {
                 admission::request(&app, &tenant, &principal).await.map_err(refused)?;
                 trail.session_opened();
+                trail.kept().await.map_err(|_| refused(dispatch::OUTCOME_NOT_KEPT))?;
                 app.metrics.sessions_opened.inc();
                 let mut response = json(StatusCode::OK, ReplyBody::Whole(body));
                 if let Ok(id) = HeaderValue::try_from(session) {
@@ -196,6 +200,7 @@ async fn end_session(listener: &hear::Listener<'_>, trail: &mut Trail) -> Result
         warn!(%error, "an ended session could not be told to the other replicas");
     }
     trail.session_ended();
+    trail.kept().await.map_err(|_| dispatch::OUTCOME_NOT_KEPT)?;
     Ok(empty(StatusCode::OK))
 }
 
