@@ -341,7 +341,7 @@ async fn a_flood_at_the_door_leaves_one_record_for_each_address_and_a_bounded_nu
     let recorded = async |address: std::net::IpAddr| {
         let mut trail = house.trail();
         door::hush(&house.app, address, &mut trail).await;
-        trail.event().is_some()
+        trail.request_id().is_some()
     };
     let first: std::net::IpAddr = "192.0.2.1".parse().unwrap();
     assert!(recorded(first).await);

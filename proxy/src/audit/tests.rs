@@ -2,6 +2,7 @@
 
 mod crashes;
 mod drain;
+mod policy;
 mod spool;
 mod store;
 mod trail;
