@@ -97,7 +97,10 @@ impl Permit {
 
 impl fmt::Debug for Permit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Permit").field("keys", &self.held).field("shared", &self.lease.is_some()).finish_non_exhaustive()
+        f.debug_struct("Permit")
+            .field("keys", &self.held)
+            .field("shared", &self.lease.is_some())
+            .finish_non_exhaustive()
     }
 }
 

@@ -165,7 +165,8 @@ pub struct Granted {
 /// What was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refused {
-    /// The limit that lets it through last: the place in the request, charges first, then places.
+    /// The limit that lets it through last: the place in the request, charges first, then places. A cap that is known to be
+    /// reached may be named before rates are asked about.
     pub at: usize,
     /// When the same request would pass, were there no others. For a cap a guess, since nobody knows when a call ends.
     pub retry_after: Duration,

@@ -213,11 +213,9 @@ impl Sum {
     fn decision(self, permit: impl FnOnce() -> Permit) -> Decision {
         match self.denied {
             Some(refused) => Decision::Denied(refused),
-            None => Decision::Allowed(Granted {
-                tightest: self.tightest,
-                would_deny: self.would_deny,
-                permit: permit(),
-            }),
+            None => {
+                Decision::Allowed(Granted { tightest: self.tightest, would_deny: self.would_deny, permit: permit() })
+            }
         }
     }
 }

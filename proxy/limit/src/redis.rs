@@ -35,8 +35,8 @@ use self::{
     script::{Answer, Scripts},
 };
 use crate::{
-    Ask, Charge, Clock, Decision, Granted, Limiter, MemoryLimiter, Mode, Permit, Place, RETRY_CROWDED, Refused, Standing, Take,
-    Watcher,
+    Ask, Charge, Clock, Decision, Granted, Limiter, MemoryLimiter, Mode, Permit, Place, RETRY_CROWDED, Refused,
+    Standing, Take, Watcher,
 };
 
 pub(crate) use lease::Lease;
@@ -137,11 +137,12 @@ impl RedisLimiter {
     /// # Errors
     /// When the URL cannot be read. Whether anybody answers there is found out later.
     pub fn start(options: RedisOptions, local: MemoryLimiter, watcher: Watcher) -> Result<Arc<Self>, RedisUrlError> {
+        let RedisOptions { url, timeout, prefix, replica } = options;
         let inner = Arc::new(Inner {
-            target: Target::parse(&options.url)?,
-            timeout: options.timeout,
-            replica: options.replica,
-            scripts: Scripts::new(&options.prefix),
+            target: Target::parse(&url)?,
+            timeout,
+            replica,
+            scripts: Scripts::new(prefix),
             local,
             clock: Clock::start(),
             breaker: Breaker::new(watcher),
@@ -222,7 +223,8 @@ impl Inner {
             let permit = self.local.running().permit();
             return Some(Decision::Allowed(Granted { tightest: None, would_deny: 0, permit }));
         }
-        let refused = self.denied.find(ask.charges, || self.clock.now_us()).or_else(|| self.crowded(ask))?;
+        let (denied, crowded) = (self.denied.find(ask.charges, || self.clock.now_us()), self.crowded(ask));
+        let refused = denied.into_iter().chain(crowded).max_by_key(|refused| refused.retry_after)?;
         self.refused_here.fetch_add(1, Ordering::Relaxed);
         Some(Decision::Denied(refused))
     }
@@ -314,8 +316,8 @@ impl Inner {
         away::standing(&self.local, ask, self.replicas.load(Ordering::Relaxed), now_us)
     }
 
-    /// A probe may take a little longer than a request, since nobody waits for it.
-    fn probe_timeout(&self) -> Duration {
+    /// What nobody waits for may take longer.
+    fn patience(&self) -> Duration {
         2 * self.timeout
     }
 

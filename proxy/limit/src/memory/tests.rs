@@ -135,6 +135,19 @@ fn who_took_most_is_not_forgotten_in_a_flood() {
 }
 
 #[test]
+fn a_rate_that_takes_longer_is_named_before_a_cap() {
+    let memory = Memory::new(64);
+    let (charges, places) = ([charge(1, Rate::per_second(1, 1))], [place(2, 1)]);
+    let Decision::Allowed(_held) = memory.limiter.decide(&ask(&charges, &places), memory.now_us()) else {
+        panic!("refused")
+    };
+    let Decision::Denied(refused) = memory.limiter.decide(&ask(&charges, &places), memory.now_us()) else {
+        panic!("passed")
+    };
+    assert_eq!((refused.at, refused.retry_after), (0, Duration::from_secs(1)));
+}
+
+#[test]
 fn a_look_is_not_remembered() {
     let memory = Memory::new(64);
     memory.take(&[Charge { key: LimitKey(1), cost: 0, ..charge(1, Rate::per_second(100, 100)) }]);

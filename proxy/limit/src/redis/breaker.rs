@@ -41,6 +41,11 @@ impl Breaker {
         self.is_shared.load(Ordering::Acquire)
     }
 
+    /// Whether the last request was not answered, so that what is said now may not be heard.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        !self.is_shared() || self.failures.load(Ordering::Relaxed) != 0
+    }
+
     /// A request was answered.
     pub(super) fn succeeded(&self) {
         if self.failures.load(Ordering::Relaxed) != 0 {
@@ -91,7 +96,7 @@ pub(super) fn reason(error: &RedisError) -> &'static str {
         ErrorKind::Server(ServerErrorKind::BusyLoading) => "loading",
         ErrorKind::Server(ServerErrorKind::MasterDown) => "master_down",
         ErrorKind::Server(ServerErrorKind::NoPerm) => "no_permission",
-        ErrorKind::Server(kind) if matches!(kind, ServerErrorKind::Moved | ServerErrorKind::ClusterDown) => "cluster",
+        ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::ClusterDown) => "cluster",
         _ if error.is_connection_refusal() => "refused",
         _ if error.is_timeout() => "timeout",
         _ if error.is_io_error() => "broken",

@@ -100,7 +100,8 @@ impl Target {
 /// The TLS that all connections share: reading the roots takes a while.
 async fn connector() -> Result<TlsConnector, &'static str> {
     static CONNECTOR: OnceCell<TlsConnector> = OnceCell::const_new();
-    let made = CONNECTOR.get_or_try_init(|| async { spawn_blocking(build).await.map_err(|_| "tls")?.map_err(|_| "tls") });
+    let made =
+        CONNECTOR.get_or_try_init(|| async { spawn_blocking(build).await.map_err(|_| "tls")?.map_err(|_| "tls") });
     made.await.cloned()
 }
 

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, sync::Notify};
 
 use super::{Inner, connect::Conn};
 
@@ -27,6 +27,8 @@ const ATTEMPT_MAX: Duration = Duration::from_secs(2);
 pub(super) struct Lanes {
     lanes: Box<[Mutex<Lane>]>,
     keeper: Mutex<Option<Arc<Conn>>>,
+    /// Somebody found no connection at all. Wakes the keeper.
+    pub(super) missing: Notify,
 }
 
 struct Lane {
@@ -61,7 +63,7 @@ fn thread_number() -> usize {
 impl Lanes {
     pub(super) fn new() -> Self {
         let lane = || Mutex::new(Lane { state: State::Down { until: None }, pause: PAUSE_MIN, epoch: 0 });
-        Self { lanes: (0..LANES_MAX).map(|_| lane()).collect(), keeper: Mutex::new(None) }
+        Self { lanes: (0..LANES_MAX).map(|_| lane()).collect(), keeper: Mutex::new(None), missing: Notify::new() }
     }
 
     /// The connection to ask on: this thread's, or the keeper's while there is none, and one is then made in the background.
@@ -81,7 +83,11 @@ impl Lanes {
             drop(runtime.spawn(make(inner.clone(), number, lane.epoch)));
         }
         drop(lane);
-        self.keepers()
+        let keepers = self.keepers();
+        if keepers.is_none() {
+            self.missing.notify_one();
+        }
+        keepers
     }
 
     /// The same, without making one.

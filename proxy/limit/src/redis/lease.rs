@@ -105,15 +105,16 @@ impl Drop for Lease {
             return;
         }
         // Behind what was asked on this thread before, and before what is asked on it next.
-        let conn = self.inner.lanes.at_hand();
+        let conn = self.inner.lanes.at_hand().filter(|_| self.inner.breaker.is_shared());
+        // What took the places may still be on its way on a connection that is given up, or this may not be heard.
+        let is_certain = self.is_held && !self.inner.breaker.is_in_doubt();
         for key in &self.keys[..self.held] {
             let release = Release { tenant: self.tenant, key: *key, member: self.member };
             let cmd = self.inner.scripts.release(release.tenant, release.key, release.member);
             let is_said = conn.as_ref().is_some_and(|conn| conn.say(&cmd));
             if !is_said {
                 self.inner.backlog.add(release);
-            } else if !self.is_held {
-                // What took them may still be on its way, on a connection that is given up: it is said again later.
+            } else if !is_certain {
                 self.inner.backlog.add_for_later(release);
             }
         }

@@ -58,10 +58,8 @@ fn the_script_satisfies_the_table_of_the_core() {
 async fn a_request_is_one_round_trip() {
     let Some(server) = Server::start() else { return };
     let shared = Shared::start(&server).await;
-    let (charges, places) = (
-        [1, 2, 3].map(|id| charge(id, Rate::per_second(1000, 1000))),
-        [place(4, 100), place(5, 100)],
-    );
+    let (charges, places) =
+        ([1, 2, 3].map(|id| charge(id, Rate::per_second(1000, 1000))), [place(4, 100), place(5, 100)]);
     let before = (shared.stats().round_trips, server.redis().scripts_run());
     for _ in 0..50 {
         assert!(conformance::take(&shared, &charges, &places).await.is_allowed());
@@ -77,7 +75,10 @@ async fn a_request_is_one_round_trip() {
 async fn a_denied_caller_is_refused_without_redis() {
     let Some(server) = Server::start() else { return };
     let shared = Shared::start(&server).await;
-    let charges = [charge(1, Rate::per_second(1000, 1000)), charge(2, Rate { count: 1, period: Duration::from_secs(1), burst: 1 })];
+    let charges = [
+        charge(1, Rate::per_second(1000, 1000)),
+        charge(2, Rate { count: 1, period: Duration::from_secs(1), burst: 1 }),
+    ];
     assert!(conformance::take(&shared, &charges, &[]).await.is_allowed());
     assert!(!conformance::take(&shared, &charges, &[]).await.is_allowed());
     let before = shared.stats().round_trips;
@@ -106,6 +107,21 @@ async fn a_crowd_on_one_replica_is_refused_without_redis() {
         assert!(matches!(shared.limiter.take(&ask(&[], &[place(1, 1)]), 0), Take::Ready(Decision::Denied(_))));
     }
     assert_eq!(shared.stats().round_trips, before);
+}
+
+#[tokio::test]
+async fn a_rate_that_takes_longer_is_named_before_a_cap_that_another_replica_fills() {
+    let Some(server) = Server::start() else { return };
+    let one = Shared::start(&server).await;
+    let two = one.twin(&server).await;
+    let (charges, places) = ([charge(1, Rate { count: 1, period: Duration::from_secs(60), burst: 1 })], [place(2, 1)]);
+    let held = conformance::take(&one, &charges, &places).await;
+    assert!(held.is_allowed());
+    let Decision::Denied(crowded) = conformance::take(&two, &[], &places).await else { panic!("it passed") };
+    assert_eq!((crowded.at, crowded.retry_after), (0, RETRY_CROWDED));
+    let Decision::Denied(refused) = conformance::take(&two, &charges, &places).await else { panic!("it passed") };
+    assert!(refused.at == 0 && refused.retry_after > Duration::from_secs(50), "{refused:?}");
+    drop(held);
 }
 
 #[tokio::test]

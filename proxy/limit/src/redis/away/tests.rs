@@ -67,7 +67,8 @@ fn dry_runs_tell_at_their_own_places() {
     let local = MemoryLimiter::new(64);
     let dry = |away| Charge { away, dry_run: true, cost: 5, ..charge(1, hourly(1)) };
     let charges = [dry(WhenAway::Open), dry(WhenAway::Closed), dry(WhenAway::Local)];
-    let places = [Place { dry_run: true, away: WhenAway::Closed, ..place(1, 9) }, Place { dry_run: true, ..place(2, 0) }];
+    let places =
+        [Place { dry_run: true, away: WhenAway::Closed, ..place(1, 9) }, Place { dry_run: true, ..place(2, 0) }];
     let Decision::Allowed(granted) = decide(&local, &ask(&charges, &places), 2, NOW) else { panic!("refused") };
     assert_eq!(granted.would_deny, 0b11110);
 }

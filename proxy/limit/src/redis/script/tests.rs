@@ -3,8 +3,8 @@
 use patchbay_core::limits::WhenAway;
 
 use super::*;
-use crate::redis::lease::Members;
 use crate::conformance::{charge, place};
+use crate::redis::lease::Members;
 
 fn asked() -> Asked {
     let rate = patchbay_core::limits::Rate::per_second(100, 50);
@@ -18,7 +18,7 @@ fn asked() -> Asked {
 
 #[test]
 fn a_command_has_its_keys_in_one_slot_and_whole_numbers() {
-    let scripts = Scripts::new("pb");
+    let scripts = Scripts::new("pb".to_owned());
     let member = Members::new().next();
     let cmd = scripts.take(&asked(), Some(member));
     let args: Vec<String> = cmd
@@ -33,7 +33,11 @@ fn a_command_has_its_keys_in_one_slot_and_whole_numbers() {
     assert_eq!(args[1].len(), 40);
     assert_eq!(
         args[2..5],
-        ["2", &format!("{slot}:0000000000000000000000000000001f"), &format!("{slot}:0000000000000000000000000000002f:c")]
+        [
+            "2",
+            &format!("{slot}:0000000000000000000000000000001f"),
+            &format!("{slot}:0000000000000000000000000000002f:c")
+        ]
     );
     let mut text = [0; Member::BYTES];
     assert_eq!(args[6].as_bytes(), member.write(&mut text));

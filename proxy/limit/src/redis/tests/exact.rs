@@ -100,7 +100,8 @@ fn three_replicas_admit_the_bound_and_nearly_all_of_it() {
 fn mixed_costs_and_skewed_clocks_change_nothing() {
     let rate = Rate::per_second(500, 40);
     // A minute ahead, and a minute behind.
-    let Some(all) = run(rate, &[1, 3, 1, 7, 2], [60_000_000, 0, 0u64.wrapping_sub(3_600_000)], Duration::from_secs(2)) else {
+    let Some(all) = run(rate, &[1, 3, 1, 7, 2], [60_000_000, 0, 0u64.wrapping_sub(3_600_000)], Duration::from_secs(2))
+    else {
         return;
     };
     assert_bound(&all, rate);

@@ -101,9 +101,7 @@ impl Raw {
     pub(super) fn keys_without_expiry(mut self) -> Vec<String> {
         let keys: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut self.0).unwrap();
         assert!(!keys.is_empty());
-        keys.into_iter()
-            .filter(|key| redis::cmd("PTTL").arg(key).query::<i64>(&mut self.0).unwrap() == -1)
-            .collect()
+        keys.into_iter().filter(|key| redis::cmd("PTTL").arg(key).query::<i64>(&mut self.0).unwrap() == -1).collect()
     }
 
     /// How many leases are held under all caps.
