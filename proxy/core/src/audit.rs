@@ -9,6 +9,7 @@ mod actor;
 mod chain;
 mod facets;
 mod line;
+mod note;
 mod policy;
 
 use std::net::IpAddr;
@@ -18,6 +19,7 @@ use crate::TenantId;
 pub use actor::{Actor, TokenActor};
 pub use chain::{Chained, ChainFault, ChainId, Checkpoint, CheckpointReason, Link, Verifier, WriterId};
 pub use facets::Facets;
+pub use note::note_line;
 pub use policy::{AuditArguments, AuditDefaults, AuditLevel, AuditPolicy, Keep, TenantAudit, ToolAudit, WhenFull};
 
 /// The longest name, URI or other text of a record, in bytes before escaping; what is longer is cut and ends in `…`.

@@ -38,6 +38,9 @@ pub enum StoreError {
     /// Something that should be new is there already.
     #[error("{0}")]
     Exists(String),
+    /// Rows do not continue their chain: somebody else wrote to it, or they were not chained from its head.
+    #[error("{0}")]
+    Chain(String),
     /// What is stored cannot be understood.
     #[error("{0}")]
     Corrupt(String),
