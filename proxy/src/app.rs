@@ -133,6 +133,7 @@ pub struct Keys {
     id: u8,
     handles: [u8; 32],
     vault: [u8; 32],
+    audit: [u8; 32],
 }
 
 impl std::fmt::Debug for Keys {
@@ -177,12 +178,17 @@ impl Keys {
                 .finalize()
                 .into()
         };
-        Ok(Self { id: of("key id")[0], handles: of("handles"), vault: of("vault") })
+        Ok(Self { id: of("key id")[0], handles: of("handles"), vault: of("vault"), audit: of("audit checkpoints") })
     }
 
     /// The key for secrets at rest.
     pub fn vault(&self) -> Vault {
         Vault::new(self.id, self.vault)
+    }
+
+    /// The seed of the key that signs the audit's checkpoints.
+    pub const fn audit_seed(&self) -> [u8; 32] {
+        self.audit
     }
 }
 

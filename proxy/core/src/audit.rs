@@ -11,16 +11,18 @@ mod facets;
 mod line;
 mod note;
 mod policy;
+mod verify;
 
 use std::net::IpAddr;
 
 use crate::TenantId;
 
 pub use actor::{Actor, TokenActor};
-pub use chain::{Chained, ChainFault, ChainId, Checkpoint, CheckpointReason, Link, Verifier, WriterId};
+pub use chain::{ChainId, Checkpoint, CheckpointReason, Link, WriterId};
 pub use facets::Facets;
 pub use note::note_line;
 pub use policy::{AuditArguments, AuditDefaults, AuditLevel, AuditPolicy, Keep, TenantAudit, ToolAudit, WhenFull};
+pub use verify::{ChainFault, Chained, Verifier};
 
 /// The longest name, URI or other text of a record, in bytes before escaping; what is longer is cut and ends in `…`.
 pub const TEXT_BYTES_MAX: usize = 256;

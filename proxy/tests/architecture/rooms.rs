@@ -66,6 +66,12 @@ const RULES: &[Rule] = &[
         why: "tokens are judged in one place; elsewhere there is what was found of them",
     },
     Rule {
+        words: &["ring::signature"],
+        within: &["proxy/", "config/", "builtin-tools/"],
+        allowed: &["proxy/src/audit/signer.rs"],
+        why: "the audit's checkpoints are signed and verified in one place",
+    },
+    Rule {
         words: &["Principal::of_token", "Principal::of_key"],
         within: &["proxy/src/"],
         allowed: &["proxy/src/auth.rs", "proxy/src/auth/token.rs"],

@@ -1,8 +1,28 @@
 //! The chain that makes an audit tamper-evident: each record's hash covers the one before it. There is one chain for each tenant
 //! and writer, so that no replica waits for another; [`Checkpoint`]s, signed by the gateway, say how far a chain had come, so
-//! that a cut end is found too.
+//! that a cut end is found too. [`Verifier`] reads it all again; who links, signs and stores is the gateway's and the store's.
+//!
+//! What is hashed is made of fixed members and of texts with their lengths before them, so that no two records have the same
+//! bytes. Numbers have their highest byte first:
+//!
+//! | bytes | |
+//! |---|---|
+//! | 25 | `patchbay audit record v1` and a line feed |
+//! | 1 + 16 | 1 and the tenant's id; 17 zeros for records of no tenant |
+//! | 8 | the writer |
+//! | 8 | the record's number |
+//! | 32 | the hash of the record before it; zeros for the first one |
+//! | 16 | the event's id |
+//! | 8 | its time, in milliseconds since 1970 |
+//! | 8 and so many | the length of the kind, and the kind |
+//! | 8 and so many | the length of the line, and the line |
+
+use sha2::{Digest, Sha256};
 
 use crate::TenantId;
+
+const RECORD_TAG: &[u8; 25] = b"patchbay audit record v1\n";
+const CHECKPOINT_TAG: &[u8; 29] = b"patchbay audit checkpoint v1\n";
 
 /// Who writes a chain: a gateway's data folder, or the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -22,6 +42,19 @@ pub struct ChainId {
     pub writer: WriterId,
 }
 
+impl ChainId {
+    /// The bytes that stand for it in what is hashed and signed.
+    fn bytes(self) -> [u8; 25] {
+        let mut bytes = [0; 25];
+        if let Some(tenant) = self.tenant {
+            bytes[0] = 1;
+            bytes[1..17].copy_from_slice(&tenant.bits().to_be_bytes());
+        }
+        bytes[17..].copy_from_slice(&self.writer.0.to_be_bytes());
+        bytes
+    }
+}
+
 /// A place in a chain: the number of a record, and its hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Link {
@@ -38,7 +71,22 @@ impl Link {
     /// The place after this one: that of a record with these members. `json` is hashed byte for byte.
     #[must_use]
     pub fn next(&self, chain: ChainId, event_id: u128, at_ms: i64, kind: &str, json: &str) -> Self {
-        todo!("{chain:?} {event_id} {at_ms} {kind} {json}")
+        let seq = self.seq.wrapping_add(1);
+        let mut fixed = [0; 122];
+        fixed[..25].copy_from_slice(RECORD_TAG);
+        fixed[25..50].copy_from_slice(&chain.bytes());
+        fixed[50..58].copy_from_slice(&seq.to_be_bytes());
+        fixed[58..90].copy_from_slice(&self.hash);
+        fixed[90..106].copy_from_slice(&event_id.to_be_bytes());
+        fixed[106..114].copy_from_slice(&at_ms.to_be_bytes());
+        fixed[114..].copy_from_slice(&(kind.len() as u64).to_be_bytes());
+        let hash = Sha256::new()
+            .chain_update(fixed)
+            .chain_update(kind)
+            .chain_update((json.len() as u64).to_be_bytes())
+            .chain_update(json)
+            .finalize();
+        Self { seq, hash: hash.into() }
     }
 }
 
@@ -67,87 +115,20 @@ pub enum CheckpointReason {
 }
 
 impl Checkpoint {
-    /// What is signed.
+    /// What is signed: `patchbay audit checkpoint v1` and a line feed, the chain as in a record, the number, the hash, 1 for a
+    /// head or 2 for a retention, and the time.
     pub fn message(&self) -> Vec<u8> {
-        todo!()
-    }
-}
-
-/// A record as it is verified.
-#[derive(Debug, Clone, Copy)]
-pub struct Chained<'a> {
-    /// Its number and its hash, as they are stored.
-    pub link: Link,
-    /// The event.
-    pub event_id: u128,
-    /// When it began.
-    pub at_ms: i64,
-    /// What sort of event it is.
-    pub kind: &'a str,
-    /// The record.
-    pub json: &'a str,
-}
-
-/// What is wrong with a chain. Numbers are those of records.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ChainFault {
-    /// The record is not what was written, or the one before it is not.
-    #[error("record {seq} was changed")]
-    Changed {
-        /// Its number.
-        seq: u64,
-    },
-    /// Records are not there.
-    #[error("records {first} to {last} are missing")]
-    Missing {
-        /// The first that is not there.
-        first: u64,
-        /// The last.
-        last: u64,
-    },
-    /// A number stands twice, or out of order.
-    #[error("record {seq} stands where it does not belong")]
-    Misplaced {
-        /// Its number.
-        seq: u64,
-    },
-    /// A checkpoint says otherwise than the record with its number.
-    #[error("the checkpoint at record {seq} has another hash than the record")]
-    Checkpoint {
-        /// The number.
-        seq: u64,
-    },
-}
-
-/// Verifies one chain, record by record in the order of their numbers.
-#[derive(Debug)]
-pub struct Verifier {
-    chain: ChainId,
-    at: Link,
-    /// Places that trusted checkpoints name, ascending.
-    checkpoints: Vec<Link>,
-}
-
-impl Verifier {
-    /// Begins after `anchor`: [`Link::START`], or the place of a trusted retention checkpoint. `checkpoints` are the places of
-    /// those whose signatures were found good.
-    pub fn new(chain: ChainId, anchor: Link, checkpoints: Vec<Link>) -> Self {
-        Self { chain, at: anchor, checkpoints }
-    }
-
-    /// The next record.
-    ///
-    /// # Errors
-    /// With the first fault; what comes after it says nothing.
-    pub fn record(&mut self, record: &Chained<'_>) -> Result<(), ChainFault> {
-        todo!("{:?} {:?} {record:?}", self.chain, self.checkpoints)
-    }
-
-    /// The end: whether a checkpoint names a record that did not come.
-    ///
-    /// # Errors
-    /// [`ChainFault::Missing`].
-    pub fn end(self) -> Result<Link, ChainFault> {
-        todo!("{:?}", self.at)
+        let reason = match self.reason {
+            CheckpointReason::Head => 1,
+            CheckpointReason::Retention => 2,
+        };
+        let mut message = Vec::with_capacity(CHECKPOINT_TAG.len() + 25 + 8 + 32 + 1 + 8);
+        message.extend_from_slice(CHECKPOINT_TAG);
+        message.extend_from_slice(&self.chain.bytes());
+        message.extend_from_slice(&self.link.seq.to_be_bytes());
+        message.extend_from_slice(&self.link.hash);
+        message.push(reason);
+        message.extend_from_slice(&self.at_ms.to_be_bytes());
+        message
     }
 }
