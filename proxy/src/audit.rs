@@ -23,10 +23,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use patchbay_core::{
-    TenantId,
-    audit::{Action, Actor, Ending, Event, EventId, Outcome},
-};
+use patchbay_core::audit::EventId;
 
 pub use drain::{Drain, DrainOptions, Flushed, Sink};
 pub use record::{Row, Stage};
@@ -89,37 +86,6 @@ impl Audit {
     /// Counts a record that found no room; the drain says so in the audit as soon as it can.
     fn missed(&self) {
         self.missed.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-/// The record of a change of a tenant's configuration. It is made where the store is at hand (the command line), and goes there
-/// without the spool, which belongs to the gateway that runs.
-#[expect(clippy::needless_pass_by_value, reason = "callers name the actor on the spot")]
-pub fn config_record(tenant: TenantId, actor: Actor, what: &str) -> Row {
-    let at_ms = now_ms();
-    let event = Event {
-        id: EventId::compose(at_ms, 0, u64::from_ne_bytes(patchbay_core::random_bytes())),
-        at_ms,
-        action: Action::ConfigUpdate,
-        tenant: Some(tenant),
-        toolset: None,
-        actor: &actor,
-        ip: None,
-        agent: None,
-        request: None,
-        target: None,
-    };
-    let mut line = Vec::with_capacity(512);
-    event.write(&mut line);
-    let ending = Ending { reason: Some(what), ..Ending::answered(0) };
-    Outcome { ending, bytes_in: 0, bytes_out: 0, duration_us: 0 }.write(&mut line);
-    Row {
-        event: event.id.bits(),
-        stage: Stage::Closed,
-        tenant: event.tenant,
-        at_ms,
-        kind: event.action.as_str(),
-        json: String::from_utf8_lossy(&line).into_owned(),
     }
 }
 

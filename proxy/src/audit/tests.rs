@@ -10,7 +10,11 @@ use std::{
     sync::{Arc, Mutex, atomic::AtomicBool},
 };
 
-use patchbay_core::{KeyId, Slug, method::Method};
+use patchbay_core::{
+    KeyId, Slug, TenantId,
+    audit::{Action, Actor},
+    method::Method,
+};
 use serde_json::Value;
 
 use super::{

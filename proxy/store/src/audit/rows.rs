@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use patchbay_core::{
     TenantId,
-    audit::{ChainId, Checkpoint, CheckpointReason, EventId, Facets, Link, WriterId},
+    audit::{ChainId, Checkpoint, CheckpointReason, Facets, Link, WriterId},
 };
 use sqlx::FromRow;
 
@@ -208,6 +208,8 @@ impl TryFrom<CheckpointRecord> for Checkpoint {
 
 #[cfg(test)]
 mod tests {
+    use patchbay_core::audit::EventId;
+
     use super::*;
 
     #[test]

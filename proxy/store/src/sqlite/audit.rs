@@ -73,7 +73,8 @@ impl AuditLog for SqliteStore {
     }
 
     async fn audit_count(&self, tenant: Option<TenantId>) -> Result<u64, StoreError> {
-        counted(&self.read, "SELECT count(*) FROM audit", "SELECT count(*) FROM audit WHERE tenant_id = $1", tenant).await
+        counted(&self.read, "SELECT count(*) FROM audit", "SELECT count(*) FROM audit WHERE tenant_id = $1", tenant)
+            .await
     }
 
     async fn audit_page(&self, filter: &AuditFilter, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
@@ -222,8 +223,7 @@ async fn known(connection: &mut SqliteConnection, ids: &[u128]) -> Result<HashSe
             list.push_bind(blob(*id));
         }
         query.push(")");
-        let found: Vec<Vec<u8>> =
-            query.build_query_scalar().persistent(false).fetch_all(&mut *connection).await?;
+        let found: Vec<Vec<u8>> = query.build_query_scalar().persistent(false).fetch_all(&mut *connection).await?;
         for id in found {
             known.insert(bits("event id", &id)?);
         }

@@ -127,11 +127,15 @@ fn code(error: &StoreError) -> Option<String> {
 fn unprepared(day: i64, error: StoreError) -> StoreError {
     let why = match code(&error).as_deref() {
         // insufficient_privilege
-        Some("42501") => "the user in the URL of the store must own the table audit and may have to make tables in its schema",
+        Some("42501") => {
+            "the user in the URL of the store must own the table audit and may have to make tables in its schema"
+        }
         // check_violation
         Some("23514") => "rows of that day are in the default partition already",
         // duplicate_table
-        Some("42P07") => "a table of that name is there already and is not a partition: attach it, or name it otherwise",
+        Some("42P07") => {
+            "a table of that name is there already and is not a partition: attach it, or name it otherwise"
+        }
         _ => "see the source",
     };
     let tried = format!(

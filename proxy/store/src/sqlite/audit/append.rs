@@ -47,7 +47,11 @@ pub(in crate::sqlite) async fn record(tx: &mut SqliteConnection, tenant: TenantI
     let end = head(tx, chain).await?.map_or(patchbay_core::audit::Link::START, |head| head.last);
     let row = noted(tenant, end, note);
     if insert(tx, vec![&row]).await? == 0 {
-        return Err(StoreError::Exists(format!("there is an event with the id {:032x} already; try again", row.event_id)).into());
+        return Err(StoreError::Exists(format!(
+            "there is an event with the id {:032x} already; try again",
+            row.event_id
+        ))
+        .into());
     }
     move_heads(tx, &[AuditHead { chain, last: row.link, at_ms: row.at_ms }]).await
 }

@@ -13,19 +13,20 @@ use crate::{
 };
 
 /// For each chain the row before the first one that stays, or the head's when none stays; where that row is gone already, there
-/// is nothing to remove.
-const EXPIRED: &str = "SELECT h.tenant, h.writer, a.seq, a.hash FROM (SELECT g.tenant, g.writer, coalesce((\
+/// is nothing to remove. (MATERIALIZED and the plus signs keep SQLite from reading all rows by their ids.)
+const EXPIRED: &str = "WITH h AS MATERIALIZED (SELECT g.tenant, g.writer, coalesce((\
          SELECT k.seq - 1 FROM audit k WHERE k.writer = g.writer AND coalesce(k.tenant_id, x'') = g.tenant AND k.seq > 0 \
-         AND k.event_id >= $1 ORDER BY k.seq LIMIT 1), g.seq) AS last FROM audit_heads g) h \
-     JOIN audit a ON a.writer = h.writer AND coalesce(a.tenant_id, x'') = h.tenant AND a.seq = h.last \
-     WHERE a.seq > 0 AND a.event_id < $1 ORDER BY h.tenant, h.writer";
+         AND +k.event_id >= $1 ORDER BY k.seq LIMIT 1), g.seq) AS last FROM audit_heads g) \
+     SELECT h.tenant, h.writer, a.seq, a.hash FROM h CROSS JOIN audit a \
+     WHERE a.writer = h.writer AND coalesce(a.tenant_id, x'') = h.tenant AND a.seq = h.last AND a.seq > 0 \
+     AND +a.event_id < $1 ORDER BY h.tenant, h.writer";
 
 /// The first rows of a chain, lowest number first, so that the anchor's own goes last: a removal that breaks off is found again.
 const FIRST: &str = "DELETE FROM audit WHERE event_id IN (SELECT event_id FROM audit \
-     WHERE writer = $1 AND coalesce(tenant_id, x'') = $2 AND seq > 0 AND seq <= $3 AND event_id < $4 ORDER BY seq LIMIT $5)";
+     WHERE writer = $1 AND coalesce(tenant_id, x'') = $2 AND seq > 0 AND seq <= $3 AND +event_id < $4 ORDER BY seq LIMIT $5)";
 
 const UNCHAINED: &str = "DELETE FROM audit WHERE event_id IN (SELECT event_id FROM audit \
-     WHERE writer = 0 AND seq = 0 AND event_id < $1 LIMIT $2)";
+     WHERE writer = 0 AND seq = 0 AND +event_id < $1 LIMIT $2)";
 
 impl SqliteStore {
     pub(super) async fn expired(&self, before_ms: i64) -> Result<Vec<(ChainId, Link)>, StoreError> {
