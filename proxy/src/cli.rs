@@ -15,8 +15,7 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use patchbay_config::{ConfigErrors, Environment, GatewayConfig};
-use patchbay_core::{TenantId, audit::Actor};
-use patchbay_store::Store;
+use patchbay_store::{Note, Store};
 use std::sync::Arc;
 
 pub use crate::files;
@@ -141,12 +140,9 @@ impl Desk {
     }
 }
 
-/// Writes a change of a tenant into the audit. The change is made already, so what cannot be written is only said.
-async fn note(store: &dyn Store, tenant: TenantId, what: &str) {
-    let row = app::stored(&audit::config_record(tenant, Actor::Operator, what));
-    if let Err(error) = store.audit_append(&[row]).await {
-        complain(&format!("warning: the change is made, but could not be written into the audit: {error}"));
-    }
+/// What the audit says of a change that somebody makes at the command line; the store writes it together with the change.
+fn note(what: impl Into<String>) -> Note {
+    Note::by_operator(what, audit::now_ms())
 }
 
 /// The configuration of this call.
