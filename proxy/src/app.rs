@@ -12,7 +12,7 @@ use std::{
 use anyhow::Context;
 use patchbay_config::{GatewayConfig, StoreTarget};
 use patchbay_core::{
-    audit::{ChainId, Checkpoint, Link, WriterId},
+    audit::{ChainId, Checkpoint, DigestKey, Link, WriterId},
     seal::{Sealer, SealingKey},
 };
 use patchbay_limit::{Clock, Limiter, MemoryLimiter, RedisLimiter, RedisOptions};
@@ -64,6 +64,8 @@ pub struct App {
     pub audit: Arc<Audit>,
     /// Signs how far the trail's chains have come.
     pub signer: Arc<Signer>,
+    /// By which the audit tells equal arguments.
+    pub digests: DigestKey,
     /// The numbers.
     pub metrics: Metrics,
     /// What records spans, when traces are on.
@@ -95,6 +97,8 @@ impl App {
         patchbay_token::self_check()?;
         let sealer = Arc::new(Sealer::new(vec![SealingKey { id: keys.id, secret: keys.handles }])?);
         let limits = limits(&config)?;
+        let metrics = Metrics::new(config.metrics_tools_max);
+        audit.tell_waits(metrics.audit_synced());
         let allowed = Allowed::new(&config.allowed_hosts, &config.allowed_origins);
         Ok(Self {
             sessions: Sessions::new(sealer.clone(), config.limits.session),
@@ -106,8 +110,9 @@ impl App {
             sealer,
             limits,
             audit,
+            digests: DigestKey::new(keys.audit_digest),
             signer: Arc::new(Signer::new(keys.audit_seed())?),
-            metrics: Metrics::new(config.metrics_tools_max),
+            metrics,
             telemetry: config.traces.as_ref().map(Telemetry::new).transpose()?,
             allowed,
             sites: Sites::new(&config),
@@ -151,8 +156,10 @@ impl App {
             store_failures: depth.failures,
             checkpoints: depth.checkpoints,
             spool_bytes: depth.bytes,
-            spool_ratio: depth.bytes as f64 / self.config.audit.spool_bytes_max.max(1) as f64,
-            ..AuditStats::default()
+            spool_ratio: depth.occupancy,
+            is_stunted: depth.stunted,
+            records: self.audit.records(),
+            gaps: self.audit.gaps(),
         });
         self.metrics.limiter(&(self.limits.stats)());
         self.metrics.tokens(self.tokens.count());
@@ -214,6 +221,7 @@ pub struct Keys {
     handles: [u8; 32],
     vault: [u8; 32],
     audit: [u8; 32],
+    audit_digest: [u8; 32],
 }
 
 impl std::fmt::Debug for Keys {
@@ -258,7 +266,13 @@ impl Keys {
                 .finalize()
                 .into()
         };
-        Ok(Self { id: of("key id")[0], handles: of("handles"), vault: of("vault"), audit: of("audit checkpoints") })
+        Ok(Self {
+            id: of("key id")[0],
+            handles: of("handles"),
+            vault: of("vault"),
+            audit: of("audit checkpoints"),
+            audit_digest: of("audit digest"),
+        })
     }
 
     /// The key for secrets at rest.

@@ -2,11 +2,13 @@
 //! records on the local disk from before the call goes out, and [`Drain`] brings them to the store.
 //!
 //! What a record says and how it is written is `patchbay_core::audit`'s. On the path of a request nothing here waits or makes
-//! a system call; a record that finds no room is refused, and said.
+//! a system call, except for tenants who want their records on the disk ([`Audit::durable`]) and while the spool is nearly full;
+//! a record that finds no room is refused, or counted and said.
 
 mod chain;
 mod checkpoints;
 mod drain;
+mod flush;
 mod merge;
 mod progress;
 mod reader;
@@ -22,19 +24,20 @@ mod writer;
 use std::{
     path::Path,
     sync::{
-        Arc,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
-use patchbay_core::{
-    TenantId,
-    audit::{Action, Actor, Ending, Event, EventId, Outcome},
-};
+use patchbay_core::audit::{Action, Actor, AuditLevel, AuditPolicy, EventId, WhenFull, note_line};
+use tracing::warn;
 
 pub use drain::{Drain, DrainOptions, Flushed};
+use flush::Flusher;
+pub use flush::{NotKept, Syncs};
 use progress::Progress;
+use record::Head;
 pub use record::{LinkedRow, Row, Stage};
 pub use signer::{Signer, is_signed};
 pub use sink::{Sink, SinkError};
@@ -47,17 +50,30 @@ use writer::Writer;
 #[derive(Debug)]
 pub struct Audit {
     spool: Spool,
+    /// Started by the first who wants a record to be on the disk.
+    flusher: Mutex<Option<Flusher>>,
     /// What no other gateway's event ids have in them.
     writer: u64,
     count: AtomicU64,
     missed: AtomicU64,
+    gaps: AtomicU64,
+    waits: OnceLock<Waits>,
     /// Under which number its records are chained.
     chained_by: Writer,
     progress: Progress,
 }
 
+/// Who is told how long answers wait for the disk.
+struct Waits(Box<dyn Fn(Duration) + Send + Sync>);
+
+impl std::fmt::Debug for Waits {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Waits")
+    }
+}
+
 /// How much waits in the spool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Depth {
     /// Bytes that are not drained, by whole segments.
     pub bytes: u64,
@@ -69,6 +85,10 @@ pub struct Depth {
     pub failures: u64,
     /// Checkpoints that the store took, since this process began.
     pub checkpoints: u64,
+    /// How full the spool is, from 0 to 1. Room that its disk refuses is none.
+    pub occupancy: f64,
+    /// Whether the disk refused the spool more room when it wanted some last.
+    pub stunted: bool,
 }
 
 impl Audit {
@@ -81,17 +101,88 @@ impl Audit {
         Ok(Arc::new(Self {
             chained_by: Writer::open(dir)?,
             spool,
+            flusher: Mutex::default(),
             writer: u64::from_ne_bytes(patchbay_core::random_bytes()),
             count: AtomicU64::new(0),
             missed: AtomicU64::new(0),
+            gaps: AtomicU64::new(0),
+            waits: OnceLock::new(),
             progress: Progress::default(),
         }))
     }
 
-    /// Whether another record would find room. What leaves only one record when it is over (a list) asks before it answers;
-    /// a call is told by its [`Trail::intent`].
+    /// Whether another record would find room.
     pub fn has_room(&self) -> bool {
         self.spool.has_room()
+    }
+
+    /// Whether a request may go on that leaves its only record when it is over (a list), by the tenant's policy. A call is told
+    /// by its [`Trail::intent`].
+    pub fn lets_on(&self, policy: &AuditPolicy) -> bool {
+        policy.level == AuditLevel::Async || policy.when_full == WhenFull::Pass || self.has_room()
+    }
+
+    /// Waits until every record that was written before this call is on the disk, and survives a loss of power. Those who
+    /// wait at the same time wait together.
+    ///
+    /// # Errors
+    /// [`NotKept`], when the disk refuses or takes too long.
+    pub fn durable(self: &Arc<Self>) -> impl Future<Output = Result<(), NotKept>> + Send + use<> {
+        let (waiting, audit, began) = (self.flush(), self.clone(), Instant::now());
+        async move {
+            let kept = match waiting {
+                Some(waiting) => waiting.await,
+                None => Err(NotKept),
+            };
+            if let Some(Waits(told)) = audit.waits.get() {
+                told(began.elapsed());
+            }
+            kept
+        }
+    }
+
+    /// Tells how long each answer waits for the disk; the first who wants to know is told.
+    pub fn tell_waits(&self, told: impl Fn(Duration) + Send + Sync + 'static) {
+        // Whoever comes later is told by the first.
+        let _ = self.waits.set(Waits(Box::new(told)));
+    }
+
+    /// Records that were written to the spool, or found there, since this process began.
+    pub fn records(&self) -> u64 {
+        self.spool.appended()
+    }
+
+    /// Records that found no room since this process began.
+    pub fn gaps(&self) -> u64 {
+        self.gaps.load(Ordering::Relaxed)
+    }
+
+    fn flush(self: &Arc<Self>) -> Option<impl Future<Output = Result<(), NotKept>> + Send + use<>> {
+        let mut flusher = self.flusher.lock().unwrap_or_else(PoisonError::into_inner);
+        if flusher.is_none() {
+            let audit = Arc::downgrade(self);
+            let sync = move || audit.upgrade().map_or(Ok(false), |audit| audit.spool.sync());
+            *flusher =
+                Flusher::start(sync).inspect_err(|error| warn!(%error, "no thread can be had to sync the audit")).ok();
+        }
+        flusher.as_ref().map(Flusher::durable)
+    }
+
+    /// How often the disk was asked to keep records.
+    pub fn syncs(&self) -> Syncs {
+        let flusher = self.flusher.lock().unwrap_or_else(PoisonError::into_inner);
+        flusher.as_ref().map(Flusher::syncs).unwrap_or_default()
+    }
+
+    /// Writes down what the gateway itself has done, or what became of it.
+    pub fn own_event(&self, action: Action, reason: &str) {
+        let at_ms = now_ms();
+        let id = self.event_id(at_ms);
+        let head = Head { stage: Stage::Closed, event: id, tenant: None, at_ms, action }.bytes();
+        let line = note_line(id, at_ms, None, action, &Actor::Gateway, reason);
+        if self.spool.append(&[&head, line.as_bytes()]).is_err() {
+            self.missed();
+        }
     }
 
     /// How much waits.
@@ -100,6 +191,8 @@ impl Audit {
         let since_ms = reader::oldest_ms(&self.spool).filter(|_| records > 0);
         Depth {
             bytes: self.spool.bytes(),
+            occupancy: self.spool.occupancy(),
+            stunted: self.spool.is_stunted(),
             records,
             lag_ms: since_ms.map_or(0, |at_ms| now_ms().saturating_sub(at_ms).max(0).unsigned_abs()),
             failures: self.progress.failures(),
@@ -114,37 +207,7 @@ impl Audit {
     /// Counts a record that found no room; the drain says so in the audit as soon as it can.
     fn missed(&self) {
         self.missed.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-/// The record of a change of a tenant's configuration. It is made where the store is at hand (the command line), and goes there
-/// without the spool, which belongs to the gateway that runs.
-#[expect(clippy::needless_pass_by_value, reason = "callers name the actor on the spot")]
-pub fn config_record(tenant: TenantId, actor: Actor, what: &str) -> Row {
-    let at_ms = now_ms();
-    let event = Event {
-        id: EventId::compose(at_ms, 0, u64::from_ne_bytes(patchbay_core::random_bytes())),
-        at_ms,
-        action: Action::ConfigUpdate,
-        tenant: Some(tenant),
-        toolset: None,
-        actor: &actor,
-        ip: None,
-        agent: None,
-        request: None,
-        target: None,
-    };
-    let mut line = Vec::with_capacity(512);
-    event.write(&mut line);
-    let ending = Ending { reason: Some(what), ..Ending::answered(0) };
-    Outcome { ending, bytes_in: 0, bytes_out: 0, duration_us: 0 }.write(&mut line);
-    Row {
-        event: event.id.bits(),
-        stage: Stage::Closed,
-        tenant: event.tenant,
-        at_ms,
-        kind: event.action.as_str(),
-        json: String::from_utf8_lossy(&line).into_owned(),
+        self.gaps.fetch_add(1, Ordering::Relaxed);
     }
 }
 

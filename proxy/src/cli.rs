@@ -1,11 +1,7 @@
 //! What people type. Without a command the gateway serves; everything else works on the store and is seen by a running gateway
 //! within a second. Texts for people go to standard output, problems to standard error, and the exit code says which it was.
 
-<<<<<<< HEAD
-mod audit;
-=======
 mod ask;
->>>>>>> build
 pub mod connect;
 mod keys;
 mod limits;
@@ -19,8 +15,7 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use patchbay_config::{ConfigErrors, Environment, GatewayConfig};
-use patchbay_core::{TenantId, audit::Actor};
-use patchbay_store::Store;
+use patchbay_store::{Note, Store};
 use std::sync::Arc;
 
 pub use crate::files;
@@ -63,15 +58,9 @@ enum Command {
     /// Access tokens of a tenant's issuers.
     #[command(subcommand)]
     Token(token::Token),
-<<<<<<< HEAD
-    /// The trail of who did what.
-    #[command(subcommand)]
-    Audit(audit::Audit),
-=======
     /// Limits.
     #[command(subcommand)]
     Limits(limits::Limits),
->>>>>>> build
     /// Tenants.
     #[command(subcommand)]
     Tenant(tenants::TenantCommand),
@@ -125,11 +114,7 @@ fn run(args: Args) -> anyhow::Result<()> {
         Command::Import(import) => runtime.block_on(import.run(&Desk::open(given))),
         Command::Key(key) => runtime.block_on(key.run(&Desk::open(given))),
         Command::Token(token) => runtime.block_on(token.run(&Desk::open(given))),
-<<<<<<< HEAD
-        Command::Audit(audit) => runtime.block_on(audit.run(&Desk::open(given))),
-=======
         Command::Limits(limits) => runtime.block_on(limits.run(&Desk::open(given))),
->>>>>>> build
         Command::Tenant(tenant) => runtime.block_on(tenant.run(&Desk::open(given))),
         Command::Connect(connect) => runtime.block_on(connect.run(&Desk::open(given))),
     }
@@ -155,12 +140,9 @@ impl Desk {
     }
 }
 
-/// Writes a change of a tenant into the audit. The change is made already, so what cannot be written is only said.
-async fn note(store: &dyn Store, tenant: TenantId, what: &str) {
-    let row = app::stored(&trail::config_record(tenant, Actor::Operator, what));
-    if let Err(error) = store.audit_append(&[row]).await {
-        complain(&format!("warning: the change is made, but could not be written into the audit: {error}"));
-    }
+/// What the audit says of a change that somebody makes at the command line; the store writes it together with the change.
+fn note(what: impl Into<String>) -> Note {
+    Note::by_operator(what, audit::now_ms())
 }
 
 /// The configuration of this call.

@@ -73,6 +73,7 @@ pub async fn run(cx: Cx, request: Request, trail: &mut Trail) -> Result<Answer, 
         return Err(GatewayError::MethodNotFound(method.as_str().to_owned()));
     }
     trail.method(method);
+    trail.rpc(&request.id);
     match method {
         Method::Ping => Ok(at_once(empty_result(&request.id), trail)),
         Method::Discover => Ok(at_once(discover::discovered(&cx.tenant, &request.id), trail)),
@@ -93,6 +94,14 @@ fn at_once(answer: Bytes, trail: &mut Trail) -> Answer {
     trail.answered(answer.len());
     Answer::Whole(answer)
 }
+/// What is answered when the audit has no room.
+pub(crate) const NO_ROOM: GatewayError = GatewayError::Overloaded("the audit trail cannot take another record");
+/// What is answered to a call that did not go out, since its record is not on the disk.
+const NOT_KEPT: GatewayError = GatewayError::Overloaded("its audit record cannot be kept; it was not carried out");
+/// What is answered in the place of an answer whose record is not on the disk.
+pub(crate) const OUTCOME_NOT_KEPT: GatewayError = GatewayError::Overloaded(
+    "the audit record of its outcome cannot be kept; it may have been carried out, so check before trying again",
+);
 
 /// How long after a tenant came requests wait for its servers' first word.
 const FIRST_WORD_PATIENCE: Duration = Duration::from_secs(8);

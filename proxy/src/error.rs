@@ -115,6 +115,9 @@ pub enum GatewayError {
     /// The gateway has no room for it now.
     #[error("the gateway cannot take this request now: {0}")]
     Overloaded(&'static str),
+    /// The tool is never called without an audit record, and there is no room for one.
+    #[error("the audit trail cannot take another record, and this tool is never called without one")]
+    AuditFull,
     /// A server failed; the chain says how.
     #[error("server {server}: {source}")]
     Server {
@@ -234,6 +237,7 @@ impl GatewayError {
             Self::Limited { .. } => (429, CODE_LIMITED, text(), Caller, "limited"),
             Self::LimitsAway { .. } => (503, CODE_OVERLOADED, text(), Gateway, "limits_away"),
             Self::Overloaded(_) => (503, CODE_OVERLOADED, text(), Gateway, "overloaded"),
+            Self::AuditFull => (503, CODE_OVERLOADED, text(), Gateway, "audit_full"),
             Self::Server { server, source } => (200, -32603, Cow::Owned(server_text(server, source)), Server, "server"),
             Self::Internal(_) => {
                 (500, -32603, "internal error: the log of the gateway has the reason".into(), Gateway, "internal")
@@ -259,7 +263,7 @@ impl GatewayError {
         match self {
             Self::Limited { retry_after, .. } => Some(*retry_after),
             Self::LimitsAway { .. } => Some(AWAY_PAUSE),
-            Self::Overloaded(_) => Some(Duration::from_secs(1)),
+            Self::Overloaded(_) | Self::AuditFull => Some(Duration::from_secs(1)),
             Self::SignInUnavailable => Some(SIGN_IN_PAUSE),
             _ => None,
         }

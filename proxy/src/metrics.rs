@@ -268,9 +268,9 @@ impl Metrics {
         self.shared.audit(stats);
     }
 
-    /// An answer waited so long until its audit record was safe on the disk.
-    pub fn audit_synced(&self, took: Duration) {
-        self.shared.synced(took);
+    /// What is to be told how long each answer waits until its audit record is safe on the disk.
+    pub fn audit_synced(&self) -> impl Fn(Duration) + Send + Sync + use<> {
+        self.shared.synced()
     }
 
     /// How a sink of the audit is, by the name that the configuration gives it.

@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::Context;
 use patchbay_config::GatewayConfig;
+use patchbay_core::audit::Action;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -88,6 +89,7 @@ impl Gateway {
         let at = self.addresses()?;
         info!(mcp = %at.public, operations = %at.operations, "listening on {}", at.public);
         let Self { app, public, operations } = self;
+        app.audit.own_event(Action::GatewayStart, concat!("version ", env!("CARGO_PKG_VERSION")));
         let workers = Arc::new(Workers::start(app.config.limits.workers.get())?);
         let _ = app.workers.set(workers.gauges());
         let (control_stop, operations_stop) = (CancellationToken::new(), CancellationToken::new());
@@ -122,6 +124,7 @@ impl Gateway {
         control_stop.cancel();
         let _ = control.await;
         let _ = tokio::join!(keeping, shipping);
+        app.audit.own_event(Action::GatewayStop, "stopped as asked");
         let left = drain.flush(FLUSH_PATIENCE).await.left;
         if left > 0 {
             warn!(left, "{left} audit records stay on the spool and go to the store at the next start");

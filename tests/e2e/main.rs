@@ -8,6 +8,7 @@ mod clients;
 mod conformance;
 mod databases;
 mod entrance;
+mod eyes;
 mod failure;
 mod fidelity;
 mod isolation;

@@ -137,11 +137,12 @@ impl RedisLimiter {
     /// # Errors
     /// When the URL cannot be read. Whether anybody answers there is found out later.
     pub fn start(options: RedisOptions, local: MemoryLimiter, watcher: Watcher) -> Result<Arc<Self>, RedisUrlError> {
+        let RedisOptions { url, timeout, prefix, replica } = options;
         let inner = Arc::new(Inner {
-            target: Target::parse(&options.url)?,
-            timeout: options.timeout,
-            replica: options.replica,
-            scripts: Scripts::new(&options.prefix),
+            target: Target::parse(&url)?,
+            timeout,
+            replica,
+            scripts: Scripts::new(prefix),
             local,
             clock: Clock::start(),
             breaker: Breaker::new(watcher),
@@ -315,8 +316,8 @@ impl Inner {
         away::standing(&self.local, ask, self.replicas.load(Ordering::Relaxed), now_us)
     }
 
-    /// A probe may take a little longer than a request, since nobody waits for it.
-    fn probe_timeout(&self) -> Duration {
+    /// What nobody waits for may take longer.
+    fn patience(&self) -> Duration {
         2 * self.timeout
     }
 

@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use patchbay_core::audit::Action;
 use patchbay_limit::{Mode, Watcher};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
@@ -58,8 +59,9 @@ pub(crate) async fn follow(app: Arc<App>) {
     }
 }
 
-/// What becomes of a change: a line in the log. The gauge is read from the limiter itself.
-fn note_mode_change(_app: &App, mode: Mode, why: &'static str) {
+/// What becomes of a change: a line in the log and a record in the audit. The gauge is read from the limiter itself.
+fn note_mode_change(app: &App, mode: Mode, why: &'static str) {
+    app.audit.own_event(Action::LimitsMode, &format!("{}: {why}", mode.as_str()));
     match mode {
         Mode::Away => warn!(
             mode = mode.as_str(),

@@ -278,7 +278,8 @@ impl<S: Sink> Worker<S> {
     /// Takes the store's word on where the chains are. Whoever came there may have had no time to sign it.
     fn read(&mut self, heads: &[(ChainId, Link)]) {
         self.chains.read(heads);
-        self.grown.note(heads.iter().map(|(chain, link)| (*chain, *link, 0)));
+        let begun = heads.iter().filter(|(_, link)| link.seq > 0);
+        self.grown.note(begun.map(|(chain, link)| (*chain, *link, 0)));
     }
 
     async fn known(&self, ids: &[u128], attempts: &mut Attempts) -> HashSet<u128> {

@@ -2,13 +2,18 @@
 
 mod crashes;
 mod drain;
+mod policy;
 mod spool;
 mod store;
 mod trail;
 
 use std::{net::IpAddr, path::Path, sync::Arc};
 
-use patchbay_core::{KeyId, Slug, method::Method};
+use patchbay_core::{
+    KeyId, Slug, TenantId,
+    audit::{Action, Actor},
+    method::Method,
+};
 use serde_json::Value;
 use store::Store;
 

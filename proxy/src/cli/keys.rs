@@ -99,8 +99,7 @@ async fn create(
     let expires_ms = expires_days.map(|days| now_ms + i64::from(days) * 24 * 3600 * 1000);
     let toolsets = (!toolsets.is_empty()).then_some(toolsets);
     let key = NewKey::generate(row.id, label, toolsets, now_ms, expires_ms);
-    store.key_create(&key.row).await?;
-    note(store, row.id, &format!("made the key {} ({})", key.row.id, key.row.shown)).await;
+    store.key_create(&key.row, &note(format!("made the key {} ({})", key.row.id, key.row.shown))).await?;
     let secret = key.secret.expose_secret();
     if json {
         say(&serde_json::json!({ "id": key.row.id, "key": secret, "tenant": slug, "label": key.row.label }).to_string());
@@ -178,10 +177,8 @@ async fn revoke(store: &dyn Store, slug: &Slug, wanted: &str) -> anyhow::Result<
             found.len()
         );
     };
-    let revoked = store.key_revoke(row.id, key.id, audit::now_ms()).await.context("the key cannot be revoked")?;
-    if revoked {
-        note(store, row.id, &format!("revoked the key {} ({})", key.id, key.shown)).await;
-    }
+    let note = note(format!("revoked the key {} ({})", key.id, key.shown));
+    let revoked = store.key_revoke(row.id, key.id, note.at_ms, &note).await.context("the key cannot be revoked")?;
     say(if revoked { "revoked" } else { "it was revoked before" });
     Ok(())
 }

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use super::{
     complain,
     connect::{Client, Credential, Target, base_of, name_of, quoted, texts, url_of},
-    say,
+    note, say,
 };
 use crate::{app::App, audit, auth::NewKey, run::Addresses};
 
@@ -91,7 +91,8 @@ async fn prepare_alone(store: &dyn Store, config: &GatewayConfig) -> anyhow::Res
     let Some(tenant) = tenants.into_iter().find(|tenant| tenant.slug == slug) else { return Ok(None) };
     let key = if is_without_key(store, &tenant, &database).await? {
         let key = NewKey::generate(tenant.id, KEY_LABEL.to_owned(), None, audit::now_ms(), None);
-        store.key_create(&key.row).await?;
+        let note = note(format!("made the key {} ({}) at the first start", key.row.id, key.row.shown));
+        store.key_create(&key.row, &note).await?;
         Some(key.secret)
     } else {
         None
@@ -102,7 +103,7 @@ async fn prepare_alone(store: &dyn Store, config: &GatewayConfig) -> anyhow::Res
 async fn make(store: &dyn Store, slug: &Slug, database: &Path) -> anyhow::Result<()> {
     let path = database.to_owned();
     tokio::task::spawn_blocking(move || create_sample_shop(&path)).await?.context("the sample shop cannot be made")?;
-    match store.tenant_apply(&sample(slug, database)?, Some(Generation(0))).await {
+    match store.tenant_apply(&sample(slug, database)?, Some(Generation(0)), &note("made the sample tenant")).await {
         // Somebody applied a tenant of this name just now; theirs it is.
         Ok(_) | Err(StoreError::Conflict { .. }) => Ok(()),
         Err(error) => Err(error.into()),

@@ -108,10 +108,8 @@ async fn put(
     let (generation, changed) = if dry_run {
         rehearse(held.as_ref(), doc, expected, &diff)?
     } else {
-        let Applied { id, generation, changed } = store.tenant_apply(doc, expected).await?;
-        if changed {
-            note(store, id, &format!("{} is at generation {generation}", doc.slug)).await;
-        }
+        let note = note(format!("made {} be as a file says", doc.slug));
+        let Applied { generation, changed, .. } = store.tenant_apply(doc, expected, &note).await?;
         (generation, changed)
     };
     Ok(Outcome { tenant: doc.slug.clone(), generation, changed, dry_run, diff, doubts, builtins })

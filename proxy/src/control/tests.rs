@@ -8,6 +8,7 @@ use patchbay_core::{
     model::{Access, PrefixMode, ServerDoc, TenantDoc, TenantLimits, ToolsetSpec},
 };
 use patchbay_downstream::http::oauth::{StoredToken, TokenVault};
+use patchbay_store::Note;
 use patchbay_token::{TokenError, Wanted};
 use secrecy::ExposeSecret;
 use serde_json::json;
@@ -54,7 +55,7 @@ fn doc(servers: &[&str]) -> TenantDoc {
 
 /// Puts a state of the tenant into the store.
 async fn apply(house: &House, doc: &TenantDoc) -> Generation {
-    house.app.store.tenant_apply(doc, None).await.unwrap().generation
+    house.app.store.tenant_apply(doc, None, &Note::by_operator("a test", now_ms())).await.unwrap().generation
 }
 
 async fn revoke(house: &House, subject: &str) {
@@ -67,7 +68,7 @@ async fn revoke(house: &House, subject: &str) {
         created_ms: now_ms(),
         expires_ms: None,
     };
-    house.app.store.revocation_add(&revoked).await.unwrap();
+    house.app.store.revocation_add(&revoked, &Note::by_operator("a test", now_ms())).await.unwrap();
 }
 
 /// Whether the issuers in force take a token of that subject; `None` where no tenant is.

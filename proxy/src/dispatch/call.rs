@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use patchbay_core::{
+    audit::{Arguments, ToolAudit},
     envelope::{Meta, Request},
     era::Era,
     json,
@@ -63,6 +64,7 @@ pub(super) async fn tool(mut cx: Cx, request: Request, trail: &mut Trail) -> Res
         idempotent: route.idempotent,
         limits: route.limits,
         cost: route.cost,
+        audit: Some(&route.audit),
     };
     let params = request.params.pieces("name", &json::quote(&route.native));
     let mut outgoing = outgoing(&cx, &request, "tools/call", params)?;
@@ -80,8 +82,15 @@ pub(super) async fn prompt(mut cx: Cx, request: Request, trail: &mut Trail) -> R
     let view = cx.tenant.view().clone();
     let route = view.prompts.get(&*name).ok_or_else(|| GatewayError::Unknown { kind: "prompt", name: name.clone() })?;
     let limits = view.server_limits[route.server];
-    let target =
-        Target { server: route.server, native: &route.native, exposed: &name, idempotent: true, limits, cost: 1 };
+    let target = Target {
+        server: route.server,
+        native: &route.native,
+        exposed: &name,
+        idempotent: true,
+        limits,
+        cost: 1,
+        audit: None,
+    };
     let params = request.params.pieces("name", &json::quote(&route.native));
     let mut outgoing = outgoing(&cx, &request, "prompts/get", params)?;
     outgoing.mirror_name = Some(route.native.clone());
@@ -94,7 +103,7 @@ pub(super) async fn resource(cx: Cx, request: Request, trail: &mut Trail) -> Res
     let view = cx.tenant.view().clone();
     let (server, native) = view.uris.to_native(&uri).ok_or_else(|| GatewayError::ResourceNotFound(uri.clone()))?;
     let limits = view.server_limits[server];
-    let target = Target { server, native: &native, exposed: &uri, idempotent: true, limits, cost: 1 };
+    let target = Target { server, native: &native, exposed: &uri, idempotent: true, limits, cost: 1, audit: None };
     let params = request.params.pieces("uri", &json::quote(&native));
     let mut outgoing = outgoing(&cx, &request, "resources/read", params)?;
     outgoing.mirror_name = Some(Arc::from(&*native));
@@ -128,11 +137,12 @@ pub(super) async fn complete(cx: Cx, request: Request, trail: &mut Trail) -> Res
     };
     if !cx.tenant.snapshot().servers[server].completions {
         trail.answered(0);
+        trail.kept().await.map_err(|_| super::OUTCOME_NOT_KEPT)?;
         let empty = [b"{\"jsonrpc\":\"2.0\",\"id\":", &*request.id, NO_VALUES].concat();
         return Ok(Answer::Whole(empty.into()));
     }
     let limits = view.server_limits[server];
-    let target = Target { server, native: &native, exposed: &exposed, idempotent: true, limits, cost: 1 };
+    let target = Target { server, native: &native, exposed: &exposed, idempotent: true, limits, cost: 1, audit: None };
     let reference = replaced(reference, member, &native);
     let params = request.params.pieces("ref", &reference);
     let outgoing = outgoing(&cx, &request, "completion/complete", params)?;
@@ -151,6 +161,8 @@ struct Target<'a> {
     idempotent: bool,
     limits: RuleSet,
     cost: u32,
+    /// What the tenant's audit says of this tool.
+    audit: Option<&'a ToolAudit>,
 }
 
 fn string_param(request: &Request, name: &str, expected: &'static str) -> Result<String, GatewayError> {
@@ -195,10 +207,12 @@ async fn send(
     trail: &mut Trail,
 ) -> Result<Answer, GatewayError> {
     let server = cx.tenant.server(target.server).clone();
+    // Again, since the tenant may have been looked at once more after it came.
+    trail.policy(&cx.tenant.snapshot().audit, cx.tenant.snapshot().generation);
     trail.target(server.slug.as_str(), target.native, target.exposed);
     let entry = &cx.tenant.snapshot().servers[target.server];
     let permit = admission::call(&cx, toll(&cx, request, &target, entry)).await?;
-    trail.intent().map_err(|_| GatewayError::Overloaded("the audit trail cannot take another record"))?;
+    record(&cx, request, target.audit, trail).await?;
     let server_era = entry.era.unwrap_or(Era::Legacy);
     let now = Instant::now();
     let tool = (request.method == Method::ToolsCall).then_some(target.native);
@@ -229,8 +243,23 @@ async fn send(
     };
     match with_retry(&mut relay, call_cx, outgoing, target.idempotent).await {
         Ok(reply) => relay.reply(reply).await,
-        Err(error) => Ok(relay.failed(&error)),
+        Err(error) => relay.failed(&error).await,
     }
+}
+
+/// Writes down what is about to be sent, as surely as the tenant wants it.
+async fn record(cx: &Cx, request: &Request, audit: Option<&ToolAudit>, trail: &mut Trail) -> Result<(), GatewayError> {
+    let closed = audit.is_some_and(|audit| audit.closed);
+    if closed {
+        trail.closed();
+    }
+    if matches!(request.method, Method::ToolsCall | Method::PromptsGet) {
+        let keep = audit.and_then(|audit| audit.keep.as_deref()).unwrap_or_default();
+        trail.arguments(Arguments { raw: request.params.raw("arguments"), keep }, &cx.app.digests);
+    }
+    trail.pace().await;
+    trail.intent().map_err(|_| if closed { GatewayError::AuditFull } else { super::NO_ROOM })?;
+    trail.kept().await.map_err(|_| super::NOT_KEPT)
 }
 
 /// Calls, and calls once more where the first request cannot have had an effect.

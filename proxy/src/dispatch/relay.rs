@@ -22,9 +22,9 @@ use patchbay_limit::Permit;
 use std::sync::Arc;
 use tracing::warn;
 
-use super::{Answer, Cx, calls::Running, links, questions::Asked};
+use super::{Answer, Cx, OUTCOME_NOT_KEPT, calls::Running, links, questions::Asked};
 use crate::{
-    audit::Trail,
+    audit::{NotKept, Trail},
     bridge,
     caller::LogLevel,
     error::{Blame, GatewayError, server_text},
@@ -60,19 +60,23 @@ impl Relay {
             Reply::One(ServerAnswer { head, rest: None, era }) => {
                 self.plan.from = era;
                 if let Some(pieces) = self.pieces(&head) {
+                    self.kept().await?;
                     return Ok(Answer::Pieces(pieces));
                 }
                 let (body, seen) = self.rewritten(&head);
+                self.kept().await?;
                 let lacks = seen.error && self.plan.to == Era::Modern && bridge::lacks_capability(&body);
                 Ok(if lacks { Answer::Lacking(body) } else { Answer::Whole(body) })
             }
             Reply::One(ServerAnswer { head, rest: Some(rest), era }) => {
                 self.plan.from = era;
                 if self.cx.tenant.view().uris.has_mapped(self.index) {
-                    return Ok(match self.collect(head, rest).await {
-                        Ok(whole) => Answer::Whole(self.whole(&whole)),
-                        Err(error) => self.failed(&error),
-                    });
+                    let body = match self.collect(head, rest).await {
+                        Ok(whole) => self.whole(&whole),
+                        Err(error) => self.failure(&error),
+                    };
+                    self.kept().await?;
+                    return Ok(Answer::Whole(body));
                 }
                 Ok(Answer::Streaming(Streaming::new(self, head, rest)))
             }
@@ -81,8 +85,21 @@ impl Relay {
     }
 
     /// The answer to a request that got none from its server: for a tool words for the model, else an error.
-    pub(super) fn failed(mut self, error: &DownstreamError) -> Answer {
-        Answer::Whole(self.failure(error))
+    ///
+    /// # Errors
+    /// As [`Self::kept`].
+    pub(super) async fn failed(mut self, error: &DownstreamError) -> Result<Answer, GatewayError> {
+        let body = self.failure(error);
+        self.kept().await?;
+        Ok(Answer::Whole(body))
+    }
+
+    /// Waits until the outcome is kept as surely as the tenant wants it; the answer must not leave before.
+    ///
+    /// # Errors
+    /// When the disk does not take it.
+    async fn kept(&mut self) -> Result<(), GatewayError> {
+        self.trail.kept().await.map_err(|_| OUTCOME_NOT_KEPT)
     }
 
     fn failure(&mut self, error: &DownstreamError) -> Bytes {
@@ -203,8 +220,12 @@ pub struct Streaming {
     ready: VecDeque<Bytes>,
     pieces: Vec<Bytes>,
     bytes: usize,
+    /// The server's end is known; its last piece waits for the outcome to be on the disk.
+    keeping: Option<Keeping>,
     over: bool,
 }
+
+type Keeping = Pin<Box<dyn Future<Output = Result<(), NotKept>>>>;
 
 /// A long answer broke off.
 #[derive(Debug, thiserror::Error)]
@@ -222,6 +243,7 @@ impl Streaming {
             ready: VecDeque::new(),
             pieces: Vec::new(),
             bytes: 0,
+            keeping: None,
             over: false,
         }
     }
@@ -240,7 +262,20 @@ impl Streaming {
         let seen = self.rewriter.finish().map_err(protocol_fault)?;
         let last: usize = self.ready.iter().map(Bytes::len).sum();
         self.relay.done(seen, self.bytes + last);
+        match self.relay.trail.keeping() {
+            None => self.over = true,
+            Some(keeping) => self.keeping = Some(Box::pin(keeping)),
+        }
         Ok(())
+    }
+
+    /// The outcome is not on the disk, so the answer must not leave whole.
+    fn not_kept(&mut self) -> BrokeOff {
+        warn!("an answer was broken off, since its audit record is not on the disk");
+        self.relay.cx.app.metrics.error(Blame::Gateway);
+        self.over = true;
+        self.ready.clear();
+        BrokeOff
     }
 
     fn broke(&mut self, error: &DownstreamError) -> BrokeOff {
@@ -273,6 +308,17 @@ impl Stream for Streaming {
             if whole {
                 return Poll::Ready(None);
             }
+            if let Some(keeping) = &mut this.keeping {
+                match keeping.as_mut().poll(cx) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Err(NotKept)) => return Poll::Ready(Some(Err(this.not_kept()))),
+                    Poll::Ready(Ok(())) => {
+                        this.keeping = None;
+                        this.over = true;
+                        continue;
+                    }
+                }
+            }
             let chunk = match this.first.take() {
                 Some(first) => Some(Ok(first)),
                 None => match this.rest.poll_next_unpin(cx) {
@@ -283,7 +329,7 @@ impl Stream for Streaming {
             let outcome = match chunk {
                 Some(Ok(chunk)) => this.take(&chunk),
                 Some(Err(error)) => Err(error),
-                None => this.end().map(|()| this.over = true),
+                None => this.end(),
             };
             if let Err(error) = outcome {
                 return Poll::Ready(Some(Err(this.broke(&error))));
@@ -347,7 +393,8 @@ impl Messages {
                 Ok(Message::Response(answer)) => return Some(self.response(answer).await),
                 Err(error) => {
                     self.over = true;
-                    return Some(self.relay.failure(&error));
+                    let body = self.relay.failure(&error);
+                    return Some(self.kept(body).await);
                 }
             }
         }
@@ -358,13 +405,23 @@ impl Messages {
         self.over = true;
         self.asked.clear();
         self.relay.plan.from = answer.era;
-        match answer.rest {
+        let body = match answer.rest {
             None => self.relay.whole(&answer.head),
             Some(rest) => match self.relay.collect(answer.head, rest).await {
                 Ok(whole) => self.relay.whole(&whole),
                 Err(error) => self.relay.failure(&error),
             },
-        }
+        };
+        self.kept(body).await
+    }
+
+    /// The answer, once its outcome is kept; what is said instead when it is not.
+    async fn kept(&mut self, body: Bytes) -> Bytes {
+        let Err(error) = self.relay.kept().await else { return body };
+        warn!(%error, "an answer was held back");
+        self.relay.cx.app.metrics.error(Blame::Gateway);
+        let facts = error.facts(self.relay.plan.to);
+        crate::error::error_body(Some(&self.relay.plan.id), facts.code, &facts.public, None).into()
     }
 
     /// Progress goes to the caller that asked for it, log messages to the one that wants their level.

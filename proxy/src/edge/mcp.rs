@@ -17,7 +17,7 @@ use super::{
     metadata,
     origin::Allowed,
     rate_headers,
-    refusal::{Refusal, refuse},
+    refusal::Refusal,
     reply,
     routes::{self, Endpoint, Place},
     trace,
@@ -28,7 +28,7 @@ use crate::{
     app::App,
     audit::{self, Trail},
     auth::{self, Peer, site::Site},
-    dispatch::Cx,
+    dispatch::{self, Cx},
     error::GatewayError,
     telemetry::{self, log},
     tenancy::Door,
@@ -68,7 +68,7 @@ async fn knocked<'a>(app: &'a Arc<App>, peer: Peer, parts: &'a Parts) -> Result<
     let Err(error) = admission::door::knock(app, peer.ip).await else { return Ok(place) };
     let mut trail = Trail::open(&app.audit, peer.ip, None);
     admission::door::hush(app, peer.ip, &mut trail).await;
-    Err(refuse(app, &Refusal::new(error, era_by_header(&parts.headers), None), &mut trail))
+    Err(reply::refused(app, Refusal::new(error, era_by_header(&parts.headers), None), &mut trail).await)
 }
 
 /// Notes that the connection waits for its next request: now, or when a response that is still coming has ended.
@@ -118,8 +118,10 @@ impl Visit<'_> {
         let ids = trail.log_ids();
         // Pinned where it is made, as all that is long.
         let answered = pin!(async {
-            let outcome = self.checked(body, &mut trail).await;
-            outcome.unwrap_or_else(|refusal| refuse(self.app, &refusal, &mut trail))
+            match self.checked(body, &mut trail).await {
+                Ok(reply) => reply,
+                Err(refusal) => reply::refused(self.app, refusal, &mut trail).await,
+            }
         });
         log::within(ids, answered).await
     }
@@ -143,6 +145,7 @@ impl Visit<'_> {
         let principal = identified.map_err(refused)?;
         let tenant = door.enter(&principal, here).map_err(refused)?;
         trail.known(tenant.id(), &tenant.view().toolset, principal.actor());
+        trail.policy(&tenant.snapshot().audit, tenant.snapshot().generation);
         let listener = hear::Listener { app, tenant: &tenant, principal: &principal, headers, now_ms };
         match parts.method {
             Method::POST => {}
@@ -162,6 +165,7 @@ impl Visit<'_> {
                 trace::opening(&app, &tenant, http.as_ref(), &body, trail);
                 let told = admission::request(&app, &tenant, &principal).await.map_err(refused)?;
                 trail.session_opened();
+                trail.kept().await.map_err(|_| refused(dispatch::OUTCOME_NOT_KEPT))?;
                 app.metrics.sessions_opened.inc();
                 let mut response = json(StatusCode::OK, ReplyBody::Whole(answer));
                 if let Ok(id) = HeaderValue::try_from(session) {
@@ -225,6 +229,7 @@ async fn end_session(listener: &hear::Listener<'_>, trail: &mut Trail) -> Result
         warn!(%error, "an ended session could not be told to the other replicas");
     }
     trail.session_ended();
+    trail.kept().await.map_err(|_| dispatch::OUTCOME_NOT_KEPT)?;
     let mut reply = empty(StatusCode::OK);
     rate_headers::add(told.as_ref(), reply.headers_mut());
     Ok(reply)

@@ -36,12 +36,22 @@ pub(super) fn refuse(app: &App, refusal: &Refusal, trail: &mut Trail) -> Reply {
     let facts = refusal.error.facts(refusal.era);
     log(&refusal.error, &facts);
     app.metrics.error(facts.blame);
+    note_rule(&refusal.error, trail);
     trail.refuse(facts.status, facts.code, facts.label);
     let body = error_body(refusal.id.as_deref(), code_of(&facts), &facts.public, facts.data.as_deref());
     let status = StatusCode::from_u16(facts.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = json(status, ReplyBody::Whole(body.into()));
     add_headers(&refusal.error, &facts, response.headers_mut());
     response
+}
+
+/// Tells the trail which rule it was.
+pub(super) fn note_rule(error: &GatewayError, trail: &mut Trail) {
+    match error {
+        GatewayError::Limited { limit, .. } => trail.rule(limit),
+        GatewayError::InsufficientScope(challenge) => trail.rule(&challenge.scopes.join(" ")),
+        _ => {}
+    }
 }
 
 /// What stands in the body of an answer that has no JSON-RPC code of its own.

@@ -19,11 +19,12 @@ use patchbay_core::{
     json,
     trace::TraceContext,
 };
+use tracing::warn;
 
 use super::{
     body::{Broken, ReplyBody},
     mcp::{Reply, empty, json as json_response},
-    refusal::{Refusal, refuse},
+    refusal::{Refusal, note_rule, refuse},
     sse::{self, Source},
     trace,
 };
@@ -128,13 +129,13 @@ pub(super) async fn answer(app: &Arc<App>, call: Call) -> Result<Reply, Refusal>
             let body = streaming.map_err(|error| Box::new(error) as Broken).boxed_local();
             Ok(json_response(StatusCode::OK, ReplyBody::Stream(body)))
         }
-        Ok(Err((error, mut trail))) => Ok(refuse(app, &Refusal { error, era, id: Some(id) }, &mut trail)),
+        Ok(Err((error, mut trail))) => Ok(refused(app, Refusal { error, era, id: Some(id) }, &mut trail).await),
         Err(_silence) => {
             let own = app.clone();
             let pending = async move {
                 match work.await {
                     Ok(answer) => answer,
-                    Err((error, mut trail)) => Answer::Whole(late_refusal(&own, error, era, &id, &mut trail)),
+                    Err((error, mut trail)) => Answer::Whole(late_refusal(&own, error, era, &id, &mut trail).await),
                 }
             };
             let pending = Box::pin(log::within(ids, Box::pin(pending)));
@@ -143,10 +144,19 @@ pub(super) async fn answer(app: &Arc<App>, call: Call) -> Result<Reply, Refusal>
     }
 }
 
+/// A refusal, once its record is kept as the tenant wants it. It leaves also when it is not: nothing was carried out.
+pub(super) async fn refused(app: &App, refusal: Refusal, trail: &mut Trail) -> Reply {
+    let reply = refuse(app, &refusal, trail);
+    if let Err(error) = trail.kept().await {
+        warn!(%error, "a refusal was answered, though its audit record is not on the disk");
+    }
+    reply
+}
+
 /// An error that is found out after the response has begun: only its body can still be sent.
-fn late_refusal(app: &App, error: GatewayError, era: Era, id: &Bytes, trail: &mut Trail) -> Bytes {
+async fn late_refusal(app: &App, error: GatewayError, era: Era, id: &Bytes, trail: &mut Trail) -> Bytes {
     let facts = error.facts(era);
-    refuse(app, &Refusal { error, era, id: Some(id.clone()) }, trail);
+    refused(app, Refusal { error, era, id: Some(id.clone()) }, trail).await;
     error_body(Some(id), facts.code, &facts.public, facts.data.as_deref()).into()
 }
 
@@ -180,6 +190,7 @@ impl Drop for Detached {
                     Ok(_) => {}
                     Err((error, mut trail)) => {
                         let facts = error.facts(Era::Legacy);
+                        note_rule(&error, &mut trail);
                         trail.refuse(facts.status, facts.code, facts.label);
                     }
                 }
@@ -229,7 +240,7 @@ async fn whole(app: &Arc<App>, call: Call) -> Option<Bytes> {
             })
         }
         Ok(Answer::Cancelled) => None,
-        Err((error, mut trail)) => Some(late_refusal(app, error, era, &id, &mut trail)),
+        Err((error, mut trail)) => Some(late_refusal(app, error, era, &id, &mut trail).await),
     }
 }
 

@@ -5,6 +5,7 @@ use std::{fmt::Write, net::SocketAddr};
 
 use patchbay_config::Environment;
 use patchbay_core::KeyId;
+use patchbay_store::Note;
 use secrecy::ExposeSecret;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -76,12 +77,13 @@ async fn limited(limits: &str, settings: &str) -> Running {
     let config = patchbay_config::load(Some(&file), &Environment::default()).unwrap();
     let gateway = Gateway::open(config).await.unwrap();
     let store = gateway.app().store.clone();
+    let note = Note::by_operator("a test", 0);
     let mut key = None;
     for text in TENANTS {
         let doc = patchbay_config::tenant_from_yaml(text, "tenant", &|_| Err(String::new())).unwrap();
-        let tenant = store.tenant_apply(&doc, None).await.unwrap().id;
+        let tenant = store.tenant_apply(&doc, None, &note).await.unwrap().id;
         let NewKey { secret, row } = NewKey::generate(tenant, "test".into(), None, 0, None);
-        store.key_create(&row).await.unwrap();
+        store.key_create(&row, &note).await.unwrap();
         key.get_or_insert_with(|| (secret.expose_secret().to_owned(), row.id));
     }
     let at = gateway.addresses().unwrap();

@@ -59,13 +59,14 @@ fn begin(app: &App, tenant: &Tenant, came: &Came, what: &What<'_>, trail: &mut T
             toolset: tenant.view().toolset.as_str(),
             version: what.version,
             id: what.id,
-            event: trail.event(),
+            event: trail.request_id(),
             came: trail.began(),
         });
         trail.traced(trace);
     }
     if let Some(trace) = trace_id {
         log::note_trace(trace);
+        trail.trace(trace.bytes());
     }
     trail.log_ids().map(|ids| LogIds { trace: trace_id, ..ids })
 }

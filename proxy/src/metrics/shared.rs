@@ -162,8 +162,9 @@ impl Shared {
         advance(&self.checkpoints, stats.checkpoints);
     }
 
-    pub(super) fn synced(&self, took: Duration) {
-        self.sync_seconds.observe(took.as_secs_f64());
+    pub(super) fn synced(&self) -> impl Fn(Duration) + Send + Sync + use<> {
+        let seconds = self.sync_seconds.clone();
+        move |took| seconds.observe(took.as_secs_f64())
     }
 
     pub(super) fn sink(&self, name: &str, stats: &SinkStats) {

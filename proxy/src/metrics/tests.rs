@@ -105,7 +105,7 @@ fn totals_of_others_are_taken_over_and_never_counted_twice() {
     };
     metrics.audit(&audit);
     metrics.audit(&audit);
-    metrics.audit_synced(Duration::from_millis(2));
+    metrics.audit_synced()(Duration::from_millis(2));
     let sink = SinkStats { lag_records: 11, lag: Duration::from_secs(12), sent: 13, failures: 14 };
     metrics.sink("siem", &sink);
     metrics.sink("siem", &SinkStats { sent: 15, ..sink });

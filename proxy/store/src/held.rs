@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use patchbay_core::audit::TenantAudit;
 use patchbay_core::{
     Generation, ServerId, Slug, TenantId,
     issuer::IssuerRow,
@@ -25,6 +24,7 @@ pub(crate) struct TenantRecord {
     enabled: bool,
     generation: i64,
     limits: String,
+    audit: String,
 }
 
 impl TenantRecord {
@@ -84,6 +84,7 @@ pub(crate) struct Held {
     pub(crate) enabled: bool,
     pub(crate) generation: Generation,
     pub(crate) limits: String,
+    pub(crate) audit: String,
     pub(crate) servers: BTreeMap<Slug, HeldServer>,
     pub(crate) toolsets: BTreeMap<Slug, String>,
     pub(crate) issuers: BTreeMap<Slug, HeldIssuer>,
@@ -113,6 +114,7 @@ impl TryFrom<Records> for Held {
             enabled: tenant.enabled,
             generation: generation(tenant.generation)?,
             limits: tenant.limits,
+            audit: tenant.audit,
             servers: held_servers(servers, secrets)?,
             toolsets: toolsets.collect::<Result<_, StoreError>>()?,
             issuers: held_issuers(issuers, issuer_secrets)?,
@@ -154,7 +156,7 @@ fn held_issuers(
 impl Held {
     /// The tenant with its secrets opened.
     pub(crate) fn open(self, vault: &Vault) -> Result<TenantRow, StoreError> {
-        let Self { id, slug: tenant, title, enabled, generation, limits, servers, toolsets, issuers } = self;
+        let Self { id, slug: tenant, title, enabled, generation, limits, audit, servers, toolsets, issuers } = self;
         let vault = TenantVault { tenant: id, slug: &tenant, vault };
         let servers = servers.into_iter().map(|(name, server)| server.open(name, &vault));
         let servers = servers.collect::<Result<_, _>>()?;
@@ -166,7 +168,7 @@ impl Held {
         });
         let toolsets = toolsets.collect::<Result<_, StoreError>>()?;
         let limits = parsed(&format!("limits of tenant `{tenant}`"), &limits)?;
-        let audit = TenantAudit::default();
+        let audit = parsed(&format!("audit of tenant `{tenant}`"), &audit)?;
         Ok(TenantRow { id, slug: tenant, title, enabled, generation, limits, audit, servers, toolsets, issuers })
     }
 }

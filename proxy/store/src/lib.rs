@@ -9,6 +9,7 @@
 //! listen, in this process and in others, within a second.
 
 mod announce;
+mod audit;
 mod error;
 mod held;
 mod plan;
@@ -20,23 +21,20 @@ mod target;
 mod tokens;
 mod vault;
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use patchbay_core::{
     Generation, KeyId, RevocationId, ServerId, Slug, TenantId,
-    audit::{Actor, ChainId, Checkpoint, Facets, Link, WriterId},
     issuer::RevocationRow,
     model::{KeyRow, TenantDoc, TenantRow},
 };
 use secrecy::SecretString;
 use tokio::sync::broadcast;
 
+pub use audit::{AUDIT_PAGE_MAX, AuditFilter, AuditHead, AuditLog, AuditRow, Note};
 pub use error::StoreError;
 pub use vault::Vault;
-
-/// How many rows [`AuditLog::audit_page`] and [`AuditLog::audit_chain`] give at the most, whatever they are asked for.
-pub const AUDIT_PAGE_MAX: u32 = 10_000;
 
 /// Opens the store at `url`, brings its tables up to date and starts to watch it for changes.
 ///
@@ -104,39 +102,46 @@ pub trait Tenants {
     /// transport changed loses its stored catalog and the gateway's token there. The token goes too when the secrets of the
     /// gateway's sign-in there changed. When nothing differs, nothing is written and the generation stays.
     ///
-    /// With `expected`, the tenant must be at that generation; `Generation(0)` expects that there is none yet.
+    /// With `expected`, the tenant must be at that generation; `Generation(0)` expects that there is none yet. `note` goes into
+    /// the tenant's audit in the same transaction, when something changed.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when the generation is another one, [`StoreError::NotFound`] when a secret is to be kept
     /// and there is none, [`StoreError::Sealed`] when one is to be kept that cannot be opened. (A secret that cannot be opened
     /// and that `doc` gives anew is replaced: that is the way out after a lost key.)
-    async fn tenant_apply(&self, doc: &TenantDoc, expected: Option<Generation>) -> Result<Applied, StoreError>;
+    async fn tenant_apply(
+        &self,
+        doc: &TenantDoc,
+        expected: Option<Generation>,
+        note: &Note,
+    ) -> Result<Applied, StoreError>;
 
-    /// Removes a tenant with all that belongs to it, apart from its audit. `false` when there is none of that name.
-    async fn tenant_delete(&self, slug: &Slug) -> Result<bool, StoreError>;
+    /// Removes a tenant with all that belongs to it, apart from its audit, whose next record is `note`. `false` when there is
+    /// none of that name.
+    async fn tenant_delete(&self, slug: &Slug, note: &Note) -> Result<bool, StoreError>;
 }
 
-/// API keys. Making and revoking one is a change of the tenant; using one is not.
+/// API keys. Making and revoking one is a change of the tenant, noted in its audit in the same transaction; using one is not.
 #[async_trait]
 pub trait ApiKeys {
     /// Adds a key.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] when there is no such tenant, [`StoreError::Exists`] when a key has this id or digest.
-    async fn key_create(&self, key: &KeyRow) -> Result<(), StoreError>;
+    async fn key_create(&self, key: &KeyRow, note: &Note) -> Result<(), StoreError>;
 
     /// All keys of a tenant, revoked and expired ones too, oldest first. Empty when there is no such tenant.
     async fn key_list(&self, tenant: TenantId) -> Result<Vec<KeyRow>, StoreError>;
 
     /// Refuses a key from now on. `false` when the tenant has no such key, or it was revoked before.
-    async fn key_revoke(&self, tenant: TenantId, key: KeyId, at_ms: i64) -> Result<bool, StoreError>;
+    async fn key_revoke(&self, tenant: TenantId, key: KeyId, at_ms: i64, note: &Note) -> Result<bool, StoreError>;
 
     /// Notes when keys were last used. The newest time wins; keys that are gone are passed over.
     async fn keys_touch(&self, used: &[(TenantId, KeyId, i64)]) -> Result<(), StoreError>;
 }
 
 /// What was issued and no longer opens anything: tokens by their `jti`, subjects. Adding and lifting one is a change of the
-/// tenant. Those that have expired are left out of lists, and deleted now and then.
+/// tenant, noted in its audit in the same transaction. Those that have expired are left out of lists, and deleted now and then.
 #[async_trait]
 pub trait Revocations {
     /// Adds a revocation. One of the same thing that reaches less far gives way to it: the later end counts, and of what is
@@ -144,13 +149,13 @@ pub trait Revocations {
     ///
     /// # Errors
     /// [`StoreError::NotFound`] when there is no such tenant, [`StoreError::Exists`] when nothing more is revoked by it.
-    async fn revocation_add(&self, row: &RevocationRow) -> Result<(), StoreError>;
+    async fn revocation_add(&self, row: &RevocationRow, note: &Note) -> Result<(), StoreError>;
 
     /// All revocations of a tenant that have not expired at `now_ms`, oldest first. Empty when there is no such tenant.
     async fn revocation_list(&self, tenant: TenantId, now_ms: i64) -> Result<Vec<RevocationRow>, StoreError>;
 
     /// Takes a revocation back. `false` when the tenant has no such one.
-    async fn revocation_lift(&self, tenant: TenantId, id: RevocationId) -> Result<bool, StoreError>;
+    async fn revocation_lift(&self, tenant: TenantId, id: RevocationId, note: &Note) -> Result<bool, StoreError>;
 }
 
 /// The tokens that the gateway got for itself at servers, sealed at rest. They go with their server.
@@ -219,65 +224,6 @@ pub trait Tombstones {
     async fn tombstone_list(&self, now_ms: i64) -> Result<Vec<Tombstone>, StoreError>;
 }
 
-/// The audit, as rows that are only ever added, in chains.
-#[async_trait]
-pub trait AuditLog {
-    /// Adds rows, all of them or none, and moves the heads of their chains; those whose event id is there already are passed
-    /// over, so that a batch may be sent twice. Gives the number of new ones.
-    async fn audit_append(&self, rows: &[AuditRow]) -> Result<u64, StoreError>;
-
-    /// Which of these event ids are there.
-    async fn audit_known(&self, ids: &[u128]) -> Result<HashSet<u128>, StoreError>;
-
-    /// Where chains are: those of a writer, of a tenant (`Some(None)` for those of no tenant), or all.
-    async fn audit_heads(
-        &self,
-        writer: Option<WriterId>,
-        tenant: Option<Option<TenantId>>,
-    ) -> Result<Vec<AuditHead>, StoreError>;
-
-    /// How many rows there are, of one tenant or of all.
-    async fn audit_count(&self, tenant: Option<TenantId>) -> Result<u64, StoreError>;
-
-    /// Rows that the filter lets through, newest first by their event ids, [`AUDIT_PAGE_MAX`] at the most. The event id of
-    /// the last one is where the next page begins ([`AuditFilter::before`]).
-    async fn audit_page(&self, filter: &AuditFilter, limit: u32) -> Result<Vec<AuditRow>, StoreError>;
-
-    /// The rows of one chain after this number, in the order of their numbers, [`AUDIT_PAGE_MAX`] at the most.
-    async fn audit_chain(&self, chain: ChainId, after_seq: u64, limit: u32) -> Result<Vec<AuditRow>, StoreError>;
-
-    /// Rows from before there were chains, oldest first: how many.
-    async fn audit_unchained(&self, tenant: Option<TenantId>) -> Result<u64, StoreError>;
-
-    /// Keeps checkpoints. One for a chain, place and reason that are there already changes nothing.
-    async fn audit_checkpoint_put(&self, checkpoints: &[Checkpoint]) -> Result<(), StoreError>;
-
-    /// The checkpoints of a chain, by their places; with `after_seq`, only those after it.
-    async fn audit_checkpoint_list(&self, chain: ChainId, after_seq: u64) -> Result<Vec<Checkpoint>, StoreError>;
-
-    /// How far a sink has come in each chain: the number of the last row that it has.
-    async fn audit_cursor_list(&self, sink: &str) -> Result<Vec<(ChainId, u64)>, StoreError>;
-
-    /// Notes how far a sink has come.
-    async fn audit_cursor_put(&self, sink: &str, cursors: &[(ChainId, u64)]) -> Result<(), StoreError>;
-
-    /// Takes the right to do `work` (a sink, the retention) until `until_ms`. `true` for one holder at a time, over all
-    /// replicas; the same holder may take it again.
-    async fn audit_lease(&self, work: &str, holder: u64, now_ms: i64, until_ms: i64) -> Result<bool, StoreError>;
-
-    /// What [`Self::audit_retain`] would remove: for each chain the last row that began before this moment with all rows before it
-    /// in its chain.
-    async fn audit_expired(&self, before_ms: i64) -> Result<Vec<(ChainId, Link)>, StoreError>;
-
-    /// Removes rows that began before this moment, in whole partitions where there are some (so a little less), together with
-    /// the checkpoints before them. `anchors` are the retention checkpoints of the chains that lose rows, put in the same
-    /// transaction. Gives the number of rows.
-    async fn audit_retain(&self, before_ms: i64, anchors: &[Checkpoint]) -> Result<u64, StoreError>;
-
-    /// Makes ready what rows of the next days will need (partitions). Safe to call at any time, by all replicas.
-    async fn audit_prepare(&self, now_ms: i64) -> Result<(), StoreError>;
-}
-
 /// News of changes, from whichever process they come.
 pub trait Changes {
     /// What changes from now on. Subscribe first, read then, and nothing is missed.
@@ -330,70 +276,6 @@ pub struct Tombstone {
     pub digest: [u8; 32],
     /// From when on it would be refused anyhow, in milliseconds since 1970.
     pub expires_ms: i64,
-}
-
-/// One event of the audit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AuditRow {
-    /// The bits of the event's UUID, version 7.
-    pub event_id: u128,
-    /// Its chain; the tenant is whose it is.
-    pub chain: ChainId,
-    /// Its place there. Rows from before there were chains have [`Link::START`].
-    pub link: Link,
-    /// When it was, in milliseconds since 1970.
-    pub at_ms: i64,
-    /// What sort of event it is.
-    pub kind: String,
-    /// What it is found by.
-    pub facets: Facets,
-    /// The event, kept byte for byte.
-    pub json: String,
-}
-
-/// Where a chain is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AuditHead {
-    /// The chain.
-    pub chain: ChainId,
-    /// Its last row.
-    pub last: Link,
-    /// The time of that row, in milliseconds since 1970.
-    pub at_ms: i64,
-}
-
-/// Which rows are wanted; what is absent lets all through.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AuditFilter {
-    /// Of this tenant; `Some(None)` for those of no tenant.
-    pub tenant: Option<Option<TenantId>>,
-    /// That began at this time or later, in milliseconds since 1970.
-    pub from_ms: Option<i64>,
-    /// That began before this time.
-    pub to_ms: Option<i64>,
-    /// Of this sort.
-    pub kind: Option<String>,
-    /// By this actor, in the words of [`Facets::actor`]; with a `*` at its end, by all that begin so.
-    pub actor: Option<String>,
-    /// At this server.
-    pub server: Option<String>,
-    /// Of this tool, prompt or URI, by the name that the client used.
-    pub name: Option<String>,
-    /// With this outcome.
-    pub outcome: Option<String>,
-    /// Older than this event.
-    pub before: Option<u128>,
-}
-
-/// Who changes a tenant and what for: the audit's record of the change, written in the same transaction.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Note {
-    /// Who.
-    pub actor: Actor,
-    /// What, in a sentence for people. No secrets.
-    pub what: String,
-    /// When, in milliseconds since 1970.
-    pub at_ms: i64,
 }
 
 /// What others should look at again.

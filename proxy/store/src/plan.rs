@@ -25,7 +25,7 @@ const IDENTITY: [&str; 2] = [ServerOauth::SECRET, ServerOauth::PRIVATE_KEY];
 /// The rows to write. Deletions come first, then servers and issuers, then what hangs on them.
 #[derive(Default)]
 pub(crate) struct Plan {
-    /// Title, switch or limits differ, or the tenant is new.
+    /// Title, switch, limits or audit differ, or the tenant is new.
     pub(crate) tenant: Option<TenantFields>,
     pub(crate) servers_gone: Vec<ServerId>,
     pub(crate) servers_put: Vec<(ServerId, Slug, String)>,
@@ -53,6 +53,7 @@ pub(crate) struct TenantFields {
     pub(crate) title: Option<String>,
     pub(crate) enabled: bool,
     pub(crate) limits: String,
+    pub(crate) audit: String,
 }
 
 impl Plan {
@@ -167,11 +168,14 @@ impl IssuersPlan {
 }
 
 fn tenant_fields(held: Option<&Held>, doc: &TenantDoc) -> Result<Option<TenantFields>, StoreError> {
-    let limits = json(&doc.limits)?;
+    let (limits, audit) = (json(&doc.limits)?, json(&doc.audit)?);
     let same = held.is_some_and(|held| {
-        held.title == doc.title && held.enabled == doc.enabled && says(&held.limits, &limits, &doc.limits)
+        held.title == doc.title
+            && held.enabled == doc.enabled
+            && says(&held.limits, &limits, &doc.limits)
+            && says(&held.audit, &audit, &doc.audit)
     });
-    Ok((!same).then(|| TenantFields { title: doc.title.clone(), enabled: doc.enabled, limits }))
+    Ok((!same).then(|| TenantFields { title: doc.title.clone(), enabled: doc.enabled, limits, audit }))
 }
 
 /// Whether the text that is held says the same as the wanted value, whose text is `text`. The texts alone would see a

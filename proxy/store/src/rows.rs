@@ -1,13 +1,12 @@
 //! Between rows and values, once for both databases: ids are 16 bytes big-endian, specs and limits JSON text, times milliseconds.
 //!
 //! The records here are what a `SELECT` gives, whichever driver ran it; a row that makes no sense is [`StoreError::Corrupt`].
-//! A whole tenant has a file of its own, `held`.
+//! A whole tenant has a file of its own, `held`, and so have the rows of the audit, `audit/rows`.
 
 use std::collections::BTreeMap;
 
 use patchbay_core::{
     Generation, KeyId, RevocationId, ServerId, Slug, TenantId,
-    audit::{ChainId, Facets, Link, WriterId},
     issuer::{RevocationRow, Revoked},
     model::KeyRow,
 };
@@ -15,7 +14,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 use sqlx::FromRow;
 
-use crate::{AuditRow, StoreError, TenantSummary, Tombstone, announce::State};
+use crate::{StoreError, TenantSummary, Tombstone, announce::State};
 
 /// An id as its column has it.
 pub(crate) fn blob(bits: u128) -> Vec<u8> {
@@ -30,7 +29,7 @@ pub(crate) fn json(value: &impl Serialize) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(|error| StoreError::Corrupt(format!("a value has no JSON form: {error}")))
 }
 
-fn fixed<const N: usize>(column: &str, bytes: &[u8]) -> Result<[u8; N], StoreError> {
+pub(crate) fn fixed<const N: usize>(column: &str, bytes: &[u8]) -> Result<[u8; N], StoreError> {
     bytes.try_into().map_err(|_| corrupt(column, &format!("it has {} bytes, not {N}", bytes.len())))
 }
 
@@ -42,7 +41,7 @@ pub(crate) fn slug(column: &str, text: &str) -> Result<Slug, StoreError> {
     text.parse().map_err(|error: patchbay_core::SlugError| corrupt(column, &error.to_string()))
 }
 
-fn corrupt(column: &str, why: &str) -> StoreError {
+pub(crate) fn corrupt(column: &str, why: &str) -> StoreError {
     StoreError::Corrupt(format!(
         "the stored {column} cannot be understood ({why}): it was written by a newer Patchbay or changed by hand; \
          apply the tenant's file again, or restore a backup"
@@ -241,32 +240,6 @@ impl TryFrom<TombstoneRecord> for Tombstone {
             tenant: TenantId::from_bits(bits("tenant id", &record.tenant_id)?),
             digest: fixed("digest of a tombstone", &record.digest)?,
             expires_ms: record.expires_ms,
-        })
-    }
-}
-
-#[derive(FromRow)]
-pub(crate) struct AuditRecord {
-    event_id: Vec<u8>,
-    tenant_id: Option<Vec<u8>>,
-    at_ms: i64,
-    kind: String,
-    json: String,
-}
-
-impl TryFrom<AuditRecord> for AuditRow {
-    type Error = StoreError;
-
-    fn try_from(record: AuditRecord) -> Result<Self, StoreError> {
-        let tenant = record.tenant_id.as_deref().map(|id| bits("tenant id", id)).transpose()?;
-        Ok(Self {
-            event_id: bits("event id", &record.event_id)?,
-            chain: ChainId { tenant: tenant.map(TenantId::from_bits), writer: WriterId::OPERATOR },
-            link: Link::START,
-            facets: Facets::of(&record.json),
-            at_ms: record.at_ms,
-            kind: record.kind,
-            json: record.json,
         })
     }
 }

@@ -96,7 +96,7 @@ pub(super) fn reason(error: &RedisError) -> &'static str {
         ErrorKind::Server(ServerErrorKind::BusyLoading) => "loading",
         ErrorKind::Server(ServerErrorKind::MasterDown) => "master_down",
         ErrorKind::Server(ServerErrorKind::NoPerm) => "no_permission",
-        ErrorKind::Server(kind) if matches!(kind, ServerErrorKind::Moved | ServerErrorKind::ClusterDown) => "cluster",
+        ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::ClusterDown) => "cluster",
         _ if error.is_connection_refusal() => "refused",
         _ if error.is_timeout() => "timeout",
         _ if error.is_io_error() => "broken",

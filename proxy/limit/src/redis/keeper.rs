@@ -44,12 +44,12 @@ pub(super) async fn run(inner: Arc<Inner>) {
     }
 }
 
-/// Connects, and asks what a request would ask, so that who may not write or has no room is not taken for well. No caller pays
-/// for it, and the script is loaded by it.
+/// Connects, and asks what a request would ask and with its patience, so that who may not write, has no room or is slow is not
+/// taken for well. No caller pays for it, and the script is loaded by it.
 async fn probe(inner: &Arc<Inner>) -> Result<Arc<Conn>, &'static str> {
     let conn = inner.target.connect().await?;
     let well = async {
-        conn.ask(&inner.scripts.load(), inner.probe_timeout()).await?;
+        conn.ask(&inner.scripts.load(), inner.patience()).await?;
         let key = LimitKey(0);
         let gcra = Gcra { emission_us: 1, capacity_us: 1_000_000 };
         let charge = Charge { key, gcra, cost: 1, away: WhenAway::Open, dry_run: true };
@@ -58,7 +58,7 @@ async fn probe(inner: &Arc<Inner>) -> Result<Arc<Conn>, &'static str> {
         let asked = Asked { tenant: TenantId::from_bits(0), charges, places, hold: ALIVE };
         let lease = Lease::of(inner, asked.tenant, &asked.places);
         let cmd = inner.scripts.take(&asked, lease.as_ref().map(|lease| lease.member()));
-        let answer = conn.ask(&cmd, inner.probe_timeout()).await?;
+        let answer = conn.ask(&cmd, inner.timeout).await?;
         Answer::read(&answer).ok_or(Failure::Strange)?;
         // The lease goes to the backlog, which is emptied next.
         drop(lease);
@@ -108,7 +108,7 @@ async fn attend_once(inner: &Arc<Inner>, is_due: bool) -> Result<bool, &'static 
 }
 
 async fn beat(inner: &Inner, conn: &Conn) -> Result<(), Failure> {
-    match conn.ask(&inner.scripts.replicas(inner.replica, ALIVE), inner.probe_timeout()).await? {
+    match conn.ask(&inner.scripts.replicas(inner.replica, ALIVE), inner.patience()).await? {
         Value::Int(count) => {
             let count = u32::try_from(count).unwrap_or(u32::MAX).max(1);
             inner.replicas.store(count, Ordering::Relaxed);
@@ -129,7 +129,7 @@ async fn release(inner: &Inner, conn: &Conn) -> Result<(), Failure> {
         for release in &waiting {
             all.add_command(inner.scripts.release(release.tenant, release.key, release.member));
         }
-        if let Err(failure) = conn.ask_all(&all, waiting.len(), inner.probe_timeout()).await {
+        if let Err(failure) = conn.ask_all(&all, waiting.len(), inner.patience()).await {
             waiting.into_iter().for_each(|release| inner.backlog.add_for_later(release));
             return Err(failure);
         }

@@ -29,8 +29,8 @@ pub(super) struct Answer {
 }
 
 impl Scripts {
-    pub(super) fn new(prefix: &str) -> Self {
-        Self { prefix: prefix.to_owned(), take: Script::new(TAKE) }
+    pub(super) fn new(prefix: String) -> Self {
+        Self { prefix, take: Script::new(TAKE) }
     }
 
     /// The script by its digest, which Redis knows once it was loaded.

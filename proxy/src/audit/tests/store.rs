@@ -52,11 +52,29 @@ struct Kept {
     ids: HashSet<u128>,
     heads: HashMap<ChainId, Link>,
     checkpoints: Vec<Checkpoint>,
-    late: Vec<Vec<LinkedRow>>,
+    /// Batches that are kept once so many more requests have come.
+    late: VecDeque<(u64, Vec<LinkedRow>)>,
+    lates: u64,
     refuses_checkpoints: bool,
 }
 
 impl Kept {
+    /// Notes a batch that will be kept late: at one of the next requests, at each in turn.
+    fn put_off(&mut self, rows: &[LinkedRow]) {
+        self.late.push_back((self.lates % 4, rows.to_vec()));
+        self.lates += 1;
+    }
+
+    /// Keeps what is due. A transaction that does not fit any more is rolled back.
+    fn catch_up(&mut self) {
+        for (turns, rows) in std::mem::take(&mut self.late) {
+            match turns.checked_sub(1) {
+                Some(turns) => self.late.push_back((turns, rows)),
+                None => drop(self.append(&rows)),
+            }
+        }
+    }
+
     fn append(&mut self, rows: &[LinkedRow]) -> Result<u64, SinkError> {
         let fresh: Vec<_> = rows.iter().filter(|linked| !self.ids.contains(&linked.row.id())).collect();
         let mut heads = self.heads.clone();
@@ -128,14 +146,11 @@ impl Store {
         let fate = self.fates.lock().unwrap().pop_front().unwrap_or(Fate::Well);
         let answer = {
             let mut kept = self.kept();
-            for rows in std::mem::take(&mut kept.late) {
-                // A transaction that does not fit any more is rolled back.
-                let _ = kept.append(&rows);
-            }
+            kept.catch_up();
             match fate {
                 Fate::Well | Fate::DoneUnsaid | Fate::DoneSilently | Fate::DoneThenKilled => Some(ask(&mut kept)),
                 Fate::Late | Fate::KilledThenDone => {
-                    kept.late.extend(rows.map(<[_]>::to_vec));
+                    rows.into_iter().for_each(|rows| kept.put_off(rows));
                     None
                 }
                 Fate::Refused | Fate::Silent | Fate::Killed => None,

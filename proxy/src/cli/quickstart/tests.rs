@@ -81,7 +81,7 @@ async fn data_from_before_the_weather_start_as_they_were() {
     create_sample_shop(&database).unwrap();
     let mut doc = sample(&TENANT.parse().unwrap(), &database).unwrap();
     doc.servers.remove(WEATHER);
-    store.tenant_apply(&doc, None).await.unwrap();
+    store.tenant_apply(&doc, None, &note("a test")).await.unwrap();
     let first = prepare_in(&*store, &config).await.unwrap().unwrap();
     assert!(first.key.is_some(), "its key was never made");
     let before = store.tenant_load(&first.tenant).await.unwrap().unwrap();
@@ -98,7 +98,7 @@ async fn revoked_key_is_not_replaced_by_a_start() {
     let store = open(&config).await;
     prepare_in(&*store, &config).await.unwrap();
     let key = keys_of(&*store).await.remove(0);
-    store.key_revoke(key.tenant, key.id, 1).await.unwrap();
+    store.key_revoke(key.tenant, key.id, 1, &note("a test")).await.unwrap();
     assert!(prepare_in(&*store, &config).await.unwrap().unwrap().key.is_none());
 }
 
@@ -108,7 +108,7 @@ async fn store_with_other_tenants_is_left_alone() {
     let config = config_in(folder.path());
     let store = open(&config).await;
     let doc = sample(&"acme".parse().unwrap(), Path::new("/nowhere/shop.db")).unwrap();
-    store.tenant_apply(&doc, None).await.unwrap();
+    store.tenant_apply(&doc, None, &note("a test")).await.unwrap();
     assert!(prepare_in(&*store, &config).await.unwrap().is_none());
     assert!(keys_of(&*store).await.is_empty() && !config.data_dir.join(DATABASE_FILE).exists());
 }
@@ -119,7 +119,7 @@ async fn demo_tenant_that_people_made_gets_no_key_by_itself() {
     let config = config_in(folder.path());
     let store = open(&config).await;
     let doc = sample(&TENANT.parse().unwrap(), Path::new("/nowhere/shop.db")).unwrap();
-    store.tenant_apply(&doc, None).await.unwrap();
+    store.tenant_apply(&doc, None, &note("a test")).await.unwrap();
     assert!(prepare_in(&*store, &config).await.unwrap().unwrap().key.is_none());
 }
 

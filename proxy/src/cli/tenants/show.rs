@@ -187,10 +187,7 @@ async fn delete(store: &dyn Store, slug: &Slug, yes: bool) -> anyhow::Result<()>
             active(&all, audit::now_ms())
         );
     }
-    let gone = store.tenant_delete(slug).await?;
-    if gone {
-        note(store, tenant.id, &format!("deleted {slug}")).await;
-    }
+    let gone = store.tenant_delete(slug, &note(format!("deleted {slug}"))).await?;
     say(&if gone { format!("{slug} is deleted") } else { format!("{slug} was deleted by somebody else") });
     Ok(())
 }

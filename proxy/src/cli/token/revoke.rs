@@ -43,7 +43,8 @@ impl Revoke {
             created_ms: now_ms,
             expires_ms: days.map(|days| now_ms + i64::from(days) * 24 * 3600 * 1000),
         };
-        match store.revocation_add(&revocation).await {
+        let note = note(format!("revoked {} ({})", words(&revocation.what), revocation.id));
+        match store.revocation_add(&revocation, &note).await {
             Ok(()) => {}
             Err(StoreError::Exists(_)) => {
                 say("it is revoked already, and for as long");
@@ -51,7 +52,6 @@ impl Revoke {
             }
             Err(error) => return Err(error).context("it cannot be revoked"),
         }
-        note(store, row.id, &format!("revoked {} ({})", words(&revocation.what), revocation.id)).await;
         say(&format!("revoked; to take it back: patchbay token restore --tenant {} {}", row.slug, revocation.id));
         Ok(())
     }
@@ -99,10 +99,10 @@ pub(super) async fn list(store: &dyn Store, slug: &Slug, json: bool) -> anyhow::
 
 pub(super) async fn restore(store: &dyn Store, slug: &Slug, id: RevocationId) -> anyhow::Result<()> {
     let row = keys::tenant(store, slug).await?;
-    if !store.revocation_lift(row.id, id).await? {
+    let note = note(format!("took back the revocation {id}"));
+    if !store.revocation_lift(row.id, id, &note).await? {
         anyhow::bail!("{slug} has no revocation {id}: `patchbay token revoked --tenant {slug}` lists them");
     }
-    note(store, row.id, &format!("took back the revocation {id}")).await;
     say("taken back");
     Ok(())
 }

@@ -4,9 +4,9 @@ use async_trait::async_trait;
 use patchbay_core::{KeyId, TenantId, model::KeyRow};
 use sqlx::PgConnection;
 
-use super::{PostgresStore, bump, locked};
+use super::{PostgresStore, audit, bump, locked};
 use crate::{
-    ApiKeys, StoreError,
+    ApiKeys, Note, StoreError,
     error::{Fault, doing},
     rows::{KeyRecord, all, blob, json, newest_uses, no_such_tenant},
 };
@@ -22,12 +22,13 @@ const TOUCH: &str = "WITH used AS (SELECT * FROM unnest($1::bytea[], $2::bytea[]
 
 #[async_trait]
 impl ApiKeys for PostgresStore {
-    async fn key_create(&self, key: &KeyRow) -> Result<(), StoreError> {
+    async fn key_create(&self, key: &KeyRow, note: &Note) -> Result<(), StoreError> {
         doing("make an API key", async {
             let mut tx = self.writing().await?;
             let slug = locked(&mut tx, key.tenant).await?.ok_or_else(|| no_such_tenant(key.tenant))?;
             insert(&mut tx, key).await?;
             let state = bump(&mut tx, &slug, true).await?;
+            audit::record(&mut tx, key.tenant, note).await?;
             self.commit(tx, &state).await?;
             Ok(())
         })
@@ -48,7 +49,7 @@ impl ApiKeys for PostgresStore {
         .await
     }
 
-    async fn key_revoke(&self, tenant: TenantId, key: KeyId, at_ms: i64) -> Result<bool, StoreError> {
+    async fn key_revoke(&self, tenant: TenantId, key: KeyId, at_ms: i64, note: &Note) -> Result<bool, StoreError> {
         doing("revoke an API key", async {
             let mut tx = self.writing().await?;
             let Some(slug) = locked(&mut tx, tenant).await? else { return Ok(false) };
@@ -64,6 +65,7 @@ impl ApiKeys for PostgresStore {
                 return Ok(false);
             }
             let state = bump(&mut tx, &slug, true).await?;
+            audit::record(&mut tx, tenant, note).await?;
             self.commit(tx, &state).await?;
             Ok(true)
         })

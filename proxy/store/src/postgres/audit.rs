@@ -1,24 +1,40 @@
-//! The audit in Postgres.
+//! The audit in Postgres: what is read, and the small tables beside the rows. Rows are added in `append`, into `partitions`, and
+//! removed in `retain`.
+
+mod append;
+mod partitions;
+mod retain;
+
+use std::collections::HashSet;
 
 use async_trait::async_trait;
 use patchbay_core::{
     TenantId,
-    audit::{ChainId, Checkpoint, Link, WriterId},
+    audit::{Action, ChainId, Checkpoint, Link, WriterId},
 };
-use std::collections::HashSet;
+use sqlx::{PgConnection, Postgres, QueryBuilder};
 
 use super::{PostgresStore, counted};
 use crate::{
-    AUDIT_PAGE_MAX, AuditFilter, AuditHead, AuditLog, AuditRow, StoreError,
-    error::doing,
-    rows::{AuditRecord, all, blob},
+    AUDIT_PAGE_MAX, AuditFilter, AuditHead, AuditLog, AuditRow, Note, StoreError,
+    audit::{
+        AuditRecord, CheckpointRecord, CursorRecord, HeadRecord, page, seq_column, tenant_column, whole_places,
+        writer_column,
+    },
+    error::{Fault, doing},
+    rows::{all, bits, blob},
 };
 
-/// Rows per statement; they travel as five arrays, so this only bounds the size of one message.
-const ROWS_MAX: usize = 1000;
+pub(super) use append::record;
 
-const APPEND: &str = "INSERT INTO audit (event_id, tenant_id, at_ms, kind, json) \
-     SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::bigint[], $4::text[], $5::text[]) ON CONFLICT DO NOTHING";
+/// Ids that one statement looks for.
+const KNOWN_MAX: usize = 1000;
+
+/// The bounds say once more where the ids are, so that partitions without them are not opened.
+const KNOWN: &str = "SELECT event_id FROM audit WHERE event_id = ANY($1) AND event_id >= $2 AND event_id <= $3";
+
+const CHAIN: &str = "SELECT event_id, tenant_id, at_ms, kind, json, writer, seq, hash, actor, server, name, outcome FROM audit \
+                     WHERE writer = $1 AND coalesce(tenant_id, ''::bytea) = $2 AND seq > $3 ORDER BY seq LIMIT $4";
 
 #[async_trait]
 impl AuditLog for PostgresStore {
@@ -27,22 +43,52 @@ impl AuditLog for PostgresStore {
             return Ok(0);
         }
         doing("write to the audit", async {
-            // In the order of the ids, so that two replicas that send the same rows wait for each other, and never in a circle.
-            let mut rows: Vec<_> = rows.iter().collect();
-            rows.sort_unstable_by_key(|row| row.event_id);
             let mut tx = self.writing().await?;
-            let mut fresh = 0;
-            for rows in rows.chunks(ROWS_MAX) {
-                let ids: Vec<_> = rows.iter().map(|row| blob(row.event_id)).collect();
-                let tenants: Vec<_> = rows.iter().map(|row| row.chain.tenant.map(|tenant| blob(tenant.bits()))).collect();
-                let times: Vec<_> = rows.iter().map(|row| row.at_ms).collect();
-                let kinds: Vec<_> = rows.iter().map(|row| row.kind.clone()).collect();
-                let jsons: Vec<_> = rows.iter().map(|row| row.json.clone()).collect();
-                let query = sqlx::query(APPEND).bind(ids).bind(tenants).bind(times).bind(kinds).bind(jsons);
-                fresh += query.execute(&mut *tx).await?.rows_affected();
-            }
+            let fresh = append::append(&mut tx, rows).await?;
             tx.commit().await?;
             Ok(fresh)
+        })
+        .await
+    }
+
+    async fn audit_known(&self, ids: &[u128]) -> Result<HashSet<u128>, StoreError> {
+        doing("look for records of the audit", async {
+            let mut ids = ids.to_vec();
+            ids.sort_unstable();
+            let mut known = HashSet::new();
+            for ids in ids.chunks(KNOWN_MAX) {
+                let found: Vec<Vec<u8>> = sqlx::query_scalar(KNOWN)
+                    .bind(ids.iter().map(|id| id.to_be_bytes()).collect::<Vec<_>>())
+                    .bind(blob(ids[0]))
+                    .bind(blob(ids[ids.len() - 1]))
+                    .persistent(false)
+                    .fetch_all(&self.pool)
+                    .await?;
+                for id in found {
+                    known.insert(bits("event id", &id)?);
+                }
+            }
+            Ok(known)
+        })
+        .await
+    }
+
+    async fn audit_heads(
+        &self,
+        writer: Option<WriterId>,
+        tenant: Option<Option<TenantId>>,
+    ) -> Result<Vec<AuditHead>, StoreError> {
+        doing("read the heads of the audit's chains", async {
+            // A chain that is just being begun has a head before its first row.
+            let records: Vec<HeadRecord> = sqlx::query_as(
+                "SELECT tenant, writer, seq, hash, at_ms FROM audit_heads \
+                 WHERE seq > 0 AND ($1 IS NULL OR writer = $1) AND ($2 IS NULL OR tenant = $2) ORDER BY tenant, writer",
+            )
+            .bind(writer.map(writer_column))
+            .bind(tenant.map(tenant_column))
+            .fetch_all(&self.pool)
+            .await?;
+            Ok(all(records)?)
         })
         .await
     }
@@ -60,79 +106,161 @@ impl AuditLog for PostgresStore {
         .await
     }
 
-    async fn audit_known(&self, ids: &[u128]) -> Result<HashSet<u128>, StoreError> {
-        todo!("{ids:?}")
-    }
-
-    async fn audit_heads(
-        &self,
-        writer: Option<WriterId>,
-        tenant: Option<Option<TenantId>>,
-    ) -> Result<Vec<AuditHead>, StoreError> {
-        let _ = (writer, tenant);
-        Ok(Vec::new())
-    }
-
-    async fn audit_chain(&self, chain: ChainId, after_seq: u64, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
-        todo!("{chain:?} {after_seq} {limit}")
-    }
-
-    async fn audit_unchained(&self, tenant: Option<TenantId>) -> Result<u64, StoreError> {
-        todo!("{tenant:?}")
-    }
-
-    async fn audit_checkpoint_put(&self, checkpoints: &[Checkpoint]) -> Result<(), StoreError> {
-        todo!("{checkpoints:?}")
-    }
-
-    async fn audit_checkpoint_list(&self, chain: ChainId, after_seq: u64) -> Result<Vec<Checkpoint>, StoreError> {
-        todo!("{chain:?} {after_seq}")
-    }
-
-    async fn audit_cursor_list(&self, sink: &str) -> Result<Vec<(ChainId, u64)>, StoreError> {
-        todo!("{sink}")
-    }
-
-    async fn audit_cursor_put(&self, sink: &str, cursors: &[(ChainId, u64)]) -> Result<(), StoreError> {
-        todo!("{sink} {cursors:?}")
-    }
-
-    async fn audit_lease(&self, work: &str, holder: u64, now_ms: i64, until_ms: i64) -> Result<bool, StoreError> {
-        todo!("{work} {holder} {now_ms} {until_ms}")
-    }
-
-    async fn audit_expired(&self, before_ms: i64) -> Result<Vec<(ChainId, Link)>, StoreError> {
-        todo!("{before_ms}")
-    }
-
-    async fn audit_retain(&self, before_ms: i64, anchors: &[Checkpoint]) -> Result<u64, StoreError> {
-        todo!("{before_ms} {anchors:?}")
-    }
-
-    async fn audit_prepare(&self, now_ms: i64) -> Result<(), StoreError> {
-        let _ = now_ms;
-        Ok(())
-    }
-
     async fn audit_page(&self, filter: &AuditFilter, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
-        let tenant = filter.tenant.flatten();
         doing("read the audit", async {
-            let query = match tenant {
-                Some(tenant) => sqlx::query_as(
-                    "SELECT event_id, tenant_id, at_ms, kind, json FROM audit WHERE tenant_id = $2 \
-                     ORDER BY event_id DESC LIMIT $1",
-                )
-                .bind(i64::from(limit.min(AUDIT_PAGE_MAX)))
-                .bind(blob(tenant.bits())),
-                None => sqlx::query_as(
-                    "SELECT event_id, tenant_id, at_ms, kind, json FROM audit \
-                     ORDER BY event_id DESC LIMIT $1",
-                )
-                .bind(i64::from(limit.min(AUDIT_PAGE_MAX))),
-            };
-            let records: Vec<AuditRecord> = query.fetch_all(&self.pool).await?;
+            // Planned with its values, so that only the partitions of its times are opened.
+            let mut query: QueryBuilder<Postgres> = page(filter, limit);
+            let records: Vec<AuditRecord> = query.build_query_as().persistent(false).fetch_all(&self.pool).await?;
             Ok(all(records)?)
         })
         .await
     }
+
+    async fn audit_chain(&self, chain: ChainId, after_seq: u64, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
+        doing("read a chain of the audit", async {
+            let records: Vec<AuditRecord> = sqlx::query_as(CHAIN)
+                .bind(writer_column(chain.writer))
+                .bind(tenant_column(chain.tenant))
+                .bind(seq_column(after_seq))
+                .bind(i64::from(limit.min(AUDIT_PAGE_MAX)))
+                .fetch_all(&self.pool)
+                .await?;
+            Ok(all(records)?)
+        })
+        .await
+    }
+
+    async fn audit_unchained(&self, tenant: Option<TenantId>) -> Result<u64, StoreError> {
+        doing("count the audit", async {
+            // What is in no chain has the writer 0, by which the index `audit_by_chain` begins.
+            let query = sqlx::query_scalar(
+                "SELECT count(*) FROM audit WHERE writer = 0 AND seq = 0 \
+                 AND ($1 IS NULL OR coalesce(tenant_id, ''::bytea) = $1)",
+            );
+            counted(query.bind(tenant.map(|tenant| blob(tenant.bits()))).persistent(false), &self.pool).await
+        })
+        .await
+    }
+
+    async fn audit_checkpoint_put(&self, checkpoints: &[Checkpoint]) -> Result<(), StoreError> {
+        doing("keep checkpoints of the audit", async {
+            let mut tx = self.writing().await?;
+            put_checkpoints(&mut tx, checkpoints).await?;
+            tx.commit().await?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn audit_checkpoint_list(&self, chain: ChainId, after_seq: u64) -> Result<Vec<Checkpoint>, StoreError> {
+        doing("read the checkpoints of the audit", async {
+            let records: Vec<CheckpointRecord> = sqlx::query_as(
+                "SELECT tenant, writer, seq, reason, hash, at_ms, signature FROM audit_checkpoints \
+                 WHERE tenant = $1 AND writer = $2 AND seq > $3 ORDER BY seq, reason LIMIT $4",
+            )
+            .bind(tenant_column(chain.tenant))
+            .bind(writer_column(chain.writer))
+            .bind(seq_column(after_seq))
+            .bind(i64::from(AUDIT_PAGE_MAX) + 1)
+            .fetch_all(&self.pool)
+            .await?;
+            Ok(whole_places(all(records)?))
+        })
+        .await
+    }
+
+    async fn audit_cursor_list(&self, sink: &str) -> Result<Vec<(ChainId, u64)>, StoreError> {
+        doing("read how far a sink of the audit has come", async {
+            let records: Vec<CursorRecord> =
+                sqlx::query_as("SELECT tenant, writer, seq FROM audit_cursors WHERE sink = $1 ORDER BY tenant, writer")
+                    .bind(sink)
+                    .fetch_all(&self.pool)
+                    .await?;
+            Ok(all(records)?)
+        })
+        .await
+    }
+
+    async fn audit_cursor_put(&self, sink: &str, cursors: &[(ChainId, u64)]) -> Result<(), StoreError> {
+        doing("note how far a sink of the audit has come", async {
+            let mut tx = self.writing().await?;
+            // One order for all, so that two of them wait for each other and never in a circle.
+            let mut cursors = cursors.to_vec();
+            cursors.sort_unstable();
+            for (chain, seq) in cursors {
+                sqlx::query(
+                    "INSERT INTO audit_cursors AS c (sink, tenant, writer, seq) VALUES ($1, $2, $3, $4) \
+                     ON CONFLICT (sink, tenant, writer) DO UPDATE SET seq = greatest(c.seq, excluded.seq)",
+                )
+                .bind(sink)
+                .bind(tenant_column(chain.tenant))
+                .bind(writer_column(chain.writer))
+                .bind(seq_column(seq))
+                .execute(&mut *tx)
+                .await?;
+            }
+            tx.commit().await?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn audit_lease(&self, work: &str, holder: u64, now_ms: i64, until_ms: i64) -> Result<bool, StoreError> {
+        doing("take a lease on work for the audit", async {
+            let taken = sqlx::query(
+                "INSERT INTO audit_leases AS l (work, holder, until_ms) VALUES ($1, $2, $4) ON CONFLICT (work) DO UPDATE \
+                 SET holder = excluded.holder, until_ms = excluded.until_ms \
+                 WHERE l.holder = excluded.holder OR l.until_ms <= $3",
+            )
+            .bind(work)
+            .bind(holder.cast_signed())
+            .bind(now_ms)
+            .bind(until_ms)
+            .execute(&self.pool)
+            .await?;
+            Ok(taken.rows_affected() == 1)
+        })
+        .await
+    }
+
+    async fn audit_expired(&self, before_ms: i64) -> Result<Vec<(ChainId, Link)>, StoreError> {
+        self.expired(before_ms).await
+    }
+
+    async fn audit_retain(&self, before_ms: i64, anchors: &[Checkpoint]) -> Result<u64, StoreError> {
+        self.retain(before_ms, anchors).await
+    }
+
+    async fn audit_note(&self, tenant: Option<TenantId>, action: Action, note: &Note) -> Result<(), StoreError> {
+        doing("write to the audit", async {
+            let mut tx = self.writing().await?;
+            append::record_as(&mut tx, tenant, action, note).await?;
+            tx.commit().await?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn audit_prepare(&self, now_ms: i64) -> Result<(), StoreError> {
+        self.prepare(now_ms).await
+    }
+}
+
+async fn put_checkpoints(tx: &mut PgConnection, checkpoints: &[Checkpoint]) -> Result<(), Fault> {
+    for record in checkpoints.iter().map(CheckpointRecord::from) {
+        sqlx::query(
+            "INSERT INTO audit_checkpoints (tenant, writer, seq, reason, hash, at_ms, signature) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
+        )
+        .bind(record.tenant)
+        .bind(record.writer)
+        .bind(record.seq)
+        .bind(record.reason)
+        .bind(record.hash)
+        .bind(record.at_ms)
+        .bind(record.signature)
+        .execute(&mut *tx)
+        .await?;
+    }
+    Ok(())
 }

@@ -23,7 +23,7 @@ const MIGRATE_MAX: Duration = Duration::from_secs(60);
 /// Bounds that the server keeps, also when this process is gone: no statement, no lock and no forgotten transaction holds up
 /// the others for long. They stand below the bound of a whole operation.
 const SESSION: &str = "SET statement_timeout = '10s'; SET lock_timeout = '5s'; \
-                       SET idle_in_transaction_session_timeout = '15s'";
+                       SET idle_in_transaction_session_timeout = '15s'; SET bytea_output = 'hex'";
 
 pub(super) fn pool(to_server: &PgConnectOptions, options: &OpenOptions) -> PgPool {
     PgPoolOptions::new()

@@ -5,9 +5,9 @@ use patchbay_core::{RevocationId, TenantId, issuer::RevocationRow};
 use sqlx::PgConnection;
 use tracing::warn;
 
-use super::{PostgresStore, bump, locked};
+use super::{PostgresStore, audit, bump, locked};
 use crate::{
-    Revocations, StoreError,
+    Note, Revocations, StoreError,
     error::{Fault, doing},
     rows::{RevocationRecord, all, blob, joined, no_such_tenant, revoked, revoked_already},
 };
@@ -18,7 +18,7 @@ const FORGET: &str = "DELETE FROM revocations WHERE id IN (SELECT id FROM revoca
 
 #[async_trait]
 impl Revocations for PostgresStore {
-    async fn revocation_add(&self, row: &RevocationRow) -> Result<(), StoreError> {
+    async fn revocation_add(&self, row: &RevocationRow, note: &Note) -> Result<(), StoreError> {
         doing("add a revocation", async {
             let mut tx = self.writing().await?;
             let slug = locked(&mut tx, row.tenant).await?.ok_or_else(|| no_such_tenant(row.tenant))?;
@@ -26,6 +26,7 @@ impl Revocations for PostgresStore {
             forget(&mut tx, row.tenant, row.created_ms).await?;
             insert(&mut tx, row).await?;
             let state = bump(&mut tx, &slug, true).await?;
+            audit::record(&mut tx, row.tenant, note).await?;
             self.commit(tx, &state).await?;
             Ok(())
         })
@@ -51,7 +52,7 @@ impl Revocations for PostgresStore {
         .await
     }
 
-    async fn revocation_lift(&self, tenant: TenantId, id: RevocationId) -> Result<bool, StoreError> {
+    async fn revocation_lift(&self, tenant: TenantId, id: RevocationId, note: &Note) -> Result<bool, StoreError> {
         doing("lift a revocation", async {
             let mut tx = self.writing().await?;
             let Some(slug) = locked(&mut tx, tenant).await? else { return Ok(false) };
@@ -64,6 +65,7 @@ impl Revocations for PostgresStore {
                 return Ok(false);
             }
             let state = bump(&mut tx, &slug, true).await?;
+            audit::record(&mut tx, tenant, note).await?;
             self.commit(tx, &state).await?;
             Ok(true)
         })

@@ -7,13 +7,13 @@ use patchbay_core::{
 };
 use sqlx::PgConnection;
 
-use super::{PostgresStore, bump, issuers, lock};
+use super::{PostgresStore, audit, bump, issuers, lock};
 use crate::{
-    Applied, StoreError, TenantSummary, Tenants,
+    Applied, Note, StoreError, TenantSummary, Tenants,
     error::{Fault, doing},
     held::{Held, Records, TenantRecord},
     plan::Plan,
-    rows::{SummaryRecord, all, blob},
+    rows::{SummaryRecord, all, bits, blob},
 };
 
 #[async_trait]
@@ -40,7 +40,12 @@ impl Tenants for PostgresStore {
         .await
     }
 
-    async fn tenant_apply(&self, doc: &TenantDoc, expected: Option<Generation>) -> Result<Applied, StoreError> {
+    async fn tenant_apply(
+        &self,
+        doc: &TenantDoc,
+        expected: Option<Generation>,
+        note: &Note,
+    ) -> Result<Applied, StoreError> {
         doing("apply a tenant", async {
             let mut tx = self.writing().await?;
             lock(&mut tx, &doc.slug).await?;
@@ -56,22 +61,25 @@ impl Tenants for PostgresStore {
             }
             let state = bump(&mut tx, &doc.slug, true).await?;
             write(&mut tx, id, &doc.slug, plan).await?;
+            audit::record(&mut tx, id, note).await?;
             self.commit(tx, &state).await?;
             Ok(Applied { id, generation: state.generation, changed: true })
         })
         .await
     }
 
-    async fn tenant_delete(&self, slug: &Slug) -> Result<bool, StoreError> {
+    async fn tenant_delete(&self, slug: &Slug, note: &Note) -> Result<bool, StoreError> {
         doing("delete a tenant", async {
             let mut tx = self.writing().await?;
             lock(&mut tx, slug).await?;
             lock_keys(&mut tx, slug).await?;
-            let gone = sqlx::query("DELETE FROM tenants WHERE slug = $1").bind(slug.as_str()).execute(&mut *tx).await?;
-            if gone.rows_affected() == 0 {
-                return Ok(false);
-            }
+            let gone: Option<Vec<u8>> = sqlx::query_scalar("DELETE FROM tenants WHERE slug = $1 RETURNING id")
+                .bind(slug.as_str())
+                .fetch_optional(&mut *tx)
+                .await?;
+            let Some(gone) = gone else { return Ok(false) };
             let state = bump(&mut tx, slug, false).await?;
+            audit::record(&mut tx, TenantId::from_bits(bits("tenant id", &gone)?), note).await?;
             self.commit(tx, &state).await?;
             Ok(true)
         })
@@ -93,7 +101,8 @@ async fn lock_keys(tx: &mut PgConnection, slug: &Slug) -> Result<(), Fault> {
 
 async fn held(tx: &mut PgConnection, slug: &Slug) -> Result<Option<Held>, Fault> {
     let tenant: Option<TenantRecord> = sqlx::query_as(
-        "SELECT id, slug, title, enabled, limits::text AS limits, generation FROM tenants JOIN generations USING (slug) WHERE slug = $1",
+        "SELECT id, slug, title, enabled, limits::text AS limits, audit::text AS audit, generation \
+         FROM tenants JOIN generations USING (slug) WHERE slug = $1",
     )
     .bind(slug.as_str())
     .fetch_optional(&mut *tx)
@@ -123,14 +132,16 @@ async fn write(tx: &mut PgConnection, id: TenantId, slug: &Slug, plan: Plan) -> 
     let tenant = blob(id.bits());
     if let Some(fields) = plan.tenant {
         sqlx::query(
-            "INSERT INTO tenants (id, slug, title, enabled, limits) VALUES ($1, $2, $3, $4, $5::json) ON CONFLICT (id) DO UPDATE \
-             SET title = excluded.title, enabled = excluded.enabled, limits = excluded.limits",
+            "INSERT INTO tenants (id, slug, title, enabled, limits, audit) VALUES ($1, $2, $3, $4, $5::json, $6::json) \
+             ON CONFLICT (id) DO UPDATE SET title = excluded.title, enabled = excluded.enabled, limits = excluded.limits, \
+             audit = excluded.audit",
         )
         .bind(tenant.clone())
         .bind(slug.as_str())
         .bind(fields.title)
         .bind(fields.enabled)
         .bind(fields.limits)
+        .bind(fields.audit)
         .execute(&mut *tx)
         .await?;
     }

@@ -5,23 +5,24 @@ use patchbay_core::{KeyId, TenantId, model::KeyRow};
 use sqlx::SqliteConnection;
 
 use super::{
-    SqliteStore,
+    SqliteStore, audit,
     tenants::{bump, slug_of},
 };
 use crate::{
-    ApiKeys, StoreError,
+    ApiKeys, Note, StoreError,
     error::{Fault, doing},
     rows::{KeyRecord, all, blob, json, newest_uses, no_such_tenant},
 };
 
 #[async_trait]
 impl ApiKeys for SqliteStore {
-    async fn key_create(&self, key: &KeyRow) -> Result<(), StoreError> {
+    async fn key_create(&self, key: &KeyRow, note: &Note) -> Result<(), StoreError> {
         doing("make an API key", async {
             let mut tx = self.writing().await?;
             let slug = slug_of(&mut tx, key.tenant).await?.ok_or_else(|| no_such_tenant(key.tenant))?;
             insert(&mut tx, key).await?;
             let state = bump(&mut tx, &slug, true).await?;
+            audit::record(&mut tx, key.tenant, note).await?;
             tx.commit().await?;
             self.announcer.tenant(&state);
             Ok(())
@@ -43,7 +44,7 @@ impl ApiKeys for SqliteStore {
         .await
     }
 
-    async fn key_revoke(&self, tenant: TenantId, key: KeyId, at_ms: i64) -> Result<bool, StoreError> {
+    async fn key_revoke(&self, tenant: TenantId, key: KeyId, at_ms: i64, note: &Note) -> Result<bool, StoreError> {
         doing("revoke an API key", async {
             let mut tx = self.writing().await?;
             let Some(slug) = slug_of(&mut tx, tenant).await? else { return Ok(false) };
@@ -59,6 +60,7 @@ impl ApiKeys for SqliteStore {
                 return Ok(false);
             }
             let state = bump(&mut tx, &slug, true).await?;
+            audit::record(&mut tx, tenant, note).await?;
             tx.commit().await?;
             self.announcer.tenant(&state);
             Ok(true)

@@ -1,39 +1,38 @@
-//! The audit in SQLite.
+//! The audit in SQLite: what is read, and the small tables beside the rows. Rows are added in `append` and removed in `retain`.
+
+mod append;
+mod retain;
+
+use std::collections::HashSet;
 
 use async_trait::async_trait;
 use patchbay_core::{
     TenantId,
-    audit::{ChainId, Checkpoint, Link, WriterId},
+    audit::{Action, ChainId, Checkpoint, Link, WriterId},
 };
-use std::collections::HashSet;
-use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection, SqlitePool};
 
 use super::SqliteStore;
 use crate::{
-    AUDIT_PAGE_MAX, AuditFilter, AuditHead, AuditLog, AuditRow, StoreError,
-    error::doing,
-    rows::{AuditRecord, all, blob, count},
+    AUDIT_PAGE_MAX, AuditFilter, AuditHead, AuditLog, AuditRow, Note, StoreError,
+    audit::{
+        AuditRecord, CheckpointRecord, CursorRecord, HeadRecord, page, seq_column, tenant_column, whole_places,
+        writer_column,
+    },
+    error::{Fault, doing},
+    rows::{all, bits, blob, count},
 };
 
-/// Rows of one statement, largest first. A statement of each size is prepared once and kept: to read a statement of hundreds of
-/// rows anew costs more than to run it.
-const ROWS: [usize; 5] = [256, 64, 16, 4, 1];
+pub(super) use append::record;
 
-/// Adds rows by one kept statement.
-async fn append(connection: &mut SqliteConnection, rows: &[AuditRow]) -> Result<u64, sqlx::Error> {
-    let mut query: QueryBuilder<Sqlite> =
-        QueryBuilder::new("INSERT INTO audit (event_id, tenant_id, at_ms, kind, json) ");
-    query.push_values(rows, |mut values, row| {
-        values
-            .push_bind(blob(row.event_id))
-            .push_bind(row.chain.tenant.map(|tenant| blob(tenant.bits())))
-            .push_bind(row.at_ms)
-            .push_bind(row.kind.as_str())
-            .push_bind(row.json.as_str());
-    });
-    query.push(" ON CONFLICT DO NOTHING");
-    Ok(query.build().persistent(true).execute(connection).await?.rows_affected())
-}
+/// Ids that one statement looks for.
+const KNOWN_MAX: usize = 500;
+
+const CHAIN: &str = "SELECT event_id, tenant_id, at_ms, kind, json, writer, seq, hash, actor, server, name, outcome FROM audit \
+                     WHERE writer = $1 AND coalesce(tenant_id, x'') = $2 AND seq > $3 ORDER BY seq LIMIT $4";
+
+/// The condition is that of the index `audit_by_chain`: what is in no chain has the writer 0.
+const UNCHAINED: &str = "SELECT count(*) FROM audit WHERE writer = 0 AND seq = 0";
 
 #[async_trait]
 impl AuditLog for SqliteStore {
@@ -41,36 +40,17 @@ impl AuditLog for SqliteStore {
         if rows.is_empty() {
             return Ok(0);
         }
-        doing("write to the audit", async {
-            let mut tx = self.writing().await?;
-            let mut fresh = 0;
-            let mut rest = rows;
-            while let Some(size) = ROWS.into_iter().find(|size| *size <= rest.len()) {
-                let (rows, after) = rest.split_at(size);
-                fresh += append(&mut tx, rows).await?;
-                rest = after;
-            }
-            tx.commit().await?;
-            Ok(fresh)
-        })
-        .await
-    }
-
-    async fn audit_count(&self, tenant: Option<TenantId>) -> Result<u64, StoreError> {
-        doing("count the audit", async {
-            let query = match tenant {
-                Some(tenant) => {
-                    sqlx::query_scalar("SELECT count(*) FROM audit WHERE tenant_id = $1").bind(blob(tenant.bits()))
-                }
-                None => sqlx::query_scalar("SELECT count(*) FROM audit"),
-            };
-            Ok(count(query.fetch_one(&self.read).await?)?)
-        })
-        .await
+        doing("write to the audit", self.append(rows)).await
     }
 
     async fn audit_known(&self, ids: &[u128]) -> Result<HashSet<u128>, StoreError> {
-        todo!("{ids:?}")
+        doing("look for records of the audit", async {
+            let mut tx = self.reading().await?;
+            let known = known(&mut tx, ids).await?;
+            tx.rollback().await?;
+            Ok(known)
+        })
+        .await
     }
 
     async fn audit_heads(
@@ -78,70 +58,204 @@ impl AuditLog for SqliteStore {
         writer: Option<WriterId>,
         tenant: Option<Option<TenantId>>,
     ) -> Result<Vec<AuditHead>, StoreError> {
-        let _ = (writer, tenant);
-        Ok(Vec::new())
-    }
-
-    async fn audit_chain(&self, chain: ChainId, after_seq: u64, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
-        todo!("{chain:?} {after_seq} {limit}")
-    }
-
-    async fn audit_unchained(&self, tenant: Option<TenantId>) -> Result<u64, StoreError> {
-        todo!("{tenant:?}")
-    }
-
-    async fn audit_checkpoint_put(&self, checkpoints: &[Checkpoint]) -> Result<(), StoreError> {
-        todo!("{checkpoints:?}")
-    }
-
-    async fn audit_checkpoint_list(&self, chain: ChainId, after_seq: u64) -> Result<Vec<Checkpoint>, StoreError> {
-        todo!("{chain:?} {after_seq}")
-    }
-
-    async fn audit_cursor_list(&self, sink: &str) -> Result<Vec<(ChainId, u64)>, StoreError> {
-        todo!("{sink}")
-    }
-
-    async fn audit_cursor_put(&self, sink: &str, cursors: &[(ChainId, u64)]) -> Result<(), StoreError> {
-        todo!("{sink} {cursors:?}")
-    }
-
-    async fn audit_lease(&self, work: &str, holder: u64, now_ms: i64, until_ms: i64) -> Result<bool, StoreError> {
-        todo!("{work} {holder} {now_ms} {until_ms}")
-    }
-
-    async fn audit_expired(&self, before_ms: i64) -> Result<Vec<(ChainId, Link)>, StoreError> {
-        todo!("{before_ms}")
-    }
-
-    async fn audit_retain(&self, before_ms: i64, anchors: &[Checkpoint]) -> Result<u64, StoreError> {
-        todo!("{before_ms} {anchors:?}")
-    }
-
-    async fn audit_prepare(&self, now_ms: i64) -> Result<(), StoreError> {
-        let _ = now_ms;
-        Ok(())
-    }
-
-    async fn audit_page(&self, filter: &AuditFilter, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
-        let tenant = filter.tenant.flatten();
-        doing("read the audit", async {
-            let query = match tenant {
-                Some(tenant) => sqlx::query_as(
-                    "SELECT event_id, tenant_id, at_ms, kind, json FROM audit WHERE tenant_id = $2 \
-                     ORDER BY event_id DESC LIMIT $1",
-                )
-                .bind(limit.min(AUDIT_PAGE_MAX))
-                .bind(blob(tenant.bits())),
-                None => sqlx::query_as(
-                    "SELECT event_id, tenant_id, at_ms, kind, json FROM audit \
-                     ORDER BY event_id DESC LIMIT $1",
-                )
-                .bind(limit.min(AUDIT_PAGE_MAX)),
-            };
-            let records: Vec<AuditRecord> = query.fetch_all(&self.read).await?;
+        doing("read the heads of the audit's chains", async {
+            let records: Vec<HeadRecord> = sqlx::query_as(
+                "SELECT tenant, writer, seq, hash, at_ms FROM audit_heads \
+                 WHERE ($1 IS NULL OR writer = $1) AND ($2 IS NULL OR tenant = $2) ORDER BY tenant, writer",
+            )
+            .bind(writer.map(writer_column))
+            .bind(tenant.map(tenant_column))
+            .fetch_all(&self.read)
+            .await?;
             Ok(all(records)?)
         })
         .await
     }
+
+    async fn audit_count(&self, tenant: Option<TenantId>) -> Result<u64, StoreError> {
+        counted(&self.read, "SELECT count(*) FROM audit", "SELECT count(*) FROM audit WHERE tenant_id = $1", tenant)
+            .await
+    }
+
+    async fn audit_page(&self, filter: &AuditFilter, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
+        doing("read the audit", async {
+            let mut query: QueryBuilder<Sqlite> = page(filter, limit);
+            let records: Vec<AuditRecord> = query.build_query_as().persistent(false).fetch_all(&self.read).await?;
+            Ok(all(records)?)
+        })
+        .await
+    }
+
+    async fn audit_chain(&self, chain: ChainId, after_seq: u64, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
+        doing("read a chain of the audit", async {
+            let records: Vec<AuditRecord> = sqlx::query_as(CHAIN)
+                .bind(writer_column(chain.writer))
+                .bind(tenant_column(chain.tenant))
+                .bind(seq_column(after_seq))
+                .bind(limit.min(AUDIT_PAGE_MAX))
+                .fetch_all(&self.read)
+                .await?;
+            Ok(all(records)?)
+        })
+        .await
+    }
+
+    async fn audit_unchained(&self, tenant: Option<TenantId>) -> Result<u64, StoreError> {
+        let of_one = "SELECT count(*) FROM audit WHERE writer = 0 AND seq = 0 AND coalesce(tenant_id, x'') = $1";
+        counted(&self.read, UNCHAINED, of_one, tenant).await
+    }
+
+    async fn audit_checkpoint_put(&self, checkpoints: &[Checkpoint]) -> Result<(), StoreError> {
+        doing("keep checkpoints of the audit", async {
+            let mut tx = self.writing().await?;
+            put_checkpoints(&mut tx, checkpoints).await?;
+            tx.commit().await?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn audit_checkpoint_list(&self, chain: ChainId, after_seq: u64) -> Result<Vec<Checkpoint>, StoreError> {
+        doing("read the checkpoints of the audit", async {
+            let records: Vec<CheckpointRecord> = sqlx::query_as(
+                "SELECT tenant, writer, seq, reason, hash, at_ms, signature FROM audit_checkpoints \
+                 WHERE tenant = $1 AND writer = $2 AND seq > $3 ORDER BY seq, reason LIMIT $4",
+            )
+            .bind(tenant_column(chain.tenant))
+            .bind(writer_column(chain.writer))
+            .bind(seq_column(after_seq))
+            .bind(AUDIT_PAGE_MAX + 1)
+            .fetch_all(&self.read)
+            .await?;
+            Ok(whole_places(all(records)?))
+        })
+        .await
+    }
+
+    async fn audit_cursor_list(&self, sink: &str) -> Result<Vec<(ChainId, u64)>, StoreError> {
+        doing("read how far a sink of the audit has come", async {
+            let records: Vec<CursorRecord> =
+                sqlx::query_as("SELECT tenant, writer, seq FROM audit_cursors WHERE sink = $1 ORDER BY tenant, writer")
+                    .bind(sink)
+                    .fetch_all(&self.read)
+                    .await?;
+            Ok(all(records)?)
+        })
+        .await
+    }
+
+    async fn audit_cursor_put(&self, sink: &str, cursors: &[(ChainId, u64)]) -> Result<(), StoreError> {
+        doing("note how far a sink of the audit has come", async {
+            let mut tx = self.writing().await?;
+            for (chain, seq) in cursors {
+                sqlx::query(
+                    "INSERT INTO audit_cursors (sink, tenant, writer, seq) VALUES ($1, $2, $3, $4) \
+                     ON CONFLICT (sink, tenant, writer) DO UPDATE SET seq = max(seq, excluded.seq)",
+                )
+                .bind(sink)
+                .bind(tenant_column(chain.tenant))
+                .bind(writer_column(chain.writer))
+                .bind(seq_column(*seq))
+                .execute(&mut *tx)
+                .await?;
+            }
+            tx.commit().await?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn audit_lease(&self, work: &str, holder: u64, now_ms: i64, until_ms: i64) -> Result<bool, StoreError> {
+        doing("take a lease on work for the audit", async {
+            let taken = sqlx::query(
+                "INSERT INTO audit_leases (work, holder, until_ms) VALUES ($1, $2, $4) ON CONFLICT (work) DO UPDATE \
+                 SET holder = excluded.holder, until_ms = excluded.until_ms \
+                 WHERE holder = excluded.holder OR until_ms <= $3",
+            )
+            .bind(work)
+            .bind(holder.cast_signed())
+            .bind(now_ms)
+            .bind(until_ms)
+            .execute(&self.write)
+            .await?;
+            Ok(taken.rows_affected() == 1)
+        })
+        .await
+    }
+
+    async fn audit_expired(&self, before_ms: i64) -> Result<Vec<(ChainId, Link)>, StoreError> {
+        self.expired(before_ms).await
+    }
+
+    async fn audit_retain(&self, before_ms: i64, anchors: &[Checkpoint]) -> Result<u64, StoreError> {
+        self.retain(before_ms, anchors).await
+    }
+
+    async fn audit_note(&self, tenant: Option<TenantId>, action: Action, note: &Note) -> Result<(), StoreError> {
+        doing("write to the audit", async {
+            let mut tx = self.writing().await?;
+            append::record_as(&mut tx, tenant, action, note).await?;
+            tx.commit().await?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn audit_prepare(&self, _now_ms: i64) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+/// Counts the rows of all tenants, or of one.
+async fn counted(
+    pool: &SqlitePool,
+    of_all: &'static str,
+    of_one: &'static str,
+    tenant: Option<TenantId>,
+) -> Result<u64, StoreError> {
+    doing("count the audit", async {
+        let query = match tenant {
+            Some(tenant) => sqlx::query_scalar(of_one).bind(blob(tenant.bits())),
+            None => sqlx::query_scalar(of_all),
+        };
+        Ok(count(query.fetch_one(pool).await?)?)
+    })
+    .await
+}
+
+/// Which of these event ids are there.
+async fn known(connection: &mut SqliteConnection, ids: &[u128]) -> Result<HashSet<u128>, Fault> {
+    let mut known = HashSet::new();
+    for ids in ids.chunks(KNOWN_MAX) {
+        let mut query: QueryBuilder<Sqlite> = QueryBuilder::new("SELECT event_id FROM audit WHERE event_id IN (");
+        let mut list = query.separated(", ");
+        for id in ids {
+            list.push_bind(blob(*id));
+        }
+        query.push(")");
+        let found: Vec<Vec<u8>> = query.build_query_scalar().persistent(false).fetch_all(&mut *connection).await?;
+        for id in found {
+            known.insert(bits("event id", &id)?);
+        }
+    }
+    Ok(known)
+}
+
+async fn put_checkpoints(tx: &mut SqliteConnection, checkpoints: &[Checkpoint]) -> Result<(), Fault> {
+    for record in checkpoints.iter().map(CheckpointRecord::from) {
+        sqlx::query(
+            "INSERT INTO audit_checkpoints (tenant, writer, seq, reason, hash, at_ms, signature) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
+        )
+        .bind(record.tenant)
+        .bind(record.writer)
+        .bind(record.seq)
+        .bind(record.reason)
+        .bind(record.hash)
+        .bind(record.at_ms)
+        .bind(record.signature)
+        .execute(&mut *tx)
+        .await?;
+    }
+    Ok(())
 }

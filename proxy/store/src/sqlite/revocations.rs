@@ -6,11 +6,11 @@ use sqlx::SqliteConnection;
 use tracing::warn;
 
 use super::{
-    SqliteStore,
+    SqliteStore, audit,
     tenants::{bump, slug_of},
 };
 use crate::{
-    Revocations, StoreError,
+    Note, Revocations, StoreError,
     error::{Fault, doing},
     rows::{RevocationRecord, all, blob, joined, no_such_tenant, revoked, revoked_already},
 };
@@ -19,7 +19,7 @@ const FORGET: &str = "DELETE FROM revocations WHERE tenant_id = $1 AND expires_m
 
 #[async_trait]
 impl Revocations for SqliteStore {
-    async fn revocation_add(&self, row: &RevocationRow) -> Result<(), StoreError> {
+    async fn revocation_add(&self, row: &RevocationRow, note: &Note) -> Result<(), StoreError> {
         doing("add a revocation", async {
             let mut tx = self.writing().await?;
             let slug = slug_of(&mut tx, row.tenant).await?.ok_or_else(|| no_such_tenant(row.tenant))?;
@@ -27,6 +27,7 @@ impl Revocations for SqliteStore {
             forget(&mut tx, row.tenant, row.created_ms).await?;
             insert(&mut tx, row).await?;
             let state = bump(&mut tx, &slug, true).await?;
+            audit::record(&mut tx, row.tenant, note).await?;
             tx.commit().await?;
             self.announcer.tenant(&state);
             Ok(())
@@ -53,7 +54,7 @@ impl Revocations for SqliteStore {
         .await
     }
 
-    async fn revocation_lift(&self, tenant: TenantId, id: RevocationId) -> Result<bool, StoreError> {
+    async fn revocation_lift(&self, tenant: TenantId, id: RevocationId, note: &Note) -> Result<bool, StoreError> {
         doing("lift a revocation", async {
             let mut tx = self.writing().await?;
             let Some(slug) = slug_of(&mut tx, tenant).await? else { return Ok(false) };
@@ -66,6 +67,7 @@ impl Revocations for SqliteStore {
                 return Ok(false);
             }
             let state = bump(&mut tx, &slug, true).await?;
+            audit::record(&mut tx, tenant, note).await?;
             tx.commit().await?;
             self.announcer.tenant(&state);
             Ok(true)

@@ -7,14 +7,14 @@ use patchbay_core::{
 };
 use sqlx::SqliteConnection;
 
-use super::{SqliteStore, issuers};
+use super::{SqliteStore, audit, issuers};
 use crate::{
-    Applied, StoreError, TenantSummary, Tenants,
+    Applied, Note, StoreError, TenantSummary, Tenants,
     announce::State,
     error::{Fault, doing},
     held::{Held, Records, TenantRecord},
     plan::Plan,
-    rows::{SummaryRecord, all, blob, generation, slug},
+    rows::{SummaryRecord, all, bits, blob, generation, slug},
 };
 
 #[async_trait]
@@ -41,7 +41,12 @@ impl Tenants for SqliteStore {
         .await
     }
 
-    async fn tenant_apply(&self, doc: &TenantDoc, expected: Option<Generation>) -> Result<Applied, StoreError> {
+    async fn tenant_apply(
+        &self,
+        doc: &TenantDoc,
+        expected: Option<Generation>,
+        note: &Note,
+    ) -> Result<Applied, StoreError> {
         doing("apply a tenant", async {
             let mut tx = self.writing().await?;
             let held = held(&mut tx, &doc.slug).await?;
@@ -56,6 +61,7 @@ impl Tenants for SqliteStore {
             }
             let state = bump(&mut tx, &doc.slug, true).await?;
             write(&mut tx, id, &doc.slug, plan).await?;
+            audit::record(&mut tx, id, note).await?;
             tx.commit().await?;
             self.announcer.tenant(&state);
             Ok(Applied { id, generation: state.generation, changed: true })
@@ -63,14 +69,16 @@ impl Tenants for SqliteStore {
         .await
     }
 
-    async fn tenant_delete(&self, slug: &Slug) -> Result<bool, StoreError> {
+    async fn tenant_delete(&self, slug: &Slug, note: &Note) -> Result<bool, StoreError> {
         doing("delete a tenant", async {
             let mut tx = self.writing().await?;
-            let gone = sqlx::query("DELETE FROM tenants WHERE slug = $1").bind(slug.as_str()).execute(&mut *tx).await?;
-            if gone.rows_affected() == 0 {
-                return Ok(false);
-            }
+            let gone: Option<Vec<u8>> = sqlx::query_scalar("DELETE FROM tenants WHERE slug = $1 RETURNING id")
+                .bind(slug.as_str())
+                .fetch_optional(&mut *tx)
+                .await?;
+            let Some(gone) = gone else { return Ok(false) };
             let state = bump(&mut tx, slug, false).await?;
+            audit::record(&mut tx, TenantId::from_bits(bits("tenant id", &gone)?), note).await?;
             tx.commit().await?;
             self.announcer.tenant(&state);
             Ok(true)
@@ -103,7 +111,7 @@ pub(super) async fn slug_of(tx: &mut SqliteConnection, tenant: TenantId) -> Resu
 
 async fn held(tx: &mut SqliteConnection, slug: &Slug) -> Result<Option<Held>, Fault> {
     let tenant: Option<TenantRecord> = sqlx::query_as(
-        "SELECT id, slug, title, enabled, limits, generation FROM tenants JOIN generations USING (slug) WHERE slug = $1",
+        "SELECT id, slug, title, enabled, limits, audit, generation FROM tenants JOIN generations USING (slug) WHERE slug = $1",
     )
     .bind(slug.as_str())
     .fetch_optional(&mut *tx)
@@ -133,14 +141,16 @@ async fn write(tx: &mut SqliteConnection, id: TenantId, slug: &Slug, plan: Plan)
     let tenant = blob(id.bits());
     if let Some(fields) = plan.tenant {
         sqlx::query(
-            "INSERT INTO tenants (id, slug, title, enabled, limits) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (id) DO UPDATE \
-             SET title = excluded.title, enabled = excluded.enabled, limits = excluded.limits",
+            "INSERT INTO tenants (id, slug, title, enabled, limits, audit) VALUES ($1, $2, $3, $4, $5, $6) \
+             ON CONFLICT (id) DO UPDATE SET title = excluded.title, enabled = excluded.enabled, limits = excluded.limits, \
+             audit = excluded.audit",
         )
         .bind(tenant.clone())
         .bind(slug.as_str())
         .bind(fields.title)
         .bind(fields.enabled)
         .bind(fields.limits)
+        .bind(fields.audit)
         .execute(&mut *tx)
         .await?;
     }

@@ -7,14 +7,14 @@ use patchbay_store::{Store, StoreError, Tombstone};
 
 use crate::{
     place::Place,
-    samples::{http, slug, tenant, with},
+    samples::{http, note, slug, tenant, with},
 };
 
 const URL: &str = "https://example.com/mcp";
 
 /// A tenant with one server.
 async fn made(store: &Arc<dyn Store>, name: &str) -> (TenantId, ServerId) {
-    let id = store.tenant_apply(&with(tenant(name), "web", http(URL, &[])), None).await.unwrap().id;
+    let id = store.tenant_apply(&with(tenant(name), "web", http(URL, &[])), None, &note()).await.unwrap().id;
     (id, store.tenant_load(&slug(name)).await.unwrap().unwrap().servers[0].id)
 }
 
@@ -40,9 +40,9 @@ pub(crate) async fn catalog_is_replaced_and_goes_with_its_server(place: Arc<Plac
     }
     let mut doc = with(tenant("acme"), "web", http(URL, &[]));
     doc.title = Some("renamed".to_owned());
-    store.tenant_apply(&doc, None).await.unwrap();
+    store.tenant_apply(&doc, None, &note()).await.unwrap();
     assert_eq!(store.catalog_list(acme).await.unwrap().len(), 1, "a change beside the server leaves its catalog");
-    store.tenant_apply(&tenant("acme"), None).await.unwrap();
+    store.tenant_apply(&tenant("acme"), None, &note()).await.unwrap();
     assert_eq!(store.catalog_list(acme).await.unwrap(), []);
 }
 
@@ -52,10 +52,10 @@ pub(crate) async fn catalog_goes_when_the_server_is_reached_otherwise(place: Arc
     store.catalog_put(acme, server, b"old").await.unwrap();
     let mut doc = with(tenant("acme"), "web", http(URL, &[]));
     doc.servers.get_mut("web").unwrap().spec.instructions = true;
-    store.tenant_apply(&doc, None).await.unwrap();
+    store.tenant_apply(&doc, None, &note()).await.unwrap();
     assert_eq!(store.catalog_list(acme).await.unwrap().len(), 1);
     let moved = with(tenant("acme"), "web", http("https://elsewhere.example/mcp", &[]));
-    store.tenant_apply(&moved, None).await.unwrap();
+    store.tenant_apply(&moved, None, &note()).await.unwrap();
     assert_eq!(store.catalog_list(acme).await.unwrap(), []);
 }
 

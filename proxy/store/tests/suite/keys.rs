@@ -7,11 +7,11 @@ use patchbay_store::{Store, StoreError};
 
 use crate::{
     place::Place,
-    samples::{key, slug, tenant},
+    samples::{key, note, slug, tenant},
 };
 
 async fn made(store: &Arc<dyn Store>, name: &str) -> TenantId {
-    store.tenant_apply(&tenant(name), None).await.unwrap().id
+    store.tenant_apply(&tenant(name), None, &note()).await.unwrap().id
 }
 
 async fn generation(store: &Arc<dyn Store>, name: &str) -> Generation {
@@ -20,16 +20,16 @@ async fn generation(store: &Arc<dyn Store>, name: &str) -> Generation {
 
 pub(crate) async fn key_of_an_unknown_tenant_and_key_made_twice_are_refused(place: Arc<Place>) {
     let store = place.open().await;
-    let nowhere = store.key_create(&key(TenantId::random(), 1)).await;
+    let nowhere = store.key_create(&key(TenantId::random(), 1), &note()).await;
     assert!(matches!(nowhere, Err(StoreError::NotFound(_))), "{nowhere:?}");
 
     let acme = made(&store, "acme").await;
     let first = key(acme, 1);
-    store.key_create(&first).await.unwrap();
+    store.key_create(&first, &note()).await.unwrap();
     let mut same_digest = first.clone();
     same_digest.id = KeyId::random();
     for twice in [&first, &same_digest] {
-        let refused = store.key_create(twice).await;
+        let refused = store.key_create(twice, &note()).await;
         assert!(matches!(refused, Err(StoreError::Exists(_))), "{refused:?}");
     }
     assert_eq!(generation(&store, "acme").await, Generation(2));
@@ -39,8 +39,8 @@ pub(crate) async fn foreign_key_cannot_be_revoked_or_touched(place: Arc<Place>) 
     let store = place.open().await;
     let (acme, other) = (made(&store, "acme").await, made(&store, "other").await);
     let row = key(acme, 1);
-    store.key_create(&row).await.unwrap();
-    assert!(!store.key_revoke(other, row.id, 5).await.unwrap());
+    store.key_create(&row, &note()).await.unwrap();
+    assert!(!store.key_revoke(other, row.id, 5, &note()).await.unwrap());
     store.keys_touch(&[(other, row.id, 5), (TenantId::random(), KeyId::random(), 5)]).await.unwrap();
     let found = store.key_list(acme).await.unwrap().remove(0);
     assert_eq!((found.revoked_ms, found.used_ms), (None, None));
@@ -57,7 +57,7 @@ pub(crate) async fn key_comes_back_as_it_was_made(place: Arc<Place>) {
     (whole.expires_ms, whole.revoked_ms, whole.used_ms) = (Some(i64::MAX), Some(3), Some(4));
     let plain = key(acme, 10);
     for row in [&whole, &plain] {
-        store.key_create(row).await.unwrap();
+        store.key_create(row, &note()).await.unwrap();
     }
     let shown: Vec<_> = store.key_list(acme).await.unwrap().iter().map(|row| format!("{row:?}")).collect();
     assert_eq!(shown, [format!("{plain:?}"), format!("{whole:?}")], "oldest first");
@@ -68,10 +68,10 @@ pub(crate) async fn revoked_key_stays_revoked_since_the_first_time(place: Arc<Pl
     let store = place.open().await;
     let acme = made(&store, "acme").await;
     let row = key(acme, 1);
-    store.key_create(&row).await.unwrap();
-    assert!(!store.key_revoke(acme, KeyId::random(), 5).await.unwrap());
-    assert!(store.key_revoke(acme, row.id, 5).await.unwrap());
-    assert!(!store.key_revoke(acme, row.id, 6).await.unwrap());
+    store.key_create(&row, &note()).await.unwrap();
+    assert!(!store.key_revoke(acme, KeyId::random(), 5, &note()).await.unwrap());
+    assert!(store.key_revoke(acme, row.id, 5, &note()).await.unwrap());
+    assert!(!store.key_revoke(acme, row.id, 6, &note()).await.unwrap());
     assert_eq!(store.key_list(acme).await.unwrap()[0].revoked_ms, Some(5));
     assert_eq!(generation(&store, "acme").await, Generation(3));
 }
@@ -81,7 +81,7 @@ pub(crate) async fn last_use_only_moves_forward_and_changes_no_generation(place:
     let acme = made(&store, "acme").await;
     let (one, two) = (key(acme, 1), key(acme, 2));
     for row in [&one, &two] {
-        store.key_create(row).await.unwrap();
+        store.key_create(row, &note()).await.unwrap();
     }
     store.keys_touch(&[]).await.unwrap();
     store.keys_touch(&[(acme, one.id, 5), (acme, two.id, 7), (acme, one.id, 9), (acme, one.id, 6)]).await.unwrap();
@@ -97,7 +97,7 @@ pub(crate) async fn keys_made_at_once_each_add_one(place: Arc<Place>) {
     let makers: Vec<_> = (0..20)
         .map(|number| {
             let store = Arc::clone(&handles[number % 2]);
-            tokio::spawn(async move { store.key_create(&key(acme, 1)).await })
+            tokio::spawn(async move { store.key_create(&key(acme, 1), &note()).await })
         })
         .collect();
     for maker in makers {

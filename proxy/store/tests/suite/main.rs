@@ -11,8 +11,10 @@ mod changes;
 mod issuers;
 mod keys;
 mod migrating;
+mod notes;
 mod opening;
 mod place;
+mod retention;
 mod revocations;
 mod samples;
 mod server_tokens;
@@ -107,9 +109,34 @@ suite! {
         expired_tombstones_are_gone,
     ]
     audit: [
+        rows_that_do_not_continue_their_chain_are_refused_and_nothing_is_written,
+        of_two_who_write_one_chain_one_is_refused,
         rows_sent_twice_are_there_once,
         rows_sent_by_many_at_once_are_there_once,
-        newest_rows_come_first_and_tenants_see_their_own,
+        rows_of_an_older_patchbay_are_taken_beside_and_are_in_no_chain,
+        odd_texts_are_kept_and_found,
+        heads_say_where_each_chain_is,
+        every_filter_gives_its_rows_page_by_page,
+        chain_comes_in_the_order_of_its_numbers,
+        checkpoints_come_back_once_and_by_their_places,
+        cursors_only_move_forward,
+        one_holder_at_a_time_has_the_lease,
+    ]
+    retention: [
+        nothing_expires_before_its_time,
+        chain_loses_its_beginning_only_and_is_verified_from_its_anchor,
+        row_that_comes_late_is_not_removed_unsaid,
+        rows_in_no_chain_go_by_their_time_alone,
+        long_chain_goes_in_batches_and_the_next_time_goes_on,
+        whole_chain_goes_and_its_head_stays,
+        many_prepare_at_once_and_again,
+    ]
+    notes: [
+        change_that_fails_leaves_no_record,
+        change_whose_record_cannot_be_written_is_not_made,
+        every_change_leaves_a_record_in_one_chain,
+        what_is_no_change_leaves_no_record,
+        operators_at_once_make_one_chain,
     ]
     changes: [
         second_handle_hears_of_every_change,

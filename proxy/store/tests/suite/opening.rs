@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::{
     place::{KEY, Place},
-    samples::{slug, tenant},
+    samples::{note, slug, tenant},
 };
 
 async fn open(url: &str) -> Result<Arc<dyn Store>, StoreError> {
@@ -24,7 +24,7 @@ pub(crate) async fn many_handles_at_once_make_one_set_of_tables(place: Arc<Place
             let place = Arc::clone(&place);
             tokio::spawn(async move {
                 let store = place.open().await;
-                store.tenant_apply(&tenant(&format!("tenant-{number}")), None).await.unwrap();
+                store.tenant_apply(&tenant(&format!("tenant-{number}")), None, &note()).await.unwrap();
                 store
             })
         })
@@ -84,7 +84,7 @@ async fn sqlite_paths_that_cannot_be_are_answered_by_a_sentence() {
 async fn sqlite_files_are_for_their_owner_only() {
     let folder = TempDir::new().unwrap();
     let store = open(&format!("sqlite://{}/patchbay.db", folder.path().display())).await.unwrap();
-    store.tenant_apply(&tenant("acme"), None).await.unwrap();
+    store.tenant_apply(&tenant("acme"), None, &note()).await.unwrap();
     let files: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap()).collect();
     assert!(files.len() >= 2, "the file and its log");
     for file in files {
@@ -96,7 +96,7 @@ async fn sqlite_files_are_for_their_owner_only() {
 async fn store_in_memory_is_a_store_of_its_own() {
     let (one, two) = (open("sqlite::memory:").await.unwrap(), open("sqlite::memory:").await.unwrap());
     let mut changes = one.changes();
-    let id = one.tenant_apply(&tenant("acme"), None).await.unwrap().id;
+    let id = one.tenant_apply(&tenant("acme"), None, &note()).await.unwrap().id;
     assert!(one.tombstone_put(id, [1; 32], 5).await.unwrap());
     assert!(one.tombstone_list(5).await.unwrap().is_empty());
     assert!(one.tenant_load(&slug("acme")).await.unwrap().is_some());

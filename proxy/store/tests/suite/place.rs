@@ -116,6 +116,21 @@ impl Place {
         }
     }
 
+    /// From now on no row can be added to a table.
+    pub(crate) async fn refuse_rows(&self, table: &str) {
+        let refuse = match self {
+            Self::Sqlite { .. } => format!(
+                "CREATE TRIGGER refuse_{table} BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, 'no row for you'); END"
+            ),
+            Self::Postgres { .. } => format!(
+                "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \
+                 $$ BEGIN RAISE EXCEPTION 'no row for you'; END $$; \
+                 CREATE TRIGGER refuse BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION refuse()"
+            ),
+        };
+        self.run(refuse).await;
+    }
+
     /// Counts the rows of a table behind the store's back.
     pub(crate) async fn count(&self, table: &'static str) -> i64 {
         let query = AssertSqlSafe(format!("SELECT count(*) FROM {table}"));

@@ -10,11 +10,11 @@ use patchbay_store::{Store, StoreError};
 
 use crate::{
     place::Place,
-    samples::{revocation, slug, tenant},
+    samples::{note, revocation, slug, tenant},
 };
 
 async fn made(store: &Arc<dyn Store>, name: &str) -> TenantId {
-    store.tenant_apply(&tenant(name), None).await.unwrap().id
+    store.tenant_apply(&tenant(name), None, &note()).await.unwrap().id
 }
 
 async fn generation(store: &Arc<dyn Store>, name: &str) -> Generation {
@@ -28,17 +28,19 @@ fn until(mut row: RevocationRow, expires_ms: i64) -> RevocationRow {
 
 pub(crate) async fn revocation_of_an_unknown_tenant_and_the_same_twice_are_refused(place: Arc<Place>) {
     let store = place.open().await;
-    let nowhere = store.revocation_add(&revocation(TenantId::random(), "a", 1)).await;
+    let nowhere = store.revocation_add(&revocation(TenantId::random(), "a", 1), &note()).await;
     assert!(matches!(nowhere, Err(StoreError::NotFound(_))), "{nowhere:?}");
-    assert!(!store.revocation_lift(TenantId::random(), RevocationId::random()).await.unwrap());
+    assert!(!store.revocation_lift(TenantId::random(), RevocationId::random(), &note()).await.unwrap());
 
     let acme = made(&store, "acme").await;
     let first = revocation(acme, "a", 1);
-    store.revocation_add(&first).await.unwrap();
+    store.revocation_add(&first, &note()).await.unwrap();
     let mut same_id = revocation(acme, "b", 1);
     same_id.id = first.id;
     for twice in [&first, &until(revocation(acme, "a", 2), 9), &same_id] {
-        let Err(StoreError::Exists(text)) = store.revocation_add(twice).await else { panic!("it was added twice") };
+        let Err(StoreError::Exists(text)) = store.revocation_add(twice, &note()).await else {
+            panic!("it was added twice")
+        };
         assert!(text.contains("lift"), "{text}");
     }
     assert_eq!(store.revocation_list(acme, 0).await.unwrap(), [first]);
@@ -49,15 +51,15 @@ pub(crate) async fn foreign_revocation_is_not_listed_and_cannot_be_lifted(place:
     let store = place.open().await;
     let (acme, other) = (made(&store, "acme").await, made(&store, "other").await);
     let row = revocation(acme, "a", 1);
-    store.revocation_add(&row).await.unwrap();
+    store.revocation_add(&row, &note()).await.unwrap();
     assert_eq!(store.revocation_list(other, 0).await.unwrap(), []);
-    assert!(!store.revocation_lift(other, row.id).await.unwrap());
+    assert!(!store.revocation_lift(other, row.id, &note()).await.unwrap());
     assert_eq!(store.revocation_list(acme, 0).await.unwrap().len(), 1);
     assert_eq!(generation(&store, "other").await, Generation(1));
-    store.revocation_add(&revocation(other, "a", 1)).await.unwrap();
+    store.revocation_add(&revocation(other, "a", 1), &note()).await.unwrap();
 
     // What expired is deleted where it was looked for, and nowhere else.
-    store.revocation_add(&until(revocation(other, "b", 1), 5)).await.unwrap();
+    store.revocation_add(&until(revocation(other, "b", 1), 5), &note()).await.unwrap();
     store.revocation_list(acme, 9).await.unwrap();
     assert_eq!(store.revocation_list(other, 4).await.unwrap().len(), 2);
 }
@@ -80,7 +82,7 @@ pub(crate) async fn revocation_comes_back_as_it_was_made(place: Arc<Place>) {
     rows[1].reason = Some("Zoë's \"laptop\"".to_owned());
     rows[2] = until(rows[2].clone(), i64::MAX);
     for row in rows.iter().rev() {
-        store.revocation_add(row).await.unwrap();
+        store.revocation_add(row, &note()).await.unwrap();
     }
     assert_eq!(store.revocation_list(acme, 0).await.unwrap(), rows, "oldest first");
     assert_eq!(generation(&store, "acme").await, Generation(4));
@@ -90,13 +92,13 @@ pub(crate) async fn lifted_revocation_is_gone_and_may_come_again(place: Arc<Plac
     let store = place.open().await;
     let acme = made(&store, "acme").await;
     let row = revocation(acme, "a", 1);
-    store.revocation_add(&row).await.unwrap();
-    assert!(!store.revocation_lift(acme, RevocationId::random()).await.unwrap());
-    assert!(store.revocation_lift(acme, row.id).await.unwrap());
-    assert!(!store.revocation_lift(acme, row.id).await.unwrap());
+    store.revocation_add(&row, &note()).await.unwrap();
+    assert!(!store.revocation_lift(acme, RevocationId::random(), &note()).await.unwrap());
+    assert!(store.revocation_lift(acme, row.id, &note()).await.unwrap());
+    assert!(!store.revocation_lift(acme, row.id, &note()).await.unwrap());
     assert_eq!(store.revocation_list(acme, 0).await.unwrap(), []);
     assert_eq!(generation(&store, "acme").await, Generation(3));
-    store.revocation_add(&row).await.unwrap();
+    store.revocation_add(&row, &note()).await.unwrap();
     assert_eq!(generation(&store, "acme").await, Generation(4));
 }
 
@@ -110,7 +112,7 @@ pub(crate) async fn expired_revocations_are_left_out_deleted_and_in_nobodys_way(
         revocation(acme, "d", 4),
     ];
     for row in &rows {
-        store.revocation_add(row).await.unwrap();
+        store.revocation_add(row, &note()).await.unwrap();
     }
     assert_eq!(store.revocation_list(acme, 99).await.unwrap(), rows);
     assert_eq!(store.revocation_list(acme, 100).await.unwrap(), rows[1..]);
@@ -118,9 +120,9 @@ pub(crate) async fn expired_revocations_are_left_out_deleted_and_in_nobodys_way(
     assert_eq!(generation(&store, "acme").await, Generation(5), "expiring is no change");
 
     let again = until(revocation(acme, "b", 100), 101);
-    assert!(matches!(store.revocation_add(&again).await, Err(StoreError::Exists(_))), "it still stands");
+    assert!(matches!(store.revocation_add(&again, &note()).await, Err(StoreError::Exists(_))), "it still stands");
     let again = revocation(acme, "b", 101);
-    store.revocation_add(&again).await.unwrap();
+    store.revocation_add(&again, &note()).await.unwrap();
     assert_eq!(store.revocation_list(acme, 300).await.unwrap(), [rows[3].clone(), again]);
 }
 
@@ -133,24 +135,27 @@ pub(crate) async fn same_thing_revoked_again_for_longer_or_from_later_on_counts(
         RevocationRow { what, ..revocation(acme, "", created_ms) }
     };
     let first = RevocationRow { reason: Some("laptop".to_owned()), ..until(before(10), 1000) };
-    store.revocation_add(&first).await.unwrap();
+    store.revocation_add(&first, &note()).await.unwrap();
     let second = until(before(20), 900);
-    store.revocation_add(&second).await.unwrap();
+    store.revocation_add(&second, &note()).await.unwrap();
     let expected = RevocationRow { reason: first.reason.clone(), ..until(second.clone(), 1000) };
     assert_eq!(store.revocation_list(acme, 0).await.unwrap(), [expected], "the later moment, and the later end");
     for weaker in [until(before(19), 1000), until(before(20), 999)] {
-        assert!(matches!(store.revocation_add(&weaker).await, Err(StoreError::Exists(_))));
+        assert!(matches!(store.revocation_add(&weaker, &note()).await, Err(StoreError::Exists(_))));
     }
     assert_eq!(generation(&store, "acme").await, Generation(3));
-    assert!(store.revocation_lift(acme, second.id).await.unwrap(), "it is known by the newer id");
+    assert!(store.revocation_lift(acme, second.id, &note()).await.unwrap(), "it is known by the newer id");
 
     // One for a day, then one for good; the other way round there is nothing to do.
-    store.revocation_add(&until(revocation(acme, "a", 10), 50)).await.unwrap();
+    store.revocation_add(&until(revocation(acme, "a", 10), 50), &note()).await.unwrap();
     let forever = revocation(acme, "a", 30);
-    store.revocation_add(&forever).await.unwrap();
+    store.revocation_add(&forever, &note()).await.unwrap();
     let expected = RevocationRow { created_ms: 10, ..forever.clone() };
     assert_eq!(store.revocation_list(acme, 60).await.unwrap(), [expected], "it stands since the first");
-    assert!(matches!(store.revocation_add(&until(revocation(acme, "a", 40), 99)).await, Err(StoreError::Exists(_))));
+    assert!(matches!(
+        store.revocation_add(&until(revocation(acme, "a", 40), 99), &note()).await,
+        Err(StoreError::Exists(_))
+    ));
 }
 
 pub(crate) async fn same_thing_revoked_by_many_at_once_is_there_once(place: Arc<Place>) {
@@ -159,7 +164,7 @@ pub(crate) async fn same_thing_revoked_by_many_at_once_is_there_once(place: Arc<
     let adders: Vec<_> = (0..10)
         .map(|number| {
             let store = Arc::clone(&handles[number % 2]);
-            tokio::spawn(async move { store.revocation_add(&revocation(acme, "a", 1)).await })
+            tokio::spawn(async move { store.revocation_add(&revocation(acme, "a", 1), &note()).await })
         })
         .collect();
     let mut added = 0;

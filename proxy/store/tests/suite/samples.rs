@@ -4,14 +4,59 @@ use std::collections::BTreeMap;
 
 use patchbay_core::{
     KeyId, RevocationId, Slug, TenantId,
+    audit::{ChainId, EventId, Facets, Link, WriterId},
     issuer::{IssuerDoc, IssuerSpec, RevocationRow, Revoked},
     model::{EraPin, KeyRow, ServerDoc, ServerSpec, Sharing, TenantDoc, TenantLimits, ToolRules, Transport},
 };
-use patchbay_store::ServerToken;
+use patchbay_store::{AuditRow, Note, ServerToken};
 use secrecy::SecretString;
 
 pub(crate) fn slug(text: &str) -> Slug {
     text.parse().unwrap()
+}
+
+/// What the audit is to say of a change that nobody asks about.
+pub(crate) fn note() -> Note {
+    Note::by_operator("a change", NOW_MS)
+}
+
+pub(crate) const DAY_MS: i64 = 24 * 3600 * 1000;
+/// A noon.
+pub(crate) const NOW_MS: i64 = 20_800 * DAY_MS + DAY_MS / 2;
+
+/// A chain that grows row by row.
+pub(crate) struct Chain {
+    pub(crate) id: ChainId,
+    pub(crate) last: Link,
+}
+
+impl Chain {
+    pub(crate) fn new(tenant: Option<TenantId>, writer: u64) -> Self {
+        Self { id: ChainId { tenant, writer: WriterId(writer) }, last: Link::START }
+    }
+
+    /// The next row, of an event that began at this time.
+    pub(crate) fn row(&mut self, at_ms: i64) -> AuditRow {
+        self.row_of(at_ms, "tool.call", Facets::default())
+    }
+
+    pub(crate) fn row_of(&mut self, at_ms: i64, kind: &str, facets: Facets) -> AuditRow {
+        let event_id = EventId::compose(at_ms, self.last.seq, self.id.writer.0).bits();
+        let json = format!("{{\"b\": {event_id},  \"a\":1.0}}");
+        self.last = self.last.next(self.id, event_id, at_ms, kind, &json);
+        AuditRow { event_id, chain: self.id, link: self.last, at_ms, kind: kind.to_owned(), facets, json }
+    }
+
+    pub(crate) fn rows(&mut self, at_ms: i64, count: usize) -> Vec<AuditRow> {
+        (0..count).map(|_| self.row(at_ms)).collect()
+    }
+}
+
+/// A row in no chain, as an older Patchbay writes it.
+pub(crate) fn loose(event_id: u128, tenant: Option<TenantId>, at_ms: i64) -> AuditRow {
+    let chain = ChainId { tenant, writer: WriterId::OPERATOR };
+    let (kind, json) = ("call".to_owned(), format!("{{\"b\": {event_id},  \"a\":1.0}}"));
+    AuditRow { event_id, chain, link: Link::START, at_ms, kind, facets: Facets::default(), json }
 }
 
 /// A tenant with nothing in it.

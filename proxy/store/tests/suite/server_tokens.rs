@@ -12,7 +12,7 @@ use secrecy::ExposeSecret;
 
 use crate::{
     place::Place,
-    samples::{http, server_token, tenant, with},
+    samples::{http, note, server_token, tenant, with},
     tenants::{TOKEN, load},
 };
 
@@ -43,7 +43,7 @@ fn doc(name: &str) -> TenantDoc {
 }
 
 async fn made(store: &Arc<dyn Store>, name: &str) -> (TenantId, ServerId) {
-    let id = store.tenant_apply(&doc(name), None).await.unwrap().id;
+    let id = store.tenant_apply(&doc(name), None, &note()).await.unwrap().id;
     (id, load(store, name).await.servers[0].id)
 }
 
@@ -179,16 +179,16 @@ pub(crate) async fn token_goes_when_the_server_or_the_identity_there_is_another_
     ];
     let all = harmless.into_iter().map(|edit| (edit, true)).chain(others.into_iter().map(|edit| (edit, false)));
     for ((what, edit), stays) in all {
-        store.tenant_apply(&doc("acme"), None).await.unwrap();
+        store.tenant_apply(&doc("acme"), None, &note()).await.unwrap();
         store.server_token_save(acme, server, &server_token(TOKEN, 9)).await.unwrap();
         let mut edited = doc("acme");
         edit(edited.servers.get_mut("web").unwrap());
-        store.tenant_apply(&edited, None).await.unwrap();
+        store.tenant_apply(&edited, None, &note()).await.unwrap();
         assert_eq!(held(&store, acme, server).await.is_some(), stays, "{what}");
     }
 
     store.server_token_save(acme, server, &server_token(TOKEN, 9)).await.unwrap();
-    store.tenant_apply(&tenant("acme"), None).await.unwrap();
+    store.tenant_apply(&tenant("acme"), None, &note()).await.unwrap();
     assert_eq!(place.count("server_tokens").await, 0, "it goes with its server");
     let late = store.server_token_save(acme, server, &server_token(TOKEN, 9)).await;
     assert!(matches!(late, Err(StoreError::NotFound(_))), "{late:?}");

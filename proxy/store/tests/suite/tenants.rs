@@ -19,7 +19,7 @@ use serde_json::json;
 
 use crate::{
     place::{KEY, Place},
-    samples::{builtin, http, issuer, slug, tenant, trusting, with},
+    samples::{builtin, http, issuer, note, slug, tenant, trusting, with},
 };
 
 pub(crate) const TOKEN: &str = "Bearer canary-5f2a9e";
@@ -35,48 +35,48 @@ pub(crate) fn acme_with_token(value: Option<&str>) -> TenantDoc {
 pub(crate) async fn unknown_tenant_is_none_and_cannot_be_deleted(place: Arc<Place>) {
     let store = place.open().await;
     assert!(store.tenant_load(&slug("acme")).await.unwrap().is_none());
-    assert!(!store.tenant_delete(&slug("acme")).await.unwrap());
+    assert!(!store.tenant_delete(&slug("acme"), &note()).await.unwrap());
     assert_eq!(store.tenant_list().await.unwrap(), []);
     store.ping().await.unwrap();
 }
 
 pub(crate) async fn secret_to_keep_that_was_never_given_is_refused_and_nothing_is_written(place: Arc<Place>) {
     let store = place.open().await;
-    let Err(StoreError::NotFound(text)) = store.tenant_apply(&acme_with_token(None), None).await else {
+    let Err(StoreError::NotFound(text)) = store.tenant_apply(&acme_with_token(None), None, &note()).await else {
         panic!("a secret was made up")
     };
     assert!(text.contains("`header:Authorization`") && text.contains("`web`") && text.contains("`acme`"), "{text}");
     assert_eq!(store.tenant_list().await.unwrap(), []);
 
-    store.tenant_apply(&acme_with_token(Some(TOKEN)), None).await.unwrap();
+    store.tenant_apply(&acme_with_token(Some(TOKEN)), None, &note()).await.unwrap();
     let other = with(acme_with_token(None), "web-2", http("https://example.com/2", &[("header:X-Key", None)]));
-    assert!(matches!(store.tenant_apply(&other, None).await, Err(StoreError::NotFound(_))));
+    assert!(matches!(store.tenant_apply(&other, None, &note()).await, Err(StoreError::NotFound(_))));
     let row = load(&store, "acme").await;
     assert_eq!((row.generation, row.servers.len()), (Generation(1), 1));
 }
 
 pub(crate) async fn stale_generation_is_a_conflict(place: Arc<Place>) {
     let store = place.open().await;
-    let missing = store.tenant_apply(&tenant("acme"), Some(Generation(3))).await;
+    let missing = store.tenant_apply(&tenant("acme"), Some(Generation(3)), &note()).await;
     assert!(
         matches!(missing, Err(StoreError::Conflict { expected: Generation(3), found: Generation(0) })),
         "{missing:?}"
     );
 
-    let made = store.tenant_apply(&tenant("acme"), Some(Generation(0))).await.unwrap();
+    let made = store.tenant_apply(&tenant("acme"), Some(Generation(0)), &note()).await.unwrap();
     assert_eq!((made.generation, made.changed), (Generation(1), true));
     for stale in [0, 2] {
         let doc = with(tenant("acme"), "web", http("https://example.com/mcp", &[]));
-        let refused = store.tenant_apply(&doc, Some(Generation(stale))).await;
+        let refused = store.tenant_apply(&doc, Some(Generation(stale)), &note()).await;
         assert!(matches!(refused, Err(StoreError::Conflict { found: Generation(1), .. })), "{refused:?}");
     }
     assert!(load(&store, "acme").await.servers.is_empty());
     let doc = with(tenant("acme"), "web", http("https://example.com/mcp", &[]));
-    assert_eq!(store.tenant_apply(&doc, Some(Generation(1))).await.unwrap().generation, Generation(2));
+    assert_eq!(store.tenant_apply(&doc, Some(Generation(1)), &note()).await.unwrap().generation, Generation(2));
 }
 
 pub(crate) async fn wrong_vault_key_is_said_and_fresh_values_are_the_way_out(place: Arc<Place>) {
-    place.open().await.tenant_apply(&acme_with_token(Some(TOKEN)), None).await.unwrap();
+    place.open().await.tenant_apply(&acme_with_token(Some(TOKEN)), None, &note()).await.unwrap();
 
     for (vault, said) in
         [(Vault::new(1, [8; 32]), "not the one that sealed it"), (Vault::new(2, [8; 32]), "sealed with key 1")]
@@ -84,11 +84,11 @@ pub(crate) async fn wrong_vault_key_is_said_and_fresh_values_are_the_way_out(pla
         let store = place.open_with(vault).await;
         let Err(StoreError::Sealed(text)) = store.tenant_load(&slug("acme")).await else { panic!("it opened") };
         assert!(text.contains(said) && text.contains("`header:Authorization`"), "{text}");
-        assert!(matches!(store.tenant_apply(&acme_with_token(None), None).await, Err(StoreError::Sealed(_))));
+        assert!(matches!(store.tenant_apply(&acme_with_token(None), None, &note()).await, Err(StoreError::Sealed(_))));
     }
 
     let store = place.open_with(Vault::new(2, [8; 32])).await;
-    assert!(store.tenant_apply(&acme_with_token(Some(TOKEN)), None).await.unwrap().changed);
+    assert!(store.tenant_apply(&acme_with_token(Some(TOKEN)), None, &note()).await.unwrap().changed);
     assert_eq!(load(&store, "acme").await.servers[0].secrets.reveal("header:Authorization"), Some(TOKEN));
     let both = place.open_with(Vault::new(1, KEY).with_former(2, [8; 32])).await;
     assert_eq!(load(&both, "acme").await.servers[0].secrets.reveal("header:Authorization"), Some(TOKEN));
@@ -99,7 +99,7 @@ pub(crate) async fn secrets_are_sealed_at_rest(place: Arc<Place>) {
     let mut doc = acme_with_token(Some(TOKEN));
     doc.title = Some("visible-title".to_owned());
     let doc = trusting(doc, "idp", issuer("https://idp.example", &[(INTROSPECTION_SECRET, Some(TOKEN))]));
-    store.tenant_apply(&doc, None).await.unwrap();
+    store.tenant_apply(&doc, None, &note()).await.unwrap();
     store.close().await;
     let dump = place.dump().await;
     let holds = |text: &str| dump.windows(text.len()).any(|window| window == text.as_bytes());
@@ -113,7 +113,7 @@ pub(crate) async fn secrets_are_sealed_at_rest(place: Arc<Place>) {
 pub(crate) async fn applied_tenant_comes_back_whole(place: Arc<Place>) {
     let store = place.open().await;
     let doc = everything();
-    let applied = store.tenant_apply(&doc, None).await.unwrap();
+    let applied = store.tenant_apply(&doc, None, &note()).await.unwrap();
     assert_eq!((applied.generation, applied.changed), (Generation(1), true));
 
     let row = load(&store, "acme").await;
@@ -152,7 +152,12 @@ fn everything() -> TenantDoc {
     let mut doc = with(doc, "child", child());
     doc.title = Some("Ácme \"&\" Co".to_owned());
     doc.enabled = false;
-    doc.limits = TenantLimits { principal_per_second: Some(5), principal_burst: None, principal_concurrency: Some(9), ..TenantLimits::default() };
+    doc.limits = TenantLimits {
+        principal_per_second: Some(5),
+        principal_burst: None,
+        principal_concurrency: Some(9),
+        ..TenantLimits::default()
+    };
     let readers = ToolsetSpec {
         rules: AccessRules {
             groups: vec!["dev".to_owned()],
@@ -217,15 +222,15 @@ fn child() -> ServerDoc {
 
 pub(crate) async fn same_file_twice_changes_nothing(place: Arc<Place>) {
     let store = place.open().await;
-    let first = store.tenant_apply(&everything(), None).await.unwrap();
-    let second = store.tenant_apply(&everything(), Some(first.generation)).await.unwrap();
+    let first = store.tenant_apply(&everything(), None, &note()).await.unwrap();
+    let second = store.tenant_apply(&everything(), Some(first.generation), &note()).await.unwrap();
     assert_eq!((second.id, second.generation, second.changed), (first.id, Generation(1), false));
 }
 
 pub(crate) async fn every_difference_adds_one_to_the_generation(place: Arc<Place>) {
     let store = place.open().await;
     let mut doc = everything();
-    store.tenant_apply(&doc, None).await.unwrap();
+    store.tenant_apply(&doc, None, &note()).await.unwrap();
     let edits: [fn(&mut TenantDoc); 14] = [
         |doc| doc.title = None,
         |doc| doc.enabled = true,
@@ -252,9 +257,9 @@ pub(crate) async fn every_difference_adds_one_to_the_generation(place: Arc<Place
     ];
     for (edit, before) in edits.into_iter().zip(1..) {
         edit(&mut doc);
-        let applied = store.tenant_apply(&doc, Some(Generation(before))).await.unwrap();
+        let applied = store.tenant_apply(&doc, Some(Generation(before)), &note()).await.unwrap();
         assert_eq!((applied.changed, applied.generation), (true, Generation(before + 1)), "edit {before}");
-        assert!(!store.tenant_apply(&doc, None).await.unwrap().changed, "edit {before}");
+        assert!(!store.tenant_apply(&doc, None, &note()).await.unwrap().changed, "edit {before}");
     }
     let row = load(&store, "acme").await;
     assert_eq!((row.servers.len(), row.toolsets.len(), row.issuers.len()), (2, 1, 2));
@@ -266,39 +271,39 @@ pub(crate) async fn server_keeps_its_id_while_its_name_stays(place: Arc<Place>) 
         let row = load(&store, "acme").await;
         row.servers.into_iter().find(|server| server.slug.as_str() == name).unwrap().id
     };
-    store.tenant_apply(&acme_with_token(Some(TOKEN)), None).await.unwrap();
+    store.tenant_apply(&acme_with_token(Some(TOKEN)), None, &note()).await.unwrap();
     let first = id("web").await;
     let moved = with(tenant("acme"), "web", http("https://elsewhere.example/mcp", &[]));
-    store.tenant_apply(&moved, None).await.unwrap();
+    store.tenant_apply(&moved, None, &note()).await.unwrap();
     assert_eq!(id("web").await, first);
 
-    store.tenant_apply(&tenant("acme"), None).await.unwrap();
-    store.tenant_apply(&moved, None).await.unwrap();
+    store.tenant_apply(&tenant("acme"), None, &note()).await.unwrap();
+    store.tenant_apply(&moved, None, &note()).await.unwrap();
     assert_ne!(id("web").await, first);
 }
 
 pub(crate) async fn kept_secrets_stay_and_unnamed_ones_go(place: Arc<Place>) {
     let store = place.open().await;
     let doc = |secrets: &[(&str, Option<&str>)]| with(tenant("acme"), "web", http("https://example.com/mcp", secrets));
-    store.tenant_apply(&doc(&[("header:A", Some("1")), ("header:B", Some("2"))]), None).await.unwrap();
-    let kept = store.tenant_apply(&doc(&[("header:A", None), ("header:B", Some("2"))]), None).await.unwrap();
+    store.tenant_apply(&doc(&[("header:A", Some("1")), ("header:B", Some("2"))]), None, &note()).await.unwrap();
+    let kept = store.tenant_apply(&doc(&[("header:A", None), ("header:B", Some("2"))]), None, &note()).await.unwrap();
     assert!(!kept.changed);
 
-    store.tenant_apply(&doc(&[("header:A", None), ("header:B", Some("3"))]), None).await.unwrap();
+    store.tenant_apply(&doc(&[("header:A", None), ("header:B", Some("3"))]), None, &note()).await.unwrap();
     let secrets = load(&store, "acme").await.servers.remove(0).secrets;
     assert_eq!((secrets.reveal("header:A"), secrets.reveal("header:B")), (Some("1"), Some("3")));
 
-    store.tenant_apply(&doc(&[("header:B", None)]), None).await.unwrap();
+    store.tenant_apply(&doc(&[("header:B", None)]), None, &note()).await.unwrap();
     let secrets = load(&store, "acme").await.servers.remove(0).secrets;
     assert_eq!((secrets.reveal("header:A"), secrets.reveal("header:B")), (None, Some("3")));
 }
 
 pub(crate) async fn unreadable_spec_is_said_and_replaced_by_the_next_file(place: Arc<Place>) {
     let store = place.open().await;
-    store.tenant_apply(&acme_with_token(Some(TOKEN)), None).await.unwrap();
+    store.tenant_apply(&acme_with_token(Some(TOKEN)), None, &note()).await.unwrap();
     place.run("UPDATE servers SET spec = '{\"transport\":{\"kind\":\"telepathy\"}}'").await;
     let Err(StoreError::Corrupt(text)) = store.tenant_load(&slug("acme")).await else { panic!("it was understood") };
     assert!(text.contains("server `web` of tenant `acme`"), "{text}");
-    assert!(store.tenant_apply(&acme_with_token(None), None).await.unwrap().changed);
+    assert!(store.tenant_apply(&acme_with_token(None), None, &note()).await.unwrap().changed);
     assert_eq!(load(&store, "acme").await.servers[0].secrets.reveal("header:Authorization"), Some(TOKEN));
 }

@@ -3,11 +3,11 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use patchbay_core::{Generation, KeyId, ServerId, Slug, TenantId, issuer::RevocationRow, model::ServerDoc};
-use patchbay_store::{AuditRow, Store, StoreError};
+use patchbay_store::{Store, StoreError};
 
 use crate::{
     place::Place,
-    samples::{http, issuer, key, revocation, server_token, slug, tenant, trusting},
+    samples::{http, issuer, key, loose, note, revocation, server_token, slug, tenant, trusting},
     tenants::{TOKEN, acme_with_token, load},
 };
 
@@ -35,7 +35,7 @@ async fn add_server(store: Arc<dyn Store>, name: Slug) {
             doc.servers.insert(server.slug, ServerDoc { spec: server.spec, secrets });
         }
         doc.servers.insert(name.clone(), http("https://example.com/mcp", &[("header:A", Some(name.as_str()))]));
-        match store.tenant_apply(&doc, Some(found)).await {
+        match store.tenant_apply(&doc, Some(found), &note()).await {
             Ok(applied) => return assert!(applied.changed),
             Err(StoreError::Conflict { .. }) => {}
             Err(error) => panic!("{error}"),
@@ -48,17 +48,16 @@ pub(crate) async fn deleted_tenant_takes_everything_but_its_audit(place: Arc<Pla
     let store = place.open().await;
     let idp = issuer("https://idp.example", &[("introspection:client_secret", Some(TOKEN))]);
     let doc = trusting(acme_with_token(Some(TOKEN)), "idp", idp);
-    let id = store.tenant_apply(&doc, None).await.unwrap().id;
+    let id = store.tenant_apply(&doc, None, &note()).await.unwrap().id;
     let server = load(&store, "acme").await.servers[0].id;
-    store.key_create(&key(id, 1)).await.unwrap();
-    store.revocation_add(&revocation(id, "a", 1)).await.unwrap();
+    store.key_create(&key(id, 1), &note()).await.unwrap();
+    store.revocation_add(&revocation(id, "a", 1), &note()).await.unwrap();
     store.server_token_save(id, server, &server_token(TOKEN, 9)).await.unwrap();
     store.catalog_put(id, server, b"tools").await.unwrap();
     store.tombstone_put(id, [1; 32], i64::MAX).await.unwrap();
-    let event = AuditRow { event_id: 1, tenant: Some(id), at_ms: 1, kind: "call".to_owned(), json: "{}".to_owned() };
-    store.audit_append(&[event]).await.unwrap();
+    store.audit_append(&[loose(1, Some(id), 1)]).await.unwrap();
 
-    assert!(store.tenant_delete(&slug("acme")).await.unwrap());
+    assert!(store.tenant_delete(&slug("acme"), &note()).await.unwrap());
     assert!(store.tenant_load(&slug("acme")).await.unwrap().is_none());
     assert!(store.key_list(id).await.unwrap().is_empty());
     assert!(store.catalog_list(id).await.unwrap().is_empty());
@@ -68,15 +67,15 @@ pub(crate) async fn deleted_tenant_takes_everything_but_its_audit(place: Arc<Pla
     for table in ["issuers", "issuer_secrets", "revocations", "server_tokens", "secrets"] {
         assert_eq!(place.count(table).await, 0, "{table}");
     }
-    assert_eq!(store.audit_count(Some(id)).await.unwrap(), 1);
-    assert!(!store.tenant_delete(&slug("acme")).await.unwrap());
+    assert_eq!(store.audit_count(Some(id)).await.unwrap(), 5, "what was there, and four notes of changes");
+    assert!(!store.tenant_delete(&slug("acme"), &note()).await.unwrap());
 }
 
 pub(crate) async fn tenant_made_again_goes_on_counting(place: Arc<Place>) {
     let store = place.open().await;
-    let first = store.tenant_apply(&tenant("acme"), None).await.unwrap();
-    store.tenant_delete(&slug("acme")).await.unwrap();
-    let second = store.tenant_apply(&tenant("acme"), Some(Generation(0))).await.unwrap();
+    let first = store.tenant_apply(&tenant("acme"), None, &note()).await.unwrap();
+    store.tenant_delete(&slug("acme"), &note()).await.unwrap();
+    let second = store.tenant_apply(&tenant("acme"), Some(Generation(0)), &note()).await.unwrap();
     assert_ne!(first.id, second.id);
     assert_eq!(second.generation, Generation(3), "made, deleted, made again");
 }
@@ -85,10 +84,10 @@ pub(crate) async fn busy_tenant_is_deleted_and_made_again_without_harm(place: Ar
     let handles = [place.open().await, place.open().await];
     let mut row = None;
     for round in 0..8 {
-        let id = handles[0].tenant_apply(&acme_with_token(Some(TOKEN)), None).await.unwrap().id;
+        let id = handles[0].tenant_apply(&acme_with_token(Some(TOKEN)), None, &note()).await.unwrap().id;
         let keys: Vec<_> = (0..30).map(|number| key(id, number)).collect();
         for key in &keys {
-            handles[0].key_create(key).await.unwrap();
+            handles[0].key_create(key, &note()).await.unwrap();
         }
         let server = load(&handles[0], "acme").await.servers[0].id;
         let users: Vec<_> = (0..4)
@@ -98,7 +97,7 @@ pub(crate) async fn busy_tenant_is_deleted_and_made_again_without_harm(place: Ar
                 tokio::spawn(async move { use_until_gone(store, used, server).await })
             })
             .collect();
-        assert!(handles[round % 2].tenant_delete(&slug("acme")).await.unwrap());
+        assert!(handles[round % 2].tenant_delete(&slug("acme"), &note()).await.unwrap());
         for user in users {
             user.await.unwrap();
         }
@@ -121,7 +120,7 @@ async fn use_until_gone(store: Arc<dyn Store>, mut used: Vec<(TenantId, KeyId, i
             store.tombstone_put(tenant, digest, i64::MAX).await,
             store.server_token_lease(tenant, server, turn.into(), 0, i64::MAX).await,
             store.server_token_save(tenant, server, &server_token(TOKEN, turn.into())).await.map(|()| true),
-            store.revocation_add(&expiring(tenant)).await.map(|()| true),
+            store.revocation_add(&expiring(tenant), &note()).await.map(|()| true),
             store.revocation_list(tenant, i64::MAX).await.map(|_| true),
         ];
         for put in put {

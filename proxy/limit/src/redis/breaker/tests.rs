@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use super::*;
 
-fn watched() -> (Breaker, Arc<Mutex<Vec<(Mode, &'static str)>>>) {
-    let heard = Arc::new(Mutex::new(Vec::new()));
+type Heard = Arc<Mutex<Vec<(Mode, &'static str)>>>;
+
+fn watched() -> (Breaker, Heard) {
+    let heard = Heard::default();
     let ear = heard.clone();
     (Breaker::new(Arc::new(move |mode, why| ear.lock().unwrap().push((mode, why)))), heard)
 }

@@ -18,7 +18,7 @@ fn asked() -> Asked {
 
 #[test]
 fn a_command_has_its_keys_in_one_slot_and_whole_numbers() {
-    let scripts = Scripts::new("pb");
+    let scripts = Scripts::new("pb".to_owned());
     let member = Members::new().next();
     let cmd = scripts.take(&asked(), Some(member));
     let args: Vec<String> = cmd

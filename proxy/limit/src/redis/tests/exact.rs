@@ -79,7 +79,8 @@ fn assert_bound(all: &Granted, rate: Rate) {
     }
 }
 
-/// At least 98 % of what the time between the first and the last gave.
+/// At least 98 % of what the time between the first and the last gave. The bursts are worth half a second, so that nothing is
+/// lost while a busy machine runs something else.
 fn assert_saturated(all: &Granted, rate: Rate) {
     let sum: u64 = all.iter().map(|(_, cost)| u64::from(*cost)).sum();
     let time = all.last().unwrap().0 - all[0].0;
@@ -90,7 +91,7 @@ fn assert_saturated(all: &Granted, rate: Rate) {
 
 #[test]
 fn three_replicas_admit_the_bound_and_nearly_all_of_it() {
-    let rate = Rate::per_second(200, 50);
+    let rate = Rate::per_second(200, 100);
     let Some(all) = run(rate, &[1], [0; 3], Duration::from_secs(2)) else { return };
     assert_bound(&all, rate);
     assert_saturated(&all, rate);
@@ -98,7 +99,7 @@ fn three_replicas_admit_the_bound_and_nearly_all_of_it() {
 
 #[test]
 fn mixed_costs_and_skewed_clocks_change_nothing() {
-    let rate = Rate::per_second(500, 40);
+    let rate = Rate::per_second(500, 250);
     // A minute ahead, and a minute behind.
     let Some(all) = run(rate, &[1, 3, 1, 7, 2], [60_000_000, 0, 0u64.wrapping_sub(3_600_000)], Duration::from_secs(2))
     else {
@@ -110,7 +111,7 @@ fn mixed_costs_and_skewed_clocks_change_nothing() {
 
 #[test]
 fn a_replica_that_ends_leaves_the_whole_rate_to_the_others() {
-    let rate = Rate::per_second(200, 50);
+    let rate = Rate::per_second(200, 100);
     let Some(all) = run(rate, &[1], [0; 3], Duration::from_millis(500)) else { return };
     assert_bound(&all, rate);
     assert_saturated(&all, rate);
