@@ -200,6 +200,12 @@ impl Audit {
         }
     }
 
+    /// Puts a disk that does as it is told in the place of the real one.
+    #[cfg(test)]
+    pub(crate) fn set_disk(&self, sync: impl FnMut() -> std::io::Result<bool> + Send + 'static) {
+        *self.flusher.lock().unwrap() = Some(Flusher::start(sync).unwrap());
+    }
+
     fn event_id(&self, at_ms: i64) -> EventId {
         EventId::compose(at_ms, self.count.fetch_add(1, Ordering::Relaxed), self.writer)
     }
