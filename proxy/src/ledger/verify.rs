@@ -9,7 +9,7 @@ use std::{
 use anyhow::Context;
 use patchbay_core::audit::{ChainFault, ChainId, Chained, Checkpoint, CheckpointReason, Facets, Link, Verifier};
 use patchbay_core::TenantId;
-use patchbay_store::{AUDIT_PAGE_MAX, AuditHead, AuditRow, Store};
+use patchbay_store::{AuditHead, AuditRow, Store};
 
 use super::lines::{LINE_BYTES_MAX, Line, LineKind};
 use crate::audit::is_signed;
@@ -86,7 +86,7 @@ pub(crate) async fn store(
     let chains: BTreeSet<ChainId> = heads.keys().copied().chain(named).collect();
     let mut verdicts = Vec::with_capacity(chains.len());
     for chain in chains {
-        let mut checkpoints = store.audit_checkpoint_list(chain, 0).await?;
+        let mut checkpoints = super::checkpoints(store, chain, 0).await?;
         checkpoints.extend(elsewhere.iter().filter(|other| other.chain == chain).cloned());
         verdicts.push(chain_of(store, chain, heads.get(&chain), &checkpoints, public).await?);
     }
@@ -103,7 +103,7 @@ async fn chain_of(
     let mut check = Check::begin(chain, None, checkpoints, public);
     let mut at = check.verdict.begin;
     while check.verdict.fault.is_none() {
-        let rows = store.audit_chain(chain, at, PAGE_ROWS.min(AUDIT_PAGE_MAX)).await?;
+        let rows = store.audit_chain(chain, at, PAGE_ROWS).await?;
         let Some(last) = rows.last() else { break };
         at = last.link.seq;
         rows.iter().for_each(|row| check.row(row));

@@ -10,7 +10,7 @@ use patchbay_store::{AuditHead, AuditRow, Store};
 use super::{Span, Whose, note, output};
 use crate::{
     cli::complain,
-    ledger::lines::Line,
+    ledger::{checkpoints, lines::Line},
 };
 
 /// Rows that are read at once.
@@ -76,7 +76,7 @@ impl Export {
             }
         }
         if begun {
-            for checkpoint in store.audit_checkpoint_list(head.chain, 0).await? {
+            for checkpoint in checkpoints(store, head.chain, 0).await? {
                 line(&Line::checkpoint(&checkpoint))?;
             }
         }
@@ -98,7 +98,7 @@ impl Export {
         if before.seq + 1 == row.link.seq {
             return Ok(before);
         }
-        let known = store.audit_checkpoint_list(chain, 0).await?.into_iter().map(|checkpoint| checkpoint.link);
+        let known = checkpoints(store, chain, 0).await?.into_iter().map(|checkpoint| checkpoint.link);
         Ok(known.filter(|link| link.seq + 1 == row.link.seq).last().unwrap_or(before))
     }
 }

@@ -57,7 +57,7 @@ impl Query {
             server: self.server.clone(),
             name: self.name.clone(),
             outcome: self.outcome.clone(),
-            before: self.before.map(Uuid::as_u128),
+            before: self.before.as_ref().map(Uuid::as_u128),
         };
         let rows = store.audit_page(&filter, self.limit).await?;
         note(store, tenant.flatten(), Action::AuditQuery, &self.asked(rows.len())).await?;

@@ -54,7 +54,9 @@ async fn relay(house: &House, tell: &SyncSender<io::Result<bool>>) -> Relay {
     trail.intent().unwrap();
     tell.send(Ok(true)).unwrap();
     trail.kept().await.unwrap();
-    let permit = admission::call(&cx, cx.tenant.view().limits, 1).await.unwrap();
+    let timeout = std::time::Duration::from_secs(60);
+    let toll = admission::Toll { rules: cx.tenant.view().limits, cost: 1, server: cx.tenant.server(0).id, tool: None, timeout };
+    let permit = admission::call(&cx, toll).await.unwrap();
     let plan = Plan {
         id: Bytes::from_static(b"1"),
         from: Era::Legacy,
@@ -63,7 +65,18 @@ async fn relay(house: &House, tell: &SyncSender<io::Result<bool>>) -> Relay {
         server_info: SERVER_INFO,
     };
     let server = cx.tenant.server(0).clone();
-    Relay { cx, plan, method: Method::ToolsCall, server, index: 0, progress_token: None, trail, _permit: permit }
+    Relay {
+        cx,
+        plan,
+        method: Method::ToolsCall,
+        index: 0,
+        progress_token: None,
+        trail,
+        meter: server.meter.begin(None, std::time::Instant::now()),
+        server,
+        _permit: permit,
+        log: None,
+    }
 }
 
 const ANSWER: &[u8] = br#"{"jsonrpc":"2.0","id":1,"result":{"content":[]}}"#;
