@@ -18,4 +18,5 @@ mod protocol;
 mod recorded;
 mod reload;
 mod streaming;
+mod traces;
 mod weather;

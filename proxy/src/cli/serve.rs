@@ -15,7 +15,7 @@ use super::{complain, config_path, load_config, quickstart, say, tenants};
 use crate::{
     app::{Keys, open_store},
     run::{self, Gateway},
-    telemetry::log::WithIds,
+    telemetry::{Telemetry, log::WithIds},
 };
 
 /// How long `health` waits for the answer.
@@ -50,6 +50,10 @@ pub(super) async fn check(given: Option<PathBuf>) -> anyhow::Result<()> {
     say("configuration: ok");
     let keys = Keys::of(&config)?;
     say("sealing key: ok");
+    if let Some(traces) = &config.traces {
+        Telemetry::new(traces)?;
+        say("traces: ok");
+    }
     let store = open_store(&config, &keys).await?;
     let listed = store.tenant_list().await?;
     say(&format!("store: ok, {} tenants", listed.len()));
