@@ -152,12 +152,19 @@ fn scalar(value: &Value, want: Want<'_>) -> Option<Json> {
         (Kind::Truth, Value::Loose(text)) => text.parse::<bool>().ok().map(Json::from),
         (Kind::Whole, Value::Number(number, _)) => whole(number.as_u64()?, want),
         (Kind::Whole, Value::Loose(text)) => whole(text.parse().ok()?, want),
+        (Kind::Number, Value::Number(number, _)) => within(number.as_f64()?, want),
+        (Kind::Number, Value::Loose(text)) => within(text.parse().ok()?, want),
         _ => None,
     }
 }
 
 fn whole(number: u64, want: Want<'_>) -> Option<Json> {
     let (min, max) = want.range();
+    (min..=max).contains(&number).then(|| Json::from(number))
+}
+
+fn within(number: f64, want: Want<'_>) -> Option<Json> {
+    let (min, max) = want.number_range();
     (min..=max).contains(&number).then(|| Json::from(number))
 }
 

@@ -21,7 +21,7 @@ use patchbay_core::{
 use secrecy::SecretString;
 use url::Url;
 
-pub use crate::schema::LogFormat;
+pub use crate::schema::{LogFormat, SinkKind};
 use crate::secret::SecretRef;
 
 /// Everything that an operator decides.
@@ -251,15 +251,6 @@ pub struct SinkConfig {
     pub headers: BTreeMap<String, SecretString>,
     /// Records of these tenants; empty means all, those of no tenant too.
     pub tenants: Vec<Slug>,
-}
-
-/// How records get to a sink.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SinkKind {
-    /// JSON lines by POST, signed.
-    Webhook,
-    /// OpenTelemetry logs, OTLP over HTTP.
-    Otlp,
 }
 
 /// Traces.

@@ -14,17 +14,19 @@ mod load;
 mod lower;
 mod node;
 mod path;
+mod rule;
 mod schema;
 mod secret;
 mod suggest;
 mod tenant;
 mod trust;
+mod words;
 
 pub use environment::{Environment, NOT_SETTINGS, NOT_SETTINGS_PREFIXES};
 pub use error::{ConfigError, ConfigErrors, Place};
 pub use gateway::{
-    AuditConfig, CommandMissing, GatewayConfig, HttpConfig, LimitsConfig, LogConfig, LogFormat, RedisConfig, SinkConfig, SinkKind, TracesConfig,
-    OauthConfig, SealingKey, StdioCommand, StdioConfig, StoreTarget,
+    AuditConfig, CommandMissing, GatewayConfig, HttpConfig, LimitsConfig, LogConfig, LogFormat, OauthConfig,
+    RedisConfig, SealingKey, SinkConfig, SinkKind, StdioCommand, StdioConfig, StoreTarget, TracesConfig,
 };
 pub use import::{Imported, import_mcp_servers};
 pub use load::{DEFAULTS_YAML, json_schema, load};

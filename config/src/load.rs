@@ -63,7 +63,9 @@ fn from_yaml(text: &str, name: &str, folder: &Path, env: &Environment) -> Result
 
 /// The variables that the file itself reads: those may have any name.
 fn referred_variables(file: &GatewayFile) -> Vec<String> {
-    let secrets = [&file.store.url, &file.redis.url].into_iter().flatten();
+    let of_sinks = file.audit.sinks.values().flat_map(|sink| sink.secret.iter().chain(sink.headers.values()));
+    let urls = [&file.store.url, &file.redis.url].into_iter().flatten();
+    let secrets = urls.chain(of_sinks).chain(file.traces.headers.values());
     let key = file.sealing_key.iter().filter_map(|text| text.strip_prefix("env:"));
     secrets.flat_map(|text| variables(text)).chain(key).map(str::to_owned).collect()
 }

@@ -2,11 +2,11 @@
 //!
 //! All errors are reported before the file is refused. The shape of the document has been checked before.
 
+mod audit;
 mod commands;
 mod limits;
 
 use std::{
-    collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     str::FromStr,
@@ -15,15 +15,15 @@ use std::{
 
 pub(crate) use commands::{check_command_name, check_command_path};
 use ipnet::IpNet;
-use patchbay_core::{Slug, audit::AuditDefaults, model::DEFAULT_TOOLSET};
+use patchbay_core::{Slug, model::DEFAULT_TOOLSET};
 use secrecy::SecretString;
 use url::Url;
 
 use crate::{
     error::Report,
-    gateway::{AuditConfig, GatewayConfig, HttpConfig, LogConfig, OauthConfig, RedisConfig, SealingKey, StoreTarget},
+    gateway::{GatewayConfig, HttpConfig, LogConfig, OauthConfig, RedisConfig, SealingKey, StoreTarget},
     path::FieldPath,
-    schema::GatewayFile,
+    schema::{GatewayFile, RedisFile},
     secret::{Resolve, SecretRef, expand},
 };
 
@@ -58,11 +58,7 @@ impl Lower<'_, '_> {
         let allowed_origins = self.origins(&file.allowed_origins, public_url.as_ref());
         Some(GatewayConfig {
             trusted_proxies: self.nets(&FieldPath::of(["trusted_proxies"]), &file.trusted_proxies),
-            redis: file.redis.url.as_deref().and_then(|text| self.redis(text)).map(|url| RedisConfig {
-                url,
-                timeout: Duration::from_millis(25),
-                prefix: "patchbay".to_owned(),
-            }),
+            redis: self.redis(file.redis),
             stdio: self.stdio(file.stdio),
             http: HttpConfig {
                 allow_private: self.nets(&FieldPath::of(["http", "allow_private"]), &file.http.allow_private),
@@ -72,16 +68,11 @@ impl Lower<'_, '_> {
                 root_resource: file.oauth.root_resource.as_deref().and_then(|text| self.root_resource(text)),
                 authorization_server_redirect: file.oauth.authorization_server_redirect,
             },
-            limits: self.limits(&file.limits),
-            audit: AuditConfig {
-                spool_bytes_max: u64::from(file.audit.spool_mib) << 20,
-                defaults: AuditDefaults { arguments: file.audit.arguments, ..AuditDefaults::default() },
-                retention_days: None,
-                sinks: BTreeMap::new(),
-            },
+            limits: self.limits(file.limits),
+            audit: self.audit(file.audit),
             log: LogConfig { format: file.log.format, filter: file.log.filter },
-            traces: None,
-            metrics_tools_max: 0,
+            traces: self.traces(&file.traces),
+            metrics_tools_max: size(file.metrics.tools_max),
             listen_mcp: listen_mcp?,
             listen_operations: listen_operations?,
             public_url,
@@ -164,7 +155,17 @@ impl Lower<'_, '_> {
         None
     }
 
-    fn redis(&mut self, text: &str) -> Option<SecretString> {
+    fn redis(&mut self, file: RedisFile) -> Option<RedisConfig> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || ":_-".contains(c);
+        if !file.prefix.chars().all(plain) {
+            let message = format!("expected characters of A-Z, a-z, 0-9, `:`, `_` and `-`, found {:?}", file.prefix);
+            self.report.meaning(&FieldPath::of(["redis", "prefix"]), message);
+        }
+        let url = self.redis_url(file.url.as_deref()?)?;
+        Some(RedisConfig { url, timeout: Duration::from_millis(file.timeout_ms.into()), prefix: file.prefix })
+    }
+
+    fn redis_url(&mut self, text: &str) -> Option<SecretString> {
         let field = FieldPath::of(["redis", "url"]);
         let text = self.secret(&field, text)?;
         let good = |url: &Url| matches!(url.scheme(), "redis" | "rediss") && url.has_host();

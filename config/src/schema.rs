@@ -3,11 +3,17 @@
 //! This is the wire form and the one source of the JSON schema, of the environment's names and of the numbers in error
 //! messages. The rest of the program sees [`crate::GatewayConfig`], which `lower` makes of it.
 
+mod audit;
+
 use std::collections::BTreeMap;
 
-use patchbay_core::audit::AuditArguments;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use audit::SinkKind;
+pub(crate) use audit::{AuditFile, MetricsFile, SinkFile, TracesFile};
+
+use crate::rule::{FILE_RULES_MAX, RuleFiles};
 
 /// Configuration of the Patchbay gateway. Every field is optional.
 #[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -48,10 +54,14 @@ pub(crate) struct GatewayFile {
     pub(crate) oauth: OauthFile,
     /// How much of everything there may be.
     pub(crate) limits: LimitsFile,
-    /// What the audit trail holds.
+    /// What the audit trail holds, how surely, for how long, and where it goes.
     pub(crate) audit: AuditFile,
     /// What the gateway writes to its standard error.
     pub(crate) log: LogFile,
+    /// Traces of OpenTelemetry.
+    pub(crate) traces: TracesFile,
+    /// Metrics beyond those that every gateway has.
+    pub(crate) metrics: MetricsFile,
 }
 
 impl Default for GatewayFile {
@@ -73,6 +83,8 @@ impl Default for GatewayFile {
             limits: LimitsFile::default(),
             audit: AuditFile::default(),
             log: LogFile::default(),
+            traces: TracesFile::default(),
+            metrics: MetricsFile::default(),
         }
     }
 }
@@ -106,13 +118,25 @@ pub(crate) struct StoreFile {
 }
 
 /// What replicas share besides the store.
-#[derive(Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct RedisFile {
-    /// `redis://` or `rediss://`; absent: limits and sessions are kept in memory. `${env:NAME}` and `${file:PATH}` are
-    /// replaced.
+    /// `redis://` or `rediss://`: there all replicas count limits together; absent: each replica counts in its memory.
+    /// `${env:NAME}` and `${file:PATH}` are replaced.
     #[schemars(length(min = 1, max = 4096), extend("writeOnly" = true))]
     pub(crate) url: Option<String>,
+    /// Milliseconds that one round trip may take before limits fall back to what their `away` says.
+    #[schemars(range(min = 1, max = 1000))]
+    pub(crate) timeout_ms: u32,
+    /// What every key begins with, for gateways that share a Redis: A-Z, a-z, 0-9, `:`, `_` and `-`.
+    #[schemars(length(min = 1, max = 40))]
+    pub(crate) prefix: String,
+}
+
+impl Default for RedisFile {
+    fn default() -> Self {
+        Self { url: None, timeout_ms: 25, prefix: "patchbay".to_owned() }
+    }
 }
 
 /// Servers that are local child processes.
@@ -253,6 +277,25 @@ pub(crate) struct LimitsFile {
     /// Calls of one principal that may run at once, unless the tenant says otherwise.
     #[schemars(range(min = 1, max = 65_536))]
     pub(crate) principal_concurrency: u32,
+    /// Further limits by names of a-z, 0-9, `_` and `-`, which refused callers are told. Every tenant is counted for itself,
+    /// and none can change them.
+    #[schemars(extend("maxProperties" = FILE_RULES_MAX))]
+    pub(crate) rules: RuleFiles,
+    /// Requests per second of one address (of IPv6, of one /64) in the long run, before anybody knows who asks; counted by each
+    /// replica, 0 means without a limit.
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub(crate) address_per_second: u32,
+    /// Requests of one address at once after a pause.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub(crate) address_burst: u32,
+    /// Sign-ins per minute of one address that may fail; counted by each replica, 0 means without a limit.
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub(crate) failed_sign_ins_per_minute: u32,
+    /// Sign-ins of one address that may fail at once after a pause.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub(crate) failed_sign_ins_burst: u32,
+    /// Whether answers carry `RateLimit` headers.
+    pub(crate) headers: bool,
     /// Threads that do the work; absent: as many as there are cores.
     #[schemars(range(min = 1, max = 1024))]
     pub(crate) workers: Option<u32>,
@@ -284,26 +327,14 @@ impl Default for LimitsFile {
             principal_per_second: 200,
             principal_burst: 400,
             principal_concurrency: 64,
+            rules: RuleFiles::new(),
+            address_per_second: 2000,
+            address_burst: 4000,
+            failed_sign_ins_per_minute: 60,
+            failed_sign_ins_burst: 60,
+            headers: false,
             workers: None,
         }
-    }
-}
-
-/// What the audit trail holds.
-#[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct AuditFile {
-    /// MiB that events may take on the local disk until the store has them.
-    #[schemars(range(min = 1, max = 65_536))]
-    pub(crate) spool_mib: u32,
-    /// How much of a call's arguments an event holds.
-    #[schemars(with = "String")]
-    pub(crate) arguments: AuditArguments,
-}
-
-impl Default for AuditFile {
-    fn default() -> Self {
-        Self { spool_mib: 64, arguments: AuditArguments::None }
     }
 }
 

@@ -7,6 +7,7 @@
 mod diff;
 mod export;
 mod issuer;
+mod limits;
 mod lower;
 mod names;
 mod schema;
@@ -17,7 +18,7 @@ mod toolset;
 
 pub use diff::diff;
 pub use export::tenant_to_yaml;
-pub(crate) use names::{check_env_name, check_header_name, check_secret_text, check_url, slugify};
+pub(crate) use names::{check_env_name, check_header_name, check_secret_text, check_toolset_glob, check_url, slugify};
 
 use patchbay_core::model::TenantDoc;
 use serde_json::Value as Json;

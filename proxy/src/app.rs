@@ -1,32 +1,42 @@
 //! The composition root: everything that lives as long as the gateway, put together once. The one file that names the back
-//! ends: SQLite or Postgres, limits in memory, the spool.
+//! ends: SQLite or Postgres, limits in memory or in Redis, the spool.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU8, Ordering},
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU8, Ordering},
+    },
 };
 
 use anyhow::Context;
 use patchbay_config::{GatewayConfig, StoreTarget};
-use patchbay_core::seal::{Sealer, SealingKey};
-use patchbay_limit::{Clock, MemoryLimiter};
-use patchbay_store::{AuditRow, OpenOptions, Store, Vault};
+use patchbay_core::{
+    audit::{ChainId, Checkpoint, DigestKey, Link, WriterId},
+    seal::{Sealer, SealingKey},
+};
+use patchbay_limit::{Clock, Limiter, MemoryLimiter, RedisLimiter, RedisOptions};
+use patchbay_store::{AuditRow, OpenOptions, Store, StoreError, Vault};
 use patchbay_token::{Fetch, TokenCache};
 use secrecy::ExposeSecret;
 
 use crate::{
-    admission::Limits,
-    audit::{Audit, Row, Sink, SpoolOptions},
+    admission::{Limits, door::Doors, modes::ModeChanges},
+    audit::{Audit, LinkedRow, Signer, Sink, SinkError, SpoolOptions, now_ms},
     auth::KeyRing,
     dispatch::{calls::Calls, questions::Questions},
     edge::{origin::Allowed, session::Sessions, site::Sites},
-    metrics::Metrics,
+    metrics::{AuditStats, LimiterStats, Metrics},
     outbound::Outbound,
+    telemetry::Telemetry,
     tenancy::Directory,
+    worker,
 };
 
 /// The most principals whose rates are remembered at once; those who have been quiet longest are forgotten first.
 const LIMIT_KEYS_MAX: usize = 1 << 20;
+/// The most counts of addresses that are remembered at once; the same.
+const ADDRESS_KEYS_MAX: usize = 1 << 17;
 /// The most tokens that are remembered as good, over all tenants.
 const TOKENS_MAX: usize = 65_536;
 
@@ -52,8 +62,14 @@ pub struct App {
     pub limits: Limits,
     /// The trail.
     pub audit: Arc<Audit>,
+    /// Signs how far the trail's chains have come.
+    pub signer: Arc<Signer>,
+    /// By which the audit tells equal arguments.
+    pub digests: DigestKey,
     /// The numbers.
     pub metrics: Metrics,
+    /// What records spans, when traces are on.
+    pub telemetry: Option<Telemetry>,
     /// Hosts and origins that may ask.
     pub allowed: Allowed,
     /// The address under which clients reach the gateway.
@@ -62,6 +78,8 @@ pub struct App {
     pub calls: Calls,
     /// The questions that wait for an answer.
     pub questions: Questions,
+    /// How busy the workers are, once there are some.
+    pub(crate) workers: OnceLock<worker::Gauges>,
     state: AtomicU8,
 }
 
@@ -70,13 +88,17 @@ const SERVING: u8 = 1;
 const DRAINING: u8 = 2;
 
 impl App {
-    /// Puts a gateway together.
+    /// Puts a gateway together. Where limits are in Redis, it needs a Tokio runtime that lives as long.
     ///
     /// # Errors
-    /// When the keys cannot be used, or this build cannot check a signature.
+    /// When the keys cannot be used, this build cannot check a signature, the URL of Redis cannot be read, or traces cannot be
+    /// sent as configured.
     pub fn new(config: GatewayConfig, store: Arc<dyn Store>, keys: &Keys, audit: Arc<Audit>) -> anyhow::Result<Self> {
         patchbay_token::self_check()?;
         let sealer = Arc::new(Sealer::new(vec![SealingKey { id: keys.id, secret: keys.handles }])?);
+        let limits = limits(&config)?;
+        let metrics = Metrics::new(config.metrics_tools_max);
+        audit.tell_waits(metrics.audit_synced());
         let allowed = Allowed::new(&config.allowed_hosts, &config.allowed_origins);
         Ok(Self {
             sessions: Sessions::new(sealer.clone(), config.limits.session),
@@ -86,13 +108,17 @@ impl App {
             tokens: TokenCache::new(TOKENS_MAX),
             fetch: Arc::new(Outbound::new(&config)),
             sealer,
-            limits: Limits { tenants: Arc::new(MemoryLimiter::new(LIMIT_KEYS_MAX)), clock: Clock::start() },
+            limits,
             audit,
-            metrics: Metrics::new(),
+            digests: DigestKey::new(keys.audit_digest),
+            signer: Arc::new(Signer::new(keys.audit_seed())?),
+            metrics,
+            telemetry: config.traces.as_ref().map(Telemetry::new).transpose()?,
             allowed,
             sites: Sites::new(&config),
             calls: Calls::default(),
             questions: Questions::default(),
+            workers: OnceLock::new(),
             state: AtomicU8::new(STARTING),
             config,
         })
@@ -122,10 +148,71 @@ impl App {
 
     /// The numbers, as Prometheus reads them.
     pub fn render_metrics(&self) -> String {
-        self.metrics.audit(self.audit.depth());
+        let _turn = self.metrics.turn();
+        let depth = self.audit.depth();
+        self.metrics.audit(&AuditStats {
+            lag_records: depth.records,
+            lag: std::time::Duration::from_millis(depth.lag_ms),
+            store_failures: depth.failures,
+            checkpoints: depth.checkpoints,
+            spool_bytes: depth.bytes,
+            spool_ratio: depth.occupancy,
+            is_stunted: depth.stunted,
+            records: self.audit.records(),
+            gaps: self.audit.gaps(),
+        });
+        self.metrics.limiter(&(self.limits.stats)());
         self.metrics.tokens(self.tokens.count());
+        self.metrics.workers(&self.workers.get().map(worker::Gauges::loads).unwrap_or_default());
+        self.look_at_servers();
         self.metrics.render()
     }
+
+    /// Takes over how busy every server is.
+    fn look_at_servers(&self) {
+        let (now_ms, mut tenants, mut servers) = (now_ms(), 0, 0);
+        for state in self.tenants.states() {
+            tenants += 1;
+            servers += state.servers.len();
+            for server in &state.servers {
+                server.meter.load(&server.downstream.load(), now_ms);
+            }
+        }
+        self.metrics.population(tenants, servers);
+    }
+}
+
+/// What counts: tenants' limits over all replicas where there is a Redis, everything else in this process.
+fn limits(config: &GatewayConfig) -> anyhow::Result<Limits> {
+    let (clock, modes) = (Clock::start(), ModeChanges::default());
+    let local = MemoryLimiter::new(LIMIT_KEYS_MAX);
+    let (tenants, stats): (Arc<dyn Limiter>, Box<dyn Fn() -> LimiterStats + Send + Sync>) = match &config.redis {
+        None => (Arc::new(local), Box::new(|| LimiterStats::ALONE)),
+        Some(redis) => {
+            let options = RedisOptions {
+                url: redis.url.clone(),
+                timeout: redis.timeout,
+                prefix: redis.prefix.clone(),
+                replica: u64::from_ne_bytes(patchbay_core::random_bytes()),
+            };
+            let limiter = RedisLimiter::start(options, local, modes.watcher()).context("redis.url")?;
+            let counted = limiter.clone();
+            let stats = move || {
+                let stats = counted.stats();
+                LimiterStats {
+                    mode: stats.mode,
+                    replicas: stats.replicas,
+                    round_trips: stats.round_trips,
+                    refused_locally: stats.refused_here,
+                    fallbacks: stats.fallbacks,
+                }
+            };
+            (limiter, Box::new(stats))
+        }
+    };
+    let doors = Arc::new(MemoryLimiter::new(ADDRESS_KEYS_MAX));
+    let doors = Doors::new(doors, clock, config.limits.address, config.limits.failed_sign_ins);
+    Ok(Limits { tenants, doors, clock, headers: config.limits.headers, stats, modes })
 }
 
 /// The secrets of the gateway itself, derived from the operator's sealing key.
@@ -134,6 +221,7 @@ pub struct Keys {
     handles: [u8; 32],
     vault: [u8; 32],
     audit: [u8; 32],
+    audit_digest: [u8; 32],
 }
 
 impl std::fmt::Debug for Keys {
@@ -178,7 +266,13 @@ impl Keys {
                 .finalize()
                 .into()
         };
-        Ok(Self { id: of("key id")[0], handles: of("handles"), vault: of("vault"), audit: of("audit checkpoints") })
+        Ok(Self {
+            id: of("key id")[0],
+            handles: of("handles"),
+            vault: of("vault"),
+            audit: of("audit checkpoints"),
+            audit_digest: of("audit digest"),
+        })
     }
 
     /// The key for secrets at rest.
@@ -224,25 +318,45 @@ pub fn open_audit(config: &GatewayConfig) -> anyhow::Result<Arc<Audit>> {
     Audit::open(&config.data_dir.join(SPOOL_FOLDER), options).context("the audit's spool cannot be opened")
 }
 
-/// A record as the store keeps it.
-pub fn stored(row: &Row) -> AuditRow {
-    AuditRow {
-        event_id: row.id(),
-        chain: patchbay_core::audit::ChainId { tenant: row.tenant, writer: patchbay_core::audit::WriterId::OPERATOR },
-        link: patchbay_core::audit::Link::START,
-        facets: patchbay_core::audit::Facets::of(&row.json),
-        at_ms: row.at_ms,
-        kind: row.kind.to_owned(),
-        json: row.json.clone(),
-    }
-}
-
 /// Where the audit goes from the spool.
 pub struct StoreSink(pub Arc<dyn Store>);
 
 impl Sink for StoreSink {
-    async fn append(&self, rows: &[Row]) -> Result<(), String> {
-        let rows: Vec<_> = rows.iter().map(stored).collect();
-        self.0.audit_append(&rows).await.map(drop).map_err(|error| error.to_string())
+    async fn append(&self, rows: &[LinkedRow]) -> Result<u64, SinkError> {
+        let rows: Vec<_> = rows.iter().map(chained).collect();
+        self.0.audit_append(&rows).await.map_err(refused)
+    }
+
+    async fn known(&self, ids: &[u128]) -> Result<HashSet<u128>, SinkError> {
+        self.0.audit_known(ids).await.map_err(refused)
+    }
+
+    async fn heads(&self, writer: WriterId) -> Result<Vec<(ChainId, Link)>, SinkError> {
+        let heads = self.0.audit_heads(Some(writer), None).await.map_err(refused)?;
+        Ok(heads.into_iter().map(|head| (head.chain, head.last)).collect())
+    }
+
+    async fn checkpoint(&self, checkpoints: &[Checkpoint]) -> Result<(), SinkError> {
+        self.0.audit_checkpoint_put(checkpoints).await.map_err(refused)
+    }
+}
+
+/// A record in its chain, as the store keeps it.
+fn chained(linked: &LinkedRow) -> AuditRow {
+    AuditRow {
+        event_id: linked.row.id(),
+        chain: linked.chain,
+        link: linked.link,
+        at_ms: linked.row.at_ms,
+        kind: linked.row.kind.to_owned(),
+        facets: linked.facets.clone(),
+        json: linked.row.json.clone(),
+    }
+}
+
+fn refused(error: StoreError) -> SinkError {
+    match error {
+        StoreError::Chain(why) => SinkError::Forked(why),
+        other => SinkError::Away(other.to_string()),
     }
 }

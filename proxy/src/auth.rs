@@ -8,21 +8,24 @@ pub mod sign_in;
 pub mod site;
 mod token;
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use http::{HeaderMap, header};
-use patchbay_core::{
-    KeyId, TenantId,
-    access::in_any,
-    audit::Actor,
-    model::Access,
-    snapshot::View,
-};
+use patchbay_core::{KeyId, TenantId, access::in_any, audit::Actor, model::Access, snapshot::View};
 use patchbay_token::Verified;
 
 use self::site::Site;
-use crate::{app::App, audit::Trail, error::GatewayError, metrics::Credential, tenancy::Door};
+use crate::{admission, app::App, audit::Trail, error::GatewayError, metrics::Credential, tenancy::Door};
 pub use api_key::{KeyEntry, KeyRing, NewKey};
+
+/// Where a request comes from.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer {
+    /// The address.
+    pub ip: IpAddr,
+    /// Whether it came in over a loopback listener from this machine.
+    pub loopback: bool,
+}
 
 /// Who calls. Made only here, so holding one is the proof of having signed in.
 #[derive(Debug, Clone)]
@@ -104,33 +107,39 @@ impl Principal {
 ///
 /// # Errors
 /// The 401 of a caller without a credential that the door takes, or with one that is unknown, expired or revoked; 404 for a
-/// token that is good elsewhere; 503 when nobody can say whether a token is good.
+/// token that is good elsewhere; 503 when nobody can say whether a token is good. From an address of which too many
+/// credentials have failed, 429 for all that are not known already.
 pub async fn identify(
     app: &App,
     door: &Door,
     headers: &HeaderMap,
-    loopback: bool,
+    peer: Peer,
     site: Option<&Site>,
     now_ms: i64,
     trail: &mut Trail,
 ) -> Result<Principal, GatewayError> {
     match shown(headers)? {
-        None if loopback && door.access() == Some(Access::Anonymous) => {
+        None if peer.loopback && door.access() == Some(Access::Anonymous) => {
             Ok(Principal { identity: Identity::Anonymous, digest: [0; 16] })
         }
         None => Err(GatewayError::Unauthenticated(door.challenge(site))),
-        Some(Shown::Key(key)) if !door.access().is_none_or(Access::takes_keys) => {
-            // Where nobody is told how to sign in, a key is told what it is told where nothing is.
-            Err(match door.challenge(site) {
-                Some(challenge) => GatewayError::Unauthenticated(Some(challenge)),
-                None if with_key(app, key, now_ms).is_some() => GatewayError::NotFound,
-                None => GatewayError::BadCredential(None),
-            })
-        }
         Some(Shown::Key(key)) => {
-            with_key(app, key, now_ms).ok_or_else(|| GatewayError::BadCredential(door.challenge(site)))
+            let takes_keys = door.access().is_none_or(Access::takes_keys);
+            if !takes_keys && let Some(challenge) = door.challenge(site) {
+                // Not even looked at, so nothing is learned by it.
+                return Err(GatewayError::Unauthenticated(Some(challenge)));
+            }
+            match with_key(app, key, now_ms) {
+                Some(principal) if takes_keys => Ok(principal),
+                // Where nobody is told how to sign in, a key is told what it is told where nothing is.
+                Some(_) => Err(GatewayError::NotFound),
+                None => {
+                    let error = GatewayError::BadCredential(door.challenge(site));
+                    Err(admission::door::failed(app, peer.ip, error, trail).await)
+                }
+            }
         }
-        Some(Shown::Token(token)) => token::identify(app, door, token, site, now_ms, trail).await,
+        Some(Shown::Token(token)) => token::identify(app, door, token, peer, site, now_ms, trail).await,
     }
 }
 

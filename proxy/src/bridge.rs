@@ -39,6 +39,12 @@ pub fn error(message: &Bytes, method: &Method, from: Era, to: Era, id: &[u8], se
     }
 }
 
+/// The code of a response that is an error.
+pub fn error_code(message: &Bytes) -> Option<i32> {
+    let error = MessageHead::read(std::str::from_utf8(message).ok()?).ok()?.error?;
+    json::at_path(error, &["code"])?.parse().ok()
+}
+
 /// Whether a response says that the client has not declared a capability that the server needs.
 pub fn lacks_capability(message: &Bytes) -> bool {
     let error = std::str::from_utf8(message).ok().and_then(|text| MessageHead::read(text).ok()?.error);

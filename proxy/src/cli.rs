@@ -1,8 +1,10 @@
 //! What people type. Without a command the gateway serves; everything else works on the store and is seen by a running gateway
 //! within a second. Texts for people go to standard output, problems to standard error, and the exit code says which it was.
 
+mod ask;
 pub mod connect;
 mod keys;
+mod limits;
 mod quickstart;
 mod serve;
 mod tenants;
@@ -56,6 +58,9 @@ enum Command {
     /// Access tokens of a tenant's issuers.
     #[command(subcommand)]
     Token(token::Token),
+    /// Limits.
+    #[command(subcommand)]
+    Limits(limits::Limits),
     /// Tenants.
     #[command(subcommand)]
     Tenant(tenants::TenantCommand),
@@ -109,6 +114,7 @@ fn run(args: Args) -> anyhow::Result<()> {
         Command::Import(import) => runtime.block_on(import.run(&Desk::open(given))),
         Command::Key(key) => runtime.block_on(key.run(&Desk::open(given))),
         Command::Token(token) => runtime.block_on(token.run(&Desk::open(given))),
+        Command::Limits(limits) => runtime.block_on(limits.run(&Desk::open(given))),
         Command::Tenant(tenant) => runtime.block_on(tenant.run(&Desk::open(given))),
         Command::Connect(connect) => runtime.block_on(connect.run(&Desk::open(given))),
     }

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use patchbay_core::{envelope::Request, era::Era, method::Method};
 
 use crate::{
+    admission::told::Telling,
     app::App,
     audit::Trail,
     auth::{Principal, site::Site},
@@ -36,6 +37,8 @@ pub struct Cx {
     pub caller: Caller,
     /// Where the gateway is for them; known at doors that take tokens.
     pub site: Option<Arc<Site>>,
+    /// Where admission leaves word of how their limits stand.
+    pub telling: Telling,
 }
 
 /// The answer to a request: a whole JSON-RPC response message in the client's words, or how it comes.
@@ -70,9 +73,10 @@ pub async fn run(cx: Cx, request: Request, trail: &mut Trail) -> Result<Answer, 
         return Err(GatewayError::MethodNotFound(method.as_str().to_owned()));
     }
     trail.method(method);
+    trail.rpc(&request.id);
     match method {
-        Method::Ping => Ok(Answer::Whole(empty_result(&request.id))),
-        Method::Discover => Ok(Answer::Whole(discover::discovered(&cx.tenant, &request.id))),
+        Method::Ping => Ok(at_once(empty_result(&request.id), trail)),
+        Method::Discover => Ok(at_once(discover::discovered(&cx.tenant, &request.id), trail)),
         Method::ToolsList => list::list(cx, &request, list::Kind::Tools, trail).await,
         Method::PromptsList => list::list(cx, &request, list::Kind::Prompts, trail).await,
         Method::ResourcesList => list::list(cx, &request, list::Kind::Resources, trail).await,
@@ -84,6 +88,20 @@ pub async fn run(cx: Cx, request: Request, trail: &mut Trail) -> Result<Answer, 
         _ => Err(GatewayError::MethodNotFound(method.as_str().to_owned())),
     }
 }
+
+/// An answer that is there at once. Nothing of it stays but its span.
+fn at_once(answer: Bytes, trail: &mut Trail) -> Answer {
+    trail.answered(answer.len());
+    Answer::Whole(answer)
+}
+/// What is answered when the audit has no room.
+pub(crate) const NO_ROOM: GatewayError = GatewayError::Overloaded("the audit trail cannot take another record");
+/// What is answered to a call that did not go out, since its record is not on the disk.
+const NOT_KEPT: GatewayError = GatewayError::Overloaded("its audit record cannot be kept; it was not carried out");
+/// What is answered in the place of an answer whose record is not on the disk.
+pub(crate) const OUTCOME_NOT_KEPT: GatewayError = GatewayError::Overloaded(
+    "the audit record of its outcome cannot be kept; it may have been carried out, so check before trying again",
+);
 
 /// How long after a tenant came requests wait for its servers' first word.
 const FIRST_WORD_PATIENCE: Duration = Duration::from_secs(8);

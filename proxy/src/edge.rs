@@ -1,7 +1,7 @@
 //! The only room that knows HTTP. In the order of a request: [`serve`] takes connections, [`mcp`] runs the steps of the MCP
 //! endpoint, [`hear`] reads what was said in which revision, [`reply`] writes the answer as JSON or as events, [`refusal`] an error.
 //! How to sign in is public: [`challenge`] says it to those who were refused, [`metadata`] to everybody. Operators have a listener
-//! of their own in [`operations`].
+//! of their own in [`operations`]. [`trace`] begins the spans of a request.
 
 pub(crate) mod body;
 pub(crate) mod challenge;
@@ -11,6 +11,7 @@ pub(crate) mod mcp;
 pub(crate) mod metadata;
 pub(crate) mod operations;
 pub mod origin;
+pub(crate) mod rate_headers;
 pub(crate) mod refusal;
 pub(crate) mod reply;
 pub mod routes;
@@ -18,6 +19,7 @@ pub(crate) mod serve;
 pub mod session;
 pub mod site;
 pub(crate) mod sse;
+pub(crate) mod trace;
 pub(crate) mod watch;
 
 #[cfg(test)]

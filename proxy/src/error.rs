@@ -5,7 +5,7 @@
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
-use crate::auth::challenge::Challenge;
+use crate::{admission::told::Told, auth::challenge::Challenge};
 use patchbay_core::{
     envelope::EnvelopeError,
     era::{Era, Version},
@@ -103,10 +103,21 @@ pub enum GatewayError {
         limit: Arc<str>,
         /// When it makes sense to come again.
         retry_after: Duration,
+        /// How the limit stands, where answers tell that.
+        told: Option<Box<Told>>,
+    },
+    /// A limit that must not be passed uncounted, while nobody counts.
+    #[error("the limit {limit} cannot be counted now; try again soon")]
+    LimitsAway {
+        /// Which, by its name.
+        limit: Arc<str>,
     },
     /// The gateway has no room for it now.
     #[error("the gateway cannot take this request now: {0}")]
     Overloaded(&'static str),
+    /// The tool is never called without an audit record, and there is no room for one.
+    #[error("the audit trail cannot take another record, and this tool is never called without one")]
+    AuditFull,
     /// A server failed; the chain says how.
     #[error("server {server}: {source}")]
     Server {
@@ -176,6 +187,8 @@ pub const CODE_CREDENTIAL_TOO_LARGE: i32 = 43101;
 
 /// When it makes sense to ask again whether a token is good.
 const SIGN_IN_PAUSE: Duration = Duration::from_secs(5);
+/// When it makes sense to ask again whether limits are counted.
+const AWAY_PAUSE: Duration = Duration::from_secs(1);
 
 impl GatewayError {
     /// What the error means to a caller of this era.
@@ -222,7 +235,9 @@ impl GatewayError {
                 (200, if era == Era::Modern { -32602 } else { -32002 }, text(), Caller, "unknown_resource")
             }
             Self::Limited { .. } => (429, CODE_LIMITED, text(), Caller, "limited"),
+            Self::LimitsAway { .. } => (503, CODE_OVERLOADED, text(), Gateway, "limits_away"),
             Self::Overloaded(_) => (503, CODE_OVERLOADED, text(), Gateway, "overloaded"),
+            Self::AuditFull => (503, CODE_OVERLOADED, text(), Gateway, "audit_full"),
             Self::Server { server, source } => (200, -32603, Cow::Owned(server_text(server, source)), Server, "server"),
             Self::Internal(_) => {
                 (500, -32603, "internal error: the log of the gateway has the reason".into(), Gateway, "internal")
@@ -237,9 +252,8 @@ impl GatewayError {
                 let supported: Vec<_> = Version::ALL.iter().map(|version| json::quote(version.as_str())).collect();
                 Some(format!(r#"{{"supported":[{}],"requested":{}}}"#, supported.join(","), json::quote(requested)))
             }
-            Self::Limited { limit, retry_after } => {
-                Some(format!(r#"{{"limit":"{limit}","retryAfterMs":{}}}"#, retry_after.as_millis()))
-            }
+            Self::Limited { limit, retry_after, .. } => Some(come_again(limit, *retry_after)),
+            Self::LimitsAway { limit } => Some(come_again(limit, AWAY_PAUSE)),
             Self::ResourceNotFound(uri) => Some(format!(r#"{{"uri":{}}}"#, json::quote(uri))),
             _ => None,
         }
@@ -248,11 +262,17 @@ impl GatewayError {
     const fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Limited { retry_after, .. } => Some(*retry_after),
-            Self::Overloaded(_) => Some(Duration::from_secs(1)),
+            Self::LimitsAway { .. } => Some(AWAY_PAUSE),
+            Self::Overloaded(_) | Self::AuditFull => Some(Duration::from_secs(1)),
             Self::SignInUnavailable => Some(SIGN_IN_PAUSE),
             _ => None,
         }
     }
+}
+
+/// Which limit, and when to come again: whole milliseconds, rounded up, so that nobody comes too early.
+fn come_again(limit: &str, after: Duration) -> String {
+    format!(r#"{{"limit":{},"retryAfterMs":{}}}"#, json::quote(limit), after.as_micros().div_ceil(1000))
 }
 
 /// What somebody reads who has shown nothing.
@@ -323,6 +343,22 @@ pub fn error_body(id: Option<&[u8]>, code: i32, message: &str, data: Option<&str
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refusal_by_a_limit_names_it_and_says_when_to_come_again_in_both_eras() {
+        let after = Duration::from_micros(1_500_001);
+        let over = GatewayError::Limited { limit: "per_tool".into(), retry_after: after, told: None };
+        for era in [Era::Legacy, Era::Modern] {
+            let facts = over.facts(era);
+            assert_eq!((facts.status, facts.code, facts.label), (429, 42901, "limited"));
+            assert_eq!((&*facts.public, facts.retry_after), ("over the limit per_tool", Some(after)));
+            assert_eq!(facts.data.as_deref(), Some(r#"{"limit":"per_tool","retryAfterMs":1501}"#));
+            let away = GatewayError::LimitsAway { limit: "paid".into() }.facts(era);
+            assert_eq!((away.status, away.code, away.label), (503, 50301, "limits_away"));
+            assert_eq!(away.data.as_deref(), Some(r#"{"limit":"paid","retryAfterMs":1000}"#));
+            assert_eq!((away.retry_after, away.blame), (Some(Duration::from_secs(1)), Blame::Gateway));
+        }
+    }
 
     #[test]
     fn what_is_hidden_looks_like_what_is_unknown() {

@@ -23,5 +23,6 @@ pub mod files;
 pub mod metrics;
 mod outbound;
 pub mod run;
+pub mod telemetry;
 pub mod tenancy;
 pub mod worker;

@@ -1,20 +1,38 @@
-//! Every metric of the gateway: all names and all label sets are in this file. What is counted on the path of a request has its
-//! labels resolved beforehand and costs an atomic addition; labels that name tenants and servers are set off the path.
+//! Every metric of the gateway: all names and all label sets are in this file and the folder beside it. What is counted on the
+//! path of a request has its labels resolved beforehand and costs an atomic addition or two; what others keep count of
+//! themselves is taken over when somebody asks.
 //!
 //! Labels are bounded: methods by the protocol, the rest by the configuration. Nothing that a client sends becomes a label.
+//! What each metric means, and what to do about it, is in docs/metrics.md.
 
-use std::time::Duration;
+mod process;
+mod registry;
+mod servers;
+mod shared;
+mod tenants;
 
-use patchbay_core::{audit::How, limits::Dimension, method::Method};
-use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder, core::Collector,
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-use crate::{audit::Depth, error::Blame};
+use patchbay_core::{audit::How, method::Method};
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, Registry, TextEncoder};
 
-/// Upper bounds of the latency buckets, in seconds: what a hop costs, what servers take, what people wait.
-const SECONDS: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
+use self::{
+    process::Process,
+    registry::{Registered, whole},
+    servers::Servers,
+    shared::Shared,
+    tenants::Tenants,
+};
+pub use self::{
+    registry::{Described, Kind},
+    servers::{CallEnd, CallMeter, SERVERS_MAX, ServerMeter},
+    shared::{AuditStats, LimiterStats, SinkStats},
+    tenants::{LIMITS_MAX, TENANTS_MAX, TenantMeter},
+};
+use crate::{error::Blame, worker::WorkerLoad};
 
 /// Methods that have a label of their own; all others are `other`.
 const METHODS: [&str; 14] = [
@@ -78,20 +96,24 @@ const BLAMES: [Blame; 3] = [Blame::Caller, Blame::Gateway, Blame::Server];
 /// The metrics of one gateway. Two gateways in one process have one each.
 pub struct Metrics {
     registry: Registry,
+    described: Vec<Described>,
+    scrape: Mutex<()>,
+    process: Process,
+    servers: Arc<Servers>,
+    tenants: Arc<Tenants>,
+    shared: Shared,
+    /// Counts those whose tenant is not known.
+    nobody: TenantMeter,
     requests: [[IntCounter; OUTCOMES.len()]; METHODS.len()],
     seconds: [Histogram; METHODS.len()],
     errors: [IntCounter; BLAMES.len()],
-    denied: IntCounterVec,
     signed_in: [IntCounter; 2],
     sign_ins_refused: [IntCounter; 2],
     sign_ins_unavailable: IntCounter,
     refusals: IntCounterVec,
     tokens: IntGauge,
-    server_up: IntGaugeVec,
-    snapshot_generation: IntGaugeVec,
-    snapshot_build_errors: IntGaugeVec,
-    audit_spool_bytes: IntGauge,
-    audit_lag_records: IntGauge,
+    tenants_loaded: IntGauge,
+    servers_configured: IntGauge,
     /// Requests that are being answered.
     pub in_flight: IntGauge,
     /// Legacy sessions that were opened.
@@ -110,15 +132,15 @@ impl std::fmt::Debug for Metrics {
 
 impl Default for Metrics {
     fn default() -> Self {
-        Self::new()
+        Self::new(0)
     }
 }
 
 impl Metrics {
-    /// All metrics, at zero.
-    pub fn new() -> Self {
+    /// All metrics, at zero; of so many tools the calls are counted by name.
+    pub fn new(tools_max: usize) -> Self {
         let registry = Registry::new();
-        let all = Registered(&registry);
+        let all = Registered::new(&registry);
         let requests = all.counters(
             "patchbay_requests_total",
             "Messages from clients, by how they ended.",
@@ -128,21 +150,23 @@ impl Metrics {
             all.histograms("patchbay_request_seconds", "Time from a request's head to its last byte.", &["method"]);
         let errors =
             all.counters("patchbay_errors_total", "Errors, by who has to do something about them.", &["blame"]);
-        let denied = all.counters("patchbay_limit_denied_total", "Requests that a limit refused.", &["limit"]);
         let sign_ins = all.counters(
             "patchbay_sign_ins_total",
             "Credentials that were looked at, by how that ended. Tokens that are known are not looked at again.",
             &["credential", "outcome"],
         );
         let credentials = [Credential::Key, Credential::Token].map(Credential::as_str);
-        all.gauges("patchbay_build_info", "The version that runs.", &["version"])
-            .with_label_values(&[env!("CARGO_PKG_VERSION")])
-            .set(1);
-        Self {
+        let tenants = Tenants::new(&all);
+        let mut metrics = Self {
+            scrape: Mutex::default(),
+            process: Process::new(&all),
+            servers: Servers::new(&all, tools_max),
+            shared: Shared::new(&all),
+            nobody: tenants.nobody(),
+            tenants,
             requests: METHODS.map(|method| OUTCOMES.map(|how| requests.with_label_values(&[method, how.as_str()]))),
             seconds: METHODS.map(|method| seconds.with_label_values(&[method])),
             errors: BLAMES.map(|blame| errors.with_label_values(&[blame.as_str()])),
-            denied,
             signed_in: credentials.map(|credential| sign_ins.with_label_values(&[credential, "ok"])),
             sign_ins_refused: credentials.map(|credential| sign_ins.with_label_values(&[credential, "refused"])),
             sign_ins_unavailable: sign_ins.with_label_values(&[Credential::Token.as_str(), "unavailable"]),
@@ -152,22 +176,32 @@ impl Metrics {
                 &["reason"],
             ),
             tokens: all.gauge("patchbay_tokens_remembered", "Tokens that are remembered as good."),
-            server_up: all.gauges("patchbay_server_up", "Whether a server answers.", &["tenant", "server"]),
-            snapshot_generation: all.gauges("patchbay_snapshot_generation", "The state in force.", &["tenant"]),
-            snapshot_build_errors: all.gauges(
-                "patchbay_snapshot_build_errors",
-                "1 while the newest state cannot be built and an older one is in force.",
-                &["tenant"],
-            ),
-            audit_spool_bytes: all.gauge("patchbay_audit_spool_bytes", "Bytes of audit records on the local spool."),
-            audit_lag_records: all
-                .gauge("patchbay_audit_lag_records", "Audit records that the store does not have yet."),
+            tenants_loaded: all.gauge("patchbay_tenants", "Tenants that are in force."),
+            servers_configured: all.gauge("patchbay_servers", "Servers of all tenants."),
             in_flight: all.gauge("patchbay_in_flight", "Requests that are being answered."),
             sessions_opened: all.counter("patchbay_sessions_opened_total", "Legacy sessions that were opened."),
             streams: all.gauge("patchbay_streams", "Streams that are open towards clients."),
             connections: all.gauge("patchbay_connections", "Connections that are open from clients."),
-            registry,
-        }
+            described: Vec::new(),
+            registry: registry.clone(),
+        };
+        metrics.described = all.described();
+        metrics
+    }
+
+    /// What there is, by name.
+    pub fn described(&self) -> &[Described] {
+        &self.described
+    }
+
+    /// What counts for a server: the same meter for as long as somebody holds it, and no sample after that.
+    pub fn server(&self, tenant: &str, server: &str) -> Arc<ServerMeter> {
+        self.servers.meter(tenant, server)
+    }
+
+    /// What counts for a tenant: the same meter for as long as somebody holds it, and no sample after that.
+    pub fn tenant(&self, tenant: &str) -> Arc<TenantMeter> {
+        self.tenants.meter(tenant)
     }
 
     /// A message was dealt with.
@@ -187,9 +221,9 @@ impl Metrics {
         .inc();
     }
 
-    /// A limit refused a request.
+    /// A limit refused a request before its tenant was known; after that it is for [`TenantMeter::denied`].
     pub fn denied(&self, limit: &str) {
-        self.denied.with_label_values(&[limit]).inc();
+        self.nobody.denied(limit);
     }
 
     /// A credential was looked at and is good.
@@ -208,50 +242,53 @@ impl Metrics {
         self.sign_ins_unavailable.inc();
     }
 
+    /// A turn to take over what others keep count of, until it is dropped: scrapes come one after the other.
+    pub fn turn(&self) -> MutexGuard<'_, ()> {
+        self.scrape.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// How many tokens are remembered; to be said before [`Self::render`].
     pub fn tokens(&self, count: usize) {
-        self.tokens.set(i64::try_from(count).unwrap_or(i64::MAX));
+        self.tokens.set(whole(count as u64));
     }
 
-    /// Whether a server answers.
-    pub fn server_up(&self, tenant: &str, server: &str, up: bool) {
-        self.server_up.with_label_values(&[tenant, server]).set(i64::from(up));
+    /// How many tenants and servers there are; to be said before [`Self::render`].
+    pub fn population(&self, tenants: usize, servers: usize) {
+        self.tenants_loaded.set(whole(tenants as u64));
+        self.servers_configured.set(whole(servers as u64));
     }
 
-    /// A server is configured no more.
-    pub fn server_gone(&self, tenant: &str, server: &str) {
-        // That it had no sample yet is fine.
-        let _ = self.server_up.remove_label_values(&[tenant, server]);
+    /// How the limiter counts; to be said before [`Self::render`], and whenever its mode changes.
+    pub fn limiter(&self, stats: &LimiterStats) {
+        self.shared.limiter(stats);
     }
 
-    /// A tenant's state was put in force.
-    pub fn snapshot_published(&self, tenant: &str, generation: u64) {
-        let generation = i64::try_from(generation).unwrap_or(i64::MAX);
-        self.snapshot_generation.with_label_values(&[tenant]).set(generation);
-        self.snapshot_build_errors.with_label_values(&[tenant]).set(0);
+    /// How the audit is; to be said before [`Self::render`].
+    pub fn audit(&self, stats: &AuditStats) {
+        self.shared.audit(stats);
     }
 
-    /// A tenant's newest state cannot be built.
-    pub fn snapshot_failed(&self, tenant: &str) {
-        self.snapshot_build_errors.with_label_values(&[tenant]).set(1);
+    /// What is to be told how long each answer waits until its audit record is safe on the disk.
+    pub fn audit_synced(&self) -> impl Fn(Duration) + Send + Sync + use<> {
+        self.shared.synced()
     }
 
-    /// A tenant is no more. Its servers are gone one by one.
-    pub fn tenant_gone(&self, tenant: &str) {
-        // That it had no sample yet is fine.
-        let _ = self.snapshot_generation.remove_label_values(&[tenant]);
-        let _ = self.snapshot_build_errors.remove_label_values(&[tenant]);
+    /// How a sink of the audit is, by the name that the configuration gives it.
+    pub fn sink(&self, name: &str, stats: &SinkStats) {
+        self.shared.sink(name, stats);
     }
 
-    /// What waits in the audit's spool; to be said before [`Self::render`].
-    pub fn audit(&self, depth: Depth) {
-        self.audit_spool_bytes.set(i64::try_from(depth.bytes).unwrap_or(i64::MAX));
-        self.audit_lag_records.set(i64::try_from(depth.records).unwrap_or(i64::MAX));
+    /// What waits for the workers; to be said before [`Self::render`].
+    pub fn workers(&self, loads: &[WorkerLoad]) {
+        self.process.workers(loads);
     }
 
     /// All of them, in the text format of Prometheus.
     pub fn render(&self) -> String {
-        let mut text = String::with_capacity(16 * 1024);
+        self.servers.sweep();
+        self.tenants.sweep();
+        self.process.look();
+        let mut text = String::with_capacity(64 * 1024);
         TextEncoder::new()
             .encode_utf8(&self.registry.gather(), &mut text)
             .expect("metrics have samples of their own kind");
@@ -269,110 +306,5 @@ const fn outcome_index(how: How) -> usize {
     }
 }
 
-/// Makes metrics and registers them.
-struct Registered<'a>(&'a Registry);
-
-impl Registered<'_> {
-    fn add<C: Collector + Clone + 'static>(&self, made: prometheus::Result<C>) -> C {
-        let collector = made.expect("names and labels in this file are well formed");
-        self.0.register(Box::new(collector.clone())).expect("each name in this file stands once");
-        collector
-    }
-
-    fn counter(&self, name: &str, help: &str) -> IntCounter {
-        self.add(IntCounter::new(name, help))
-    }
-
-    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
-        self.add(IntCounterVec::new(Opts::new(name, help), labels))
-    }
-
-    fn gauge(&self, name: &str, help: &str) -> IntGauge {
-        self.add(IntGauge::new(name, help))
-    }
-
-    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
-        self.add(IntGaugeVec::new(Opts::new(name, help), labels))
-    }
-
-    fn histograms(&self, name: &str, help: &str, labels: &[&str]) -> HistogramVec {
-        self.add(HistogramVec::new(HistogramOpts::new(name, help).buckets(SECONDS.to_vec()), labels))
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_that_nobody_knows_is_no_label() {
-        let metrics = Metrics::new();
-        metrics.request(&Method::of("tools/call"), How::Answered, Duration::from_millis(3));
-        metrics.request(&Method::of("attack/by_label_12345"), How::Refused, Duration::ZERO);
-        let text = metrics.render();
-        assert!(text.contains(r#"patchbay_requests_total{method="tools/call",outcome="answered"} 1"#), "{text}");
-        assert!(text.contains(r#"patchbay_requests_total{method="other",outcome="refused"} 1"#), "{text}");
-        assert!(text.contains(r#"patchbay_request_seconds_bucket{method="tools/call",le="0.005"} 1"#), "{text}");
-        assert!(!text.contains("attack"));
-    }
-
-    #[test]
-    fn every_known_method_counts_under_its_own_name() {
-        for (index, name) in METHODS.iter().enumerate() {
-            let found = method_index(&Method::of(name));
-            assert_eq!(METHODS[found], if *name == "notification" { "other" } else { METHODS[index] });
-        }
-    }
-
-    #[test]
-    fn every_metric_is_there_from_the_start_or_with_its_first_tenant() {
-        let metrics = Metrics::new();
-        metrics.server_up("acme", "shop", true);
-        metrics.snapshot_published("acme", 7);
-        metrics.snapshot_failed("umbrella");
-        metrics.denied("principal");
-        metrics.error(Blame::Server);
-        metrics.signed_in(Credential::Key);
-        metrics.sign_in_refused(Credential::Token, "token_expired");
-        metrics.sign_in_unavailable();
-        metrics.tokens(3);
-        metrics.audit(Depth { bytes: 9, records: 2 });
-        metrics.in_flight.inc();
-        let text = metrics.render();
-        for line in [
-            r#"patchbay_server_up{server="shop",tenant="acme"} 1"#,
-            r#"patchbay_snapshot_generation{tenant="acme"} 7"#,
-            r#"patchbay_snapshot_build_errors{tenant="acme"} 0"#,
-            r#"patchbay_snapshot_build_errors{tenant="umbrella"} 1"#,
-            r#"patchbay_limit_denied_total{limit="principal"} 1"#,
-            r#"patchbay_errors_total{blame="server"} 1"#,
-            r#"patchbay_sign_ins_total{credential="key",outcome="ok"} 1"#,
-            r#"patchbay_sign_ins_total{credential="key",outcome="refused"} 0"#,
-            r#"patchbay_sign_ins_total{credential="token",outcome="ok"} 0"#,
-            r#"patchbay_sign_ins_total{credential="token",outcome="refused"} 1"#,
-            r#"patchbay_sign_ins_total{credential="token",outcome="unavailable"} 1"#,
-            r#"patchbay_sign_in_refusals_total{reason="token_expired"} 1"#,
-            "patchbay_tokens_remembered 3",
-            "patchbay_audit_spool_bytes 9",
-            "patchbay_audit_lag_records 2",
-            "patchbay_in_flight 1",
-            "patchbay_sessions_opened_total 0",
-            "patchbay_streams 0",
-            "patchbay_connections 0",
-            concat!(r#"patchbay_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#""} 1"#),
-        ] {
-            assert!(text.contains(line), "{line} is not in:\n{text}");
-        }
-    }
-
-    #[test]
-    fn a_tenant_that_is_gone_leaves_no_sample() {
-        let metrics = Metrics::new();
-        metrics.server_up("acme", "shop", false);
-        metrics.snapshot_published("acme", 1);
-        metrics.server_gone("acme", "shop");
-        metrics.server_gone("acme", "never-seen");
-        metrics.tenant_gone("acme");
-        assert!(!metrics.render().contains("acme"));
-    }
-}
+mod tests;

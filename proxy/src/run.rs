@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::Context;
 use patchbay_config::GatewayConfig;
+use patchbay_core::audit::Action;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -18,14 +19,18 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
+    admission,
     app::{self, App, Keys},
     audit, control,
     edge::{operations, serve, watch},
+    telemetry::Telemetry,
     worker::Workers,
 };
 
 /// How long the audit may take to reach the store at the end. What does not is on the spool and goes there at the next start.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(5);
+/// How long the last spans may take to reach their collector.
+const TRACES_PATIENCE: Duration = Duration::from_secs(2);
 /// How often the end of the running calls is looked for while draining.
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
 
@@ -51,9 +56,6 @@ impl Gateway {
     /// # Errors
     /// With a sentence that says what to do.
     pub async fn open(config: GatewayConfig) -> anyhow::Result<Self> {
-        if config.redis.is_some() {
-            warn!("redis.url is set, but limits are kept in memory by this version: each replica counts for itself");
-        }
         let keys = Keys::of(&config)?;
         let store = app::open_store(&config, &keys).await?;
         crate::files::make_private_folder(&config.data_dir)?;
@@ -86,17 +88,22 @@ impl Gateway {
         let at = self.addresses()?;
         info!(mcp = %at.public, operations = %at.operations, "listening on {}", at.public);
         let Self { app, public, operations } = self;
+        app.audit.own_event(Action::GatewayStart, concat!("version ", env!("CARGO_PKG_VERSION")));
         let workers = Arc::new(Workers::start(app.config.limits.workers.get())?);
+        let _ = app.workers.set(workers.gauges());
         let (control_stop, operations_stop) = (CancellationToken::new(), CancellationToken::new());
         let sink = app::StoreSink(app.store.clone());
         let drain = audit::Drain::start(
             app.audit.clone(),
             sink,
+            app.signer.clone(),
             audit::DrainOptions::default(),
             &tokio::runtime::Handle::current(),
         );
+        let traces = app.telemetry.as_ref().and_then(Telemetry::start);
         let (loaded, in_force) = oneshot::channel();
         let control = tokio::spawn(control::run(app.clone(), workers.clone(), loaded, control_stop.clone()));
+        let modes = tokio::spawn(admission::modes::follow(app.clone()));
         let operators =
             tokio::spawn(operations::serve(app.clone(), TcpListener::from_std(operations)?, operations_stop.clone()));
         tokio::select! {
@@ -113,12 +120,17 @@ impl Gateway {
         drain_connections(&app, &workers).await;
         control_stop.cancel();
         let _ = control.await;
+        app.audit.own_event(Action::GatewayStop, "stopped as asked");
         let left = drain.flush(FLUSH_PATIENCE).await.left;
         if left > 0 {
             warn!(left, "{left} audit records stay on the spool and go to the store at the next start");
         }
+        if let Some(traces) = traces {
+            traces.flush(TRACES_PATIENCE).await;
+        }
         operations_stop.cancel();
         let _ = operators.await;
+        modes.abort();
         app.store.close().await;
         tokio::task::spawn_blocking(move || Arc::into_inner(workers).map(Workers::stop)).await?;
         info!("stopped");

@@ -20,6 +20,7 @@ use tokio::{
 use crate::{
     auth::{Principal, challenge::Challenge, sign_in::SignIn, site::Site},
     error::GatewayError,
+    metrics::{ServerMeter, TenantMeter},
 };
 
 /// All tenants, by the slug in their URLs.
@@ -57,6 +58,8 @@ pub struct TenantState {
     pub issuers: Arc<Issuers>,
     /// What those are told who have to sign in.
     pub sign_in: Arc<SignIn>,
+    /// What is counted for it.
+    pub meter: Arc<TenantMeter>,
 }
 
 /// A server of one tenant with its live connection. Never shared between tenants.
@@ -67,6 +70,8 @@ pub struct ServerHandle {
     pub slug: Slug,
     /// The connection.
     pub downstream: Arc<dyn Downstream>,
+    /// What is counted for it.
+    pub meter: Arc<ServerMeter>,
 }
 
 /// What stands behind a URL before anybody has shown who they are: only the rules of entry.
@@ -159,6 +164,11 @@ impl Directory {
         self.cells.get(slug).map(|cell| cell.current.load_full())
     }
 
+    /// The states in force of all tenants.
+    pub(crate) fn states(&self) -> Vec<Arc<TenantState>> {
+        self.cells.iter().map(|cell| cell.current.load_full()).collect()
+    }
+
     /// The slugs of all tenants.
     pub fn slugs(&self) -> Vec<Slug> {
         self.cells.iter().map(|cell| cell.key().clone()).collect()
@@ -225,6 +235,11 @@ impl Tenant {
     /// The snapshot that this request sees.
     pub fn snapshot(&self) -> &TenantSnapshot {
         &self.state.snapshot
+    }
+
+    /// What is counted for the tenant.
+    pub fn meter(&self) -> &Arc<TenantMeter> {
+        &self.state.meter
     }
 
     /// The toolset that this request sees.

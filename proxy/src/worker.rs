@@ -28,6 +28,31 @@ pub struct Workers {
     next: AtomicUsize,
 }
 
+/// How busy one worker is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WorkerLoad {
+    /// Jobs that it has not begun.
+    pub waiting: usize,
+    /// Jobs that it has, those that wait included.
+    pub running: usize,
+}
+
+/// A look at the workers that does not keep them from ending.
+#[derive(Clone)]
+pub struct Gauges(Vec<(mpsc::WeakSender<Job>, Arc<AtomicUsize>)>);
+
+impl Gauges {
+    /// How busy each worker is; nothing once they have ended.
+    pub fn loads(&self) -> Vec<WorkerLoad> {
+        let load = |(jobs, busy): &(mpsc::WeakSender<Job>, Arc<AtomicUsize>)| {
+            let jobs = jobs.upgrade()?;
+            let waiting = jobs.max_capacity() - jobs.capacity();
+            Some(WorkerLoad { waiting, running: busy.load(Ordering::Relaxed) })
+        };
+        self.0.iter().filter_map(load).collect()
+    }
+}
+
 struct Worker {
     jobs: mpsc::Sender<Job>,
     handle: Handle,
@@ -69,6 +94,11 @@ impl Workers {
     pub fn handle(&self) -> Handle {
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
         self.workers[turn % self.workers.len()].handle.clone()
+    }
+
+    /// For those who want to know how busy the workers are.
+    pub fn gauges(&self) -> Gauges {
+        Gauges(self.workers.iter().map(|worker| (worker.jobs.downgrade(), worker.busy.clone())).collect())
     }
 
     /// Runs a short piece of work on every worker.
@@ -140,6 +170,9 @@ mod tests {
         let mut threads: Vec<_> = seen.iter().take(2).collect();
         threads.sort();
         assert_eq!(threads, [Some("worker-0".to_owned()), Some("worker-1".to_owned())]);
+        let gauges = workers.gauges();
+        assert_eq!(gauges.loads(), [WorkerLoad { waiting: 0, running: 1 }; 2]);
         workers.stop();
+        assert_eq!(gauges.loads(), []);
     }
 }

@@ -7,6 +7,8 @@
 mod arrows;
 #[path = "architecture/bounds.rs"]
 mod bounds;
+#[path = "architecture/eyes.rs"]
+mod eyes;
 #[path = "architecture/pages.rs"]
 mod pages;
 #[path = "architecture/rooms.rs"]

@@ -4,7 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     io::{BufRead, BufReader, Write},
     path::Path,
     process::{Command, Stdio},
@@ -12,8 +12,14 @@ use std::{
     time::Duration,
 };
 
-use patchbay::audit::{Audit, Drain, DrainOptions, Row, SEGMENT_BYTES_MIN, Sink, SpoolOptions, Stage, Trail};
-use patchbay_core::{TenantId, audit::Actor, method::Method};
+use patchbay::audit::{
+    Audit, Drain, DrainOptions, LinkedRow, Row, SEGMENT_BYTES_MIN, Signer, Sink, SinkError, SpoolOptions, Stage, Trail,
+};
+use patchbay_core::{
+    TenantId,
+    audit::{Actor, ChainId, Checkpoint, Link, WriterId},
+    method::Method,
+};
 
 const VICTIM: &str = "PATCHBAY_TEST_SPOOL";
 const OPTIONS: SpoolOptions = SpoolOptions { segment_bytes: SEGMENT_BYTES_MIN, segments_max: 2000 };
@@ -54,8 +60,20 @@ fn said(line: &str) {
 struct Kept(Arc<Mutex<Vec<Row>>>);
 
 impl Sink for Kept {
-    async fn append(&self, rows: &[Row]) -> Result<(), String> {
-        self.0.lock().unwrap().extend_from_slice(rows);
+    async fn append(&self, rows: &[LinkedRow]) -> Result<u64, SinkError> {
+        self.0.lock().unwrap().extend(rows.iter().map(|linked| linked.row.clone()));
+        Ok(rows.len() as u64)
+    }
+
+    async fn known(&self, _: &[u128]) -> Result<HashSet<u128>, SinkError> {
+        Ok(HashSet::new())
+    }
+
+    async fn heads(&self, _: WriterId) -> Result<Vec<(ChainId, Link)>, SinkError> {
+        Ok(Vec::new())
+    }
+
+    async fn checkpoint(&self, _: &[Checkpoint]) -> Result<(), SinkError> {
         Ok(())
     }
 }
@@ -65,7 +83,8 @@ async fn recovered(dir: &Path) -> HashMap<String, Stage> {
     let kept = Kept::default();
     let audit = Audit::open(dir, OPTIONS).unwrap();
     let runtime = tokio::runtime::Handle::current();
-    let drain = Drain::start(audit, kept.clone(), DrainOptions::default(), &runtime);
+    let signer = Arc::new(Signer::new([1; 32]).unwrap());
+    let drain = Drain::start(audit, kept.clone(), signer, DrainOptions::default(), &runtime);
     assert_eq!(drain.flush(Duration::from_secs(60)).await.left, 0);
     let rows = kept.0.lock().unwrap();
     rows.iter().map(|row| (native(row), row.stage)).collect()

@@ -177,65 +177,6 @@ async fn every_call_every_refusal_and_every_session_leaves_its_record() {
 /// Whether a record is the one that is looked for.
 type Found<'a> = &'a dyn Fn(&Value) -> bool;
 
-/// Calls that are made in one round, until the gateway is killed.
-const CALLS: usize = 300;
-/// How often it is killed; more often in the long run.
-const ROUNDS: usize = 3;
-/// How often in the long run.
-const ROUNDS_LONG: usize = 30;
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_answered_call_is_missing_from_the_trail_of_a_killed_gateway() {
-    let rounds = if std::env::var_os("PATCHBAY_TEST_SOAK").is_some() { ROUNDS_LONG } else { ROUNDS };
-    let count = (rounds * CALLS).to_string();
-    let far = Fixture::scripted(&["--no-odd", "--tools", &count]);
-    let servers = [("near", scripted(&["--no-odd", "--tools", &count])), ("far", far.server())];
-    let mut gateway =
-        TestGateway::setup().tenant(tenant("acme", servers)).limit("catalog_items_max", 100_000).start().await;
-    for round in 0..rounds {
-        let clients = gateway.both("acme").await;
-        let answered = std::sync::Arc::new(std::sync::Mutex::new(BTreeSet::new()));
-        let mut callers = tokio::task::JoinSet::new();
-        for lane in 0..8_usize {
-            let (client, answered) = (clients[lane % 2].clone(), answered.clone());
-            callers.spawn(async move {
-                for number in (round * CALLS + lane..(round + 1) * CALLS).step_by(8) {
-                    // Each call is of a tool of its own, also in later rounds, so that its record is known by the name.
-                    let name = format!("{}_tool_{:04}", if number % 3 == 0 { "far" } else { "near" }, number + 1);
-                    let Ok(reply) = client.ask_tool(&name, json!({})).try_send(client.address).await else { return };
-                    // Only what came whole was answered.
-                    if reply.bytes().await.is_ok_and(|body| body.ends_with(b"}")) {
-                        answered.lock().unwrap().insert(name);
-                    }
-                }
-            });
-        }
-        let enough = 20 + round * 97 % (CALLS / 2);
-        wait_until("some calls were answered", || async { answered.lock().unwrap().len() >= enough }).await;
-        gateway.kill();
-        while let Some(done) = callers.join_next().await {
-            done.unwrap();
-        }
-        let answered = answered.lock().unwrap().clone();
-        assert!(answered.len() >= enough, "{}", answered.len());
-        gateway = gateway.again().await;
-        wait_until(format!("all {} answered calls of round {round} are on record", answered.len()), || async {
-            let audit = gateway.audit().await;
-            let known: BTreeSet<_> = audit
-                .iter()
-                .filter(|record| record["outcome"] == "answered")
-                .filter_map(|record| record["exposed"].as_str())
-                .collect();
-            answered.iter().all(|name| known.contains(&**name))
-        })
-        .await;
-    }
-    let records = gateway.audit().await;
-    let ids: Vec<_> =
-        records.iter().map(|record| (record["event"].to_string(), record["outcome"].to_string())).collect();
-    assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "a record is there twice");
-}
-
 #[tokio::test]
 async fn a_flood_from_a_server_drowns_nobody() {
     let mut acme = tenant("acme", [("one", scripted(&["--no-odd"]))]);

@@ -127,6 +127,11 @@ impl TestGateway {
         self.home.patchbay(args)
     }
 
+    /// Runs `patchbay` with this gateway's configuration and these variables, each `NAME=value`.
+    pub fn patchbay_with(&self, environment: &[&str], args: &[&str]) -> Outcome {
+        self.home.patchbay_with(environment, args)
+    }
+
     /// Applies a tenant file from a second process.
     pub fn apply(&self, tenant: &Value) {
         self.home.apply(tenant).good();

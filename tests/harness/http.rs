@@ -130,7 +130,7 @@ impl Ask {
         within(format!("the answer to {} {}", self.method, self.path), answered).await
     }
 
-    fn request(&self, to: SocketAddr) -> Request<Full<Bytes>> {
+    pub(crate) fn request(&self, to: SocketAddr) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::new(self.body.clone()));
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.path.parse().expect("a path");

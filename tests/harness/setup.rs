@@ -65,9 +65,15 @@ impl Home {
 
     /// Runs `patchbay` with these arguments and this configuration.
     pub fn patchbay(&self, args: &[&str]) -> Outcome {
+        self.patchbay_with(&[], args)
+    }
+
+    /// The same with these variables, each `NAME=value`.
+    pub fn patchbay_with(&self, environment: &[&str], args: &[&str]) -> Outcome {
         let config = self.config();
         let all = ["--config", config.to_str().expect("a plain path")].into_iter().chain(args.iter().copied());
-        run(command(&program("patchbay"), all).current_dir(self.folder.path()))
+        let variables = environment.iter().filter_map(|pair| pair.split_once('='));
+        run(command(&program("patchbay"), all).envs(variables).current_dir(self.folder.path()))
     }
 
     /// Applies a tenant file.
@@ -102,7 +108,8 @@ impl Setup {
                 "scripted": fixture("fixture-scripted"),
                 "conformance": fixture("fixture-conformance"),
             } },
-            "limits": {},
+            // All callers of a test share one address.
+            "limits": { "address_per_second": 0, "failed_sign_ins_per_minute": 0 },
             "log": { "format": "json", "filter": "info" },
         });
         Self { config, tenants: Vec::new(), home: Arc::new(home), at_once: false }
@@ -139,6 +146,12 @@ impl Setup {
         self.home.watched().database = Some(database.clone());
         self.set("store", json!({ "url": database.url() }))
             .set("sealing_key", json!(format!("file:{}", file.display())))
+    }
+
+    /// Counts limits in a Redis at this address.
+    #[must_use]
+    pub fn redis(self, address: SocketAddr) -> Self {
+        self.set("redis", json!({ "url": format!("redis://{address}/") }))
     }
 
     /// Tokens of this provider come to the gateway: when it ends, nothing of any of them may be found in its log, its metrics,

@@ -6,6 +6,7 @@
 mod databases;
 mod fleet;
 mod load;
+mod neighbour;
 mod nginx;
 mod patchbay;
 mod report;
@@ -18,7 +19,7 @@ use anyhow::{Context, Result, ensure};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use self::{
-    fleet::{Fleet, Target},
+    fleet::{Fleet, Target, With},
     load::{Load, Measure},
     report::{Report, Row},
     scenario::{SCENARIOS, Scenario},
@@ -65,7 +66,8 @@ impl Args {
 
 /// Measures, prints, and fails only when a measurement could not be made.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let names = SCENARIOS.iter().map(|scenario| scenario.name).chain([resident::MEMORY, resident::START]);
+    let names =
+        SCENARIOS.iter().map(|scenario| scenario.name).chain([resident::MEMORY, resident::START, neighbour::NAME]);
     if args.list {
         names.for_each(|name| println!("{name}"));
         return Ok(());
@@ -81,7 +83,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let with_database = SCENARIOS.iter().any(|scenario| scenario.needs_database() && args.wants(scenario.name));
     let with_fresh = |scenario: &&Scenario| scenario.needs_fresh_tokens() && args.wants(scenario.name);
     let fresh = SCENARIOS.iter().filter(with_fresh).count() * args.rounds;
-    let mut fleet = Fleet::start(&bins, !args.without_patchbay, with_database, fresh)?;
+    let pair = args.wants(neighbour::NAME)
+        || SCENARIOS.iter().any(|scenario| scenario.needs_pair() && args.wants(scenario.name));
+    let with = With { patchbay: !args.without_patchbay, database: with_database, fresh, pair };
+    let mut fleet = Fleet::start(&bins, &with)?;
     let mut report = Report::default();
     // First, since what a process holds at rest is to be seen before it has worked.
     if args.wants(resident::MEMORY) {
@@ -89,6 +94,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     for scenario in SCENARIOS.iter().filter(|scenario| args.wants(scenario.name)) {
         report.rows.extend(measure(&fleet, &load, scenario, args)?);
+    }
+    if args.wants(neighbour::NAME) {
+        report.neighbour = neighbour::measure(&fleet, &load, args.rounds, args.seconds)?;
     }
     if args.wants(resident::START) {
         report.start_us = resident::start(&mut fleet, &load)?;

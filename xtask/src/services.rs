@@ -1,6 +1,8 @@
-//! The private PostgreSQL and Redis of one test run, and the variables that tell the tests about them.
+//! The private PostgreSQL and Redis of one test run, the programs that tests start themselves, and the variables that tell the
+//! tests about them.
 
 mod postgres;
+mod prometheus;
 mod redis;
 
 use std::{ffi::OsString, fs, path::Path};
@@ -8,26 +10,29 @@ use std::{ffi::OsString, fs, path::Path};
 use anyhow::Result;
 
 pub(crate) use self::postgres::Postgres;
-use self::redis::Redis;
+pub(crate) use self::redis::Redis;
+use self::prometheus::Prometheus;
 use crate::workspace;
 
 /// Variables for the processes that run tests.
 pub(crate) type Environment = Vec<(&'static str, OsString)>;
 
-/// Both services; they stop when this is dropped.
+/// The services; they stop when this is dropped.
 pub(crate) struct Services {
     postgres: Postgres,
     redis: Redis,
+    prometheus: Prometheus,
 }
 
 impl Services {
-    /// Finds or installs both, and starts them on free ports with empty data.
+    /// Finds or installs all, and starts PostgreSQL and Redis on free ports with empty data.
     pub(crate) fn start() -> Result<Self> {
         let parent = workspace::target().join("e2e-services");
         let postgres = Postgres::start(&parent)?;
         let redis = Redis::start(&parent)?;
+        let prometheus = Prometheus::find()?;
         println!("services: {} and {}", postgres.url(), redis.url());
-        Ok(Self { postgres, redis })
+        Ok(Self { postgres, redis, prometheus })
     }
 
     /// What the tests read.
@@ -35,6 +40,8 @@ impl Services {
         vec![
             ("PATCHBAY_TEST_POSTGRES_URL", self.postgres.url().into()),
             ("PATCHBAY_TEST_REDIS_URL", self.redis.url().into()),
+            ("PATCHBAY_TEST_PROMETHEUS", self.prometheus.server.clone().into()),
+            ("PATCHBAY_TEST_PROMTOOL", self.prometheus.promtool.clone().into()),
             ("PATCHBAY_TEST_REQUIRE_SERVICES", "1".into()),
         ]
     }

@@ -21,6 +21,7 @@ pub(super) enum Kind {
     Text,
     Word,
     Whole,
+    Number,
     Truth,
     Any,
 }
@@ -59,12 +60,21 @@ impl<'a> Want<'a> {
                 let (min, max) = self.range();
                 format!("a whole number{} from {min} to {max}", unit(field.last_key()))
             }
+            Kind::Number => {
+                let (min, max) = self.number_range();
+                format!("a number{} from {min} to {max}", unit(field.last_key()))
+            }
         }
     }
 
     pub(super) fn range(self) -> (u64, u64) {
         let bound = |name: &str| self.schema[name].as_u64();
         (bound("minimum").unwrap_or(0), bound("maximum").unwrap_or(u64::MAX))
+    }
+
+    pub(super) fn number_range(self) -> (f64, f64) {
+        let bound = |name: &str| self.schema[name].as_f64();
+        (bound("minimum").unwrap_or(f64::MIN), bound("maximum").unwrap_or(f64::MAX))
     }
 }
 
@@ -87,6 +97,8 @@ impl Kind {
             Self::Text
         } else if named("integer") {
             Self::Whole
+        } else if named("number") {
+            Self::Number
         } else if named("boolean") {
             Self::Truth
         } else {
@@ -100,6 +112,8 @@ fn unit(key: &str) -> &'static str {
     match key {
         _ if key.contains("bytes") => " of bytes",
         _ if key.ends_with("_s") => " of seconds",
+        _ if key.ends_with("_ms") => " of milliseconds",
+        _ if key.ends_with("_days") => " of days",
         _ if key.ends_with("_mib") => " of MiB",
         _ if key.ends_with("_hours") => " of hours",
         _ => "",

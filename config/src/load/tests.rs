@@ -1,5 +1,7 @@
 //! What operators get wrong, and what they hear; then what they get right.
 
+mod governed;
+
 use super::*;
 use crate::gateway::StoreTarget;
 
@@ -48,7 +50,10 @@ fn each_mistake_is_said_with_line_column_field_and_what_was_expected() {
             "patchbay.yaml:1:1: listen.operations: expected another address than listen.mcp, which must never show metrics",
         ),
         ("log:\n  format: xml\n", "patchbay.yaml:2:11: log.format: expected `text` or `json`, found \"xml\""),
-        ("audit: {arguments: all}\n", "patchbay.yaml:1:20: audit.arguments: expected `none`, found \"all\""),
+        (
+            "audit: {arguments: all}\n",
+            "patchbay.yaml:1:20: audit.arguments: expected `none`, `keys`, `digest` or `redacted`, found \"all\"",
+        ),
         ("http: {allow_http: yes}\n", "patchbay.yaml:1:20: http.allow_http: expected true or false, found \"yes\""),
         (
             "trusted_proxies: [10.0.0.0/8, home]\n",
@@ -317,11 +322,22 @@ fn files_are_found_beside_the_configuration_and_trusted_commands_are_merged() {
 
 #[test]
 fn the_example_means_what_it_says() {
-    let variables = env([("PATCHBAY_SECRET_DB", "hunter2"), ("PATCHBAY_SECRET_KEY", "k")]);
+    let variables = env([
+        ("PATCHBAY_SECRET_DB", "hunter2"),
+        ("PATCHBAY_SECRET_KEY", "k"),
+        ("PATCHBAY_SECRET_REDIS", "hunter2"),
+        ("PATCHBAY_SECRET_SIEM", "hunter2hunter2hunter2"),
+        ("PATCHBAY_SECRET_OTEL", "hunter2"),
+    ]);
     let text = include_str!("../../examples/patchbay.yaml");
     let config = from_yaml(text, "patchbay.yaml", Path::new(""), &variables).unwrap();
     assert_eq!(config.stdio.commands["uvx"].args_prefix, ["--offline"]);
     assert_eq!(config.http.allow_private[0].to_string(), "10.20.0.0/16");
     assert_eq!(config.limits.call_timeout.as_secs(), 120);
     assert!(config.allowed_hosts.contains(&"tools.example.org".to_owned()));
+    let rules: Vec<&str> = config.limits.tenants.rules.iter().map(|rule| &*rule.name).collect();
+    assert_eq!(rules, ["databases", "tenant"]);
+    assert_eq!((config.audit.retention_days, config.audit.sinks.len()), (Some(365), 1));
+    assert_eq!(config.traces.as_ref().map(|traces| traces.sample), Some(0.05));
+    assert!(!format!("{config:?}").contains("hunter2"));
 }

@@ -15,6 +15,8 @@ use serde_json::Value as Json;
 
 use super::{
     export::{issuer_file, server_file, toolset_file},
+    limits::{audit_file, limits_file},
+    schema::{AuditFile, LimitsFile},
     secrets::SecretDocs,
 };
 
@@ -33,14 +35,20 @@ pub fn diff(before: Option<&TenantRow>, after: &TenantDoc) -> String {
         None => lines.push(0, '+', &format!("tenant {}", after.slug)),
         Some(_) => lines.push(0, ' ', &format!("tenant {}", after.slug)),
     }
-    let empty = TenantHead { title: None, enabled: true, limits: TenantLimits::default() };
-    let old = before.map_or(empty, |row| TenantHead {
+    let new = TenantHead {
+        title: after.title.as_deref(),
+        enabled: after.enabled,
+        limits: limits_file(&after.limits),
+        audit: audit_file(&after.audit),
+    };
+    let old = before.map_or_else(TenantHead::default, |row| TenantHead {
         title: row.title.as_deref(),
         enabled: row.enabled,
-        limits: row.limits.clone(),
+        limits: limits_file(&row.limits),
+        audit: audit_file(&row.audit),
     });
-    let new = TenantHead { title: after.title.as_deref(), enabled: after.enabled, limits: after.limits.clone() };
     lines.fields(1, &fields(&old), &fields(&new));
+    weights(before, after, &mut lines);
     issuers(before, after, &mut lines);
     servers(before, after, &mut lines);
     toolsets(before, after, &mut lines);
@@ -55,7 +63,24 @@ pub fn diff(before: Option<&TenantRow>, after: &TenantDoc) -> String {
 struct TenantHead<'a> {
     title: Option<&'a str>,
     enabled: bool,
-    limits: TenantLimits,
+    limits: LimitsFile,
+    audit: AuditFile,
+}
+
+impl Default for TenantHead<'_> {
+    fn default() -> Self {
+        Self { title: None, enabled: true, limits: LimitsFile::default(), audit: AuditFile::default() }
+    }
+}
+
+/// Of globs that weigh tools the first that matches counts, so their order is a change too.
+fn weights(before: Option<&TenantRow>, after: &TenantDoc, lines: &mut Lines) {
+    let globs = |limits: &TenantLimits| limits.weights.iter().map(|(glob, _)| glob.clone()).collect::<Vec<_>>();
+    let (old, new) = (before.map(|row| globs(&row.limits)).unwrap_or_default(), globs(&after.limits));
+    let stayed: Vec<_> = old.iter().filter(|glob| new.contains(glob)).collect();
+    if !new.iter().filter(|glob| old.contains(glob)).eq(stayed) {
+        lines.push(1, '~', &format!("limits.weights: now in the order {}", new.join(", ")));
+    }
 }
 
 fn issuers(before: Option<&TenantRow>, after: &TenantDoc, lines: &mut Lines) {

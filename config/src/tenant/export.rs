@@ -12,9 +12,10 @@ use patchbay_core::{
 
 use super::{
     SEALED,
+    limits::{audit_file, limits_file},
     schema::{
-        ClaimsFile, IntrospectionFile, IssuerFile, LimitsFile, RegistrationFile, RulesFile, ScopeList, ScopesFile,
-        ServerFile, ServerOauthFile, TenantFile, ToolsetFile,
+        ClaimsFile, IntrospectionFile, IssuerFile, RegistrationFile, RulesFile, ScopeList, ScopesFile, ServerFile,
+        ServerOauthFile, TenantFile, ToolsetFile,
     },
 };
 
@@ -30,11 +31,8 @@ pub fn tenant_to_yaml(row: &TenantRow) -> String {
         issuers: issuers.collect(),
         servers: servers.collect(),
         toolsets: toolsets.collect(),
-        limits: LimitsFile {
-            principal_per_second: row.limits.principal_per_second,
-            principal_burst: row.limits.principal_burst,
-            principal_concurrency: row.limits.principal_concurrency,
-        },
+        limits: limits_file(&row.limits),
+        audit: audit_file(&row.audit),
     };
     // Quotes instead of folded blocks: a value that is cut into lines is easily broken by the next editor.
     let options = serde_saphyr::ser_options! { prefer_block_scalars: false };

@@ -1,11 +1,11 @@
-//! From a tenant file to a [`TenantDoc`]: the tenant itself; `issuer`, `server` and `toolset` lower its parts.
+//! From a tenant file to a [`TenantDoc`]: the tenant itself; `issuer`, `server`, `toolset` and `limits` lower
+//! its parts.
 
 use std::collections::{BTreeMap, btree_map::Entry};
 
 use patchbay_core::{
     Slug,
-    audit::TenantAudit,
-    model::{DEFAULT_TOOLSET, ServerDoc, TenantDoc, TenantLimits, ToolRules, ToolsetSpec},
+    model::{DEFAULT_TOOLSET, ServerDoc, TenantDoc, ToolRules, ToolsetSpec},
 };
 
 use super::{
@@ -53,15 +53,18 @@ impl Lower<'_, '_> {
             self.view(&FieldPath::of(["servers"]), &everything, &servers);
             place.insert(everything);
         }
-        let limits = TenantLimits {
-            principal_per_second: file.limits.principal_per_second,
-            principal_burst: file.limits.principal_burst,
-            principal_concurrency: file.limits.principal_concurrency,
-            rules: Vec::new(),
-            weights: Vec::new(),
-        };
-        let audit = TenantAudit::default();
-        Some(TenantDoc { slug: slug?, title: file.title, enabled: file.enabled, servers, toolsets, issuers, limits, audit })
+        let limits = self.limits(file.limits, &servers, &toolsets);
+        let audit = self.audit(file.audit);
+        Some(TenantDoc {
+            slug: slug?,
+            title: file.title,
+            enabled: file.enabled,
+            servers,
+            toolsets,
+            issuers,
+            limits,
+            audit,
+        })
     }
 
     pub(crate) fn slug(&mut self, field: &FieldPath, text: &str) -> Option<Slug> {

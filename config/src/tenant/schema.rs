@@ -1,10 +1,12 @@
 //! A tenant file as it is written: its fields, their ranges and their descriptions.
 //!
 //! The wire form of [`patchbay_core::model::TenantDoc`]; `lower` reads it, `export` writes it, nobody else sees it. What
-//! concerns tokens is in `oauth`.
+//! concerns tokens is in `oauth`, what governs the tenant in `limits`.
 
+mod limits;
 mod oauth;
 
+pub(crate) use limits::{AuditFile, KeepFile, LimitsFile};
 pub(crate) use oauth::{
     ClaimsFile, IntrospectionFile, IssuerFile, RegistrationFile, ScopeList, ScopesFile, ServerOauthFile,
 };
@@ -17,8 +19,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
 use super::ISSUERS_MAX;
+use crate::words::words;
 
-/// One tenant of the gateway: who signs its people in, its servers, its toolsets, its limits.
+/// One tenant of the gateway: who signs its people in, its servers, its toolsets, its limits, its audit.
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "tenant file")]
@@ -45,9 +48,12 @@ pub(crate) struct TenantFile {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 64))]
     pub(crate) toolsets: BTreeMap<String, ToolsetFile>,
-    /// How many requests each principal of the tenant may make.
+    /// What its callers may do, and how often.
     #[serde(default, skip_serializing_if = "LimitsFile::is_empty")]
     pub(crate) limits: LimitsFile,
+    /// What its audit holds, and how surely.
+    #[serde(default, skip_serializing_if = "AuditFile::is_empty")]
+    pub(crate) audit: AuditFile,
 }
 
 /// One server: exactly one of `url`, `command` and `builtin` says how it is reached.
@@ -242,42 +248,6 @@ impl RulesFile {
         self.allow.is_empty() && self.deny.is_empty() && self.rename.is_empty() && self.describe.is_empty()
     }
 }
-
-/// How many requests each principal of the tenant may make; absent: the gateway's defaults.
-#[derive(Default, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct LimitsFile {
-    /// Requests per second in the long run.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub(crate) principal_per_second: Option<u32>,
-    /// Requests at once after a pause.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub(crate) principal_burst: Option<u32>,
-    /// Calls that may run at once.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 65_536))]
-    pub(crate) principal_concurrency: Option<u32>,
-}
-
-impl LimitsFile {
-    fn is_empty(&self) -> bool {
-        self.principal_per_second.is_none() && self.principal_burst.is_none() && self.principal_concurrency.is_none()
-    }
-}
-
-/// Gives the schema of a domain enum, which itself knows nothing of schemas; a test holds the words together.
-macro_rules! words {
-    ($($(#[$doc:meta])* $name:ident { $($(#[$word_doc:meta])* $word:ident,)+ })+) => {$(
-        $(#[$doc])*
-        #[derive(JsonSchema)]
-        #[serde(rename_all = "snake_case")]
-        #[expect(dead_code, reason = "only its schema is used")]
-        pub(super) enum $name { $($(#[$word_doc])* $word,)+ }
-    )+};
-}
-use words;
 
 words! {
     /// Who shares one child process, or one session with a remote server.

@@ -12,6 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::*;
 use crate::{Environment, SecretRef, resolver};
 
+mod governed;
 mod oauth;
 mod round_trip;
 
@@ -48,7 +49,7 @@ pub(super) fn row(doc: &TenantDoc) -> TenantRow {
         secrets: Secrets(opened(&issuer.secrets)),
     });
     TenantRow {
-        audit: Default::default(),
+        audit: doc.audit.clone(),
         issuers: issuers.collect(),
         id: TenantId::from_bits(1),
         slug: doc.slug.clone(),

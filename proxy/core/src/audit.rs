@@ -1,124 +1,52 @@
 //! What the trail says of a request: the words of an audit record and its form as one line of JSON. Who writes them, when, and
 //! where they go is the gateway's `audit`.
 //!
-//! A record names who, whose, what and how it ended. Arguments, results and credentials have no place in it. The line is
-//! written by hand into a buffer, in two parts: what is known before the call ([`Event::write`]) and how it ended
-//! ([`Outcome::write`]), so that the second of two records costs only its difference.
+//! A record names who, whose, what and how it ended. Results and credentials have no place in it, and of a call's arguments
+//! there is what the tenant's policy lets through ([`Arguments`]). The line is written by hand into a buffer, in two parts: what
+//! is known before the call ([`Event::write`]) and how it ended ([`Outcome::write`]), so that the second of two records costs
+//! only its difference.
 
 mod actor;
+mod arguments;
 mod chain;
+mod digest;
+mod event;
 mod facets;
 mod line;
 mod note;
 mod policy;
+mod secrets;
+mod sql;
 mod verify;
 
 use std::net::IpAddr;
 
-use crate::TenantId;
+use sha2::{Digest, Sha256};
+
+use crate::{Generation, TenantId};
 
 pub use actor::{Actor, TokenActor};
+pub use arguments::{ARGUMENTS_BYTES_MAX, Arguments};
 pub use chain::{ChainId, Checkpoint, CheckpointReason, Link, WriterId};
+pub use digest::DigestKey;
+pub use event::{Action, EventId};
 pub use facets::Facets;
 pub use note::note_line;
+pub(crate) use policy::AuditTools;
 pub use policy::{AuditArguments, AuditDefaults, AuditLevel, AuditPolicy, Keep, TenantAudit, ToolAudit, WhenFull};
 pub use verify::{ChainFault, Chained, Verifier};
 
 /// The longest name, URI or other text of a record, in bytes before escaping; what is longer is cut and ends in `…`.
 pub const TEXT_BYTES_MAX: usize = 256;
 
+/// The longest name of a rule in a record, in bytes before escaping.
+const RULE_BYTES_MAX: usize = 128;
+
 /// The most that [`Outcome::write`] adds to a line.
-pub const OUTCOME_BYTES_MAX: usize = 6 * (TEXT_BYTES_MAX + 3) + 384;
+pub const OUTCOME_BYTES_MAX: usize = 6 * (TEXT_BYTES_MAX + RULE_BYTES_MAX + 6) + 448;
 
 /// The end of a line whose outcome is not known when it is written.
-pub const OUTCOME_UNKNOWN: &[u8] = br#","outcome":"unknown"}"#;
-
-/// The identity of an event: a UUID of version 7 whose last bit is 0.
-///
-/// A call may leave two records: what was sent on ([`Self::bits`]) and how it ended ([`Self::closing_bits`], the last bit 1).
-/// The second says everything that the first says, and replaces it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct EventId(u128);
-
-impl EventId {
-    /// An id from the time, a number that the writer counts up, and a number that the writer shares with no other one.
-    ///
-    /// Ids of one writer sort in the order of their time, then of their count. 33 bits of `count` and 40 of `writer` are used.
-    pub const fn compose(at_ms: i64, count: u64, writer: u64) -> Self {
-        let time = (at_ms as u128 & 0xffff_ffff_ffff) << 80;
-        let count = count as u128;
-        let version = 0x7 << 76;
-        let high = (count >> 21 & 0xfff) << 64;
-        let variant = 0b10 << 62;
-        let low = (count & 0x1f_ffff) << 41;
-        let writer = (writer as u128 & 0xff_ffff_ffff) << 1;
-        Self(time | version | high | variant | low | writer)
-    }
-
-    /// The bits of the UUID.
-    pub const fn bits(self) -> u128 {
-        self.0
-    }
-
-    /// The bits under which the record of the outcome is kept.
-    pub const fn closing_bits(self) -> u128 {
-        self.0 | 1
-    }
-}
-
-/// Declares the actions with their words and their numbers in the spool, which stay as they are for ever.
-macro_rules! actions {
-    ($($(#[$doc:meta])* $variant:ident = $number:literal $word:literal),+ $(,)?) => {
-        /// What was done, or tried.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        #[repr(u8)]
-        pub enum Action {
-            $($(#[$doc])* $variant = $number,)+
-        }
-
-        impl Action {
-            /// The word in the record.
-            pub const fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $word,)+
-                }
-            }
-
-            /// The action of that number.
-            pub const fn of_number(number: u8) -> Option<Self> {
-                match number {
-                    $($number => Some(Self::$variant),)+
-                    _ => None,
-                }
-            }
-        }
-    };
-}
-
-actions! {
-    /// A tool was called.
-    ToolCall = 1 "tool.call",
-    /// A prompt was filled in.
-    PromptGet = 2 "prompt.get",
-    /// A resource was read.
-    ResourceRead = 3 "resource.read",
-    /// Something was listed.
-    List = 4 "list",
-    /// A session was opened.
-    SessionOpen = 5 "session.open",
-    /// A session was ended.
-    SessionEnd = 6 "session.end",
-    /// A credential was refused.
-    AuthFail = 7 "auth.fail",
-    /// A request was refused before anybody knew what it wanted.
-    Refused = 8 "refused",
-    /// The configuration of a tenant was changed.
-    ConfigUpdate = 9 "config.update",
-    /// An argument was completed.
-    Complete = 10 "complete",
-    /// A stream of changes was opened.
-    Listen = 11 "listen",
-}
+pub const OUTCOME_UNKNOWN: &[u8] = br#","decision":"allow","outcome":"unknown"}"#;
 
 /// What it was done to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,7 +62,7 @@ pub struct Target<'a> {
 /// What is known of an event before it has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Event<'a> {
-    /// Its identity.
+    /// Its identity, by which logs name the request too.
     pub id: EventId,
     /// When it began, in milliseconds since 1970.
     pub at_ms: i64,
@@ -144,16 +72,26 @@ pub struct Event<'a> {
     pub tenant: Option<TenantId>,
     /// Through which toolset.
     pub toolset: Option<&'a str>,
+    /// By which state of the tenant's configuration.
+    pub revision: Option<Generation>,
     /// Who did it.
     pub actor: &'a Actor,
     /// From which address.
     pub ip: Option<IpAddr>,
     /// What the client calls itself.
     pub agent: Option<&'a str>,
-    /// The id that the request carries in logs.
-    pub request: Option<&'a str>,
+    /// The first bytes of the SHA-256 of the JSON-RPC id, as it was written: whoever knows the id finds the record.
+    pub rpc: Option<[u8; 8]>,
+    /// The trace that it is part of (W3C).
+    pub trace: Option<[u8; 16]>,
     /// What it was done to.
     pub target: Option<Target<'a>>,
+}
+
+/// The part of a JSON-RPC id that a record has.
+pub fn rpc_digest(id: &[u8]) -> [u8; 8] {
+    let digest = Sha256::digest(id);
+    std::array::from_fn(|at| digest[at])
 }
 
 impl Event<'_> {
@@ -170,9 +108,16 @@ impl Event<'_> {
         if let Some(toolset) = self.toolset {
             line::text(line, br#","toolset":"#, toolset);
         }
+        if let Some(revision) = self.revision {
+            line.extend_from_slice(br#","revision":"#);
+            line::number(line, revision.0);
+        }
         self.write_actor(line);
-        if let Some(request) = self.request {
-            line::text(line, br#","request":"#, request);
+        if let Some(rpc) = self.rpc {
+            line::hex_text(line, br#","rpc":"#, &rpc);
+        }
+        if let Some(trace) = self.trace {
+            line::hex_text(line, br#","trace":"#, &trace);
         }
         if let Some(target) = &self.target {
             line::text(line, br#","server":"#, target.server);
@@ -198,6 +143,25 @@ impl Event<'_> {
         match self.action {
             Action::ResourceRead => name.split(['?', '#']).next().unwrap_or(name),
             _ => name,
+        }
+    }
+}
+
+/// Whether it was let through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Decision {
+    /// It was.
+    Allow,
+    /// It was not.
+    Deny,
+}
+
+impl Decision {
+    /// The word in the record.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
         }
     }
 }
@@ -271,6 +235,10 @@ impl<'a> Ending<'a> {
 /// How an event ended, with what was counted on the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outcome<'a> {
+    /// Whether it was let through; `None` for what ended before anybody had decided.
+    pub decision: Option<Decision>,
+    /// The rule that decided: the name of a limit, the scopes that a token has to have.
+    pub rule: Option<&'a str>,
     /// How.
     pub ending: Ending<'a>,
     /// Bytes that the client sent.
@@ -284,6 +252,12 @@ pub struct Outcome<'a> {
 impl Outcome<'_> {
     /// Writes the end of a line that [`Event::write`] began.
     pub fn write(&self, line: &mut Vec<u8>) {
+        if let Some(decision) = self.decision {
+            line::plain(line, br#","decision":"#, decision.as_str());
+        }
+        if let Some(rule) = self.rule {
+            line::short(line, br#","rule":"#, rule, RULE_BYTES_MAX);
+        }
         line::plain(line, br#","outcome":"#, self.ending.how.as_str());
         if self.ending.status != 0 {
             line.extend_from_slice(br#","status":"#);

@@ -12,6 +12,7 @@ use crate::{
     era::{META_CLIENT_CAPABILITIES, META_CLIENT_INFO, META_LOG_LEVEL, META_PROTOCOL_VERSION},
     json::{self, Member},
     method::Method,
+    trace::{TRACEPARENT, TRACESTATE},
 };
 
 /// Why a body is no message. The `Display` text is for the caller.
@@ -322,12 +323,16 @@ impl<'a> Meta<'a> {
     }
 
     /// The members that may go to a server, without braces: all but those that each leg writes itself, and `baggage`, which
-    /// may say more than a foreign server should know.
-    pub fn passing(&self) -> Bytes {
+    /// may say more than a foreign server should know. `traced` says that the gateway writes a trace context of its own, so
+    /// that the caller's does not pass.
+    pub fn passing(&self, traced: bool) -> Bytes {
         let mut out = Vec::new();
         for member in json::members(self.whole).flatten() {
             let name = member.name();
             if name == "progressToken" || name == "baggage" || name.starts_with("io.modelcontextprotocol/") {
+                continue;
+            }
+            if traced && (name == TRACEPARENT || name == TRACESTATE) {
                 continue;
             }
             if !out.is_empty() {
@@ -365,7 +370,8 @@ mod tests {
         let out = call.params.pieces("name", "\"y\"").concat();
         assert_eq!(String::from_utf8_lossy(&out), r#""odd":1.50,"name":"y","arguments":{"n":1e999}"#);
         let meta = call.params.meta().expect("an object");
-        assert_eq!((meta.progress_token, &*meta.passing()), (Some("0"), br#""traceparent":"t""#.as_slice()));
+        assert_eq!((meta.progress_token, &*meta.passing(false)), (Some("0"), br#""traceparent":"t""#.as_slice()));
+        assert!(meta.passing(true).is_empty());
     }
 
     #[test]

@@ -26,6 +26,7 @@ pub mod resources;
 pub mod rewrite;
 pub mod seal;
 pub mod snapshot;
+pub mod trace;
 
 pub use ids::{Generation, IdError, KeyId, RevocationId, ServerId, Slug, SlugError, TenantId};
 

@@ -6,6 +6,7 @@
 
 mod plan;
 mod rule;
+mod sieve;
 mod vectors;
 
 use std::time::Duration;
@@ -15,8 +16,9 @@ use sha2::{Digest, Sha256};
 
 use crate::TenantId;
 
-pub use plan::{LimitError, LimitPlan, Met, Planned, PlannedAmount, RuleSet};
+pub use plan::{CAPS_MAX, LimitError, LimitPlan, Met, Planned, PlannedAmount, RULES_MAX, RuleSet};
 pub use rule::{Amount, Applies, GatewayLimits, LimitRule, WhenAway};
+pub use sieve::{Sieve, Toll};
 pub use vectors::{VECTORS, Vector};
 
 /// The longest time that a whole allowance may take to come back: about 35 years. It keeps all sums exact in a double.
@@ -134,6 +136,13 @@ impl Dimension {
             Self::Server => "server",
             Self::Tool => "tool",
         }
+    }
+
+    /// The dimensions in the order of [`Self::ALL`], each once.
+    pub fn sorted(mut by: Vec<Self>) -> Vec<Self> {
+        by.sort_unstable();
+        by.dedup();
+        by
     }
 }
 

@@ -32,11 +32,11 @@ use self::{
 use crate::{
     Generation, ServerId, Slug, TenantId,
     access::{AccessRules, ToolClass},
+    audit::{AuditDefaults, AuditPolicy, AuditTools, ToolAudit},
     era::Era,
     filter::FilterError,
+    limits::{GatewayLimits, LimitError, LimitPlan, Rate, RuleSet, Sieve},
     mirror::HeaderParams,
-    audit::{AuditDefaults, AuditPolicy, ToolAudit},
-    limits::{GatewayLimits, LimitError, LimitPlan, Rate, RuleSet},
     model::{Access, Sharing, TenantRow, Transport},
     names,
     resources::UriMap,
@@ -85,7 +85,8 @@ pub struct BuildOptions {
 
 impl Default for BuildOptions {
     fn default() -> Self {
-        let limits = GatewayLimits { principal: Rate::per_second(200, 400), principal_concurrency: 64, rules: Vec::new() };
+        let limits =
+            GatewayLimits { principal: Rate::per_second(200, 400), principal_concurrency: 64, rules: Vec::new() };
         Self {
             limits: Arc::new(limits),
             audit: AuditDefaults::default(),
@@ -305,6 +306,13 @@ pub fn build(
     options: &BuildOptions,
 ) -> Result<TenantSnapshot, BuildError> {
     let mut warnings = Warnings::default();
+    let (limits, sieve) = LimitPlan::build(&options.limits, &row.limits)?;
+    let audit = Arc::new(AuditPolicy::of(options.audit, &row.audit));
+    let said_of_tools = SaidOfTools {
+        sieve,
+        audit: AuditTools::compile(&audit)
+            .map_err(|source| BuildError::Filter { place: "the audit".to_owned(), source })?,
+    };
     let mut rows: Vec<_> = row.servers.iter().collect();
     rows.sort_by(|a, b| a.slug.cmp(&b.slug));
     // Servers that are switched off keep their prefixes, so that nobody's names change when they come back.
@@ -315,11 +323,9 @@ pub fn build(
     let servers = enabled
         .enumerate()
         .map(|(index, (server, prefix))| {
-            Offered::read(index, server, prefix, catalogs.get(&server.id), options, &mut warnings)
+            Offered::read(index, server, prefix, catalogs.get(&server.id), &said_of_tools, options, &mut warnings)
         })
         .collect::<Result<Vec<_>, _>>()?;
-    let plan = LimitPlan::build(&options.limits, &row.limits)?;
-    let audit = Arc::new(AuditPolicy::of(options.audit, &row.audit));
     let mut views = HashMap::new();
     for (toolset, spec) in &row.toolsets {
         let builder = ViewBuilder {
@@ -327,8 +333,7 @@ pub fn build(
             spec,
             servers: &servers,
             options,
-            plan: &plan,
-            audit: &audit,
+            sieve: &said_of_tools.sieve,
             shows: Shows::Everything,
         };
         let view = builder.build(&mut warnings)?;
@@ -339,12 +344,18 @@ pub fn build(
         slug: row.slug.clone(),
         generation: row.generation,
         enabled: row.enabled,
-        limits: plan,
+        limits,
         audit,
         servers: servers.iter().map(Offered::entry).collect(),
         views,
         warnings: warnings.finish(),
     })
+}
+
+/// What the tenant says of tools whatever the toolset: asked once for each tool.
+struct SaidOfTools {
+    sieve: Sieve,
+    audit: AuditTools,
 }
 
 impl ServerKind {

@@ -8,7 +8,10 @@ use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{Stream, future::BoxFuture};
-use patchbay_core::era::{Era, Version};
+use patchbay_core::{
+    era::{Era, Version},
+    trace::TraceContext,
+};
 use serde::{Deserialize, Serialize};
 use tokio::{sync::broadcast, time::Instant};
 
@@ -28,6 +31,11 @@ pub trait Downstream: Send + Sync + 'static {
 
     /// How the server is, for operators.
     fn health(&self) -> Health;
+
+    /// How busy the server is, for metrics: numbers alone, so that it may be asked every few seconds.
+    fn load(&self) -> Load {
+        Load::default()
+    }
 
     /// Ends connections and children; calls that wait get [`Fault::Closed`].
     fn close(&self) -> BoxFuture<'_, ()>;
@@ -97,6 +105,8 @@ pub struct Outgoing {
     pub mirror_name: Option<Arc<str>>,
     /// `Mcp-Param-*` headers for modern HTTP: name without the prefix, value already encoded.
     pub mirror_params: Vec<(String, String)>,
+    /// Where the call stands in a trace; written into `_meta`, and for HTTP into headers too. [`Self::meta`] has none then.
+    pub trace: Option<TraceContext>,
 }
 
 impl Outgoing {
@@ -110,6 +120,7 @@ impl Outgoing {
             log_level: None,
             mirror_name: None,
             mirror_params: Vec::new(),
+            trace: None,
         }
     }
 }
@@ -218,6 +229,32 @@ pub struct Health {
     pub stderr_tail: Vec<String>,
     /// Calls that run now.
     pub in_flight: u32,
+}
+
+/// How busy a server is. What a transport does not have is absent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Calls that run now.
+    pub in_flight: u32,
+    /// Calls that wait for their turn.
+    pub waiting: u32,
+    /// Whether the breaker lets nothing but a probe through.
+    pub breaker_open: bool,
+    /// Its child processes.
+    pub children: Option<Children>,
+    /// Sessions that are open with it.
+    pub sessions: Option<u32>,
+}
+
+/// The child processes of one server.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Children {
+    /// Those that run now.
+    pub running: u32,
+    /// Those that came up since the connection was opened.
+    pub starts: u64,
+    /// Those that did not come up, or ended without being asked to.
+    pub failures: u64,
 }
 
 /// The state of a server.

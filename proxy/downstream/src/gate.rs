@@ -8,7 +8,10 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::AcqRel},
+        atomic::{
+            AtomicUsize,
+            Ordering::{AcqRel, Relaxed},
+        },
     },
     time::Duration,
 };
@@ -20,7 +23,7 @@ use tokio::{
 };
 
 use self::breaker::{Breaker, Pass};
-use crate::{CallCx, Downstream, DownstreamError, Event, Fault, Health, HealthState, Hello, Outgoing, Reply};
+use crate::{CallCx, Downstream, DownstreamError, Event, Fault, Health, HealthState, Hello, Load, Outgoing, Reply};
 
 /// The bounds of one server.
 #[derive(Debug, Clone)]
@@ -163,6 +166,16 @@ impl Downstream for Gated {
             health.last_error = health.last_error.or(Some(trouble.last_error));
         }
         health
+    }
+
+    fn load(&self) -> Load {
+        let running = self.concurrency_max - self.running.available_permits();
+        Load {
+            in_flight: u32::try_from(running).unwrap_or(u32::MAX),
+            waiting: u32::try_from(self.waiting.load(Relaxed)).unwrap_or(u32::MAX),
+            breaker_open: self.breaker.is_open(),
+            ..self.inner.load()
+        }
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

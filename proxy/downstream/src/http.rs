@@ -54,7 +54,7 @@ use self::{
     peer::Peer,
     pool::Pool,
 };
-use crate::{CallCx, Downstream, DownstreamError, Event, Health, Hello, Outgoing, Reply, fetch::Fetcher, wire};
+use crate::{CallCx, Downstream, DownstreamError, Event, Health, Hello, Load, Outgoing, Reply, fetch::Fetcher, wire};
 
 /// How long [`Downstream::close`] waits for sessions to be ended on the server's side.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
@@ -240,6 +240,10 @@ impl Downstream for HttpDownstream {
             keeper.tell(&mut health);
         }
         health
+    }
+
+    fn load(&self) -> Load {
+        Load { sessions: Some(self.peer.sessions.open()), ..Load::default() }
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

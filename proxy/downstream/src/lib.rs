@@ -16,6 +16,6 @@ pub mod stdio;
 pub mod wire;
 
 pub use contract::{
-    Answer, AnswerSink, ByteStream, CallCx, Delivery, Downstream, DownstreamError, Event, Fault, Health, HealthState,
-    Hello, List, Message, MessageStream, Outgoing, Question, Reply, ShareKey,
+    Answer, AnswerSink, ByteStream, CallCx, Children, Delivery, Downstream, DownstreamError, Event, Fault, Health,
+    HealthState, Hello, List, Load, Message, MessageStream, Outgoing, Question, Reply, ShareKey,
 };

@@ -6,7 +6,10 @@ mod run;
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -22,7 +25,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::backoff::Backoff;
 use crate::{
-    CallCx, DownstreamError, Event, Fault, Health, HealthState, Hello, Outgoing, Reply,
+    CallCx, Children, DownstreamError, Event, Fault, Health, HealthState, Hello, Outgoing, Reply,
     pipe::{CallError, Limits, Pipe},
 };
 
@@ -87,6 +90,9 @@ pub(crate) struct Common {
     /// Whether anybody ever asked for the events; modern children are listened to only then.
     events_wanted: watch::Sender<bool>,
     known: Mutex<Known>,
+    /// Children that came up, and those that did not or ended by themselves.
+    starts: AtomicU64,
+    failures: AtomicU64,
     tasks: TaskTracker,
     closing: CancellationToken,
 }
@@ -117,6 +123,8 @@ impl Common {
             events: broadcast::Sender::new(EVENTS_MAX),
             events_wanted: watch::Sender::new(false),
             known: Mutex::new(Known { remembered, ..Known::default() }),
+            starts: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
         })
@@ -163,7 +171,13 @@ impl Common {
         hello
     }
 
+    /// How many children came and failed until now; how many run is for the seats to say.
+    pub(crate) fn children(&self) -> Children {
+        Children { running: 0, starts: self.starts.load(Relaxed), failures: self.failures.load(Relaxed) }
+    }
+
     fn failed(&self, why: &str) {
+        self.failures.fetch_add(1, Relaxed);
         tracing::warn!(server.name = %self.name, "a child of server {} failed: {why}", self.name);
         self.known().last_error = Some(why.to_owned());
     }
@@ -299,6 +313,11 @@ impl Seat {
     pub(crate) fn is_vacant(&self) -> bool {
         let state = self.state();
         matches!(state.phase, Phase::Empty) && state.backoff.not_before().is_none()
+    }
+
+    /// Whether a child is up.
+    pub(crate) fn is_up(&self) -> bool {
+        matches!(self.state().phase, Phase::Up { .. })
     }
 
     /// Adds what is known here to the health of the server.

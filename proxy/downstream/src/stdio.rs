@@ -25,7 +25,8 @@ pub use self::{
 };
 use self::{process::ProcessLauncher, ring::Ring};
 use crate::{
-    CallCx, Downstream, DownstreamError, Event, Fault, Health, HealthState, Hello, Outgoing, Reply, ShareKey,
+    CallCx, Children, Downstream, DownstreamError, Event, Fault, Health, HealthState, Hello, Load, Outgoing, Reply,
+    ShareKey,
     seat::{Common, Seat},
 };
 
@@ -122,6 +123,14 @@ impl Downstream for StdioDownstream {
             health.state = HealthState::Closed;
         }
         health
+    }
+
+    fn load(&self) -> Load {
+        let others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = others.values().chain([&self.tenant]).filter(|seat| seat.is_up()).count();
+        drop(others);
+        let children = Children { running: u32::try_from(running).unwrap_or(u32::MAX), ..self.common.children() };
+        Load { children: Some(children), ..Load::default() }
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

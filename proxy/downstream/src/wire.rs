@@ -3,8 +3,10 @@
 
 use std::io::Write;
 
-use patchbay_core::era::{
-    Era, META_CLIENT_CAPABILITIES, META_CLIENT_INFO, META_LOG_LEVEL, META_PROTOCOL_VERSION, Version,
+use patchbay_core::{
+    era::{Era, META_CLIENT_CAPABILITIES, META_CLIENT_INFO, META_LOG_LEVEL, META_PROTOCOL_VERSION, Version},
+    json,
+    trace::{TRACEPARENT, TRACESTATE},
 };
 
 use crate::Outgoing;
@@ -25,6 +27,12 @@ pub fn request(id: u64, request: &Outgoing, era: Era, capabilities: &str) -> Vec
     }
     let mut meta = Meta { out: &mut out, after_params: params_bytes > 0, open: false };
     meta.raw(&request.meta);
+    if let Some(trace) = &request.trace {
+        meta.member(TRACEPARENT, &[b"\"", &trace.parent.write(), b"\""]);
+        if let Some(state) = &trace.state {
+            meta.member(TRACESTATE, &[json::quote(state.as_str()).as_bytes()]);
+        }
+    }
     if request.progress {
         meta.member("progressToken", &[id.to_string().as_bytes()]);
     }
@@ -84,6 +92,7 @@ impl Meta<'_> {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use patchbay_core::trace::TraceContext;
 
     use super::*;
 
@@ -108,5 +117,16 @@ mod tests {
         assert_eq!(meta["progressToken"], 7);
         assert_eq!(meta[META_PROTOCOL_VERSION], "2026-07-28");
         assert_eq!(meta[META_CLIENT_CAPABILITIES]["roots"], serde_json::json!({}));
+    }
+    #[test]
+    fn a_trace_context_stands_in_meta_in_both_eras() {
+        const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let mut out = Outgoing::plain("tools/call", vec![Bytes::from_static(br#""name":"echo""#)]);
+        out.trace = TraceContext::parse(PARENT, Some(r#"a="b\c""#));
+        for era in [Era::Legacy, Era::Modern] {
+            let value: serde_json::Value = serde_json::from_slice(&request(7, &out, era, "{}")).expect("JSON");
+            let meta = &value["params"]["_meta"];
+            assert_eq!((&meta["traceparent"], &meta["tracestate"]), (&PARENT.into(), &r#"a="b\c""#.into()), "{era:?}");
+        }
     }
 }

@@ -69,12 +69,14 @@ async fn five_failures_open_the_breaker_and_one_probe_closes_it() {
     let health = gate.health();
     assert_eq!((health.state, health.retry_in), (HealthState::Down, Some(Duration::from_secs(1))));
     assert_eq!(health.last_error.as_deref(), Some("it is moody"));
+    assert!(gate.load().breaker_open);
 
     tokio::time::advance(Duration::from_secs(1)).await;
     set(&mood, None);
     assert!(call(&gate).await.is_ok());
     assert!(call(&gate).await.is_ok());
     assert_ne!(gate.health().state, HealthState::Down);
+    assert!(!gate.load().breaker_open);
 }
 
 #[tokio::test(start_paused = true)]
@@ -191,6 +193,7 @@ async fn the_queue_is_bounded_and_waiting_ends_at_the_deadline() {
         assert!(poll!(call).is_pending());
     }
     assert_eq!(gate.health().in_flight, 2);
+    assert_eq!((gate.load().in_flight, gate.load().waiting), (2, 2));
     assert_eq!(failure(call(&gate).await), (Fault::Busy, Delivery::NotSent));
     drop(calls.pop());
     let brief = gate.call(cx(Duration::from_secs(2)), Outgoing::plain("tools/call", Vec::new()));
@@ -202,6 +205,7 @@ async fn the_queue_is_bounded_and_waiting_ends_at_the_deadline() {
         assert!(call.await.is_ok());
     }
     assert_eq!(gate.health().in_flight, 0);
+    assert_eq!((gate.load().in_flight, gate.load().waiting), (0, 0));
 }
 
 struct TwoMessages(u8);

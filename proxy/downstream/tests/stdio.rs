@@ -14,7 +14,7 @@ use patchbay_core::{
     model::{EraPin, Sharing},
 };
 use patchbay_downstream::{
-    CallCx, Delivery, Downstream, DownstreamError, Event, Fault, HealthState, List, Message, Reply, ShareKey,
+    CallCx, Children, Delivery, Downstream, DownstreamError, Event, Fault, HealthState, List, Message, Reply, ShareKey,
     stdio::{ChildBudget, StdioDownstream, StdioOptions},
 };
 use serde_json::{Value, json};
@@ -100,7 +100,9 @@ async fn a_killed_child_fails_its_calls_at_once_and_the_next_call_gets_a_new_one
     let health = server.health();
     assert_eq!((health.state, health.in_flight), (HealthState::Down, 0));
     assert!(health.last_error.is_some_and(|text| text.contains("signal 9")));
+    assert_eq!(server.load().children, Some(Children { running: 0, starts: 1, failures: 1 }));
     assert_ne!(pid(&*server).await, child);
+    assert_eq!(server.load().children, Some(Children { running: 1, starts: 2, failures: 1 }));
     assert_eq!(events.recv().await, Ok(Event::Reconnected));
     eventually("the dead child is reaped", || !exists(child)).await;
     server.close().await;
@@ -340,6 +342,8 @@ async fn an_idle_child_is_stopped_and_the_next_call_starts_another() {
     eventually("the idle child is gone", || !exists(child)).await;
     assert_eq!(server.health().state, HealthState::Idle);
     assert_ne!(pid(&*server).await, child);
+    // To be idle is no failure.
+    assert_eq!(server.load().children, Some(Children { running: 1, starts: 2, failures: 0 }));
     server.close().await;
     assert_eq!(failure(call(&*server, "echo", &json!({})).await), (Fault::Closed, Delivery::NotSent));
     assert_eq!(server.health().state, HealthState::Closed);

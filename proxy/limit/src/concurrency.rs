@@ -1,107 +1,119 @@
-//! How many calls of a key may run at once, in this process. A [`Permit`] is given back by its drop, whatever became of the
-//! call. Only keys with calls running take room, so the calls bound the table.
+//! How many calls of a key run at once in this process, and the [`Permit`] that gives a place back when it is dropped, whatever
+//! became of the call. Only keys with calls running take room, so the calls bound the table.
 
 use std::{fmt, sync::Arc};
 
 use patchbay_core::limits::LimitKey;
 
-use crate::{PLACES_MAX, Place, table::Table};
+use crate::{
+    PLACES_MAX, Place,
+    redis::Lease,
+    table::{Locked, Map, Table},
+};
 
-/// Counts calls that run. Clones share the count.
-#[derive(Clone)]
+/// Counts calls that run.
 pub(crate) struct Running {
     running: Arc<Table<u32>>,
 }
 
-impl Default for Running {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl fmt::Debug for Running {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Running").field("keys", &self.keys()).finish()
-    }
-}
+/// The counts of a request's caps, locked.
+pub(crate) type LockedPlaces<'a> = Locked<'a, u32, PLACES_MAX>;
 
 impl Running {
-    /// A limiter under which nothing runs yet.
+    /// Nothing runs yet.
     pub(crate) fn new() -> Self {
         Self { running: Arc::new(Table::new()) }
     }
 
     /// How many keys have calls running.
+    #[cfg(test)]
     pub(crate) fn keys(&self) -> usize {
         self.running.len()
     }
 
     /// How many calls of a key are running.
     pub(crate) fn running(&self, key: LimitKey) -> u32 {
-        self.running.lock(Table::<u32>::shard_of(key)).get(&key.0).copied().unwrap_or(0)
+        count(&self.running.lock(Table::<u32>::shard_of(key)), key)
     }
 
-    /// Lets a call run under all these caps, or under none. Nothing waits here. `would_deny` gets a bit for each dry-run cap
-    /// that is reached; the call is counted there too.
-    ///
-    /// # Errors
-    /// With the place of the first cap that is reached.
-    pub(crate) fn enter(&self, places: &[Place], would_deny: &mut u32) -> Result<Permit, usize> {
-        let mut permit = Permit { running: self.running.clone(), keys: [LimitKey(0); PLACES_MAX], held: 0 };
-        for (at, place) in places.iter().enumerate() {
-            let fits = add(&self.running, place);
-            *would_deny |= u32::from(place.dry_run && !fits) << at;
-            // A permit that was begun gives back what it holds when it is dropped here.
-            if permit.held == PLACES_MAX || !(fits || place.dry_run) {
-                return Err(at);
-            }
-            permit.keys[permit.held] = place.key;
-            permit.held += 1;
+    /// The counts of these caps for oneself.
+    pub(crate) fn locked(&self, places: &[Place]) -> LockedPlaces<'_> {
+        Locked::new(&self.running, places.iter().map(|place| place.key))
+    }
+
+    /// Counts a call under these caps, whose counts are locked.
+    pub(crate) fn enter(&self, locked: &mut LockedPlaces<'_>, places: &[Place]) -> Permit {
+        let mut permit = self.permit();
+        for (at, place) in places.iter().enumerate().take(PLACES_MAX) {
+            *locked.shard(at).entry(place.key.0).or_insert(0) += 1;
+            permit.hold(place.key);
         }
-        Ok(permit)
+        permit
     }
-}
 
-fn add(running: &Table<u32>, place: &Place) -> bool {
-    let mut shard = running.lock(Table::<u32>::shard_of(place.key));
-    let count = shard.entry(place.key.0).or_insert(0);
-    let fits = *count < place.max;
-    *count += u32::from(fits || place.dry_run);
-    let is_empty = *count == 0;
-    if is_empty {
-        shard.remove(&place.key.0);
-    }
-    fits
-}
-
-fn subtract(running: &Table<u32>, key: LimitKey) {
-    let mut shard = running.lock(Table::<u32>::shard_of(key));
-    if let Some(count) = shard.get_mut(&key.0) {
-        *count = count.saturating_sub(1);
-        if *count == 0 {
-            shard.remove(&key.0);
+    /// Counts a call that was let through by somebody else, whatever the caps say here.
+    pub(crate) fn note(&self, places: &[Place]) -> Permit {
+        let mut permit = self.permit();
+        for place in places.iter().take(PLACES_MAX) {
+            *self.running.lock(Table::<u32>::shard_of(place.key)).entry(place.key.0).or_insert(0) += 1;
+            permit.hold(place.key);
         }
+        permit
+    }
+
+    /// A permit under no cap.
+    pub(crate) fn permit(&self) -> Permit {
+        Permit { running: self.running.clone(), keys: [LimitKey(0); PLACES_MAX], held: 0, lease: None }
     }
 }
 
-/// The right to run, given back when it is dropped.
+/// How many calls of a key run, in its shard.
+pub(crate) fn count(shard: &Map<u32>, key: LimitKey) -> u32 {
+    shard.get(&key.0).copied().unwrap_or(0)
+}
+
+/// The right to run, given back when it is dropped: at once in this process, and in Redis as soon as it hears of it.
 #[must_use = "a permit that is dropped at once lets everybody run"]
 pub struct Permit {
     running: Arc<Table<u32>>,
     keys: [LimitKey; PLACES_MAX],
     held: usize,
+    /// What Redis was told, if it was. Gives itself back.
+    lease: Option<Box<Lease>>,
+}
+
+impl Permit {
+    fn hold(&mut self, key: LimitKey) {
+        self.keys[self.held] = key;
+        self.held += 1;
+    }
+
+    /// Gives the lease back together with the permit.
+    pub(crate) fn with(mut self, lease: Option<Box<Lease>>) -> Self {
+        self.lease = lease;
+        self
+    }
 }
 
 impl fmt::Debug for Permit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Permit").field("keys", &self.held).finish_non_exhaustive()
+        f.debug_struct("Permit")
+            .field("keys", &self.held)
+            .field("shared", &self.lease.is_some())
+            .finish_non_exhaustive()
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
         for key in &self.keys[..self.held] {
-            subtract(&self.running, *key);
+            let mut shard = self.running.lock(Table::<u32>::shard_of(*key));
+            if let Some(count) = shard.get_mut(&key.0) {
+                *count = count.saturating_sub(1);
+                if *count == 0 {
+                    shard.remove(&key.0);
+                }
+            }
         }
     }
 }

@@ -23,12 +23,14 @@ use patchbay_core::{
 pub use clock::Clock;
 pub use concurrency::Permit;
 pub use memory::MemoryLimiter;
-pub use redis::{RedisLimiter, RedisOptions, RedisUrlError};
+pub use redis::{RedisLimiter, RedisOptions, RedisStats, RedisUrlError};
 
 /// The most rates that one request may meet.
 pub const CHARGES_MAX: usize = 16;
 /// The most caps that one call may run under.
 pub const PLACES_MAX: usize = 8;
+/// When it makes sense to come again after too many calls at once: nobody knows when one of them ends.
+const RETRY_CROWDED: Duration = Duration::from_millis(200);
 
 /// What a request takes from one rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +72,13 @@ pub struct Ask<'a> {
     /// How long the places are held at the most: after that they are free, even if the holder is dead. Without places it
     /// means nothing.
     pub hold: Duration,
+}
+
+impl Ask<'_> {
+    /// Whether it asks for no more than the bounds allow.
+    const fn is_in_bounds(&self) -> bool {
+        self.charges.len() <= CHARGES_MAX && self.places.len() <= PLACES_MAX
+    }
 }
 
 /// Keeps count of rates and of calls that run.
@@ -156,12 +165,18 @@ pub struct Granted {
 /// What was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refused {
-    /// The limit that lets it through last: the place in the request, charges first, then places.
+    /// The limit that lets it through last: the place in the request, charges first, then places. A cap that is known to be
+    /// reached may be named before rates are asked about.
     pub at: usize,
     /// When the same request would pass, were there no others. For a cap a guess, since nobody knows when a call ends.
     pub retry_after: Duration,
     /// Whether it is refused because nobody counts ([`WhenAway::Closed`]).
     pub away: bool,
+}
+
+impl Refused {
+    /// What is answered to more than the bounds allow.
+    const MISTAKE: Self = Self { at: 0, retry_after: Duration::from_secs(1), away: false };
 }
 
 /// The answer of a [`Limiter`]: now, or after a round trip.

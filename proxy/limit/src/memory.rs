@@ -1,22 +1,19 @@
-//! Rates counted in this process: exact, without an allocation on the way, and bounded in the number of keys.
+//! Rates and calls at once counted in this process: exact, without an allocation on the way, and bounded in the number of keys.
 //!
 //! A key whose allowance is whole again is as good as forgotten, so those go first when a shard is full. When none is whole,
 //! those that are nearest to it go: who took most stays longest.
 
-use std::{fmt, future::Future, pin::Pin, sync::MutexGuard, time::Duration};
+use std::{fmt, future::Future, pin::Pin, time::Duration};
 
-use patchbay_core::limits::Verdict;
+use patchbay_core::limits::{Gcra, Verdict};
 
 use crate::{
-    Ask, CHARGES_MAX, Charge, Decision, Granted, Limiter, Mode, PLACES_MAX, Refused, Standing, Take,
-    concurrency::Running,
-    table::{Map, SHARDS, Table},
+    Ask, CHARGES_MAX, Charge, Decision, Granted, Limiter, Mode, Permit, Place, RETRY_CROWDED, Refused, Standing, Take,
+    concurrency::{self, Running},
+    table::{Locked, Map, SHARDS, Table},
 };
 
-/// When it makes sense to come again after too many calls at once.
-const RETRY_CROWDED: Duration = Duration::from_millis(200);
-
-/// Rates in memory. See the module.
+/// Counts in memory. See the module.
 pub struct MemoryLimiter {
     table: Table<u64>,
     running: Running,
@@ -30,9 +27,10 @@ impl fmt::Debug for MemoryLimiter {
 }
 
 impl MemoryLimiter {
-    /// A limiter that remembers at most about `keys_max` keys (32 bytes each), and never fewer than one in each shard.
+    /// A limiter that remembers the rates of at most about `keys_max` keys (32 bytes each), and never fewer than one in each
+    /// shard.
     pub fn new(keys_max: usize) -> Self {
-        Self { table: Table::new(), running: Running::default(), shard_keys_max: keys_max.div_ceil(SHARDS).max(1) }
+        Self { table: Table::new(), running: Running::new(), shard_keys_max: keys_max.div_ceil(SHARDS).max(1) }
     }
 
     /// How many keys it remembers.
@@ -40,51 +38,78 @@ impl MemoryLimiter {
         self.table.len()
     }
 
-    fn decide(&self, ask: &Ask<'_>, now_us: u64) -> Decision {
-        if ask.charges.len() > CHARGES_MAX || ask.places.len() > PLACES_MAX {
-            return Decision::Denied(Refused { at: 0, retry_after: Duration::from_secs(1), away: false });
+    /// The calls that run.
+    pub(crate) fn running(&self) -> &Running {
+        &self.running
+    }
+
+    /// See [`Limiter::take`].
+    pub(crate) fn decide(&self, ask: &Ask<'_>, now_us: u64) -> Decision {
+        if !ask.is_in_bounds() {
+            return Decision::Denied(Refused::MISTAKE);
         }
-        let mut would_deny = 0;
-        let permit = match self.running.enter(ask.places, &mut would_deny) {
-            Ok(permit) => permit,
-            Err(place) => {
-                let at = ask.charges.len() + place;
-                return Decision::Denied(Refused { at, retry_after: RETRY_CROWDED, away: false });
-            }
-        };
-        let sum = self.charge(ask.charges, now_us);
-        match sum.denied {
-            Some((wait_us, at)) => {
-                Decision::Denied(Refused { at, retry_after: Duration::from_micros(wait_us), away: false })
-            }
-            None => {
-                would_deny = would_deny << ask.charges.len() | sum.would_deny;
-                Decision::Allowed(Granted { tightest: sum.tightest, would_deny, permit })
-            }
+        match (ask.charges, ask.places) {
+            ([charge], []) => self.decide_one(charge, now_us),
+            _ => self.decide_all(ask, now_us),
         }
     }
 
-    /// Looks at all keys, then takes from all of them, with their shards locked throughout.
-    fn charge(&self, charges: &[Charge], now_us: u64) -> Sum {
-        let mut locked = Locked::new(&self.table, charges);
+    /// What most requests come to: one rate, one lock.
+    fn decide_one(&self, charge: &Charge, now_us: u64) -> Decision {
+        let mut shard = self.table.lock(Table::<u64>::shard_of(charge.key));
+        let verdict = decide(&shard, charge, now_us);
+        let mut sum = Sum::default();
+        sum.add_rate(0, charge, &verdict);
+        if verdict.allowed {
+            keep(&mut shard, charge, &verdict, now_us, self.shard_keys_max);
+        }
+        drop(shard);
+        sum.decision(|| self.running.permit())
+    }
+
+    /// Looks at all keys, then takes from all of them, with their shards locked throughout: first those of rates, then those of
+    /// caps, so that two requests never wait for each other.
+    fn decide_all(&self, ask: &Ask<'_>, now_us: u64) -> Decision {
+        let mut rates = Locked::<u64, CHARGES_MAX>::new(&self.table, ask.charges.iter().map(|charge| charge.key));
+        let mut running = self.running.locked(ask.places);
         let mut verdicts = [None; CHARGES_MAX];
         let mut sum = Sum::default();
-        for (at, charge) in charges.iter().enumerate() {
-            let verdict = decide(locked.shard(at), charge, now_us);
-            sum.add(at, charge, &verdict);
+        for (at, charge) in ask.charges.iter().enumerate() {
+            let verdict = decide(rates.shard(at), charge, now_us);
+            sum.add_rate(at, charge, &verdict);
             verdicts[at] = Some(verdict).filter(|verdict| verdict.allowed);
         }
+        for (at, place) in ask.places.iter().enumerate() {
+            let fits = concurrency::count(running.shard(at), place.key) < place.max;
+            sum.add_place(ask.charges.len() + at, place, fits);
+        }
         if sum.denied.is_none() {
-            for (at, (charge, verdict)) in charges.iter().zip(&verdicts).enumerate() {
+            for (at, (charge, verdict)) in ask.charges.iter().zip(&verdicts).enumerate() {
                 if let Some(verdict) = verdict {
-                    keep(locked.shard(at), charge, verdict, now_us, self.shard_keys_max);
+                    keep(rates.shard(at), charge, verdict, now_us, self.shard_keys_max);
                 }
             }
         }
-        sum
+        sum.decision(|| self.running.enter(&mut running, ask.places))
     }
 
-    fn standing(&self, ask: &Ask<'_>, now_us: u64) -> Vec<Standing> {
+    /// Counts what somebody else granted: as much of it as there is room for.
+    pub(crate) fn note(&self, charge: &Charge, now_us: u64) {
+        if charge.cost == 0 {
+            return;
+        }
+        let mut shard = self.table.lock(Table::<u64>::shard_of(charge.key));
+        let mut verdict = decide(&shard, charge, now_us);
+        if !verdict.allowed {
+            let Gcra { capacity_us, .. } = charge.gcra;
+            verdict.tat = now_us.saturating_add(capacity_us);
+            verdict.reset_after_us = capacity_us;
+        }
+        keep(&mut shard, charge, &verdict, now_us, self.shard_keys_max);
+    }
+
+    /// See [`Limiter::look`].
+    pub(crate) fn standing(&self, ask: &Ask<'_>, now_us: u64) -> Vec<Standing> {
         let rates = ask.charges.iter().enumerate().map(|(at, charge)| {
             let shard = self.table.lock(Table::<u64>::shard_of(charge.key));
             standing(at, &decide(&shard, &Charge { cost: 0, ..*charge }, now_us))
@@ -95,39 +120,6 @@ impl MemoryLimiter {
             reset_after: Duration::ZERO,
         });
         rates.chain(places).collect()
-    }
-}
-
-/// The shards of a request's keys, each locked once.
-struct Locked<'a> {
-    guards: [Option<MutexGuard<'a, Map<u64>>>; CHARGES_MAX],
-    /// For each charge the place of its shard among the guards.
-    places: [usize; CHARGES_MAX],
-}
-
-impl<'a> Locked<'a> {
-    /// Locks in rising order, so that two requests never wait for each other.
-    fn new(table: &'a Table<u64>, request: &[Charge]) -> Self {
-        let mut wanted = [usize::MAX; CHARGES_MAX];
-        for (want, charge) in wanted.iter_mut().zip(request) {
-            *want = Table::<u64>::shard_of(charge.key);
-        }
-        let mut order = wanted;
-        order.sort_unstable();
-        let mut guards = [const { None }; CHARGES_MAX];
-        let mut last = usize::MAX;
-        for (guard, shard) in guards.iter_mut().zip(order).take(request.len()) {
-            if shard != last {
-                *guard = Some(table.lock(shard));
-                last = shard;
-            }
-        }
-        let places = wanted.map(|shard| order.iter().position(|other| *other == shard).unwrap_or(0));
-        Self { guards, places }
-    }
-
-    fn shard(&mut self, index: usize) -> &mut Map<u64> {
-        self.guards[self.places[index]].as_mut().expect("the shard of each charge is locked")
     }
 }
 
@@ -185,12 +177,12 @@ fn make_room(shard: &mut Map<u64>, now_us: u64) {
 #[derive(Default)]
 struct Sum {
     tightest: Option<Standing>,
-    denied: Option<(u64, usize)>,
+    denied: Option<Refused>,
     would_deny: u32,
 }
 
 impl Sum {
-    fn add(&mut self, at: usize, charge: &Charge, verdict: &Verdict) {
+    fn add_rate(&mut self, at: usize, charge: &Charge, verdict: &Verdict) {
         if charge.dry_run {
             self.would_deny |= u32::from(!verdict.allowed) << at;
             return;
@@ -198,9 +190,32 @@ impl Sum {
         if self.tightest.is_none_or(|other| verdict.remaining < other.remaining) {
             self.tightest = Some(standing(at, verdict));
         }
-        let longer = self.denied.is_none_or(|(wait, _)| wait < verdict.retry_after_us);
-        if !verdict.allowed && longer {
-            self.denied = Some((verdict.retry_after_us, at));
+        if !verdict.allowed {
+            self.deny(at, Duration::from_micros(verdict.retry_after_us));
+        }
+    }
+
+    fn add_place(&mut self, at: usize, place: &Place, fits: bool) {
+        if place.dry_run {
+            self.would_deny |= u32::from(!fits) << at;
+        } else if !fits {
+            self.deny(at, RETRY_CROWDED);
+        }
+    }
+
+    /// Whoever lets it through last is the one to name.
+    fn deny(&mut self, at: usize, retry_after: Duration) {
+        if self.denied.is_none_or(|other| other.retry_after < retry_after) {
+            self.denied = Some(Refused { at, retry_after, away: false });
+        }
+    }
+
+    fn decision(self, permit: impl FnOnce() -> Permit) -> Decision {
+        match self.denied {
+            Some(refused) => Decision::Denied(refused),
+            None => {
+                Decision::Allowed(Granted { tightest: self.tightest, would_deny: self.would_deny, permit: permit() })
+            }
         }
     }
 }

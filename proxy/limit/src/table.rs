@@ -46,6 +46,44 @@ impl<V> Table<V> {
     }
 }
 
+/// The shards of several keys, each locked once; at most `N` keys.
+pub(crate) struct Locked<'a, V, const N: usize> {
+    guards: [Option<MutexGuard<'a, Map<V>>>; N],
+    /// For each key the place of its shard among the guards.
+    places: [usize; N],
+}
+
+impl<'a, V, const N: usize> Locked<'a, V, N> {
+    /// Locks in rising order, so that two requests never wait for each other.
+    pub(crate) fn new(table: &'a Table<V>, keys: impl Iterator<Item = LimitKey>) -> Self {
+        let mut wanted = [0; N];
+        let mut count = 0;
+        for (want, key) in wanted.iter_mut().zip(keys) {
+            *want = Table::<V>::shard_of(key);
+            count += 1;
+        }
+        let mut sorted = wanted;
+        let order = &mut sorted[..count];
+        order.sort_unstable();
+        let mut guards = [const { None }; N];
+        for at in 0..count {
+            if at == 0 || order[at] != order[at - 1] {
+                guards[at] = Some(table.lock(order[at]));
+            }
+        }
+        let mut places = [0; N];
+        for (place, shard) in places.iter_mut().zip(&wanted[..count]) {
+            *place = order.partition_point(|other| other < shard);
+        }
+        Self { guards, places }
+    }
+
+    /// The shard of the key at this place.
+    pub(crate) fn shard(&mut self, at: usize) -> &mut Map<V> {
+        self.guards[self.places[at]].as_mut().expect("the shard of each key is locked")
+    }
+}
+
 /// Takes the low half of a digest as its hash.
 #[derive(Default)]
 pub(crate) struct Digested(u64);

@@ -1,31 +1,32 @@
 //! Brings the spool's records to the store, in batches, in the background. A record leaves the spool only after the store has
-//! said that it has it; while the store is away, they wait, and nothing is lost until the spool is full.
+//! said that it has it; while the store is away, they wait, and nothing is lost until the spool is full. How they are chained,
+//! and why each comes there once, is [`super::chain`]'s.
 
 use std::{
-    collections::VecDeque,
-    future::Future,
+    collections::HashSet,
     sync::{Arc, atomic::Ordering},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
+use patchbay_core::audit::{ChainId, Link};
 use tokio::{
     runtime::Handle,
     sync::watch,
     task::JoinHandle,
-    time::{sleep, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
-use tracing::{info, warn};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
-use super::{Audit, Row, merge::Merger, reader::Reader};
-
-/// Where rows go.
-pub trait Sink: Send + Sync + 'static {
-    /// Keeps rows, all of them or none; rows that are there already change nothing, since a batch may come twice.
-    ///
-    /// # Errors
-    /// With words for the log; the batch comes again.
-    fn append(&self, rows: &[Row]) -> impl Future<Output = Result<(), String>> + Send;
-}
+use super::{
+    Audit, Row, Signer, Sink, SinkError,
+    chain::{self, Batch, Chains},
+    checkpoints::{Grown, Notary},
+    merge::Merger,
+    reader::Reader,
+    sink::{Attempts, in_time},
+    spool::Place,
+};
 
 /// The bounds of draining.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +43,10 @@ pub struct DrainOptions {
     pub retry_min: Duration,
     /// The longest pause.
     pub retry_max: Duration,
+    /// How often the places of chains that have grown are signed.
+    pub checkpoint_every: Duration,
+    /// By how many rows a chain may grow before that.
+    pub checkpoint_rows: u64,
 }
 
 impl Default for DrainOptions {
@@ -53,6 +58,8 @@ impl Default for DrainOptions {
             append_timeout: Duration::from_secs(30),
             retry_min: Duration::from_millis(100),
             retry_max: Duration::from_secs(5),
+            checkpoint_every: Duration::from_secs(60),
+            checkpoint_rows: 10_000,
         }
     }
 }
@@ -70,29 +77,56 @@ pub struct Drain {
     audit: Arc<Audit>,
     closing: watch::Sender<bool>,
     task: JoinHandle<()>,
+    drained: CancellationToken,
+    notary: JoinHandle<()>,
 }
 
 impl Drain {
     /// Starts to drain on a runtime.
-    pub fn start<S: Sink>(audit: Arc<Audit>, sink: S, options: DrainOptions, runtime: &Handle) -> Self {
+    pub fn start<S: Sink>(
+        audit: Arc<Audit>,
+        sink: S,
+        signer: Arc<Signer>,
+        options: DrainOptions,
+        runtime: &Handle,
+    ) -> Self {
         let (closing, closed) = watch::channel(false);
+        let (sink, grown) = (Arc::new(sink), Arc::new(Grown::new(&options)));
+        let drained = CancellationToken::new();
+        let notary = Notary {
+            audit: audit.clone(),
+            grown: grown.clone(),
+            sink: sink.clone(),
+            signer,
+            options,
+            drained: drained.clone(),
+        };
         let worker = Worker {
             reader: Reader::new(&audit.spool),
+            found: Some(audit.spool.end()),
             merger: Merger::new(options.patience),
+            chains: Chains::of(audit.chained_by.id()),
             audit: audit.clone(),
             sink,
+            grown,
             options,
             closing: closed,
         };
-        Self { audit, closing, task: runtime.spawn(worker.run()) }
+        Self { audit, closing, task: runtime.spawn(worker.run()), drained, notary: runtime.spawn(notary.run()) }
     }
 
-    /// Drains what is there, also calls whose outcome is not known, and stops; for as long as `within`. To be called when no
-    /// more requests come.
+    /// Drains what is there, also calls whose outcome is not known, signs how far the chains have come, and stops; for as long
+    /// as `within`. To be called when no more requests come.
     pub async fn flush(mut self, within: Duration) -> Flushed {
         self.closing.send_replace(true);
-        if timeout(within, &mut self.task).await.is_err() {
+        let done = async {
+            let _ = (&mut self.task).await;
+            self.drained.cancel();
+            let _ = (&mut self.notary).await;
+        };
+        if timeout(within, done).await.is_err() {
             self.task.abort();
+            self.notary.abort();
         }
         Flushed { left: self.audit.depth().records }
     }
@@ -101,15 +135,20 @@ impl Drain {
 impl Drop for Drain {
     fn drop(&mut self) {
         self.task.abort();
+        self.notary.abort();
     }
 }
 
 struct Worker<S> {
     audit: Arc<Audit>,
-    sink: S,
+    sink: Arc<S>,
     options: DrainOptions,
     reader: Reader,
+    /// Up to where the spool was filled at the start, until all of that is drained: the store may know it already.
+    found: Option<Place>,
     merger: Merger,
+    chains: Chains,
+    grown: Arc<Grown>,
     closing: watch::Receiver<bool>,
 }
 
@@ -118,6 +157,7 @@ impl<S: Sink> Worker<S> {
         loop {
             let closing = *self.closing.borrow();
             self.audit.spool.prepare();
+            self.found = self.found.filter(|end| self.undrained() < *end);
             let more = self.fill();
             self.merger.ripen(&self.audit.spool, Instant::now(), closing && !more);
             self.note_gap();
@@ -131,9 +171,15 @@ impl<S: Sink> Worker<S> {
                 self.send_batch().await;
             }
             if !more && !closing {
+                self.look_round().await;
                 self.rest().await;
             }
         }
+    }
+
+    /// The place of the oldest record that is not in a row, while no row is on its way.
+    fn undrained(&self) -> Place {
+        self.merger.oldest().unwrap_or(self.reader.place())
     }
 
     /// Reads records until a batch is full; `false` when there are no more.
@@ -165,43 +211,125 @@ impl<S: Sink> Worker<S> {
     /// Sends the first rows until the store has them.
     async fn send_batch(&mut self) {
         let count = self.merger.rows().len().min(self.options.batch_rows);
-        let rest = self.merger.rows().split_off(count);
-        let mut batch: VecDeque<Row> = std::mem::replace(self.merger.rows(), rest);
-        let rows = batch.make_contiguous();
-        let mut pause = self.options.retry_min;
-        let mut failures = 0u32;
-        while let Err(error) = attempt(&self.sink, rows, self.options.append_timeout).await {
-            if failures == 0 {
-                warn!(%error, "the store takes no audit records; they wait in the spool");
+        let records: Vec<Row> = self.merger.rows().drain(..count).collect();
+        let spooled = records.iter().filter(|row| !row.is_gap()).count();
+        let mut attempts = Attempts::new(&self.options);
+        let mut batch = self.linked(records, &mut attempts).await;
+        while !batch.rows.is_empty() {
+            match in_time(self.options.append_timeout, self.sink.append(&batch.rows)).await {
+                Ok(fresh) => {
+                    self.taken(&batch, fresh, &mut attempts).await;
+                    break;
+                }
+                Err(error) => {
+                    attempts.failed(&self.audit, &error).await;
+                    if let SinkError::Forked(why) = error {
+                        batch = self.linked_anew(batch, &why, &mut attempts).await;
+                    }
+                }
             }
-            failures += 1;
-            self.audit.spool.prepare();
-            sleep(pause).await;
-            pause = (pause * 2).min(self.options.retry_max);
         }
-        if failures > 0 {
-            info!(failures, "the store takes audit records again");
+        attempts.over();
+        self.settle(spooled as u64);
+    }
+
+    /// Links records behind what the store has. Of those that were found at the start, it may have some.
+    async fn linked(&mut self, mut records: Vec<Row>, attempts: &mut Attempts) -> Batch {
+        if self.found.is_some() {
+            let known = self.known(&chain::ids(&records), attempts).await;
+            chain::without_known(&mut records, &known);
         }
-        self.settle(count as u64);
+        if !self.chains.is_read() {
+            let heads = self.heads(attempts).await;
+            self.read(&heads);
+        }
+        self.chains.link(records)
+    }
+
+    /// Links what the store refused because it does not continue its chain.
+    async fn linked_anew(&mut self, refused: Batch, why: &str, attempts: &mut Attempts) -> Batch {
+        let known = self.known(&refused.ids(), attempts).await;
+        let heads = self.heads(attempts).await;
+        if !self.chains.adopt(&heads, &refused) {
+            let (old, new) = (self.chains.writer(), self.audit.chained_by.renew());
+            warn!(
+                old = format_args!("{:016x}", old.0),
+                new = format_args!("{:016x}", new.0),
+                why,
+                "somebody else continues this gateway's audit chains, probably with a copy of its data folder; it begins new ones"
+            );
+            self.chains = Chains::begun(new);
+        }
+        let mut records = refused.into_records();
+        chain::without_known(&mut records, &known);
+        self.chains.link(records)
+    }
+
+    /// The store has a batch, of which so many rows were new to it. If not all were, only the store knows where its chains are.
+    async fn taken(&mut self, batch: &Batch, fresh: u64, attempts: &mut Attempts) {
+        if fresh == batch.rows.len() as u64 {
+            self.grown.note(self.chains.confirm(batch));
+            return;
+        }
+        let heads = self.heads(attempts).await;
+        self.read(&heads);
+    }
+
+    /// Takes the store's word on where the chains are. Whoever came there may have had no time to sign it.
+    fn read(&mut self, heads: &[(ChainId, Link)]) {
+        self.chains.read(heads);
+        let begun = heads.iter().filter(|(_, link)| link.seq > 0);
+        self.grown.note(begun.map(|(chain, link)| (*chain, *link, 0)));
+    }
+
+    async fn known(&self, ids: &[u128], attempts: &mut Attempts) -> HashSet<u128> {
+        loop {
+            match in_time(self.options.append_timeout, self.sink.known(ids)).await {
+                Ok(known) => return known,
+                Err(error) => attempts.failed(&self.audit, &error).await,
+            }
+        }
+    }
+
+    async fn heads(&self, attempts: &mut Attempts) -> Vec<(ChainId, Link)> {
+        loop {
+            match in_time(self.options.append_timeout, self.sink.heads(self.chains.writer())).await {
+                Ok(heads) => return heads,
+                Err(error) => attempts.failed(&self.audit, &error).await,
+            }
+        }
     }
 
     /// Lets go of what the store has, once no row is on its way.
-    fn settle(&mut self, rows: u64) {
-        let done = rows + self.merger.take_merged();
-        self.audit.drained.fetch_add(done, Ordering::Relaxed);
+    fn settle(&mut self, records: u64) {
+        let done = records + self.merger.take_merged();
+        self.audit.progress.drained_more(done);
         if self.merger.rows().is_empty() {
-            let place = self.merger.oldest().unwrap_or(self.reader.place());
-            self.audit.spool.drained_to(place);
+            self.audit.spool.drained_to(self.undrained());
         }
+    }
+
+    /// Reads where the chains are when there is nothing to drain, so that what the run before left unsigned is signed.
+    async fn look_round(&mut self) {
+        if self.chains.is_read() {
+            return;
+        }
+        let (mut attempts, mut closing) = (Attempts::new(&self.options), self.closing.clone());
+        let heads = tokio::select! {
+            heads = self.heads(&mut attempts) => heads,
+            _ = closing.wait_for(|closing| *closing) => return,
+        };
+        attempts.over();
+        self.read(&heads);
     }
 
     /// Waits for records, then a little longer for their company.
     async fn rest(&mut self) {
         if self.audit.spool.sleep_at(self.reader.place()) {
-            let ripe = self.merger.next_ripe().map(tokio::time::Instant::from_std);
+            let ripe = self.merger.next_ripe();
             let ripened = async {
                 match ripe {
-                    Some(ripe) => tokio::time::sleep_until(ripe).await,
+                    Some(ripe) => sleep_until(ripe).await,
                     None => std::future::pending().await,
                 }
             };
@@ -215,12 +343,5 @@ impl<S: Sink> Worker<S> {
             () = sleep(self.options.gather) => {}
             _ = self.closing.wait_for(|closing| *closing) => {}
         }
-    }
-}
-
-async fn attempt<S: Sink>(sink: &S, rows: &[Row], within: Duration) -> Result<(), String> {
-    match timeout(within, sink.append(rows)).await {
-        Ok(done) => done,
-        Err(_) => Err(format!("it has not answered within {} seconds", within.as_secs())),
     }
 }

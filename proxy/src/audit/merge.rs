@@ -4,8 +4,10 @@
 use std::{
     collections::{HashSet, VecDeque},
     hash::{BuildHasherDefault, Hasher},
-    time::{Duration, Instant},
+    time::Duration,
 };
+
+use tokio::time::Instant;
 
 use super::{
     reader::{Entry, row_at},

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tracing::warn;
 
 use super::{
-    record::{Row, Stage, peek},
+    record::{Row, Stage, at_ms, peek},
     segment::{HEAD, Segment},
     spool::{Place, Spool},
 };
@@ -81,4 +81,16 @@ pub(super) fn row_at(spool: &Spool, place: Place) -> Option<Row> {
     let segment = spool.segment_from(place.seq).filter(|segment| segment.seq == place.seq)?;
     let (payload, _) = segment.record(place.at)?;
     Row::read(payload)
+}
+
+/// When the oldest record began that is not drained; `None` when there is none.
+pub(super) fn oldest_ms(spool: &Spool) -> Option<i64> {
+    let place = spool.drained();
+    let segment = spool.segment_from(place.seq)?;
+    let from = if segment.seq == place.seq { place.at } else { HEAD };
+    if let Some((payload, _)) = segment.record(from) {
+        return at_ms(payload);
+    }
+    let next = spool.segment_from(segment.seq + 1)?;
+    next.record(HEAD).and_then(|(payload, _)| at_ms(payload))
 }

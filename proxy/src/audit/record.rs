@@ -1,12 +1,14 @@
-//! A record as it lies in the spool: a short binary head, by which the drain sorts without reading JSON, and the line; and
-//! the row that is made of it. The layout carries its version, since a newer gateway may find an older one's records.
+//! A record as it lies in the spool: a short binary head, by which the drain sorts without reading JSON, and the line; the row
+//! that is made of it, and the row in its chain. The layout carries its version, since a newer gateway may find an older one's records.
 
 use patchbay_core::{
     TenantId,
-    audit::{Action, EventId},
+    audit::{Action, ChainId, EventId, Facets, Link},
 };
 
 const VERSION: u8 = 1;
+/// The kind of the rows that say what is missing.
+const GAP: &str = "gap";
 /// Version, stage, action, whether there is a tenant, event, tenant, time.
 pub(super) const HEAD_BYTES: usize = 4 + 16 + 16 + 8;
 
@@ -48,6 +50,12 @@ pub(super) fn peek(payload: &[u8]) -> Option<(Stage, u128)> {
     };
     let event = payload.get(4..20)?.try_into().ok()?;
     Some((stage, u128::from_be_bytes(event)))
+}
+
+/// When the event of a record began, in milliseconds since 1970.
+pub(super) fn at_ms(payload: &[u8]) -> Option<i64> {
+    peek(payload)?;
+    payload.get(36..HEAD_BYTES)?.try_into().map(i64::from_be_bytes).ok()
 }
 
 /// A record for the store.
@@ -92,9 +100,27 @@ impl Row {
     /// The row that says that records are missing, because the spool was full.
     pub(super) fn gap(event: EventId, at_ms: i64, missed: u64) -> Self {
         let json = format!(
-            r#"{{"event":"{}","at_ms":{at_ms},"action":"gap","outcome":"failed","reason":"the audit spool was full","records":{missed}}}"#,
+            r#"{{"event":"{}","at_ms":{at_ms},"action":"{GAP}","actor":{{"kind":"gateway"}},"outcome":"failed","reason":"the audit spool was full","records":{missed}}}"#,
             uuid::Uuid::from_u128(event.bits())
         );
-        Self { event: event.bits(), stage: Stage::Closed, tenant: None, at_ms, kind: "gap", json }
+        Self { event: event.bits(), stage: Stage::Closed, tenant: None, at_ms, kind: GAP, json }
     }
+
+    /// Whether it is such a row, which never was on the spool.
+    pub(super) fn is_gap(&self) -> bool {
+        self.kind == GAP
+    }
+}
+
+/// A record for the store, in its chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkedRow {
+    /// The record.
+    pub row: Row,
+    /// Its chain.
+    pub chain: ChainId,
+    /// Its place there.
+    pub link: Link,
+    /// What it is found by.
+    pub facets: Facets,
 }

@@ -44,6 +44,8 @@ pub(super) struct Segment {
     map: MmapRaw,
     pub(super) seq: u64,
     end: AtomicUsize,
+    /// Up to here the disk has it.
+    synced: AtomicUsize,
 }
 
 /// The right to append to a segment; there is one for each.
@@ -89,7 +91,8 @@ impl Blank {
         head[16..20].copy_from_slice(&crc.to_le_bytes());
         write(&map, 0, &head);
         word(&map, DRAINED).store(HEAD as u32, Ordering::Release);
-        Pen { segment: Arc::new(Segment { path, map, seq, end: AtomicUsize::new(HEAD) }), at: HEAD }
+        let (end, synced) = (AtomicUsize::new(HEAD), AtomicUsize::new(0));
+        Pen { segment: Arc::new(Segment { path, map, seq, end, synced }), at: HEAD }
     }
 }
 
@@ -161,7 +164,8 @@ impl Segment {
         if drained == end {
             return Ok(Found::Nothing);
         }
-        Ok(Found::Records(Self { path: path.to_owned(), map, seq, end: AtomicUsize::new(end) }, drained))
+        let (end, synced) = (AtomicUsize::new(end), AtomicUsize::new(0));
+        Ok(Found::Records(Self { path: path.to_owned(), map, seq, end, synced }, drained))
     }
 
     /// The record at this place and the place of the next; `None` at the end.
@@ -178,6 +182,22 @@ impl Segment {
     /// Notes that everything before this place needs no draining any more.
     pub(super) fn set_drained(&self, at: usize) {
         word(&self.map, DRAINED).store(at as u32, Ordering::Release);
+    }
+
+    /// Whether it has records that the disk may not have.
+    pub(super) fn is_unsynced(&self) -> bool {
+        self.synced.load(Ordering::Acquire) < self.end()
+    }
+
+    /// Waits until the disk has everything up to the end, and says whether nothing of the file was there before. One thread
+    /// alone calls it.
+    pub(super) fn sync(&self) -> io::Result<bool> {
+        let (from, end) = (self.synced.load(Ordering::Acquire), self.end());
+        // With the mark behind the last record, so that nothing of an earlier use follows it.
+        let to = (end + RECORD_HEAD).min(self.map.len());
+        self.map.flush_range(from, to - from)?;
+        self.synced.store(end, Ordering::Release);
+        Ok(from == 0)
     }
 
     /// The file's size.

@@ -1,7 +1,8 @@
 //! The spool: a folder of preallocated files, mapped into memory, that keeps records from the moment they are appended until
 //! they are drained, also when the process is killed in between. To append is a copy under a short lock, without a system call.
 //!
-//! It knows nothing of what the records say. It is full when it is full: appending then fails, and the caller refuses.
+//! It knows nothing of what the records say. It is full when it is full: appending then fails, and the caller decides what
+//! becomes of the call. Before that it asks callers to take their time ([`Spool::pause`]).
 
 use std::{
     collections::VecDeque,
@@ -11,13 +12,13 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use tokio::sync::Notify;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::segment::{Blank, Found, HEAD, PAYLOAD_MAX, Pen, Segment, room_for};
 
@@ -28,6 +29,11 @@ pub const SEGMENT_BYTES_MAX: usize = 1 << 30;
 
 /// How long a spool that could not grow (the disk is full) waits before it tries again, so that not every refusal does.
 const GROWTH_PAUSE: Duration = Duration::from_secs(1);
+
+/// From this occupancy on, in thousandths, calls wait a little before they go out.
+const CROWDED: u32 = 800;
+/// How long they wait when hardly any room is left.
+const PAUSE_MAX: Duration = Duration::from_millis(50);
 
 /// Files that are kept ready beside the one that is written.
 const READY: usize = 3;
@@ -95,6 +101,8 @@ pub(super) struct Spool {
     options: SpoolOptions,
     state: Mutex<State>,
     appended: AtomicU64,
+    /// How full it is, in thousandths; written under the lock, read without it.
+    occupancy: AtomicU32,
     wake: Notify,
     /// Kept for its lock.
     _lock: File,
@@ -105,6 +113,8 @@ struct State {
     ready: Vec<Blank>,
     /// Written and not drained, oldest first.
     sealed: VecDeque<Arc<Segment>>,
+    /// Bytes of records in them.
+    sealed_bytes: usize,
     /// Everything before it is drained.
     drained: Place,
     /// Bytes that records to come were promised.
@@ -146,6 +156,7 @@ impl Spool {
             pen,
             ready: Vec::new(),
             files: left.segments.len() + 1,
+            sealed_bytes: left.segments.iter().map(|segment| segment.end()).sum(),
             sealed: left.segments.into(),
             drained: left.begin.unwrap_or(Place { seq, at: HEAD }),
             promised: 0,
@@ -156,6 +167,7 @@ impl Spool {
         };
         Ok(Self {
             dir: dir.to_owned(),
+            occupancy: AtomicU32::new(state.occupancy(&options)),
             options,
             state: Mutex::new(state),
             appended: AtomicU64::new(left.records),
@@ -210,6 +222,7 @@ impl Spool {
             }
         }
         state.promised += promise;
+        self.occupancy.store(state.occupancy(&self.options), Ordering::Relaxed);
         let wake = std::mem::take(&mut state.asleep);
         drop(state);
         self.appended.fetch_add(1, Ordering::Relaxed);
@@ -230,12 +243,51 @@ impl Spool {
     pub(super) fn prepare(&self) {
         let path = {
             let mut state = self.state();
-            if state.ready.is_empty() { state.another(&self.dir, &self.options) } else { None }
+            // One that could not grow shows in this way that it can again.
+            let wanted = state.ready.is_empty() || state.stunted.is_some();
+            if wanted { state.another(&self.dir, &self.options) } else { None }
         };
         if let Some(path) = path {
             let made = Blank::create(path, self.options.segment_bytes);
-            self.state().grown(made);
+            let mut state = self.state();
+            state.grown(made);
+            self.occupancy.store(state.occupancy(&self.options), Ordering::Relaxed);
         }
+    }
+
+    /// Waits until the disk has every record that was appended before; whether there was anything to wait for. Blocks, and is
+    /// called by one thread alone.
+    pub(super) fn sync(&self) -> io::Result<bool> {
+        let unsynced: Vec<_> = {
+            let state = self.state();
+            let all = state.sealed.iter().chain([state.pen.segment()]);
+            all.filter(|segment| segment.is_unsynced()).cloned().collect()
+        };
+        let mut new = false;
+        for segment in &unsynced {
+            new |= segment.sync()?;
+        }
+        if new {
+            // The name of a new file is the folder's.
+            File::open(&self.dir)?.sync_all()?;
+        }
+        Ok(!unsynced.is_empty())
+    }
+
+    /// How long a call should wait before it goes out: nothing, until the spool is nearly full.
+    pub(super) fn pause(&self) -> Option<Duration> {
+        let over = self.occupancy.load(Ordering::Relaxed).checked_sub(CROWDED)?;
+        (over > 0).then(|| PAUSE_MAX * over / (1000 - CROWDED))
+    }
+
+    /// How full it is, from 0 to 1. What the disk refuses does not count as room.
+    pub(super) fn occupancy(&self) -> f64 {
+        f64::from(self.occupancy.load(Ordering::Relaxed)) / 1000.0
+    }
+
+    /// Whether it could not grow when it wanted to last.
+    pub(super) fn is_stunted(&self) -> bool {
+        self.state().stunted.is_some()
     }
 
     /// Where the first record is that is not drained.
@@ -269,6 +321,7 @@ impl Spool {
         }
         let mut deleted = Vec::new();
         for segment in gone {
+            state.sealed_bytes -= segment.end();
             let fits = segment.bytes() == self.options.segment_bytes && state.ready.len() < READY;
             match Arc::try_unwrap(segment) {
                 Ok(segment) if fits => state.ready.push(segment.into_blank()),
@@ -277,6 +330,7 @@ impl Spool {
             }
         }
         state.files -= deleted.len();
+        self.occupancy.store(state.occupancy(&self.options), Ordering::Relaxed);
         drop(state);
         for path in deleted {
             if let Err(error) = fs::remove_file(&path) {
@@ -288,9 +342,13 @@ impl Spool {
     /// Whether nothing lies at or behind this place; if so, the next record will wake [`Self::woken`].
     pub(super) fn sleep_at(&self, place: Place) -> bool {
         let mut state = self.state();
-        let end = Place { seq: state.pen.segment().seq, at: state.pen.written() };
-        state.asleep = place >= end;
+        state.asleep = place >= state.end();
         state.asleep
+    }
+
+    /// The place of the next record to come.
+    pub(super) fn end(&self) -> Place {
+        self.state().end()
     }
 
     /// Waits for a record that came after [`Self::sleep_at`].
@@ -307,9 +365,7 @@ impl Spool {
 
     /// Bytes of records that are not drained, by whole segments.
     pub(super) fn bytes(&self) -> u64 {
-        let state = self.state();
-        let sealed: usize = state.sealed.iter().map(|segment| segment.end()).sum();
-        (sealed + state.pen.written()) as u64
+        self.state().bytes() as u64
     }
 
     /// How many records were appended, or found when it was opened.
@@ -324,6 +380,21 @@ impl Spool {
 }
 
 impl State {
+    fn end(&self) -> Place {
+        Place { seq: self.pen.segment().seq, at: self.pen.written() }
+    }
+
+    fn bytes(&self) -> usize {
+        self.sealed_bytes + self.pen.written()
+    }
+
+    /// How full it is, in thousandths. While it cannot grow, there is no more than the files that it has.
+    fn occupancy(&self, options: &SpoolOptions) -> u32 {
+        let files = if self.stunted.is_some() { self.files.min(options.segments_max) } else { options.segments_max };
+        let whole = (files.max(1) * options.segment_bytes) as u64;
+        u32::try_from(self.bytes() as u64 * 1000 / whole).unwrap_or(u32::MAX).min(1000)
+    }
+
     /// Bytes that are surely there for records, the end of each file left out, where a long one might not fit.
     fn room(&self, options: &SpoolOptions) -> usize {
         let waste = room_for(PAYLOAD_MAX);
@@ -350,13 +421,16 @@ impl State {
         match made {
             Ok(blank) => {
                 self.ready.push(blank);
-                self.stunted = None;
+                if self.stunted.take().is_some() {
+                    info!("the audit spool can grow again");
+                }
                 true
             }
             Err(error) => {
                 self.files -= 1;
-                self.stunted = Some(Instant::now());
-                warn!(%error, "the audit spool cannot grow: see to its disk; calls are refused once it is full");
+                if self.stunted.replace(Instant::now()).is_none() {
+                    warn!(%error, "the audit spool cannot grow: see to its disk; once the spool is full, calls are refused");
+                }
                 false
             }
         }
@@ -367,6 +441,7 @@ impl State {
         let pen = self.ready.pop().ok_or(SpoolFull)?.begin(self.next_seq);
         self.next_seq += 1;
         let full = std::mem::replace(&mut self.pen, pen);
+        self.sealed_bytes += full.written();
         self.sealed.push_back(full.segment().clone());
         Ok(())
     }

@@ -1,14 +1,13 @@
 //! What the audit promises: whole records or none, none lost, each request closed once. The tests of each part are beside.
 
+mod crashes;
 mod drain;
+mod policy;
 mod spool;
+mod store;
 mod trail;
 
-use std::{
-    net::IpAddr,
-    path::Path,
-    sync::{Arc, Mutex, atomic::AtomicBool},
-};
+use std::{net::IpAddr, path::Path, sync::Arc};
 
 use patchbay_core::{
     KeyId, Slug, TenantId,
@@ -16,6 +15,7 @@ use patchbay_core::{
     method::Method,
 };
 use serde_json::Value;
+use store::Store;
 
 use super::{
     reader::{Reader, row_at},
@@ -51,38 +51,40 @@ fn json(row: &Row) -> Value {
     serde_json::from_str(&row.json).unwrap()
 }
 
-/// The store as far as the audit knows it: keeps each id once; may be away.
-#[derive(Clone, Default)]
-struct Store {
-    rows: Arc<Mutex<Vec<Row>>>,
-    away: Arc<AtomicBool>,
-    batches: Arc<AtomicU64>,
+fn signer() -> Arc<Signer> {
+    Arc::new(Signer::new([7; 32]).unwrap())
 }
 
-impl Sink for Store {
-    async fn append(&self, rows: &[Row]) -> Result<(), String> {
-        if self.away.load(Ordering::SeqCst) {
-            return Err("the store is away".to_owned());
-        }
-        self.batches.fetch_add(1, Ordering::SeqCst);
-        let mut kept = self.rows.lock().unwrap();
-        for row in rows {
-            if !kept.iter().any(|other| other.id() == row.id()) {
-                kept.push(row.clone());
-            }
-        }
-        Ok(())
+fn quick() -> DrainOptions {
+    DrainOptions {
+        batch_rows: 50,
+        gather: Duration::from_millis(1),
+        patience: Duration::from_secs(60),
+        append_timeout: Duration::from_secs(5),
+        retry_min: Duration::from_millis(1),
+        retry_max: Duration::from_millis(20),
+        ..DrainOptions::default()
     }
 }
 
-impl Store {
-    fn rows(&self) -> Vec<Row> {
-        self.rows.lock().unwrap().clone()
-    }
+fn start(audit: &Arc<Audit>, store: &Store, options: DrainOptions) -> Drain {
+    Drain::start(audit.clone(), store.clone(), signer(), options, &tokio::runtime::Handle::current())
+}
 
-    fn set_away(&self, away: bool) {
-        self.away.store(away, Ordering::SeqCst);
+fn whole_call(audit: &Arc<Audit>, name: &str) {
+    let mut trail = call(audit, name);
+    trail.intent().unwrap();
+    trail.done(false, false, 10);
+}
+
+/// The folder as a process that is killed now would leave it; or a copy of it, under the feet of one that runs.
+fn copied(dir: &Path) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    for file in std::fs::read_dir(dir).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
     }
+    copy
 }
 
 /// Waits until something is so.

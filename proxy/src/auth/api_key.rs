@@ -113,6 +113,11 @@ impl KeyRing {
         }
     }
 
+    /// Whether the tenant has a key of that id that opens something. Looks at all keys: for operators, not for requests.
+    pub(crate) fn has(&self, tenant: TenantId, id: KeyId) -> bool {
+        self.by_digest.iter().any(|entry| entry.tenant == tenant && entry.id == id)
+    }
+
     /// Notes that a key was used. Written to the store in batches by `control`.
     pub fn used(&self, entry: &KeyEntry, now_ms: i64) {
         if entry.used_ms.load(Ordering::Relaxed) < now_ms {

@@ -14,7 +14,7 @@ use patchbay_core::{
 };
 use serde_json::json;
 
-use self::house::{House, ISS, bearer, issuer, site, strings, with};
+use self::house::{House, ISS, PEER, bearer, issuer, site, strings, with};
 use super::*;
 use crate::{audit::now_ms, caller::Capabilities};
 
@@ -46,7 +46,7 @@ async fn a_stranger_learns_how_to_sign_in_only_where_somebody_can() {
         assert!(matches!(refused, GatewayError::Unauthenticated(None)), "{tenant} {toolset:?}: {refused:?}");
     }
     let door = house.door("acme", None);
-    let nowhere = identify(&house.app, &door, &nothing, false, None, now_ms(), &mut house.trail()).await;
+    let nowhere = identify(&house.app, &door, &nothing, PEER, None, now_ms(), &mut house.trail()).await;
     assert!(matches!(nowhere, Err(GatewayError::Unauthenticated(None))));
 }
 
@@ -128,7 +128,7 @@ async fn a_token_is_not_judged_where_nobody_knows_which_address_it_would_be_for(
     let house = House::new().await;
     house.open("acme", |_, _| ());
     let (door, headers) = (house.door("acme", None), bearer(&house.issuer.token(&json!({ "aud": "" }))));
-    let refused = identify(&house.app, &door, &headers, false, None, now_ms(), &mut house.trail()).await;
+    let refused = identify(&house.app, &door, &headers, PEER, None, now_ms(), &mut house.trail()).await;
     assert!(matches!(refused, Err(GatewayError::BadCredential(None))));
     assert_eq!(house.issuer.asked(), 0);
 }
@@ -177,7 +177,7 @@ async fn where_no_token_is_taken_one_that_is_good_elsewhere_is_told_that_nothing
             // At doors for keys the address may not be known.
             let door = house.door(tenant, toolset);
             let headers = bearer(token);
-            let refused = identify(&house.app, &door, &headers, false, None, now_ms(), &mut house.trail()).await;
+            let refused = identify(&house.app, &door, &headers, PEER, None, now_ms(), &mut house.trail()).await;
             all.push(told(&refused.unwrap_err()));
         }
         all
@@ -337,7 +337,7 @@ async fn a_door_that_nobody_can_sign_in_at_answers_every_credential_as_if_nothin
     let site = site();
     let told_at = async |tenant: &str, site: Option<&Site>, headers: &HeaderMap| {
         let door = house.door(tenant, None);
-        match identify(&house.app, &door, headers, false, site, now_ms(), &mut house.trail()).await {
+        match identify(&house.app, &door, headers, PEER, site, now_ms(), &mut house.trail()).await {
             Ok(principal) => told(&door.enter(&principal, site).err().unwrap()),
             Err(error) => told(&error),
         }

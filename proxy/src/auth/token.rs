@@ -3,8 +3,9 @@
 
 use patchbay_token::{TokenError, Wanted};
 
-use super::{Principal, foreign, site::Site};
+use super::{Peer, Principal, foreign, site::Site};
 use crate::{
+    admission,
     app::App,
     audit::Trail,
     error::GatewayError,
@@ -22,23 +23,24 @@ pub(super) async fn identify(
     app: &App,
     door: &Door,
     token: &str,
+    peer: Peer,
     site: Option<&Site>,
     now_ms: i64,
     trail: &mut Trail,
 ) -> Result<Principal, GatewayError> {
-    let elsewhere = |reason| Box::pin(foreign::refuse(app, token, reason, now_ms));
     let Some((state, view)) = door.behind().filter(|(_, view)| view.access.takes_tokens()) else {
-        return Err(elsewhere(NOT_TAKEN).await);
+        return Err(elsewhere(app, token, NOT_TAKEN, peer, now_ms, trail).await);
     };
     let Some(site) = site else {
         trail.because(NO_ADDRESS);
-        return Err(elsewhere(NO_ADDRESS).await);
+        return Err(elsewhere(app, token, NO_ADDRESS, peer, now_ms, trail).await);
     };
     let resource = site.resource(state.snapshot.slug.as_str(), view.toolset.as_str());
     let (tenant, wanted) = (state.snapshot.tenant, Wanted { resource: &resource });
     if let Some(verified) = app.tokens.find(tenant, &state.issuers, token, wanted, now_ms) {
         return Ok(Principal::of_token(tenant, verified));
     }
+    admission::door::before_judging(app, peer.ip, trail).await?;
     // Boxed, since it is large and seldom needed.
     let error = match Box::pin(verify(app, state, token, wanted, now_ms)).await {
         Ok(principal) => {
@@ -49,19 +51,39 @@ pub(super) async fn identify(
     };
     // Where nobody is told how to sign in, others than its own people are told that nothing is here.
     let Some(challenge) = door.challenge(Some(site)) else {
-        return Err(elsewhere(NOT_TAKEN).await);
+        return Err(elsewhere(app, token, NOT_TAKEN, peer, now_ms, trail).await);
     };
     match error {
         TokenError::Refused(reason) => {
             // The caller is told the same whatever the reason; the trail and the metrics have that.
             app.metrics.sign_in_refused(Credential::Token, reason.as_str());
             trail.because(reason.as_str());
-            Err(GatewayError::BadCredential(Some(challenge)))
+            let error = GatewayError::BadCredential(Some(challenge));
+            Err(admission::door::failed(app, peer.ip, error, trail).await)
         }
         TokenError::Unavailable { .. } => {
             app.metrics.sign_in_unavailable();
             Err(GatewayError::SignInUnavailable)
         }
+    }
+}
+
+/// How a token is refused where none are taken. Also a token that is good elsewhere fails to open this door, but nobody guessed
+/// it, so it does not count.
+async fn elsewhere(
+    app: &App,
+    token: &str,
+    reason: &'static str,
+    peer: Peer,
+    now_ms: i64,
+    trail: &mut Trail,
+) -> GatewayError {
+    if let Err(crowded) = admission::door::before_judging(app, peer.ip, trail).await {
+        return crowded;
+    }
+    match Box::pin(foreign::refuse(app, token, reason, now_ms)).await {
+        error @ GatewayError::BadCredential(_) => admission::door::failed(app, peer.ip, error, trail).await,
+        error => error,
     }
 }
 

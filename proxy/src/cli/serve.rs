@@ -4,21 +4,16 @@ use std::{io::IsTerminal, path::PathBuf};
 
 use anyhow::Context;
 use patchbay_config::{GatewayConfig, LogFormat};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    sync::oneshot,
-};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::{EnvFilter, fmt};
 
-use super::{complain, config_path, load_config, quickstart, say, tenants};
+use super::{ask::ask, complain, config_path, load_config, quickstart, say, tenants};
 use crate::{
     app::{Keys, open_store},
     run::{self, Gateway},
+    telemetry::log::WithIds,
 };
-
-/// How long `health` waits for the answer.
-const HEALTH_PATIENCE: std::time::Duration = std::time::Duration::from_secs(3);
 
 /// Runs the gateway until it is told to stop.
 pub(super) async fn serve(given: Option<PathBuf>) -> anyhow::Result<()> {
@@ -84,20 +79,9 @@ pub(super) async fn check(given: Option<PathBuf>) -> anyhow::Result<()> {
 pub(super) async fn health(given: Option<PathBuf>) -> anyhow::Result<()> {
     let config = load_config(given.as_deref())?;
     let address = config.listen_operations;
-    let asked = async {
-        let mut stream = tokio::net::TcpStream::connect(address).await?;
-        let request = format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await?;
-        let mut answer = String::new();
-        stream.take(64 * 1024).read_to_string(&mut answer).await?;
-        std::io::Result::Ok(answer)
-    };
-    let answer = tokio::time::timeout(HEALTH_PATIENCE, asked)
-        .await
-        .with_context(|| format!("no answer from {address} within {} s", HEALTH_PATIENCE.as_secs()))?
-        .with_context(|| format!("nothing answers on {address} (listen.operations): is the gateway running?"))?;
-    if !answer.starts_with("HTTP/1.1 200") {
-        anyhow::bail!("the gateway on {address} is not ready: {}", answer.lines().last().unwrap_or_default());
+    let answer = ask(&config, "/readyz").await?;
+    if answer.status != 200 {
+        anyhow::bail!("the gateway on {address} is not ready: {}", answer.body.trim_end());
     }
     say("ok");
     Ok(())
@@ -112,10 +96,14 @@ fn start_log(config: &GatewayConfig) -> anyhow::Result<()> {
     };
     let filter = EnvFilter::try_new(filter)
         .context("log.filter cannot be read: expected for example `info` or `info,patchbay=debug`")?;
-    let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    let ansi = std::io::stderr().is_terminal();
+    let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi);
     match config.log.format {
-        LogFormat::Json => builder.json().flatten_event(true).init(),
-        LogFormat::Text => builder.with_target(false).compact().init(),
+        LogFormat::Json => builder.json().flatten_event(true).map_event_format(WithIds::json).init(),
+        LogFormat::Text => {
+            let builder = builder.with_target(false).compact();
+            builder.map_event_format(|format| WithIds::text(format.with_ansi(ansi))).init();
+        }
     }
     Ok(())
 }

@@ -47,8 +47,9 @@ pub(crate) struct Reading {
     pub of: Arc<ServerHandle>,
     /// Whether the server answered.
     pub is_good: bool,
+    /// When.
+    pub at_ms: i64,
     outcome: Result<Box<RawCatalog>, DownstreamError>,
-    at_ms: i64,
 }
 
 impl Reading {

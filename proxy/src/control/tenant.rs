@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     app::App,
+    metrics::TenantMeter,
     tenancy::{ServerHandle, TenantState},
     worker::Workers,
 };
@@ -63,6 +64,7 @@ pub(super) struct TenantTask {
     workers: Arc<Workers>,
     checks: Checks,
     slug: Slug,
+    meter: Arc<TenantMeter>,
     row: Option<TenantRow>,
     entrance: Entrance,
     /// Whether another reading is on its way, since the last one was not whole.
@@ -81,11 +83,13 @@ impl TenantTask {
         let children = servers::children(&app.config);
         let entrance = Entrance::closed(&app);
         let weak = sender.downgrade();
+        let meter = app.metrics.tenant(slug.as_str());
         let task = Self {
             app,
             workers,
             checks,
             slug,
+            meter,
             row: None,
             entrance,
             is_retried: false,
@@ -111,7 +115,6 @@ impl TenantTask {
                 News::Catalog(reading) => self.catalog(reading).await,
             }
         }
-        self.app.metrics.tenant_gone(self.slug.as_str());
         let closing = self.servers.into_values().map(|kept| async move { kept.handle.downstream.close().await });
         futures_util::future::join_all(closing).await;
     }
@@ -166,7 +169,7 @@ impl TenantTask {
                 }
                 Err(error) => {
                     error!(tenant = %self.slug, %error, "the tenant {} cannot be loaded", self.slug);
-                    self.app.metrics.snapshot_failed(self.slug.as_str());
+                    self.meter.build_failed();
                     return Err(Unreadable);
                 }
             }
@@ -200,7 +203,6 @@ impl TenantTask {
             self.servers.insert(server.id, kept);
         }
         for gone in before.values() {
-            self.app.metrics.server_gone(self.slug.as_str(), gone.handle.slug.as_str());
             let_go(gone);
         }
     }
@@ -223,7 +225,11 @@ impl TenantTask {
     fn keep(&self, server: &ServerRow, part: Option<Stored>, opened: Opened) -> Kept {
         let Opened { downstream, problem, builtin } = opened;
         let is_usable = problem.is_none();
-        let handle = Arc::new(ServerHandle { id: server.id, slug: server.slug.clone(), downstream });
+        let meter = self.app.metrics.server(self.slug.as_str(), server.slug.as_str());
+        if let Some(part) = &part {
+            meter.catalog_of(part.at_ms);
+        }
+        let handle = Arc::new(ServerHandle { id: server.id, slug: server.slug.clone(), downstream, meter });
         let stop = CancellationToken::new();
         let refresher = refresh::Refresher {
             app: self.app.clone(),
@@ -248,7 +254,7 @@ impl TenantTask {
             return;
         }
         kept.heard = true;
-        self.app.metrics.server_up(self.slug.as_str(), kept.handle.slug.as_str(), reading.is_good);
+        kept.handle.meter.heard(reading.is_good, reading.at_ms);
         if !kept.is_usable {
             self.try_again(server);
             return self.settle();
@@ -298,7 +304,7 @@ impl TenantTask {
             Ok(snapshot) => snapshot,
             Err(error) => {
                 error!(tenant = %self.slug, %error, "no snapshot can be built for {}: the last good one stays in force", self.slug);
-                self.app.metrics.snapshot_failed(self.slug.as_str());
+                self.meter.build_failed();
                 return self.publish_entrance();
             }
         };
@@ -312,7 +318,7 @@ impl TenantTask {
             error!(tenant = %self.slug, "the snapshot names a server that is not kept; it is not published");
             return;
         }
-        self.app.metrics.snapshot_published(self.slug.as_str(), snapshot.generation.0);
+        self.meter.published(snapshot.generation.0);
         let (tools, generation) =
             (snapshot.views.values().map(|view| view.tools.len()).max().unwrap_or(0), snapshot.generation);
         info!(tenant = %self.slug, %generation, tools, "published the snapshot of {}", self.slug);
@@ -330,7 +336,7 @@ impl TenantTask {
         // A tenant that was let go meanwhile must not come back.
         if !self.inbox.is_closed() {
             let (issuers, sign_in) = (self.entrance.issuers.clone(), self.entrance.sign_in.clone());
-            self.app.tenants.publish(TenantState { snapshot, servers, issuers, sign_in });
+            self.app.tenants.publish(TenantState { snapshot, servers, issuers, sign_in, meter: self.meter.clone() });
         }
     }
 

@@ -5,20 +5,30 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use patchbay_core::{
+    audit::{Arguments, ToolAudit},
     envelope::{Meta, Request},
     era::Era,
     json,
     limits::RuleSet,
+    method::Method,
     mirror::{self, Sent},
     model::Sharing,
     rewrite::Plan,
-    snapshot::SERVER_INFO,
+    snapshot::{SERVER_INFO, ServerEntry},
 };
 use patchbay_downstream::{CallCx, Delivery, DownstreamError, Fault, Outgoing, Reply, ShareKey};
 use tokio::time::Instant;
 
-use super::{Answer, Cx, relay::Relay};
-use crate::{admission, audit::Trail, error::GatewayError};
+use super::{
+    Answer, Cx,
+    relay::{Relay, fault_label},
+};
+use crate::{
+    admission::{self, Toll},
+    audit::Trail,
+    error::GatewayError,
+    telemetry::{RequestTrace, log},
+};
 
 /// `tools/call`
 pub(super) async fn tool(mut cx: Cx, request: Request, trail: &mut Trail) -> Result<Answer, GatewayError> {
@@ -54,6 +64,7 @@ pub(super) async fn tool(mut cx: Cx, request: Request, trail: &mut Trail) -> Res
         idempotent: route.idempotent,
         limits: route.limits,
         cost: route.cost,
+        audit: Some(&route.audit),
     };
     let params = request.params.pieces("name", &json::quote(&route.native));
     let mut outgoing = outgoing(&cx, &request, "tools/call", params)?;
@@ -71,8 +82,15 @@ pub(super) async fn prompt(mut cx: Cx, request: Request, trail: &mut Trail) -> R
     let view = cx.tenant.view().clone();
     let route = view.prompts.get(&*name).ok_or_else(|| GatewayError::Unknown { kind: "prompt", name: name.clone() })?;
     let limits = view.server_limits[route.server];
-    let target =
-        Target { server: route.server, native: &route.native, exposed: &name, idempotent: true, limits, cost: 1 };
+    let target = Target {
+        server: route.server,
+        native: &route.native,
+        exposed: &name,
+        idempotent: true,
+        limits,
+        cost: 1,
+        audit: None,
+    };
     let params = request.params.pieces("name", &json::quote(&route.native));
     let mut outgoing = outgoing(&cx, &request, "prompts/get", params)?;
     outgoing.mirror_name = Some(route.native.clone());
@@ -85,7 +103,7 @@ pub(super) async fn resource(cx: Cx, request: Request, trail: &mut Trail) -> Res
     let view = cx.tenant.view().clone();
     let (server, native) = view.uris.to_native(&uri).ok_or_else(|| GatewayError::ResourceNotFound(uri.clone()))?;
     let limits = view.server_limits[server];
-    let target = Target { server, native: &native, exposed: &uri, idempotent: true, limits, cost: 1 };
+    let target = Target { server, native: &native, exposed: &uri, idempotent: true, limits, cost: 1, audit: None };
     let params = request.params.pieces("uri", &json::quote(&native));
     let mut outgoing = outgoing(&cx, &request, "resources/read", params)?;
     outgoing.mirror_name = Some(Arc::from(&*native));
@@ -119,11 +137,12 @@ pub(super) async fn complete(cx: Cx, request: Request, trail: &mut Trail) -> Res
     };
     if !cx.tenant.snapshot().servers[server].completions {
         trail.answered(0);
+        trail.kept().await.map_err(|_| super::OUTCOME_NOT_KEPT)?;
         let empty = [b"{\"jsonrpc\":\"2.0\",\"id\":", &*request.id, NO_VALUES].concat();
         return Ok(Answer::Whole(empty.into()));
     }
     let limits = view.server_limits[server];
-    let target = Target { server, native: &native, exposed: &exposed, idempotent: true, limits, cost: 1 };
+    let target = Target { server, native: &native, exposed: &exposed, idempotent: true, limits, cost: 1, audit: None };
     let reference = replaced(reference, member, &native);
     let params = request.params.pieces("ref", &reference);
     let outgoing = outgoing(&cx, &request, "completion/complete", params)?;
@@ -142,6 +161,8 @@ struct Target<'a> {
     idempotent: bool,
     limits: RuleSet,
     cost: u32,
+    /// What the tenant's audit says of this tool.
+    audit: Option<&'a ToolAudit>,
 }
 
 fn string_param(request: &Request, name: &str, expected: &'static str) -> Result<String, GatewayError> {
@@ -170,7 +191,7 @@ fn outgoing(cx: &Cx, request: &Request, method: &'static str, params: Vec<Bytes>
     let meta: Meta<'_> = request.params.meta()?;
     let level = cx.caller.log_level.filter(|_| meta.log_level.is_some());
     Ok(Outgoing {
-        meta: if meta.whole.is_empty() { Bytes::new() } else { meta.passing() },
+        meta: if meta.whole.is_empty() { Bytes::new() } else { meta.passing(cx.app.telemetry.is_some()) },
         progress: meta.progress_token.is_some(),
         log_level: level.map(|level| format!("\"{}\"", level.as_str()).into()),
         ..Outgoing::plain(method, params)
@@ -186,48 +207,70 @@ async fn send(
     trail: &mut Trail,
 ) -> Result<Answer, GatewayError> {
     let server = cx.tenant.server(target.server).clone();
+    // Again, since the tenant may have been looked at once more after it came.
+    trail.policy(&cx.tenant.snapshot().audit, cx.tenant.snapshot().generation);
     trail.target(server.slug.as_str(), target.native, target.exposed);
-    let permit = admission::call(&cx, target.limits, target.cost).await?;
-    trail.intent().map_err(|_| GatewayError::Overloaded("the audit trail cannot take another record"))?;
     let entry = &cx.tenant.snapshot().servers[target.server];
+    let permit = admission::call(&cx, toll(&cx, request, &target, entry)).await?;
+    record(&cx, request, target.audit, trail).await?;
     let server_era = entry.era.unwrap_or(Era::Legacy);
+    let now = Instant::now();
+    let tool = (request.method == Method::ToolsCall).then_some(target.native);
     let call_cx = CallCx {
-        deadline: Instant::now() + timeout(&cx, entry.call_timeout_s),
+        deadline: now + timeout(&cx, entry.call_timeout_s),
         share: share(&cx, entry.sharing),
         capabilities: static_arc(cx.caller.can.shown_to(server_era, cx.caller.era())),
     };
     // Read once more only for those who want progress.
     let meta = if outgoing.progress { request.params.meta()? } else { Meta::default() };
-    let relay = Relay {
+    let mut relay = Relay {
         plan: Plan {
             id: request.id.clone(),
             from: server_era,
             to: cx.caller.era(),
-            cacheable: request.method == patchbay_core::method::Method::ResourcesRead,
+            cacheable: request.method == Method::ResourcesRead,
             server_info: SERVER_INFO,
         },
         method: request.method.clone(),
         server: server.clone(),
         index: target.server,
         progress_token: meta.progress_token.map(str::to_owned),
+        meter: server.meter.begin(tool, now.into_std()),
         _permit: permit,
         trail: trail.take(),
+        log: log::current(),
         cx,
     };
-    match with_retry(&relay, call_cx, outgoing, target.idempotent).await {
+    match with_retry(&mut relay, call_cx, outgoing, target.idempotent).await {
         Ok(reply) => relay.reply(reply).await,
-        Err(error) => Ok(relay.failed(&error)),
+        Err(error) => relay.failed(&error).await,
     }
+}
+
+/// Writes down what is about to be sent, as surely as the tenant wants it.
+async fn record(cx: &Cx, request: &Request, audit: Option<&ToolAudit>, trail: &mut Trail) -> Result<(), GatewayError> {
+    let closed = audit.is_some_and(|audit| audit.closed);
+    if closed {
+        trail.closed();
+    }
+    if matches!(request.method, Method::ToolsCall | Method::PromptsGet) {
+        let keep = audit.and_then(|audit| audit.keep.as_deref()).unwrap_or_default();
+        trail.arguments(Arguments { raw: request.params.raw("arguments"), keep }, &cx.app.digests);
+    }
+    trail.pace().await;
+    trail.intent().map_err(|_| if closed { GatewayError::AuditFull } else { super::NO_ROOM })?;
+    trail.kept().await.map_err(|_| super::NOT_KEPT)
 }
 
 /// Calls, and calls once more where the first request cannot have had an effect.
 async fn with_retry(
-    relay: &Relay,
+    relay: &mut Relay,
     call_cx: CallCx,
-    outgoing: Outgoing,
+    mut outgoing: Outgoing,
     idempotent: bool,
 ) -> Result<Reply, DownstreamError> {
     let downstream = &relay.server.downstream;
+    outgoing.trace = relay.trail.trace_mut().map(RequestTrace::call);
     let error = match downstream.call(call_cx.clone(), outgoing.clone()).await {
         Ok(reply) => return Ok(reply),
         Err(error) => error,
@@ -235,9 +278,24 @@ async fn with_retry(
     let passing = matches!(error.fault, Fault::Closed | Fault::SessionLost);
     let harmless = error.delivery == Delivery::NotSent || idempotent;
     if passing && harmless && Instant::now() < call_cx.deadline {
+        if let Some(trace) = relay.trail.trace_mut() {
+            trace.call_failed(fault_label(error.fault));
+            outgoing.trace = Some(trace.call());
+        }
         return downstream.call(call_cx, outgoing).await;
     }
     Err(error)
+}
+
+/// What the call is counted by.
+fn toll<'a>(cx: &Cx, request: &Request, target: &Target<'a>, entry: &ServerEntry) -> Toll<'a> {
+    Toll {
+        rules: target.limits,
+        cost: target.cost,
+        server: entry.id,
+        tool: (request.method == Method::ToolsCall).then_some(target.native),
+        timeout: timeout(cx, entry.call_timeout_s),
+    }
 }
 
 fn timeout(cx: &Cx, configured_s: Option<u32>) -> Duration {

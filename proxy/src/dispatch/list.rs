@@ -46,11 +46,12 @@ impl Kind {
 
 /// Answers one page of a list.
 pub(super) async fn list(mut cx: Cx, request: &Request, kind: Kind, trail: &mut Trail) -> Result<Answer, GatewayError> {
-    admission::request(&cx.app, &cx.tenant, &cx.principal).await?;
-    if !cx.app.audit.has_room() {
-        return Err(GatewayError::Overloaded("the audit trail cannot take another record"));
+    cx.telling.tell(admission::request(&cx.app, &cx.tenant, &cx.principal).await?);
+    if !cx.app.audit.lets_on(&cx.tenant.snapshot().audit) {
+        return Err(super::NO_ROOM);
     }
     super::first_word(&mut cx).await;
+    trail.policy(&cx.tenant.snapshot().audit, cx.tenant.snapshot().generation);
     let list = kind.of(cx.tenant.view());
     let at = match request.params.string("cursor") {
         Some(cursor) => page_of(&cx, kind, list, &cursor)?,
@@ -68,6 +69,7 @@ pub(super) async fn list(mut cx: Cx, request: &Request, kind: Kind, trail: &mut 
     tail.extend_from_slice(b"}}");
     let head = [b"{\"jsonrpc\":\"2.0\",\"id\":", &*request.id, b",\"result\":"].concat();
     trail.answered(head.len() + page.open.len() + tail.len());
+    trail.kept().await.map_err(|_| super::OUTCOME_NOT_KEPT)?;
     Ok(Answer::Pieces(vec![head.into(), page.open, tail.into()]))
 }
 

@@ -3,7 +3,7 @@
 
 use std::{
     collections::VecDeque,
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll},
 };
 
@@ -22,12 +22,14 @@ use patchbay_limit::Permit;
 use std::sync::Arc;
 use tracing::warn;
 
-use super::{Answer, Cx, calls::Running, links, questions::Asked};
+use super::{Answer, Cx, OUTCOME_NOT_KEPT, calls::Running, links, questions::Asked};
 use crate::{
-    audit::Trail,
+    audit::{NotKept, Trail},
     bridge,
     caller::LogLevel,
     error::{Blame, GatewayError, server_text},
+    metrics::{CallEnd, CallMeter},
+    telemetry::log::{self, LogIds},
     tenancy::ServerHandle,
 };
 
@@ -45,7 +47,10 @@ pub struct Relay {
     pub(super) index: usize,
     pub(super) progress_token: Option<String>,
     pub(super) trail: Trail,
+    pub(super) meter: CallMeter,
     pub(super) _permit: Permit,
+    /// What lines say that are written when the answer is polled by itself.
+    pub(super) log: Option<LogIds>,
 }
 
 impl Relay {
@@ -55,19 +60,23 @@ impl Relay {
             Reply::One(ServerAnswer { head, rest: None, era }) => {
                 self.plan.from = era;
                 if let Some(pieces) = self.pieces(&head) {
+                    self.kept().await?;
                     return Ok(Answer::Pieces(pieces));
                 }
                 let (body, seen) = self.rewritten(&head);
+                self.kept().await?;
                 let lacks = seen.error && self.plan.to == Era::Modern && bridge::lacks_capability(&body);
                 Ok(if lacks { Answer::Lacking(body) } else { Answer::Whole(body) })
             }
             Reply::One(ServerAnswer { head, rest: Some(rest), era }) => {
                 self.plan.from = era;
                 if self.cx.tenant.view().uris.has_mapped(self.index) {
-                    return Ok(match self.collect(head, rest).await {
-                        Ok(whole) => Answer::Whole(self.whole(&whole)),
-                        Err(error) => self.failed(&error),
-                    });
+                    let body = match self.collect(head, rest).await {
+                        Ok(whole) => self.whole(&whole),
+                        Err(error) => self.failure(&error),
+                    };
+                    self.kept().await?;
+                    return Ok(Answer::Whole(body));
                 }
                 Ok(Answer::Streaming(Streaming::new(self, head, rest)))
             }
@@ -76,8 +85,21 @@ impl Relay {
     }
 
     /// The answer to a request that got none from its server: for a tool words for the model, else an error.
-    pub(super) fn failed(mut self, error: &DownstreamError) -> Answer {
-        Answer::Whole(self.failure(error))
+    ///
+    /// # Errors
+    /// As [`Self::kept`].
+    pub(super) async fn failed(mut self, error: &DownstreamError) -> Result<Answer, GatewayError> {
+        let body = self.failure(error);
+        self.kept().await?;
+        Ok(Answer::Whole(body))
+    }
+
+    /// Waits until the outcome is kept as surely as the tenant wants it; the answer must not leave before.
+    ///
+    /// # Errors
+    /// When the disk does not take it.
+    async fn kept(&mut self) -> Result<(), GatewayError> {
+        self.trail.kept().await.map_err(|_| OUTCOME_NOT_KEPT)
     }
 
     fn failure(&mut self, error: &DownstreamError) -> Bytes {
@@ -92,6 +114,7 @@ impl Relay {
             crate::error::error_body(Some(&self.plan.id), facts.code, &facts.public, None).into()
         };
         self.trail.failed(fault_label(error.fault), body.len());
+        self.meter.end(CallEnd::Failed);
         body
     }
 
@@ -109,7 +132,7 @@ impl Relay {
         if seen.error || seen.incomplete {
             return None;
         }
-        self.trail.done(false, seen.is_error, pieces.iter().map(Bytes::len).sum());
+        self.done(seen, pieces.iter().map(Bytes::len).sum());
         Some(pieces)
     }
 
@@ -120,8 +143,23 @@ impl Relay {
             Err(error) => return (self.failure(&protocol_fault(error)), Seen::default()),
         };
         let body = self.translated(body, seen);
-        self.trail.done(seen.error, seen.is_error, body.len());
+        if seen.error
+            && let Some(trace) = self.trail.trace_mut().filter(|trace| trace.is_recorded())
+        {
+            trace.code(bridge::error_code(&body));
+        }
+        self.done(seen, body.len());
         (body, seen)
+    }
+
+    /// The server has answered: closes the trail, and counts the call.
+    fn done(&mut self, seen: Seen, bytes: usize) {
+        self.trail.done(seen.error, seen.is_error, bytes);
+        self.meter.end(match seen {
+            Seen { error: true, .. } => CallEnd::Error,
+            Seen { is_error: true, .. } => CallEnd::ToolError,
+            _ => CallEnd::Answered,
+        });
     }
 
     /// What the rewriting on the way cannot do: codes of the other era, questions that cannot be carried, mapped URIs.
@@ -182,8 +220,12 @@ pub struct Streaming {
     ready: VecDeque<Bytes>,
     pieces: Vec<Bytes>,
     bytes: usize,
+    /// The server's end is known; its last piece waits for the outcome to be on the disk.
+    keeping: Option<Keeping>,
     over: bool,
 }
+
+type Keeping = Pin<Box<dyn Future<Output = Result<(), NotKept>>>>;
 
 /// A long answer broke off.
 #[derive(Debug, thiserror::Error)]
@@ -201,6 +243,7 @@ impl Streaming {
             ready: VecDeque::new(),
             pieces: Vec::new(),
             bytes: 0,
+            keeping: None,
             over: false,
         }
     }
@@ -218,8 +261,21 @@ impl Streaming {
     fn end(&mut self) -> Result<(), DownstreamError> {
         let seen = self.rewriter.finish().map_err(protocol_fault)?;
         let last: usize = self.ready.iter().map(Bytes::len).sum();
-        self.relay.trail.done(seen.error, seen.is_error, self.bytes + last);
+        self.relay.done(seen, self.bytes + last);
+        match self.relay.trail.keeping() {
+            None => self.over = true,
+            Some(keeping) => self.keeping = Some(Box::pin(keeping)),
+        }
         Ok(())
+    }
+
+    /// The outcome is not on the disk, so the answer must not leave whole.
+    fn not_kept(&mut self) -> BrokeOff {
+        warn!("an answer was broken off, since its audit record is not on the disk");
+        self.relay.cx.app.metrics.error(Blame::Gateway);
+        self.over = true;
+        self.ready.clear();
+        BrokeOff
     }
 
     fn broke(&mut self, error: &DownstreamError) -> BrokeOff {
@@ -227,6 +283,7 @@ impl Streaming {
         warn!(server, %error, "server {server} broke off in the middle of an answer");
         self.relay.cx.app.metrics.error(Blame::Server);
         self.relay.trail.broken(fault_label(error.fault), self.bytes);
+        self.relay.meter.end(CallEnd::Broken);
         self.over = true;
         self.ready.clear();
         BrokeOff
@@ -238,6 +295,7 @@ impl Stream for Streaming {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
+        let _entered = log::enter(this.relay.log);
         loop {
             // The last piece is kept back until the server's end is known, so that the trail is closed before it leaves.
             let whole = this.over;
@@ -250,6 +308,17 @@ impl Stream for Streaming {
             if whole {
                 return Poll::Ready(None);
             }
+            if let Some(keeping) = &mut this.keeping {
+                match keeping.as_mut().poll(cx) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Err(NotKept)) => return Poll::Ready(Some(Err(this.not_kept()))),
+                    Poll::Ready(Ok(())) => {
+                        this.keeping = None;
+                        this.over = true;
+                        continue;
+                    }
+                }
+            }
             let chunk = match this.first.take() {
                 Some(first) => Some(Ok(first)),
                 None => match this.rest.poll_next_unpin(cx) {
@@ -260,7 +329,7 @@ impl Stream for Streaming {
             let outcome = match chunk {
                 Some(Ok(chunk)) => this.take(&chunk),
                 Some(Err(error)) => Err(error),
-                None => this.end().map(|()| this.over = true),
+                None => this.end(),
             };
             if let Err(error) = outcome {
                 return Poll::Ready(Some(Err(this.broke(&error))));
@@ -293,6 +362,11 @@ impl Messages {
 
     /// The next message for the client; the response is the last, `None` comes after it.
     pub async fn next(&mut self) -> Option<Bytes> {
+        let ids = self.relay.log;
+        log::within(ids, pin!(self.next_one())).await
+    }
+
+    async fn next_one(&mut self) -> Option<Bytes> {
         while !self.over {
             let message = match &self.running {
                 None => self.stream.next().await,
@@ -319,7 +393,8 @@ impl Messages {
                 Ok(Message::Response(answer)) => return Some(self.response(answer).await),
                 Err(error) => {
                     self.over = true;
-                    return Some(self.relay.failure(&error));
+                    let body = self.relay.failure(&error);
+                    return Some(self.kept(body).await);
                 }
             }
         }
@@ -330,13 +405,23 @@ impl Messages {
         self.over = true;
         self.asked.clear();
         self.relay.plan.from = answer.era;
-        match answer.rest {
+        let body = match answer.rest {
             None => self.relay.whole(&answer.head),
             Some(rest) => match self.relay.collect(answer.head, rest).await {
                 Ok(whole) => self.relay.whole(&whole),
                 Err(error) => self.relay.failure(&error),
             },
-        }
+        };
+        self.kept(body).await
+    }
+
+    /// The answer, once its outcome is kept; what is said instead when it is not.
+    async fn kept(&mut self, body: Bytes) -> Bytes {
+        let Err(error) = self.relay.kept().await else { return body };
+        warn!(%error, "an answer was held back");
+        self.relay.cx.app.metrics.error(Blame::Gateway);
+        let facts = error.facts(self.relay.plan.to);
+        crate::error::error_body(Some(&self.relay.plan.id), facts.code, &facts.public, None).into()
     }
 
     /// Progress goes to the caller that asked for it, log messages to the one that wants their level.

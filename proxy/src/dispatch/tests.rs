@@ -48,7 +48,7 @@ async fn cx(house: &House, groups: &[&str], scope: &str) -> Cx {
         log_level: None,
         params_sent: Vec::new(),
     };
-    Cx { app: house.app.clone(), tenant, principal, caller, site: Some(Arc::new(site())) }
+    Cx { app: house.app.clone(), tenant, principal, caller, site: Some(Arc::new(site())), telling: Telling::default() }
 }
 
 async fn call(cx: Cx, tool: &str, trail: &mut Trail) -> Result<Answer, GatewayError> {
@@ -74,7 +74,7 @@ async fn a_tool_that_a_scope_is_missing_for_is_listed_and_says_all_that_it_needs
         let GatewayError::InsufficientScope(challenge) = &refused else { panic!("{refused:?}") };
         assert_eq!(challenge.scopes, ["base", "mcp", "mcp:write", "shop:put"]);
         assert!(challenge.metadata_url.ends_with("/t/acme/mcp"));
-        assert!(trail.event().is_some(), "the edge closes the trail with the refusal");
+        assert!(trail.request_id().is_some(), "the edge closes the trail with the refusal");
     }
 }
 

@@ -128,8 +128,8 @@ impl Listener<'_> {
         let Incoming::Request(request) = message else {
             return Err(EnvelopeError::Invalid("initialize is a request and needs an id").into());
         };
-        if !self.app.audit.has_room() {
-            return Err(GatewayError::Overloaded("the audit trail cannot take another record"));
+        if !self.app.audit.lets_on(&self.tenant.snapshot().audit) {
+            return Err(dispatch::NO_ROOM);
         }
         let missing = |what| GatewayError::InvalidParams(format!("initialize needs params.{what}").into());
         let asked =

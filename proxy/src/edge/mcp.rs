@@ -1,7 +1,7 @@
 //! The MCP endpoint: HTTP in, HTTP out. Decides the order of the checks of a request and turns every answer into a response; for
 //! errors that is [`super::refusal`]'s. Which protocol was spoken is [`super::hear`]'s, what it asks for is [`crate::dispatch`]'s.
 
-use std::{net::IpAddr, rc::Rc, sync::Arc};
+use std::{net::IpAddr, pin::pin, rc::Rc, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -16,19 +16,21 @@ use super::{
     hear::{self, Heard},
     metadata,
     origin::Allowed,
-    refusal::{Refusal, refuse},
+    rate_headers,
+    refusal::Refusal,
     reply,
     routes::{self, Endpoint, Place},
-    serve::Peer,
+    trace,
     watch::{Phase, Watched},
 };
 use crate::{
-    admission,
+    admission::{self, told::Telling},
     app::App,
     audit::{self, Trail},
-    auth::{self, site::Site},
-    dispatch::Cx,
+    auth::{self, Peer, site::Site},
+    dispatch::{self, Cx},
     error::GatewayError,
+    telemetry::{self, log},
     tenancy::Door,
 };
 
@@ -41,19 +43,32 @@ pub(super) type Reply = Response<ReplyBody>;
 /// Answers one request of the public listener.
 pub(super) async fn route(app: Arc<App>, peer: Peer, request: Request<Body>, watched: &Rc<Watched>) -> Reply {
     let (parts, mut body) = request.into_parts();
-    let mut response = match routes::place(parts.uri.path(), app.sites.prefix()) {
-        Place::Mcp(endpoint) => {
-            let (sender, peer) = (peer.ip, forwarded::behind(peer, &parts.headers, &app.config.trusted_proxies));
+    let (sender, peer) = (peer.ip, forwarded::behind(peer, &parts.headers, &app.config.trusted_proxies));
+    let mut response = match knocked(&app, peer, &parts).await {
+        Ok(Place::Mcp(endpoint)) => {
             Visit { app: &app, sender, peer, endpoint, parts: &parts, watched }.answer(&mut body).await
         }
-        Place::SignIn(document, rest) => metadata::answer(&app, peer.ip, &parts, document, rest),
-        Place::Health => routes::health(&app, &parts.method),
-        Place::Nowhere => routes::nowhere(),
+        Ok(Place::SignIn(document, rest)) => metadata::answer(&app, sender, &parts, document, rest),
+        Ok(Place::Health) => routes::health(&app, &parts.method),
+        Ok(Place::Nowhere) => routes::nowhere(),
+        Err(turned_away) => turned_away,
     };
     if !body::rest(&mut body).await {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     with_cors(&app, parts.headers.get(header::ORIGIN), idle_after(response, watched))
+}
+
+/// Where the request wants to go, unless its address asks too often. Load balancers may ask for health as often as they like.
+async fn knocked<'a>(app: &'a Arc<App>, peer: Peer, parts: &'a Parts) -> Result<Place<'a>, Reply> {
+    let place = routes::place(parts.uri.path(), app.sites.prefix());
+    if place == Place::Health {
+        return Ok(place);
+    }
+    let Err(error) = admission::door::knock(app, peer.ip).await else { return Ok(place) };
+    let mut trail = Trail::open(&app.audit, peer.ip, None);
+    admission::door::hush(app, peer.ip, &mut trail).await;
+    Err(reply::refused(app, Refusal::new(error, era_by_header(&parts.headers), None), &mut trail).await)
 }
 
 /// Notes that the connection waits for its next request: now, or when a response that is still coming has ended.
@@ -100,8 +115,15 @@ impl Visit<'_> {
     async fn answer(self, body: &mut Body) -> Reply {
         let client = self.parts.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
         let mut trail = Trail::open(&self.app.audit, self.peer.ip, client);
-        let outcome = self.checked(body, &mut trail).await;
-        outcome.unwrap_or_else(|refusal| refuse(self.app, &refusal, &mut trail))
+        let ids = trail.log_ids();
+        // Pinned where it is made, as all that is long.
+        let answered = pin!(async {
+            match self.checked(body, &mut trail).await {
+                Ok(reply) => reply,
+                Err(refusal) => reply::refused(self.app, refusal, &mut trail).await,
+            }
+        });
+        log::within(ids, answered).await
     }
 
     /// The steps of every request, each with the proof of the one before.
@@ -118,11 +140,12 @@ impl Visit<'_> {
         let now_ms = audit::now_ms();
         let door = app.tenants.door(self.endpoint.tenant, self.endpoint.toolset);
         let site = self.site(&door);
-        let (here, loopback) = (site.as_deref(), self.peer.loopback);
-        let identified = auth::identify(app, &door, headers, loopback, here, now_ms, trail).await;
+        let here = site.as_deref();
+        let identified = auth::identify(app, &door, headers, self.peer, here, now_ms, trail).await;
         let principal = identified.map_err(refused)?;
         let tenant = door.enter(&principal, here).map_err(refused)?;
         trail.known(tenant.id(), &tenant.view().toolset, principal.actor());
+        trail.policy(&tenant.snapshot().audit, tenant.snapshot().generation);
         let listener = hear::Listener { app, tenant: &tenant, principal: &principal, headers, now_ms };
         match parts.method {
             Method::POST => {}
@@ -135,26 +158,36 @@ impl Visit<'_> {
         trail.bytes_in(body.len());
         let heard = listener.hear(&body)?;
         let app = Arc::clone(app);
+        let http = telemetry::of_headers(headers);
         match heard {
             Heard::Nothing => Ok(empty(StatusCode::ACCEPTED)),
-            Heard::Opened { body, session } => {
-                admission::request(&app, &tenant, &principal).await.map_err(refused)?;
+            Heard::Opened { body: answer, session } => {
+                trace::opening(&app, &tenant, http.as_ref(), &body, trail);
+                let told = admission::request(&app, &tenant, &principal).await.map_err(refused)?;
                 trail.session_opened();
+                trail.kept().await.map_err(|_| refused(dispatch::OUTCOME_NOT_KEPT))?;
                 app.metrics.sessions_opened.inc();
-                let mut response = json(StatusCode::OK, ReplyBody::Whole(body));
+                let mut response = json(StatusCode::OK, ReplyBody::Whole(answer));
                 if let Ok(id) = HeaderValue::try_from(session) {
                     response.headers_mut().insert(hear::SESSION_ID, id);
                 }
+                rate_headers::add(told.as_ref(), response.headers_mut());
                 Ok(response)
             }
             Heard::Answered(body) => Ok(json(StatusCode::OK, ReplyBody::Whole(body))),
             Heard::Request { caller, request } => {
-                let cx = Cx { app, tenant, principal, caller, site };
-                reply::answer(self.app, reply::Call::new(cx, *request, trail.take())).await
+                let telling = Telling::begin(&app.limits);
+                let cx = Cx { app, tenant, principal, caller, site, telling: telling.clone() };
+                let mut reply = reply::answer(self.app, reply::Call::new(cx, *request, http.as_ref(), trail.take())).await?;
+                rate_headers::add(telling.told().as_ref(), reply.headers_mut());
+                Ok(reply)
             }
             Heard::Batch { caller, messages } => {
-                let cx = Cx { app, tenant, principal, caller, site };
-                Ok(reply::batch(&cx, messages, trail).await)
+                let telling = Telling::begin(&app.limits);
+                let cx = Cx { app, tenant, principal, caller, site, telling };
+                let mut reply = reply::batch(&cx, messages, http.as_ref(), trail).await;
+                rate_headers::add(cx.telling.told().as_ref(), reply.headers_mut());
+                Ok(reply)
             }
             Heard::Question(question, outcome) => {
                 question.answer(outcome).await;
@@ -186,7 +219,7 @@ fn small_enough(headers: &HeaderMap) -> Result<(), GatewayError> {
 async fn end_session(listener: &hear::Listener<'_>, trail: &mut Trail) -> Result<Reply, GatewayError> {
     let session = listener.session()?;
     let app = listener.app;
-    admission::request(app, listener.tenant, listener.principal).await?;
+    let told = admission::request(app, listener.tenant, listener.principal).await?;
     if !app.sessions.has_room() {
         return Err(GatewayError::Overloaded("too many ended sessions are remembered; this one ends by itself"));
     }
@@ -196,7 +229,10 @@ async fn end_session(listener: &hear::Listener<'_>, trail: &mut Trail) -> Result
         warn!(%error, "an ended session could not be told to the other replicas");
     }
     trail.session_ended();
-    Ok(empty(StatusCode::OK))
+    trail.kept().await.map_err(|_| dispatch::OUTCOME_NOT_KEPT)?;
+    let mut reply = empty(StatusCode::OK);
+    rate_headers::add(told.as_ref(), reply.headers_mut());
+    Ok(reply)
 }
 
 /// The era by the header alone, for errors that come before the body was read.

@@ -16,7 +16,7 @@ pub struct Allowed {
 const ALLOW_HEADERS: &str = "Authorization, X-API-Key, Content-Type, Accept, MCP-Protocol-Version, Mcp-Method, Mcp-Name, \
                              Mcp-Session-Id, Last-Event-ID";
 /// What browsers may read.
-const EXPOSE_HEADERS: &str = "Mcp-Session-Id, WWW-Authenticate, Retry-After";
+const EXPOSE_HEADERS: &str = "Mcp-Session-Id, WWW-Authenticate, Retry-After, RateLimit, RateLimit-Policy";
 
 impl Allowed {
     /// Lists of hosts (`name` for any port, or `name:port`; `*` for all) and origins (`scheme://host` for any port, or with

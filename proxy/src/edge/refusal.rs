@@ -10,6 +10,7 @@ use super::{
     body::ReplyBody,
     challenge,
     mcp::{Reply, json},
+    rate_headers,
 };
 use crate::{
     app::App,
@@ -35,12 +36,22 @@ pub(super) fn refuse(app: &App, refusal: &Refusal, trail: &mut Trail) -> Reply {
     let facts = refusal.error.facts(refusal.era);
     log(&refusal.error, &facts);
     app.metrics.error(facts.blame);
+    note_rule(&refusal.error, trail);
     trail.refuse(facts.status, facts.code, facts.label);
     let body = error_body(refusal.id.as_deref(), code_of(&facts), &facts.public, facts.data.as_deref());
     let status = StatusCode::from_u16(facts.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = json(status, ReplyBody::Whole(body.into()));
     add_headers(&refusal.error, &facts, response.headers_mut());
     response
+}
+
+/// Tells the trail which rule it was.
+pub(super) fn note_rule(error: &GatewayError, trail: &mut Trail) {
+    match error {
+        GatewayError::Limited { limit, .. } => trail.rule(limit),
+        GatewayError::InsufficientScope(challenge) => trail.rule(&challenge.scopes.join(" ")),
+        _ => {}
+    }
 }
 
 /// What stands in the body of an answer that has no JSON-RPC code of its own.
@@ -58,8 +69,11 @@ fn add_headers(error: &GatewayError, facts: &Facts, headers: &mut HeaderMap) {
     if matches!(error, GatewayError::MethodNotAllowed(_)) {
         headers.insert(header::ALLOW, HeaderValue::from_static("POST, DELETE, OPTIONS"));
     }
+    if let GatewayError::Limited { told, .. } = error {
+        rate_headers::add(told.as_deref(), headers);
+    }
     if let Some(after) = facts.retry_after {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from(after.as_millis().div_ceil(1000) as u64));
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(rate_headers::seconds(after)));
     }
 }
 

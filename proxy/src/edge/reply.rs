@@ -17,19 +17,23 @@ use patchbay_core::{
     envelope::{Incoming, Request},
     era::Era,
     json,
+    trace::TraceContext,
 };
+use tracing::warn;
 
 use super::{
     body::{Broken, ReplyBody},
     mcp::{Reply, empty, json as json_response},
-    refusal::{Refusal, refuse},
+    refusal::{Refusal, note_rule, refuse},
     sse::{self, Source},
+    trace,
 };
 use crate::{
     app::App,
     audit::Trail,
     dispatch::{self, Answer, Cx},
     error::{GatewayError, error_body},
+    telemetry::log::{self, LogIds},
 };
 
 /// What becomes of a request: its answer, or an error with the trail that is still to be closed.
@@ -42,13 +46,16 @@ pub(super) struct Call {
     work: Work,
     era: Era,
     id: Bytes,
+    log: Option<LogIds>,
 }
 
 impl Call {
-    /// A call. A legacy one can be taken back by a notification of its session.
-    pub(super) fn new(cx: Cx, request: Request, mut trail: Trail) -> Self {
+    /// A call. A legacy one can be taken back by a notification of its session. `http` is the trace context of its HTTP request.
+    pub(super) fn new(cx: Cx, request: Request, http: Option<&TraceContext>, mut trail: Trail) -> Self {
         let app = cx.app.clone();
+        let log = trace::calling(&cx, &request, http, &mut trail);
         let (era, id) = (cx.caller.era(), request.id.clone());
+        let meter = cx.tenant.meter().clone();
         let running = (era == Era::Legacy).then(|| app.calls.enter(cx.caller.share, id.clone()));
         let work = async move {
             let began = Instant::now();
@@ -66,14 +73,16 @@ impl Call {
                     },
                 }
             };
-            app.metrics.request(&method, how(&outcome), began.elapsed());
+            let how = how(&outcome);
+            app.metrics.request(&method, how, began.elapsed());
+            meter.request(how);
             match outcome {
                 Ok(Answer::Messages(messages)) => Ok(Answer::Messages(messages.until(running))),
                 Ok(answer) => Ok(answer),
                 Err(error) => Err((error, trail)),
             }
         };
-        Self { work: Box::pin(work), era, id }
+        Self { work: Box::pin(work), era, id, log }
     }
 }
 
@@ -105,9 +114,9 @@ impl Drop for InFlight {
 
 /// Answers a request, as JSON if it can.
 pub(super) async fn answer(app: &Arc<App>, call: Call) -> Result<Reply, Refusal> {
-    let (era, id) = (call.era, call.id.clone());
+    let (era, id, ids) = (call.era, call.id.clone(), call.log);
     let outlives = era == Era::Legacy;
-    let mut work = Detached { work: Some(call.work), outlives };
+    let mut work = Detached { work: Some(log::within(ids, call.work)), outlives };
     match tokio::time::timeout(app.config.limits.sse_after, &mut work).await {
         Ok(Ok(Answer::Messages(messages))) => {
             Ok(sse::respond(app, Source::Answer(Box::new(Answer::Messages(messages))), outlives))
@@ -120,31 +129,41 @@ pub(super) async fn answer(app: &Arc<App>, call: Call) -> Result<Reply, Refusal>
             let body = streaming.map_err(|error| Box::new(error) as Broken).boxed_local();
             Ok(json_response(StatusCode::OK, ReplyBody::Stream(body)))
         }
-        Ok(Err((error, mut trail))) => Ok(refuse(app, &Refusal { error, era, id: Some(id) }, &mut trail)),
+        Ok(Err((error, mut trail))) => Ok(refused(app, Refusal { error, era, id: Some(id) }, &mut trail).await),
         Err(_silence) => {
             let own = app.clone();
             let pending = async move {
                 match work.await {
                     Ok(answer) => answer,
-                    Err((error, mut trail)) => Answer::Whole(late_refusal(&own, error, era, &id, &mut trail)),
+                    Err((error, mut trail)) => Answer::Whole(late_refusal(&own, error, era, &id, &mut trail).await),
                 }
             };
-            Ok(sse::respond(app, Source::Pending(Box::pin(pending)), outlives))
+            let pending = Box::pin(log::within(ids, Box::pin(pending)));
+            Ok(sse::respond(app, Source::Pending(pending), outlives))
         }
     }
 }
 
+/// A refusal, once its record is kept as the tenant wants it. It leaves also when it is not: nothing was carried out.
+pub(super) async fn refused(app: &App, refusal: Refusal, trail: &mut Trail) -> Reply {
+    let reply = refuse(app, &refusal, trail);
+    if let Err(error) = trail.kept().await {
+        warn!(%error, "a refusal was answered, though its audit record is not on the disk");
+    }
+    reply
+}
+
 /// An error that is found out after the response has begun: only its body can still be sent.
-fn late_refusal(app: &App, error: GatewayError, era: Era, id: &Bytes, trail: &mut Trail) -> Bytes {
+async fn late_refusal(app: &App, error: GatewayError, era: Era, id: &Bytes, trail: &mut Trail) -> Bytes {
     let facts = error.facts(era);
-    refuse(app, &Refusal { error, era, id: Some(id.clone()) }, trail);
+    refused(app, Refusal { error, era, id: Some(id.clone()) }, trail).await;
     error_body(Some(id), facts.code, &facts.public, facts.data.as_deref()).into()
 }
 
 /// The work of a call. When its client leaves before the answer, a legacy call goes on in a task of its own
 /// (2025-11-25, transports: a disconnect is no cancellation); a modern one is dropped, which cancels it.
 struct Detached {
-    work: Option<Work>,
+    work: Option<log::Within<Work>>,
     outlives: bool,
 }
 
@@ -153,7 +172,7 @@ impl Future for Detached {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Some(work) = self.work.as_mut() else { return Poll::Pending };
-        let outcome = work.as_mut().poll(cx);
+        let outcome = Pin::new(work).poll(cx);
         if outcome.is_ready() {
             self.work = None;
         }
@@ -165,11 +184,13 @@ impl Drop for Detached {
     fn drop(&mut self) {
         if let Some(work) = self.work.take().filter(|_| self.outlives) {
             tokio::task::spawn_local(async move {
+                // The messages of a long answer carry the ids themselves.
                 match work.await {
                     Ok(Answer::Messages(mut messages)) => while messages.next().await.is_some() {},
                     Ok(_) => {}
                     Err((error, mut trail)) => {
                         let facts = error.facts(Era::Legacy);
+                        note_rule(&error, &mut trail);
                         trail.refuse(facts.status, facts.code, facts.label);
                     }
                 }
@@ -179,9 +200,12 @@ impl Drop for Detached {
 }
 
 /// Answers a batch of 2025-03-26 with an array, in any order as JSON-RPC allows, or with nothing when nobody asked.
-pub(super) async fn batch(cx: &Cx, messages: Vec<Incoming>, trail: &mut Trail) -> Reply {
+pub(super) async fn batch(cx: &Cx, messages: Vec<Incoming>, http: Option<&TraceContext>, trail: &mut Trail) -> Reply {
     let calls = messages.into_iter().filter_map(|message| match message {
-        Incoming::Request(request) => Some(whole(&cx.app, Call::new(cx.clone(), request, trail.sibling()))),
+        Incoming::Request(request) => {
+            let call = Call::new(cx.clone(), request, http, trail.sibling());
+            Some(log::within(call.log, Box::pin(whole(&cx.app, call))))
+        }
         Incoming::Notification(_) | Incoming::Response(_) => None,
     });
     let answers: Vec<_> = join_all(calls).await.into_iter().flatten().collect();
@@ -216,6 +240,9 @@ async fn whole(app: &Arc<App>, call: Call) -> Option<Bytes> {
             })
         }
         Ok(Answer::Cancelled) => None,
-        Err((error, mut trail)) => Some(late_refusal(app, error, era, &id, &mut trail)),
+        Err((error, mut trail)) => Some(late_refusal(app, error, era, &id, &mut trail).await),
     }
 }
+
+#[cfg(test)]
+mod tests;

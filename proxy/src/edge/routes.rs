@@ -65,6 +65,7 @@ pub const TABLE: &[Route] = &[
     operations("/livez"),
     operations("/readyz"),
     operations("/metrics"),
+    operations("/limits"),
 ];
 
 /// What a path of the public listener names.

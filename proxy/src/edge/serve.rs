@@ -22,7 +22,7 @@ use super::{
     mcp,
     watch::{Order, Patience, Phase, Watched, WatchedIo},
 };
-use crate::{app::App, worker::Workers};
+use crate::{app::App, auth::Peer, worker::Workers};
 
 /// How long a connection may lie idle. Clients keep theirs for the length of a conversation.
 const IDLE_S: u32 = 900;
@@ -32,15 +32,6 @@ const WRITE_STALL_S: u32 = 30;
 const HEADERS_MAX: usize = 128;
 /// The pause after the operating system gave no connection (no file descriptors left).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
-/// Who is at the other end of a connection.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Peer {
-    /// Its address.
-    pub ip: IpAddr,
-    /// Whether it came in over a loopback listener from this machine.
-    pub loopback: bool,
-}
 
 /// Counts connections against the bounds.
 #[derive(Debug, Default)]

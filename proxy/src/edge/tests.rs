@@ -4,6 +4,7 @@
 use std::{fmt::Write, net::SocketAddr};
 
 use patchbay_config::Environment;
+use patchbay_core::KeyId;
 use patchbay_store::Note;
 use secrecy::ExposeSecret;
 use tokio::{
@@ -50,7 +51,9 @@ const RESOURCE: &str = "/.well-known/oauth-protected-resource";
 
 struct Running {
     at: SocketAddr,
+    operations: SocketAddr,
     key: String,
+    key_id: KeyId,
     /// Ends the gateway.
     _stop: DropGuard,
     _serving: JoinHandle<()>,
@@ -59,10 +62,15 @@ struct Running {
 
 /// A gateway with these settings and the tenants from above.
 async fn gateway(settings: &str) -> Running {
+    limited("", settings).await
+}
+
+/// The same with further bounds.
+async fn limited(limits: &str, settings: &str) -> Running {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("patchbay.yaml");
     let text = format!(
-        "listen: {{ mcp: '127.0.0.1:0', operations: '127.0.0.1:0' }}\ndata_dir: '{}'\nlimits: {{ workers: 1 }}\n{settings}\n",
+        "listen: {{ mcp: '127.0.0.1:0', operations: '127.0.0.1:0' }}\ndata_dir: '{}'\nlimits: {{ workers: 1, {limits} }}\n{settings}\n",
         folder.path().display()
     );
     std::fs::write(&file, text).unwrap();
@@ -76,14 +84,23 @@ async fn gateway(settings: &str) -> Running {
         let tenant = store.tenant_apply(&doc, None, &note).await.unwrap().id;
         let NewKey { secret, row } = NewKey::generate(tenant, "test".into(), None, 0, None);
         store.key_create(&row, &note).await.unwrap();
-        key.get_or_insert_with(|| secret.expose_secret().to_owned());
+        key.get_or_insert_with(|| (secret.expose_secret().to_owned(), row.id));
     }
-    let at = gateway.addresses().unwrap().public;
+    let at = gateway.addresses().unwrap();
     let (stop, (up, is_up)) = (CancellationToken::new(), oneshot::channel());
     let token = stop.clone();
     let serving = tokio::spawn(async move { gateway.serve(token, up).await.unwrap() });
     is_up.await.unwrap();
-    Running { at, key: key.unwrap(), _stop: stop.drop_guard(), _serving: serving, _folder: folder }
+    let (key, key_id) = key.unwrap();
+    Running {
+        at: at.public,
+        operations: at.operations,
+        key,
+        key_id,
+        _stop: stop.drop_guard(),
+        _serving: serving,
+        _folder: folder,
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,29 +125,42 @@ impl Running {
     /// Sends a request with these headers; `Host` is localhost unless they say otherwise.
     async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Reply {
         let body = if method == "POST" { r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"# } else { "" };
-        let mut head = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\nContent-Type: application/json\r\n");
-        if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
-            head.push_str("Host: localhost\r\n");
-        }
-        for (name, value) in headers {
-            let _ = write!(head, "{name}: {value}\r\n");
-        }
-        let _ = write!(head, "Content-Length: {}\r\n\r\n{body}", body.len());
-        let mut stream = TcpStream::connect(self.at).await.unwrap();
-        stream.write_all(head.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        let mut lines = head.lines();
-        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
-        let headers = lines.filter_map(|line| line.split_once(": "));
-        let headers = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()));
-        Reply { status, headers: headers.filter(|(name, _)| name != "date").collect(), body: body.to_owned() }
+        say(self.at, method, path, headers, body).await
     }
 
     async fn get(&self, path: &str) -> Reply {
         self.ask("GET", path, &[]).await
     }
+
+    /// Says something with the key, and perhaps in a session.
+    async fn say(&self, method: &str, session: Option<&str>, body: &str) -> Reply {
+        let bearer = format!("Bearer {}", self.key);
+        let mut headers = vec![("Authorization", bearer.as_str())];
+        headers.extend(session.map(|id| ("Mcp-Session-Id", id)));
+        say(self.at, method, "/t/acme/mcp", &headers, body).await
+    }
+}
+
+/// Sends a request to this address.
+async fn say(at: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
+    let mut head = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\nContent-Type: application/json\r\n");
+    if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+        head.push_str("Host: localhost\r\n");
+    }
+    for (name, value) in headers {
+        let _ = write!(head, "{name}: {value}\r\n");
+    }
+    let _ = write!(head, "Content-Length: {}\r\n\r\n{body}", body.len());
+    let mut stream = TcpStream::connect(at).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let mut lines = head.lines();
+    let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+    let headers = lines.filter_map(|line| line.split_once(": "));
+    let headers = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()));
+    Reply { status, headers: headers.filter(|(name, _)| name != "date").collect(), body: body.to_owned() }
 }
 
 #[tokio::test]
@@ -326,4 +356,136 @@ async fn a_credential_that_is_too_long_stands_twice_or_in_the_query_opens_nothin
         assert_eq!(ignored.status, 401, "{path}");
         assert!(!ignored.header("www-authenticate").unwrap().contains("error="), "{path}");
     }
+}
+
+const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"t","version":"1"}}}"#;
+const LIST: &str = r#"{"jsonrpc":"2.0","id":2,"method":"tools/list"}"#;
+
+#[tokio::test]
+async fn an_address_that_asks_too_often_is_told_when_to_come_again_whatever_it_asks_for() {
+    let gateway =
+        limited("address_per_second: 1, address_burst: 3, headers: true", "public_url: https://tools.example").await;
+    let document = format!("{RESOURCE}/t/acme/open/mcp");
+    let mut turned_away = Vec::new();
+    for (method, path) in [("POST", "/t/acme/mcp"), ("POST", "/t/nobody/mcp"), ("GET", &*document), ("GET", "/nothing")]
+    {
+        let mut reply = gateway.ask(method, path, &[]).await;
+        for _ in 0..50 {
+            if reply.status == 429 {
+                break;
+            }
+            reply = gateway.ask(method, path, &[]).await;
+        }
+        assert_eq!(reply.status, 429, "{path}");
+        assert_eq!(reply.header("retry-after"), Some("1"), "{path}");
+        assert_eq!(reply.header("ratelimit-policy"), Some(r#""address";q=1;w=1"#), "{path}");
+        assert_eq!(reply.header("ratelimit"), Some(r#""address";r=0;t=1"#), "{path}");
+        let mut body = reply.json();
+        assert!((1..=1000).contains(&body["error"]["data"]["retryAfterMs"].take().as_u64().unwrap()), "{path}");
+        turned_away.push(body);
+        assert_eq!(gateway.get("/health").await.status, 200, "health is not counted");
+    }
+    let data = serde_json::json!({ "limit": "address", "retryAfterMs": null });
+    let error = serde_json::json!({ "code": 42901, "message": "over the limit address", "data": data });
+    for body in turned_away {
+        assert_eq!(body, serde_json::json!({ "jsonrpc": "2.0", "error": error }));
+    }
+}
+
+#[tokio::test]
+async fn the_address_behind_a_trusted_proxy_is_the_one_that_counts() {
+    let gateway = limited("address_per_second: 1, address_burst: 1", "trusted_proxies: [127.0.0.0/8]").await;
+    let from = async |address: &str| gateway.ask("POST", "/t/acme/mcp", &[("X-Forwarded-For", address)]).await.status;
+    for number in 0..20 {
+        assert_eq!(from(&format!("192.0.2.{number}")).await, 401);
+    }
+    let mut statuses = Vec::new();
+    while statuses.len() < 50 && !statuses.contains(&429) {
+        statuses.push(from("198.51.100.1").await);
+    }
+    assert!(statuses.contains(&429), "{statuses:?}");
+}
+
+#[tokio::test]
+async fn a_flood_of_wrong_keys_is_refused_alike_at_each_door_and_the_good_key_comes_in() {
+    let gateway = limited("failed_sign_ins_per_minute: 1, failed_sign_ins_burst: 2", "").await;
+    let wrong = [("Authorization", "Bearer pb_wrong")];
+    for _ in 0..2 {
+        assert_eq!(gateway.ask("POST", "/t/acme/mcp", &wrong).await.status, 401);
+    }
+    for path in ["/t/acme/mcp", "/t/nobody/mcp", "/t/acme/either/mcp", "/t/off/mcp"] {
+        let refused = gateway.ask("POST", path, &wrong).await;
+        assert_eq!((refused.status, &refused.json()["error"]["data"]["limit"]), (429, &"sign_in".into()), "{path}");
+        let after: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+        assert!((1..=60).contains(&after), "{path}: {after}");
+        assert!(refused.header("www-authenticate").is_none() && refused.header("ratelimit").is_none(), "{path}");
+    }
+    assert_eq!(gateway.say("POST", None, INITIALIZE).await.status, 200);
+    assert_eq!(gateway.ask("POST", "/t/acme/mcp", &[]).await.status, 401, "no credential is none that failed");
+    let metrics = say(gateway.operations, "GET", "/metrics", &[], "").await.body;
+    assert!(metrics.contains(r#"patchbay_limit_denied_total{limit="sign_in",tenant=""} 4"#), "{metrics}");
+}
+
+#[tokio::test]
+async fn answers_tell_how_the_tightest_limit_stands_when_they_are_told_to() {
+    let gateway = limited("headers: true, principal_per_second: 1, principal_burst: 5", "").await;
+    let told = |reply: &Reply| {
+        assert_eq!(reply.header("ratelimit-policy"), Some(r#""principal";q=1;w=1"#), "{reply:?}");
+        reply.header("ratelimit").unwrap().to_owned()
+    };
+    let opened = gateway.say("POST", None, INITIALIZE).await;
+    assert_eq!(told(&opened), r#""principal";r=4;t=1"#);
+    let session = opened.header("mcp-session-id");
+    let listed = gateway.say("POST", session, LIST).await;
+    assert_eq!(listed.status, 200, "{listed:?}");
+    let left = told(&listed);
+    assert!(left.starts_with(r#""principal";r=3;t="#) || left.starts_with(r#""principal";r=4;t="#), "{left}");
+    assert!(
+        gateway.say("POST", session, r#"{"jsonrpc":"2.0","id":3,"method":"ping"}"#).await.header("ratelimit").is_none()
+    );
+    let mut reply = listed;
+    for _ in 0..50 {
+        if reply.status == 429 {
+            break;
+        }
+        reply = gateway.say("POST", session, LIST).await;
+    }
+    assert_eq!(reply.status, 429);
+    assert_eq!(told(&reply), r#""principal";r=0;t=1"#);
+    assert_eq!(reply.header("retry-after"), Some("1"));
+    let ended = gateway.say("DELETE", session, "").await;
+    assert!(ended.header("ratelimit").is_some(), "{ended:?}");
+    drop(gateway);
+    let silent = self::gateway("").await;
+    assert!(silent.say("POST", None, INITIALIZE).await.header("ratelimit").is_none());
+}
+
+#[tokio::test]
+async fn operators_are_told_how_limits_stand_and_clients_are_not() {
+    let gateway = gateway("").await;
+    let ask = async |query: &str| say(gateway.operations, "GET", &format!("/limits{query}"), &[], "").await;
+    assert_eq!(ask("").await.body, "{\"mode\":\"memory\"}\n");
+    gateway.say("POST", None, INITIALIZE).await;
+    let report = ask(&format!("?tenant=acme&principal={}", gateway.key_id)).await;
+    assert_eq!((report.status, report.header("content-type")), (200, Some("application/json")));
+    let report = report.json();
+    assert_eq!((&report["mode"], &report["toolset"]), (&"memory".into(), &"default".into()));
+    let principal = &report["limits"][0];
+    assert_eq!(
+        (&principal["name"], &principal["count"], &principal["burst"]),
+        (&"principal".into(), &200.into(), &400.into())
+    );
+    assert!(principal["left"].as_u64().unwrap() >= 399 && principal["full_in_ms"].as_u64().unwrap() <= 5, "{report}");
+    for (query, status, says) in [
+        ("?tenant=nobody", 404, "there is no tenant `nobody`"),
+        ("?tenant=acme&principal=somebody", 400, "`somebody` is no principal"),
+        ("?tenant=acme&principal=00000000000000000000000000000000", 404, "the tenant has no key"),
+        ("?toolset=default", 400, "expected tenant=NAME"),
+        ("?tenant=acme&limit=principal", 400, "`limit` is not asked here"),
+    ] {
+        let refused = ask(query).await;
+        assert_eq!(refused.status, status, "{query}");
+        assert!(refused.json()["error"].as_str().unwrap().contains(says), "{query}: {refused:?}");
+    }
+    assert_eq!(gateway.get("/limits?tenant=acme").await.status, 404);
 }

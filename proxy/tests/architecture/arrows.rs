@@ -72,8 +72,8 @@ const FENCED: [(&str, &[&str], &str); 15] = [
     ),
     (
         "rustls",
-        &["patchbay-downstream", "patchbay-builtin-tools", "patchbay-e2e"],
-        "TLS is that of the transport towards servers, and of the drivers of built-in tools; tests choose it for the SDK's client",
+        &["patchbay-downstream", "patchbay-limit", "patchbay-builtin-tools", "patchbay-e2e"],
+        "TLS is that of the transport towards servers, of the way to Redis, and of the drivers of built-in tools; tests choose it for the SDK's client",
     ),
     (
         "jsonwebtoken",

@@ -118,6 +118,7 @@ const RULES: &[Rule] = &[
             "proxy/src/audit/",
             "proxy/src/audit.rs",
             "proxy/src/metrics.rs",
+            "proxy/src/metrics/",
             "proxy/src/error.rs",
             "proxy/src/worker.rs",
             "proxy/src/bridge.rs",

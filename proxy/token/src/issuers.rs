@@ -116,6 +116,11 @@ impl Issuers {
         (self.epoch << 32) | folded
     }
 
+    /// The digest of a person of the issuer with this name, as in [`Verified::digest`].
+    pub fn digest_of(&self, issuer: &Slug, subject: &str) -> Option<[u8; 16]> {
+        self.by_name(issuer).map(|issuer| crate::verified::digest_of(&issuer.iss, subject))
+    }
+
     /// The scopes that every token of the issuer with this name needs, besides those of the toolset.
     pub fn required_scopes(&self, issuer: &Slug) -> &[String] {
         self.by_name(issuer).map_or(&[], |issuer| &issuer.spec.scopes_required)

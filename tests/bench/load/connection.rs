@@ -24,6 +24,18 @@ use crate::job::{Era, INITIALIZED, Target, Template};
 /// How far from either end of an answer its id and kind are looked for before the whole is searched.
 const EDGE: usize = 256;
 
+/// A limit refused the request.
+#[derive(Debug)]
+pub(crate) struct Refused(String);
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "refused with 429: {}", self.0)
+    }
+}
+
+impl std::error::Error for Refused {}
+
 /// A connection.
 pub(crate) struct Connection {
     target: Target,
@@ -105,6 +117,9 @@ impl Connection {
             if let Ok(data) = frame.with_context(|| format!("reading the answer to {method}"))?.into_data() {
                 self.answer.extend_from_slice(&data);
             }
+        }
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            bail!(Refused(start_of(&self.answer)));
         }
         ensure!(status == expected, "{method} was answered with {status}: {}", start_of(&self.answer));
         Ok(())

@@ -1,4 +1,4 @@
-//! A closed loop over HTTP: each connection sends its next request as soon as the last one is answered.
+//! A loop over HTTP: each connection sends its next request as soon as the last one is answered, or when its time has come.
 
 use std::{
     rc::Rc,
@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use tokio::{task::LocalSet, time::sleep};
 
 use crate::{
-    connection::Connection,
+    connection::{Connection, Refused},
     job::{Act, Era, HttpJob, Target, Template},
     measure::{Report, Tally, cpu_time},
 };
@@ -21,14 +21,19 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(20);
 pub(crate) async fn run(job: &HttpJob) -> Result<Report> {
     let tally = Rc::new(Tally::default());
     let local = LocalSet::new();
-    let mut first = Worker::open(&job.target, &job.act).await.context("before measuring")?;
+    let mut first = Worker::open(job).await.context("before measuring")?;
     first.check_once().await.context("before measuring")?;
     let mut workers = vec![first];
     for _ in 1..job.connections {
-        workers.push(Worker::open(&job.target, &job.act).await?);
+        workers.push(Worker::open(job).await?);
     }
-    for worker in workers {
-        local.spawn_local(worker.work(Rc::clone(&tally)));
+    let between = job.per_s.map(|per_s| Duration::from_secs_f64(1.0 / per_s));
+    for (at, worker) in workers.into_iter().enumerate() {
+        let pace = between.map(|between| {
+            let first = Instant::now() + between * u32::try_from(at).unwrap_or(u32::MAX);
+            Pace { next: first, every: between * u32::try_from(job.connections).unwrap_or(u32::MAX) }
+        });
+        local.spawn_local(worker.work(Rc::clone(&tally), pace));
     }
     let (window, cpu) = local.run_until(window(job, &tally)).await?;
     drop(local);
@@ -48,9 +53,27 @@ async fn window(job: &HttpJob, tally: &Tally) -> Result<(Duration, Duration)> {
     Ok((window, cpu_time(&job.pids)?.saturating_sub(cpu)))
 }
 
+/// When a connection sends its requests.
+struct Pace {
+    next: Instant,
+    every: Duration,
+}
+
+impl Pace {
+    /// Waits for the next time. Times that have gone by meanwhile are left out, so that a stall is followed by no burst.
+    async fn wait(&mut self) {
+        tokio::time::sleep_until(self.next.into()).await;
+        let now = Instant::now();
+        while self.next <= now {
+            self.next += self.every;
+        }
+    }
+}
+
 /// One connection and what it does.
 struct Worker {
     connection: Connection,
+    may_be_refused: bool,
     target: Target,
     act: Act,
     initialize: Template,
@@ -58,11 +81,13 @@ struct Worker {
 }
 
 impl Worker {
-    async fn open(target: &Target, act: &Act) -> Result<Self> {
+    async fn open(job: &HttpJob) -> Result<Self> {
+        let HttpJob { target, act, may_be_refused, .. } = job;
         let request = act.request(target.era);
         let connection = Connection::open(target).await?;
         let (target, act) = (target.clone(), act.clone());
-        let mut worker = Self { connection, target, act, initialize: Template::initialize(), request };
+        let initialize = Template::initialize();
+        let mut worker = Self { connection, may_be_refused: *may_be_refused, target, act, initialize, request };
         worker.begin().await?;
         Ok(worker)
     }
@@ -88,12 +113,16 @@ impl Worker {
         Ok(())
     }
 
-    async fn work(mut self, tally: Rc<Tally>) {
+    async fn work(mut self, tally: Rc<Tally>, mut pace: Option<Pace>) {
         while !tally.is_over() {
+            if let Some(pace) = &mut pace {
+                pace.wait().await;
+            }
             let begun = Instant::now();
             let done = tokio::time::timeout(REQUEST_LIMIT, self.once()).await;
             match done.context("no answer in time").and_then(|answer| answer) {
                 Ok(()) => tally.answered(begun),
+                Err(error) if self.may_be_refused && error.is::<Refused>() => tally.refused(),
                 Err(error) => {
                     tally.failed(&error);
                     self.reopen(&tally).await;

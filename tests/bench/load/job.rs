@@ -45,6 +45,12 @@ pub(crate) struct HttpJob {
     pub(crate) target: Target,
     pub(crate) act: Act,
     pub(crate) connections: usize,
+    /// How many requests are sent in a second, over all connections; absent: as many as are answered.
+    #[serde(default)]
+    pub(crate) per_s: Option<f64>,
+    /// Whether 429 is an answer like any other; its time does not count.
+    #[serde(default)]
+    pub(crate) may_be_refused: bool,
     pub(crate) warmup_ms: u64,
     pub(crate) window_ms: u64,
     /// Whose CPU time counts.

@@ -25,6 +25,7 @@ struct Inner {
     open: bool,
     over: bool,
     latencies_ns: Vec<u64>,
+    refused: u64,
     errors: u64,
     first_error: Option<String>,
 }
@@ -33,6 +34,7 @@ struct Inner {
 #[derive(Serialize)]
 pub(crate) struct Report {
     requests: usize,
+    refused: u64,
     errors: u64,
     first_error: Option<String>,
     rps: f64,
@@ -69,6 +71,12 @@ impl Tally {
         }
     }
 
+    /// A limit refused a request, which is as it should be.
+    pub(crate) fn refused(&self) {
+        let mut inner = self.inner.borrow_mut();
+        inner.refused += u64::from(inner.open);
+    }
+
     /// A request failed; errors count always, in the warm-up too.
     pub(crate) fn failed(&self, error: &anyhow::Error) {
         let mut inner = self.inner.borrow_mut();
@@ -81,7 +89,7 @@ impl Tally {
 
     /// Sums up a window of this length in which processes spent so much CPU time.
     pub(crate) fn report(self, window: Duration, cpu: Duration) -> Report {
-        let Inner { mut latencies_ns, errors, first_error, .. } = self.inner.into_inner();
+        let Inner { mut latencies_ns, refused, errors, first_error, .. } = self.inner.into_inner();
         latencies_ns.sort_unstable();
         let requests = latencies_ns.len();
         let at = |share: f64| {
@@ -90,6 +98,7 @@ impl Tally {
         };
         Report {
             requests,
+            refused,
             errors,
             first_error,
             rps: requests as f64 / window.as_secs_f64(),

@@ -1,6 +1,7 @@
 //! Who takes part in a measurement: the origin, nginx before it, and Patchbay before it.
 
 use std::{
+    fs,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -11,9 +12,14 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{databases::Shop, nginx::Nginx, patchbay::Patchbay};
+use super::{
+    databases::Shop,
+    nginx::Nginx,
+    patchbay::{Flavour, Patchbay},
+};
 use crate::{
     process::Guard,
+    services::Redis,
     workspace::{scratch, target},
 };
 
@@ -28,6 +34,10 @@ pub(super) enum Target {
     Token,
     /// Patchbay, called with another access token each time.
     FreshToken,
+    /// Another Patchbay that counts and records as little as can be.
+    Bare,
+    /// Another Patchbay with several limits, counted in Redis.
+    Governed,
 }
 
 impl Target {
@@ -38,18 +48,35 @@ impl Target {
             Self::Patchbay => "patchbay",
             Self::Token => "token",
             Self::FreshToken => "fresh",
+            Self::Bare => "bare",
+            Self::Governed => "governed",
         }
     }
 
     /// Whether it is Patchbay, whatever is shown to it.
     fn is_patchbay(self) -> bool {
-        matches!(self, Self::Patchbay | Self::Token | Self::FreshToken)
+        matches!(self, Self::Patchbay | Self::Token | Self::FreshToken | Self::Bare | Self::Governed)
     }
+}
+
+/// Who is wanted.
+#[derive(Clone, Copy)]
+pub(super) struct With {
+    /// Patchbay at all.
+    pub(super) patchbay: bool,
+    /// A database, and the DB explorer before it.
+    pub(super) database: bool,
+    /// So many measurements that show a fresh token with each request.
+    pub(super) fresh: usize,
+    /// The two gateways that limits are measured by.
+    pub(super) pair: bool,
 }
 
 /// Everything that runs; the fields are dropped in this order.
 pub(super) struct Fleet {
     pub(super) patchbay: Option<Patchbay>,
+    /// Only where limits are measured.
+    pub(super) pair: Option<Pair>,
     pub(super) nginx: Nginx,
     pub(super) origin: Origin,
     /// Only where a database is asked.
@@ -59,23 +86,43 @@ pub(super) struct Fleet {
 
 impl Fleet {
     /// Starts everybody who is wanted; so many measurements will show a fresh token with each request.
-    pub(super) fn start(bins: &Path, with_patchbay: bool, with_database: bool, fresh: usize) -> Result<Self> {
+    pub(super) fn start(bins: &Path, with: &With) -> Result<Self> {
+        let With { patchbay: with_patchbay, database: with_database, fresh, pair: with_pair } = *with;
         let folder = scratch(&target().join("bench"))?;
         let origin = Origin::start(bins, folder.path())?;
         let nginx = Nginx::start(folder.path(), origin.port)?;
         let shop = with_database.then(|| Shop::start(bins)).transpose()?;
-        let prepare = || Patchbay::prepare(bins, folder.path(), &origin, shop.as_ref(), fresh);
+        let prepare = || Patchbay::prepare(bins, folder.path(), &origin, shop.as_ref(), fresh, &Flavour::Usual);
         let mut patchbay = with_patchbay.then(prepare).transpose()?;
         if let Some(patchbay) = &mut patchbay {
             patchbay.start()?;
         }
-        Ok(Self { patchbay, nginx, origin, shop, _folder: folder })
+        let pair = (with_patchbay && with_pair).then(|| Pair::start(bins, folder.path(), &origin)).transpose()?;
+        Ok(Self { patchbay, pair, nginx, origin, shop, _folder: folder })
     }
 
     /// Who there is to measure.
     pub(super) fn targets(&self) -> impl Iterator<Item = Target> {
-        let all = [Target::Direct, Target::Nginx, Target::Patchbay, Target::Token, Target::FreshToken];
-        all.into_iter().filter(|target| !target.is_patchbay() || self.patchbay.is_some())
+        let all = [
+            Target::Direct,
+            Target::Nginx,
+            Target::Patchbay,
+            Target::Token,
+            Target::FreshToken,
+            Target::Bare,
+            Target::Governed,
+        ];
+        all.into_iter().filter(|target| !target.is_patchbay() || self.gateway(*target).is_some())
+    }
+
+    /// The gateway behind a target.
+    fn gateway(&self, target: Target) -> Option<&Patchbay> {
+        match target {
+            Target::Direct | Target::Nginx => None,
+            Target::Patchbay | Target::Token | Target::FreshToken => self.patchbay.as_ref(),
+            Target::Bare => self.pair.as_ref().map(|pair| &pair.bare),
+            Target::Governed => self.pair.as_ref().map(|pair| &pair.governed),
+        }
     }
 
     /// Where requests to a target go, as the load client wants to hear it: the origin's path, or the toolset of Patchbay.
@@ -84,8 +131,8 @@ impl Fleet {
         let (port, path, bearer) = match target {
             Target::Direct => (self.origin.port, path.to_owned(), "pb_none"),
             Target::Nginx => (self.nginx.port(), path.to_owned(), "pb_none"),
-            Target::Patchbay | Target::Token | Target::FreshToken => {
-                let patchbay = self.patchbay.as_ref().context("Patchbay was left out")?;
+            _ => {
+                let patchbay = self.gateway(target).context("Patchbay was left out")?;
                 let bearer = if target == Target::Token { patchbay.token() } else { patchbay.key() };
                 if target == Target::FreshToken {
                     bearers = json!(patchbay.fresh_tokens()?);
@@ -103,10 +150,33 @@ impl Fleet {
         match target {
             Target::Direct => Ok(vec![self.origin.server.pid()]),
             Target::Nginx => self.nginx.pids(),
-            Target::Patchbay | Target::Token | Target::FreshToken => {
-                Ok(self.patchbay.as_ref().and_then(Patchbay::pid).into_iter().collect())
-            }
+            _ => Ok(self.gateway(target).and_then(Patchbay::pid).into_iter().collect()),
         }
+    }
+}
+
+/// Two more gateways that differ in nothing but limits and audit, and the Redis of one of them.
+pub(super) struct Pair {
+    bare: Patchbay,
+    pub(super) governed: Patchbay,
+    _redis: Redis,
+}
+
+impl Pair {
+    fn start(bins: &Path, folder: &Path, origin: &Origin) -> Result<Self> {
+        let redis = Redis::start(folder)?;
+        let begin = |name: &str, flavour: &Flavour| -> Result<Patchbay> {
+            let folder = folder.join(name);
+            fs::create_dir(&folder)?;
+            let mut patchbay = Patchbay::prepare(bins, &folder, origin, None, 0, flavour)?;
+            patchbay.start()?;
+            Ok(patchbay)
+        };
+        Ok(Self {
+            bare: begin("bare", &Flavour::Bare)?,
+            governed: begin("governed", &Flavour::Governed { redis: redis.url() })?,
+            _redis: redis,
+        })
     }
 }
 

@@ -26,6 +26,8 @@ pub(super) struct Load {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Measure {
     pub(super) requests: u64,
+    #[serde(default)]
+    pub(super) refused: u64,
     pub(super) errors: u64,
     first_error: Option<String>,
     pub(super) rps: f64,
@@ -75,6 +77,7 @@ impl Measure {
         let of = |number: fn(&Self) -> f64| median(measures.iter().map(number).collect());
         Self {
             requests: measures.iter().map(|measure| measure.requests).sum(),
+            refused: measures.iter().map(|measure| measure.refused).sum(),
             errors: measures.iter().map(|measure| measure.errors).sum(),
             first_error: None,
             rps: of(|measure| measure.rps),

@@ -42,6 +42,7 @@ pub(super) struct Patchbay {
     log: PathBuf,
     port: u16,
     key: String,
+    noisy_key: String,
     tokens: Tokens,
     server: Option<Guard>,
 }
@@ -67,21 +68,39 @@ impl Patchbay {
         origin: &Origin,
         shop: Option<&Shop>,
         fresh: usize,
+        flavour: &Flavour,
     ) -> Result<Self> {
         let (port, operations) = (free_port()?, free_port()?);
         let (config, tenant) = (folder.join("patchbay.yaml"), folder.join("bench.yaml"));
-        fs::write(&config, configuration(folder, port, operations, &origin.stdio_command()[0]))?;
-        fs::write(&tenant, tenant_file(origin, shop))?;
+        let text = configuration(folder, port, operations, &origin.stdio_command()[0]);
+        fs::write(&config, text + &flavour.configuration())?;
+        fs::write(&tenant, tenant_file(origin, shop) + flavour.tenant())?;
         let log = folder.join("patchbay.log");
         let (program, tokens) = (bins.join("patchbay"), Tokens::mint(folder, origin, fresh)?);
-        let mut patchbay = Self { program, config, log, port, key: String::new(), tokens, server: None };
-        process::output(patchbay.command("apply").arg("-f").arg(&tenant), "patchbay apply", LIMIT)?;
-        let mut create = patchbay.command("key");
-        create.args(["create", "--tenant", "bench", "--label", "bench", "--json"]);
+        let mut patchbay =
+            Self { program, config, log, port, key: String::new(), noisy_key: String::new(), tokens, server: None };
+        patchbay.key = patchbay.tenant("bench", &tenant)?;
+        if let Flavour::Governed { .. } = flavour {
+            let noisy = folder.join("noisy.yaml");
+            fs::write(&noisy, noisy_file(origin))?;
+            patchbay.noisy_key = patchbay.tenant("noisy", &noisy)?;
+        }
+        Ok(patchbay)
+    }
+
+    /// Applies a tenant's file and makes its key.
+    fn tenant(&self, name: &str, file: &Path) -> Result<String> {
+        process::output(self.command("apply").arg("-f").arg(file), "patchbay apply", LIMIT)?;
+        let mut create = self.command("key");
+        create.args(["create", "--tenant", name, "--label", "bench", "--json"]);
         let text = process::output(&mut create, "patchbay key create", LIMIT)?;
         let made: NewKey = serde_json::from_str(&text).context("`patchbay key create --json` did not tell the key")?;
-        patchbay.key = made.key;
-        Ok(patchbay)
+        Ok(made.key)
+    }
+
+    /// The key of the noisy tenant, where there is one.
+    pub(super) fn noisy_key(&self) -> &str {
+        &self.noisy_key
     }
 
     /// Starts the gateway and waits until it says that it is ready.
@@ -164,6 +183,61 @@ impl Tokens {
     }
 }
 
+/// How a gateway counts and records.
+pub(super) enum Flavour {
+    /// As it comes: limits in memory, records in the spool before the answer.
+    Usual,
+    /// As little as can be: the limits that always are, in memory, and one record after the answer.
+    Bare,
+    /// Three rates and a cap on each call, in Redis; records in the spool before the answer.
+    Governed {
+        /// Where Redis is.
+        redis: String,
+    },
+}
+
+impl Flavour {
+    fn configuration(&self) -> String {
+        match self {
+            Self::Usual | Self::Bare => String::new(),
+            Self::Governed { redis } => format!("redis: {{ url: \"{redis}\" }}\n"),
+        }
+    }
+
+    fn tenant(&self) -> &'static str {
+        match self {
+            Self::Usual => "",
+            Self::Bare => "audit: { level: async }\n",
+            Self::Governed { .. } => {
+                "audit: { level: ack }
+limits:
+  rules:
+    team: { by: [tenant], count: 1000000, burst: 1000000 }
+    each-tool: { by: [principal, tool], count: 1000000, burst: 1000000 }
+"
+            }
+        }
+    }
+}
+
+/// What the limit of the noisy tenant lets through in a second.
+pub(super) const NOISY_PER_S: u32 = 50;
+
+/// A tenant with a limit that it will meet.
+fn noisy_file(origin: &Origin) -> String {
+    let url = origin.url("/modern/calls");
+    format!(
+        "tenant: noisy
+servers:
+  modern:
+    url: {url}
+limits:
+  rules:
+    all: {{ by: [tenant], count: {NOISY_PER_S}, burst: {NOISY_PER_S} }}
+"
+    )
+}
+
 /// What a real configuration holds; only the bounds that would stop a measurement are moved out of its way.
 fn configuration(folder: &Path, port: u16, operations: u16, stdio_program: &str) -> String {
     let folder = folder.display();
@@ -185,6 +259,8 @@ limits:
   principal_per_second: 1000000
   principal_burst: 1000000
   principal_concurrency: 4096
+  address_per_second: 1000000
+  address_burst: 1000000
 "
     )
 }

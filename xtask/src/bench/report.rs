@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::{
     fleet::Target,
     load::{Measure, median},
+    neighbour::Neighbour,
     resident::Memory,
     scenario::{Aims, Scenario},
 };
@@ -14,6 +15,7 @@ use super::{
 const REST_KIB_MAX: f64 = 20.0 * 1024.0;
 const SESSION_KIB_MAX: f64 = 8.0;
 const START_MS_MAX: f64 = 25.0;
+const NEIGHBOUR_MAX: f64 = 1.5;
 /// A call to a server over standard streams has no row of nginx; it is held against nginx's row of the same width.
 const STDIO_YARDSTICKS: [(&str, &str); 2] = [("stdio-1", "small-legacy-1"), ("stdio-64", "small-legacy-64")];
 
@@ -23,6 +25,7 @@ pub(super) struct Report {
     pub(super) rows: Vec<Row>,
     pub(super) memory: Vec<Memory>,
     pub(super) start_us: Vec<u64>,
+    pub(super) neighbour: Vec<Neighbour>,
 }
 
 /// The medians of one measurement of one target.
@@ -71,11 +74,37 @@ impl Report {
                 all.push(Verdict::at_most(&what, each, SESSION_KIB_MAX));
             }
         }
+        if !self.neighbour.is_empty() {
+            let ratio = median(self.neighbour.iter().map(Neighbour::ratio).collect());
+            all.push(Verdict::at_most(
+                "p99 of a tenant beside a noisy one, times its quiet value",
+                ratio,
+                NEIGHBOUR_MAX,
+            ));
+        }
         if !self.start_us.is_empty() {
             let middle = median(self.start_us.iter().map(|us| *us as f64 / 1000.0).collect());
             all.push(Verdict::at_most("ms from start to the first answered list", middle, START_MS_MAX));
         }
         all
+    }
+
+    fn governed(&self, row: &Row) -> Vec<Verdict> {
+        let (Some((added_max, cpu_max)), Some(bare), Some(governed)) =
+            (row.aims.governed_max, self.find(row.scenario, Target::Bare), self.find(row.scenario, Target::Governed))
+        else {
+            return Vec::new();
+        };
+        let name = row.scenario;
+        let cpu = governed.cpu_us_per_request / bare.cpu_us_per_request;
+        vec![
+            Verdict::at_most(
+                &format!("{name}: µs added to the median by limits in Redis and the audit"),
+                governed.p50_us - bare.p50_us,
+                added_max,
+            ),
+            Verdict::at_most(&format!("{name}: CPU per request, times that without"), cpu, cpu_max),
+        ]
     }
 
     fn verdicts_on(&self, row: &Row) -> Vec<Verdict> {
@@ -109,7 +138,7 @@ impl Report {
                     bound,
                 )
             });
-        [cpu, rate, added, signed].into_iter().flatten().collect()
+        [cpu, rate, added, signed].into_iter().flatten().chain(self.governed(row)).collect()
     }
 }
 

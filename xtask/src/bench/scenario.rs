@@ -36,6 +36,8 @@ enum Act {
     StdioCall,
     /// A call with a key, with a token that is known, and with one that is not; the others have nothing like it.
     SignedCall,
+    /// A call that meets three rates and a cap in Redis and is recorded, and the same call with as little of it as can be.
+    GovernedCall,
     /// A call of the DB explorer; direct is a plain driver, and nginx has nothing like it.
     Database(&'static Question),
 }
@@ -51,12 +53,21 @@ pub(super) struct Aims {
     pub(super) added_p50_us_max: Option<f64>,
     /// With a token that is known at most so many times the CPU time of a call with a key.
     pub(super) cpu_of_key_max: Option<f64>,
+    /// Governed at most so many microseconds more than bare in the middle, and so many times the CPU time.
+    pub(super) governed_max: Option<(f64, f64)>,
 }
 
-const NONE: Aims =
-    Aims { cpu_of_nginx_max: None, rate_of_nginx_min: None, added_p50_us_max: None, cpu_of_key_max: None };
+const NONE: Aims = Aims {
+    cpu_of_nginx_max: None,
+    rate_of_nginx_min: None,
+    added_p50_us_max: None,
+    cpu_of_key_max: None,
+    governed_max: None,
+};
 const SMALL_ALONE: Aims = Aims { cpu_of_nginx_max: Some(2.0), added_p50_us_max: Some(100.0), ..NONE };
 const SMALL_CROWD: Aims = Aims { cpu_of_nginx_max: Some(2.0), rate_of_nginx_min: Some(0.55), ..NONE };
+
+const GOVERNED: Aims = Aims { governed_max: Some((150.0, 1.3)), ..NONE };
 
 const SMALL: Act = Act::Call { tool: "small", bytes_min: 200 };
 const LEGACY: Scenario = Scenario {
@@ -72,7 +83,7 @@ const MODERN: Scenario =
     Scenario { name: "small-modern-1", era: "modern", path: "/modern/calls", toolset: "modern", ..LEGACY };
 
 /// All of them, in order.
-pub(super) const SCENARIOS: [Scenario; 16] = [
+pub(super) const SCENARIOS: [Scenario; 18] = [
     LEGACY,
     Scenario { name: "small-legacy-64", connections: 64, aims: SMALL_CROWD, ..LEGACY },
     MODERN,
@@ -117,6 +128,8 @@ pub(super) const SCENARIOS: [Scenario; 16] = [
         aims: Aims { cpu_of_key_max: Some(1.05), ..NONE },
         ..LEGACY
     },
+    Scenario { name: "governed-1", act: Act::GovernedCall, aims: GOVERNED, ..LEGACY },
+    Scenario { name: "governed-64", act: Act::GovernedCall, aims: GOVERNED, connections: 64, ..LEGACY },
     database("db-list-tables", &databases::LIST),
     database("db-describe-table", &databases::DESCRIBE),
     database("db-select", &databases::SELECT),
@@ -140,9 +153,16 @@ impl Scenario {
         matches!(self.act, Act::SignedCall)
     }
 
+    /// Whether it is about limits.
+    pub(super) fn needs_pair(&self) -> bool {
+        matches!(self.act, Act::GovernedCall)
+    }
+
     /// Whether there is something to measure for this target.
     pub(super) fn suits(&self, target: Target) -> bool {
         match (&self.act, target) {
+            (Act::GovernedCall, Target::Bare | Target::Governed | Target::Patchbay) => true,
+            (Act::GovernedCall, _) | (_, Target::Bare | Target::Governed) => false,
             (Act::SignedCall, Target::Direct | Target::Nginx) => false,
             (Act::SignedCall, _) => true,
             (_, Target::Token | Target::FreshToken) => false,
@@ -160,7 +180,9 @@ impl Scenario {
             }
             Act::List { tools } => json!({"list": {"tools": tools}}),
             Act::Storm => json!({"storm": {"tool": "small"}}),
-            Act::StdioCall | Act::SignedCall => json!({"call": {"tool": "small", "bytes_min": 200}}),
+            Act::StdioCall | Act::SignedCall | Act::GovernedCall => {
+                json!({"call": {"tool": "small", "bytes_min": 200}})
+            }
             Act::Database(question) => question.act(),
         };
         if let (Act::Database(question), Target::Direct) = (&self.act, target) {

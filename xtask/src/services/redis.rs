@@ -22,14 +22,14 @@ use crate::{
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// A running server; the fields are dropped in this order.
-pub(super) struct Redis {
+pub(crate) struct Redis {
     _server: Guard,
     _folder: TempDir,
     port: u16,
 }
 
 impl Redis {
-    pub(super) fn start(parent: &Path) -> Result<Self> {
+    pub(crate) fn start(parent: &Path) -> Result<Self> {
         let program = "redis-server";
         if workspace::in_path(program).is_none() {
             apt::install(&["redis-server"], "Redis (its program redis-server)")?;
@@ -51,7 +51,7 @@ impl Redis {
         }
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/", self.port)
     }
 }

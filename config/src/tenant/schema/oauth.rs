@@ -7,8 +7,11 @@ use patchbay_core::issuer::{ClaimNames, ClientAuth};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{is_default, is_no, words};
-use crate::tenant::scopes::{SCOPE_CHARS_MAX, SCOPES_MAX};
+use super::{is_default, is_no};
+use crate::{
+    tenant::scopes::{SCOPE_CHARS_MAX, SCOPES_MAX},
+    words::words,
+};
 
 /// Scopes, as RFC 6749 writes them.
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

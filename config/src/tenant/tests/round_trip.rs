@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use patchbay_core::{
     access::{AccessRules, ScopeRules, ToolClasses},
+    audit::{AuditArguments, AuditLevel, Keep, TenantAudit, WhenFull},
     issuer::{
         Algorithm, ClaimNames, ClientAuth, INTROSPECTION_SECRET, Introspection, IssuerDoc, IssuerSpec, Registration,
     },
+    limits::{Amount, Applies, Dimension, LimitRule, Rate, WhenAway},
     model::{Access, Overflow, PrefixMode, ServerDoc, ServerOauth, ServerSpec, TenantLimits, ToolRules, ToolsetSpec},
 };
 use proptest::{collection, option, prelude::*};
@@ -294,6 +296,74 @@ fn toolset() -> impl Strategy<Value = ToolsetSpec> {
         })
 }
 
+fn limit_rules() -> impl Strategy<Value = Vec<LimitRule>> {
+    let amount = prop_oneof![
+        // No lighter than any weight below.
+        (1..60_000_u32, 1..600_u64, 1000..60_000_u32).prop_map(|(count, seconds, burst)| Amount::Rate(Rate {
+            count,
+            period: std::time::Duration::from_secs(seconds),
+            burst
+        })),
+        (1..60_000_u32).prop_map(Amount::Concurrent),
+    ];
+    let of = |names: &[&str]| {
+        let names = names.iter().map(|name| name.parse().unwrap()).collect::<Vec<patchbay_core::Slug>>();
+        prop::sample::subsequence(names.clone(), 0..=names.len())
+    };
+    let applies = (of(&["default"]), of(&["s0"]), collection::vec("[a-z*]{1,6}/[a-z*?.]{1,6}", 0..3))
+        .prop_map(|(toolsets, servers, tools)| Applies { toolsets, servers, tools });
+    let rule = (
+        prop::sample::subsequence(Dimension::ALL.to_vec(), 0..=6),
+        amount,
+        applies,
+        prop::sample::select(vec![WhenAway::Local, WhenAway::Closed, WhenAway::Open]),
+        any::<bool>(),
+    );
+    collection::btree_map("r[a-z0-9_-]{0,39}", rule, 0..8).prop_map(|rules| {
+        let rule = |(name, (by, amount, applies, away, dry_run)): (String, _)| LimitRule {
+            name: name.into(),
+            by,
+            amount,
+            applies,
+            away,
+            dry_run,
+        };
+        rules.into_iter().map(rule).collect()
+    })
+}
+
+fn weights() -> impl Strategy<Value = Vec<(String, u32)>> {
+    let pairs = collection::vec(("[a-z*]{1,6}/[a-z*?.:#]{1,6}", 0..=1000_u32), 0..4);
+    pairs.prop_map(|mut pairs| {
+        let mut seen = std::collections::HashSet::new();
+        pairs.retain(|(glob, _)| seen.insert(glob.clone()));
+        pairs
+    })
+}
+
+fn audit() -> impl Strategy<Value = TenantAudit> {
+    let globs = || collection::vec("[a-z*]{1,6}/[a-z*?.]{1,6}", 0..3);
+    let keep = ("[a-z*]{1,6}/[a-z*?.]{1,6}", collection::vec(name(), 1..3));
+    let keep = keep.prop_map(|(tools, arguments)| Keep { tools, arguments });
+    let of = |levels: &[AuditLevel]| option::of(prop::sample::select(levels.to_vec()));
+    (
+        of(&[AuditLevel::Sync, AuditLevel::Ack, AuditLevel::Async]),
+        option::of(prop::sample::select(vec![
+            AuditArguments::None,
+            AuditArguments::Keys,
+            AuditArguments::Digest,
+            AuditArguments::Redacted,
+        ])),
+        option::of(prop::sample::select(vec![WhenFull::Refuse, WhenFull::Pass])),
+        collection::vec(keep, 0..3),
+        globs(),
+    )
+        .prop_map(|(level, arguments, when_full, keep, closed_tools)| {
+            let shows = arguments.is_none_or(|arguments| arguments == AuditArguments::Redacted);
+            TenantAudit { level, arguments, when_full, keep: if shows { keep } else { Vec::new() }, closed_tools }
+        })
+}
+
 fn tenant() -> impl Strategy<Value = TenantDoc> {
     let limit = || option::of(1..60_000_u32);
     (
@@ -301,9 +371,9 @@ fn tenant() -> impl Strategy<Value = TenantDoc> {
         collection::vec(server(), 1..4),
         collection::btree_map("[a-z][a-z0-9-]{0,8}", toolset(), 0..3),
         collection::vec(issuer(), 1..4),
-        (limit(), limit(), limit()),
+        ((limit(), option::of(1000..60_000_u32), limit()), limit_rules(), weights(), audit()),
     )
-        .prop_map(|((slug, title, enabled), servers, toolsets, issuers, limits)| {
+        .prop_map(|((slug, title, enabled), servers, toolsets, issuers, (limits, rules, weights, audit))| {
             let server = |(at, spec): (usize, ServerSpec)| {
                 let secrets: Vec<_> = match &spec.transport {
                     Transport::Http { headers, oauth, .. } => {
@@ -329,7 +399,7 @@ fn tenant() -> impl Strategy<Value = TenantDoc> {
                 toolsets.into_iter().map(|(name, spec)| (name.parse().unwrap(), spec)).collect();
             toolsets.entry("default".parse().unwrap()).or_default();
             TenantDoc {
-                audit: Default::default(),
+                audit,
                 issuers: issuers.into_iter().enumerate().map(issuer).collect(),
                 slug: slug.parse().unwrap(),
                 title,
@@ -340,7 +410,8 @@ fn tenant() -> impl Strategy<Value = TenantDoc> {
                     principal_per_second: limits.0,
                     principal_burst: limits.1,
                     principal_concurrency: limits.2,
-                    ..TenantLimits::default()
+                    rules: rules.into_iter().take(7).collect(),
+                    weights,
                 },
             }
         })
@@ -359,7 +430,8 @@ proptest! {
         prop_assert_eq!(&again.slug, &doc.slug);
         prop_assert_eq!(&again.title, &doc.title);
         prop_assert_eq!(again.enabled, doc.enabled);
-        prop_assert_eq!(&again.limits, &doc.limits);
+        prop_assert_eq!(&again.limits, &doc.limits, "{}", exported);
+        prop_assert_eq!(&again.audit, &doc.audit, "{}", exported);
         prop_assert_eq!(&again.toolsets, &doc.toolsets, "{}", exported);
         for (name, server) in &doc.servers {
             let other = &again.servers[name];

@@ -23,6 +23,8 @@ pub enum Actor {
     Token(Arc<TokenActor>),
     /// The operator, at the command line.
     Operator,
+    /// The gateway itself.
+    Gateway,
 }
 
 /// Somebody with a token.
@@ -49,12 +51,13 @@ impl Actor {
             Self::Key(_) => "key",
             Self::Token(_) => "token",
             Self::Operator => "operator",
+            Self::Gateway => "gateway",
         };
         line::plain(line, br#""kind":"#, kind);
         match self {
             Self::Key(key) => line::id(line, br#","key":"#, key.bits()),
             Self::Token(token) => token.write(line),
-            Self::Unknown | Self::Anonymous | Self::Operator => {}
+            Self::Unknown | Self::Anonymous | Self::Operator | Self::Gateway => {}
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The chain that makes an audit tamper-evident: each record's hash covers the one before it. There is one chain for each tenant
 //! and writer, so that no replica waits for another; [`Checkpoint`]s, signed by the gateway, say how far a chain had come, so
-//! that a cut end is found too. [`Verifier`] reads it all again; who links, signs and stores is the gateway's and the store's.
+//! that a cut end is found too. [`super::Verifier`] reads it all again; who links, signs and stores is the gateway's and the
+//! store's affair.
 //!
 //! What is hashed is made of fixed members and of texts with their lengths before them, so that no two records have the same
 //! bytes. Numbers have their highest byte first:

@@ -27,6 +27,11 @@ pub(super) fn text(line: &mut Vec<u8>, key: &[u8], text: &str) {
 /// A member whose value may be anything: cut to so many bytes, escaped.
 pub(super) fn short(line: &mut Vec<u8>, key: &[u8], text: &str, bytes_max: usize) {
     line.extend_from_slice(key);
+    string(line, text, bytes_max);
+}
+
+/// A string of its own: cut to so many bytes, escaped.
+pub(super) fn string(line: &mut Vec<u8>, text: &str, bytes_max: usize) {
     line.push(b'"');
     let cut = text.floor_char_boundary(bytes_max);
     escaped(line, &text.as_bytes()[..cut]);
@@ -62,6 +67,14 @@ fn escape(line: &mut Vec<u8>, byte: u8) {
 
 const fn hex(byte: u8) -> [u8; 2] {
     [HEX[(byte >> 4) as usize], HEX[(byte & 15) as usize]]
+}
+
+/// A member that is bytes in hexadecimal digits.
+pub(super) fn hex_text(line: &mut Vec<u8>, key: &[u8], bytes: &[u8]) {
+    line.extend_from_slice(key);
+    line.push(b'"');
+    line.extend(bytes.iter().flat_map(|byte| hex(*byte)));
+    line.push(b'"');
 }
 
 fn digits(bits: u128) -> [u8; 32] {

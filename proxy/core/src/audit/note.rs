@@ -12,16 +12,18 @@ pub fn note_line(id: EventId, at_ms: i64, tenant: TenantId, actor: &Actor, what:
         action: Action::ConfigUpdate,
         tenant: Some(tenant),
         toolset: None,
+        revision: None,
         actor,
         ip: None,
         agent: None,
-        request: None,
+        rpc: None,
+        trace: None,
         target: None,
     };
     let mut line = Vec::with_capacity(2 * TEXT_BYTES_MAX);
     event.write(&mut line);
     let ending = Ending { reason: Some(what), ..Ending::answered(0) };
-    Outcome { ending, bytes_in: 0, bytes_out: 0, duration_us: 0 }.write(&mut line);
+    Outcome { decision: None, rule: None, ending, bytes_in: 0, bytes_out: 0, duration_us: 0 }.write(&mut line);
     String::from_utf8_lossy(&line).into_owned()
 }
 

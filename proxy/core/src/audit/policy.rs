@@ -1,7 +1,11 @@
 //! What a tenant's audit holds, and how surely it is kept: as people write it ([`TenantAudit`]), and with the gateway's defaults
-//! filled in ([`AuditPolicy`]).
+//! filled in ([`AuditPolicy`]). What that means for a tool ([`ToolAudit`]) is found when the snapshot is built.
+
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+
+use crate::filter::{FilterError, Globs};
 
 /// How surely a record is kept before the answer leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -117,5 +121,31 @@ pub struct ToolAudit {
     /// Whether it is never called without a record.
     pub closed: bool,
     /// The arguments that a record may show.
-    pub keep: Option<std::sync::Arc<[String]>>,
+    pub keep: Option<Arc<[String]>>,
+}
+
+/// The policy's words on tools, ready to be asked once for each tool.
+pub(crate) struct AuditTools {
+    closed: Globs,
+    kept: Globs,
+    keep: Vec<Arc<[String]>>,
+}
+
+impl AuditTools {
+    pub(crate) fn compile(policy: &AuditPolicy) -> Result<Self, FilterError> {
+        let kept: Vec<String> = policy.keep.iter().map(|keep| keep.tools.clone()).collect();
+        Ok(Self {
+            closed: Globs::compile(&policy.closed_tools)?,
+            kept: Globs::compile(&kept)?,
+            keep: policy.keep.iter().map(|keep| keep.arguments.as_slice().into()).collect(),
+        })
+    }
+
+    /// What the policy says of the tool `server/native`; of the lists of arguments the first whose glob matches counts.
+    pub(crate) fn of(&self, qualified: &str) -> ToolAudit {
+        ToolAudit {
+            closed: self.closed.matches(qualified),
+            keep: self.kept.first(qualified).map(|at| self.keep[at].clone()),
+        }
+    }
 }

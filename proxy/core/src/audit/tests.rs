@@ -29,17 +29,26 @@ fn event() -> Event<'static> {
         action: Action::ToolCall,
         tenant: Some(TenantId::from_bits(0xacae)),
         toolset: Some("default"),
+        revision: Some(Generation(12)),
         actor: &KEY,
         ip: Some("192.0.2.7".parse().unwrap()),
         agent: Some("ide/1.0"),
-        request: Some("r-1"),
+        rpc: Some(rpc_digest(b"\"r-1\"")),
+        trace: Some([0xab; 16]),
         target: Some(Target { server: "shop", exposed: "shop_query", native: "query" }),
     }
 }
 
 fn outcome() -> Outcome<'static> {
     let ending = Ending::answered(200).with_is_error(true);
-    Outcome { ending, bytes_in: 200, bytes_out: 1_048_576, duration_us: 1234 }
+    Outcome {
+        decision: Some(Decision::Allow),
+        rule: None,
+        ending,
+        bytes_in: 200,
+        bytes_out: 1_048_576,
+        duration_us: 1234,
+    }
 }
 
 fn written(event: &Event<'_>, outcome: &Outcome<'_>) -> Vec<u8> {
@@ -59,10 +68,10 @@ fn read(line: &[u8]) -> Value {
 fn a_whole_record_says_who_whose_what_and_how() {
     let expected = json!({
         "event": "01a1ee56-5e00-7000-8000-0e0000000156", "at_ms": AT_MS, "action": "tool.call",
-        "tenant": "0000000000000000000000000000acae", "toolset": "default",
+        "tenant": "0000000000000000000000000000acae", "toolset": "default", "revision": 12,
         "actor": {"kind": "key", "key": "0000000000000000000000000000c0de", "ip": "192.0.2.7", "agent": "ide/1.0"},
-        "request": "r-1", "server": "shop", "exposed": "shop_query", "native": "query",
-        "outcome": "answered", "status": 200, "is_error": true,
+        "rpc": "f586cdc0e0703137", "trace": "abababababababababababababababab", "server": "shop", "exposed": "shop_query", "native": "query",
+        "decision": "allow", "outcome": "answered", "status": 200, "is_error": true,
         "bytes_in": 200, "bytes_out": 1_048_576, "duration_us": 1234,
     });
     assert_eq!(read(&written(&event(), &outcome())), expected);
@@ -77,18 +86,24 @@ fn a_record_of_a_stranger_leaves_out_what_nobody_knows() {
         actor: &Actor::Unknown,
         ip: Some("2001:db8::1".parse().unwrap()),
         agent: None,
-        request: None,
+        revision: None,
+        rpc: None,
+        trace: None,
         target: None,
         ..event()
     };
-    let refused = Outcome { ending: Ending::refused(401, Some(-32001), "unknown key"), ..outcome() };
+    let refused = Outcome {
+        decision: Some(Decision::Deny),
+        ending: Ending::refused(401, Some(-32001), "unknown key"),
+        ..outcome()
+    };
     let record = read(&written(&stranger, &refused));
     assert_eq!(record["actor"], json!({"kind": "unknown", "ip": "2001:db8::1"}));
     assert_eq!(
-        (&record["outcome"], &record["code"], &record["reason"]),
-        (&json!("refused"), &json!(-32001), &json!("unknown key"))
+        (&record["decision"], &record["outcome"], &record["code"], &record["reason"]),
+        (&json!("deny"), &json!("refused"), &json!(-32001), &json!("unknown key"))
     );
-    for absent in ["tenant", "toolset", "request", "server", "exposed", "native", "is_error"] {
+    for absent in ["tenant", "toolset", "revision", "rpc", "trace", "rule", "server", "exposed", "native", "is_error"] {
         assert!(record.get(absent).is_none(), "{absent}");
     }
 }
@@ -107,11 +122,46 @@ fn somebody_with_a_token_is_named_by_what_the_issuer_vouches_for_and_nothing_bre
 }
 
 #[test]
+fn a_refusal_names_the_rule_that_it_met() {
+    let refused = Outcome {
+        decision: Some(Decision::Deny),
+        rule: Some("exports-per-day"),
+        ending: Ending::refused(429, Some(42901), "limited"),
+        ..outcome()
+    };
+    let record = read(&written(&event(), &refused));
+    assert_eq!((&record["rule"], &record["reason"]), (&json!("exports-per-day"), &json!("limited")));
+}
+
+#[test]
+fn the_line_is_the_same_byte_for_byte_as_long_as_the_format_is() {
+    let mut line = Vec::new();
+    event().write(&mut line);
+    let keep = ["city".to_owned()];
+    let arguments = Arguments { raw: Some(r#"{"city":"Bern","pin":1}"#), keep: &keep };
+    arguments.write(AuditArguments::Redacted, &DigestKey::new([1; 32]), TenantId::from_bits(1), &mut line);
+    outcome().write(&mut line);
+    let golden = concat!(
+        r#"{"event":"01a1ee56-5e00-7000-8000-0e0000000156","at_ms":1795000000000,"action":"tool.call","#,
+        r#""tenant":"0000000000000000000000000000acae","toolset":"default","revision":12,"#,
+        r#""actor":{"kind":"key","key":"0000000000000000000000000000c0de","ip":"192.0.2.7","agent":"ide/1.0"},"#,
+        r#""rpc":"f586cdc0e0703137","trace":"abababababababababababababababab","#,
+        r#""server":"shop","exposed":"shop_query","native":"query","#,
+        r#""arguments":{"redacted":{"city":"Bern","pin":"[number]"}},"#,
+        r#""decision":"allow","outcome":"answered","status":200,"is_error":true,"#,
+        r#""bytes_in":200,"bytes_out":1048576,"duration_us":1234}"#,
+    );
+    assert_eq!(String::from_utf8(line).unwrap(), golden);
+    assert_eq!(event().id.to_string(), "01a1ee56-5e00-7000-8000-0e0000000156");
+}
+
+#[test]
 fn an_open_record_says_that_its_outcome_is_unknown() {
     let mut line = Vec::new();
     event().write(&mut line);
     line.extend_from_slice(OUTCOME_UNKNOWN);
-    assert_eq!(read(&line)["outcome"], "unknown");
+    let record = read(&line);
+    assert_eq!((&record["decision"], &record["outcome"]), (&json!("allow"), &json!("unknown")));
 }
 
 #[test]
@@ -132,11 +182,27 @@ fn no_name_is_long_enough_to_make_a_line_long() {
         let actor = token(name);
         // Names of toolsets and servers are slugs, and what a client calls itself is cut when it comes.
         let agent = Some(&name[..name.floor_char_boundary(128)]);
-        let event = Event { actor: &actor, target, agent, request: Some(name), ..event() };
+        let event = Event { actor: &actor, target, agent, ..event() };
         let ending = Ending { code: Some(i32::MIN), ..Ending::refused(u16::MAX, None, name) };
         let ending = ending.with_is_error(true);
-        let most = Outcome { ending, bytes_in: u64::MAX, bytes_out: u64::MAX, duration_us: u64::MAX };
-        let line = written(&event, &most);
+        let decision = Some(Decision::Allow);
+        let (bytes_in, bytes_out, duration_us) = (u64::MAX, u64::MAX, u64::MAX);
+        let most = Outcome { decision, rule: Some(name), ending, bytes_in, bytes_out, duration_us };
+        let mut line = Vec::new();
+        event.write(&mut line);
+        let raw = json!({ "kept": [name, name], &name[..name.floor_char_boundary(60)]: 1 }).to_string();
+        let keep = ["kept".to_owned()];
+        let tenant = TenantId::from_bits(1);
+        Arguments { raw: Some(&raw), keep: &keep }.write(
+            AuditArguments::Redacted,
+            &DigestKey::new([1; 32]),
+            tenant,
+            &mut line,
+        );
+        line.resize(line.len() + ARGUMENTS_BYTES_MAX - 64, b' ');
+        let begun = line.len();
+        most.write(&mut line);
+        assert!(line.len() - begun <= OUTCOME_BYTES_MAX);
         assert!(line.len() < RECORD_BYTES_MAX, "{} bytes", line.len());
         assert!(read(&line)["native"].as_str().unwrap().ends_with('…'));
     }

@@ -1,13 +1,21 @@
-//! A tenant's limits made ready for requests: which rules a request meets is decided when the snapshot is built, so that a
-//! request only makes the keys of those that it meets.
+//! A tenant's limits made ready for requests: the rules by their places, and the keys under which they count. Which requests
+//! meet which rules is decided by the [`Sieve`] that is made with the plan, while the snapshot is built; a request only makes
+//! the keys of those that it meets.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
-use super::{Dimension, Gcra, GatewayLimits, LimitKey, Rate, WhenAway};
-use crate::{KeyId, ServerId, Slug, TenantId, model::TenantLimits};
+use super::{Amount, Dimension, GatewayLimits, Gcra, LimitKey, LimitRule, Rate, Sieve, WhenAway};
+use crate::{KeyId, ServerId, Slug, TenantId, filter::FilterError, model::TenantLimits};
 
 /// The most rules that a tenant may have, the gateway's and the two that always are counted in: a [`RuleSet`] has as many bits.
+/// So many rates fit into one question to a limiter (`CHARGES_MAX` of `patchbay-limit`).
 pub const RULES_MAX: usize = 16;
+
+/// The most of them that may be caps on calls at once (`PLACES_MAX` of `patchbay-limit`).
+pub const CAPS_MAX: usize = 8;
+
+/// The most dimensions that one rule can be counted by, a tool's two parts counted.
+const PARTS_MAX: usize = Dimension::ALL.len() + 1;
 
 /// All limits of a tenant, in the order of their places: `principal`, `principal_concurrency`, the gateway's, the tenant's own.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,7 +28,7 @@ pub struct LimitPlan {
 pub struct Planned {
     /// Its name.
     pub name: Arc<str>,
-    /// What it is counted by.
+    /// What it is counted by: sorted, each once. Empty is the tenant alone.
     pub by: Vec<Dimension>,
     /// How much it lets through.
     pub amount: PlannedAmount,
@@ -64,13 +72,27 @@ pub struct Met<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LimitError {
     /// There are too many.
-    #[error("there are {found} limits, those of the gateway counted in; expected at most {RULES_MAX}")]
+    #[error(
+        "there are {found} limits, those of the gateway and the two that always are counted in; expected at most {RULES_MAX}"
+    )]
     TooMany {
         /// How many.
         found: usize,
     },
+    /// Too many of them are caps on calls at once.
+    #[error(
+        "there are {found} limits on calls at once, those of the gateway and `principal_concurrency` counted in; expected at \
+         most {CAPS_MAX}"
+    )]
+    TooManyCaps {
+        /// How many.
+        found: usize,
+    },
     /// A tool weighs more than a limit lets through at once.
-    #[error("`{tool}` weighs {weight}, more than the burst of the limit `{limit}`, which is {burst}: it could never be called")]
+    #[error(
+        "`{tool}` weighs {weight}, more than the burst of the limit `{limit}`, which is {burst}: it could never be called; \
+         expected a lighter weight or a larger burst"
+    )]
     TooHeavy {
         /// The glob.
         tool: String,
@@ -87,35 +109,40 @@ pub enum LimitError {
         /// The limit, or `weights`.
         limit: Arc<str>,
         /// What is wrong.
-        source: crate::filter::FilterError,
+        source: FilterError,
     },
     /// Two limits have one name.
-    #[error("two limits are called `{0}`; the names `principal` and `principal_concurrency` are taken, and those of the gateway")]
+    #[error(
+        "two limits are called `{0}`; the names `principal` and `principal_concurrency` are taken, and those of the gateway"
+    )]
     NameTaken(Arc<str>),
 }
 
 impl LimitPlan {
-    /// Makes the plan of a tenant.
+    /// Makes the plan of a tenant, and what says which requests meet which of its rules.
     ///
     /// # Errors
     /// See [`LimitError`].
-    pub fn build(gateway: &GatewayLimits, tenant: &TenantLimits) -> Result<Self, LimitError> {
-        let mut rate = gateway.principal;
-        rate.count = tenant.principal_per_second.unwrap_or(rate.count);
-        rate.burst = tenant.principal_burst.unwrap_or(rate.burst);
-        let concurrent = tenant.principal_concurrency.unwrap_or(gateway.principal_concurrency);
-        let always = |name: &str, amount| Planned {
-            name: name.into(),
-            by: vec![Dimension::Principal],
-            amount,
-            away: WhenAway::Local,
-            dry_run: false,
-        };
-        let rules = [
-            always("principal", PlannedAmount::Rate(rate, Gcra::new(rate))),
-            always("principal_concurrency", PlannedAmount::Concurrent(concurrent)),
-        ];
-        Ok(Self { rules: rules.into() })
+    pub fn build(gateway: &GatewayLimits, tenant: &TenantLimits) -> Result<(Self, Sieve), LimitError> {
+        let written: Vec<LimitRule> = always(gateway, tenant)
+            .into_iter()
+            .chain(gateway.rules.iter().cloned())
+            .chain(tenant.rules.iter().cloned())
+            .collect();
+        if written.len() > RULES_MAX {
+            return Err(LimitError::TooMany { found: written.len() });
+        }
+        let caps = written.iter().filter(|rule| matches!(rule.amount, Amount::Concurrent(_))).count();
+        if caps > CAPS_MAX {
+            return Err(LimitError::TooManyCaps { found: caps });
+        }
+        let mut names = HashSet::new();
+        if let Some(twice) = written.iter().find(|rule| !names.insert(&rule.name)) {
+            return Err(LimitError::NameTaken(twice.name.clone()));
+        }
+        let plan = Self { rules: written.iter().map(Planned::of).collect() };
+        let sieve = Sieve::compile(&plan, written, &tenant.weights)?;
+        Ok((plan, sieve))
     }
 
     /// The rules, by their places.
@@ -123,31 +150,100 @@ impl LimitPlan {
         &self.rules
     }
 
-    /// What a request meets that goes to no server (lists, sessions).
-    pub fn for_toolset(&self, toolset: &Slug) -> RuleSet {
-        let _ = toolset;
-        RuleSet(0b01)
-    }
-
-    /// What a call meets that is not of a tool (prompts, resources, completion).
-    pub fn for_server(&self, toolset: &Slug, server: &Slug) -> RuleSet {
-        let _ = (toolset, server);
-        RuleSet(0b11)
-    }
-
-    /// What a call of a tool meets, and what it costs.
-    pub fn for_tool(&self, toolset: &Slug, server: &Slug, native: &str) -> (RuleSet, u32) {
-        let _ = native;
-        (self.for_server(toolset, server), 1)
+    /// The rule at a place of a [`RuleSet`] of this plan.
+    pub fn policy(&self, at: usize) -> &Planned {
+        &self.rules[at]
     }
 
     /// The key under which this rule counts the request; `None` when the request has none of what it is counted by (no API key).
     pub fn key(&self, rule: usize, met: &Met<'_>) -> Option<LimitKey> {
-        Some(LimitKey::of(Some(met.tenant), &self.rules[rule].name, &[&met.principal]))
+        let rule = &self.rules[rule];
+        let key = met.key.map(|key| key.bits().to_be_bytes());
+        let server = met.server.map(|server| server.bits().to_be_bytes());
+        let mut parts: [&[u8]; PARTS_MAX] = [&[]; PARTS_MAX];
+        let mut used = 0;
+        let mut add = |part| {
+            parts[used] = part;
+            used += 1;
+        };
+        for dimension in &rule.by {
+            match dimension {
+                // Each key has it anyway.
+                Dimension::Tenant => {}
+                Dimension::Principal => add(&met.principal),
+                Dimension::Key => add(key.as_ref()?),
+                Dimension::Toolset => add(met.toolset.as_str().as_bytes()),
+                Dimension::Server => add(server.as_ref()?),
+                Dimension::Tool => {
+                    add(server.as_ref()?);
+                    add(met.tool?.as_bytes());
+                }
+            }
+        }
+        Some(LimitKey::of(Some(met.tenant), &rule.name, &parts[..used]))
+    }
+}
+
+/// The two limits that every tenant has.
+fn always(gateway: &GatewayLimits, tenant: &TenantLimits) -> [LimitRule; 2] {
+    let mut rate = gateway.principal;
+    rate.count = tenant.principal_per_second.unwrap_or(rate.count);
+    rate.burst = tenant.principal_burst.unwrap_or(rate.burst);
+    let concurrent = tenant.principal_concurrency.unwrap_or(gateway.principal_concurrency);
+    let rule = |name: &str, amount| LimitRule {
+        name: name.into(),
+        by: vec![Dimension::Principal],
+        amount,
+        applies: Default::default(),
+        away: WhenAway::Local,
+        dry_run: false,
+    };
+    [rule("principal", Amount::Rate(rate)), rule("principal_concurrency", Amount::Concurrent(concurrent))]
+}
+
+impl Planned {
+    fn of(rule: &LimitRule) -> Self {
+        Self {
+            name: rule.name.clone(),
+            by: Dimension::sorted(rule.by.clone()),
+            amount: match rule.amount {
+                Amount::Rate(rate) => PlannedAmount::Rate(rate, Gcra::new(rate)),
+                Amount::Concurrent(max) => PlannedAmount::Concurrent(max),
+            },
+            away: rule.away,
+            dry_run: rule.dry_run,
+        }
+    }
+
+    /// The largest cost that can ever pass; `None` where costs mean nothing: for a cap, for what refuses nobody, and for what
+    /// refuses everybody.
+    pub(super) fn cost_max(&self) -> Option<u32> {
+        match self.amount {
+            PlannedAmount::Rate(_, gcra) if !self.dry_run => {
+                u32::try_from(gcra.capacity_us / gcra.emission_us).ok().filter(|most| *most > 0)
+            }
+            _ => None,
+        }
     }
 }
 
 impl RuleSet {
+    /// The set of the places for which `holds`.
+    pub(super) fn of(rules: usize, holds: impl Fn(usize) -> bool) -> Self {
+        Self((0..rules).filter(|place| holds(*place)).fold(0, |bits, place| bits | 1 << place))
+    }
+
+    /// What is in both.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// Whether the rule at this place is in it.
+    pub const fn has(self, place: usize) -> bool {
+        place < RULES_MAX && self.0 & 1 << place != 0
+    }
+
     /// The places of the rules, ascending.
     pub fn places(self) -> impl Iterator<Item = usize> {
         let mut left = self.0;
@@ -160,3 +256,6 @@ impl RuleSet {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,13 +3,17 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use super::{BuildError, BuildOptions, CatalogPart, ServerEntry, ServerKind, Warnings, classes::Classes, shown};
+use super::{
+    BuildError, BuildOptions, CatalogPart, SaidOfTools, ServerEntry, ServerKind, Warnings, classes::Classes, shown,
+};
 use crate::{
     access::ToolClass,
+    audit::ToolAudit,
     era::Era,
     filter::Rules,
     item::{self, ItemFault, OutputSchema, Prompt, Resource, Tool},
     json,
+    limits::Toll,
     mirror::HeaderParams,
     model::{ServerRow, Sharing, Transport},
     resources::template::Template,
@@ -38,6 +42,8 @@ pub(super) struct OfferedTool<'a> {
     /// Whether the server's own rules offer it.
     pub(super) offered: bool,
     pub(super) class: ToolClass,
+    pub(super) toll: Toll,
+    pub(super) audit: ToolAudit,
 }
 
 impl<'a> Offered<'a> {
@@ -46,6 +52,7 @@ impl<'a> Offered<'a> {
         row: &'a ServerRow,
         prefix: String,
         part: Option<&'a CatalogPart>,
+        said: &SaidOfTools,
         options: &BuildOptions,
         warnings: &mut Warnings,
     ) -> Result<Self, BuildError> {
@@ -60,7 +67,12 @@ impl<'a> Offered<'a> {
         let idempotent: HashSet<&str> = row.spec.idempotent_tools.iter().map(String::as_str).collect();
         let tools = tools.into_iter().filter_map(|tool| {
             let headers = reader.headers(&tool, is_modern_http)?;
+            let qualified = format!("{}/{}", row.slug, tool.name);
+            let toll = said.sieve.of_tool(&row.slug, &qualified);
+            reader.weigh(&tool.name, &toll);
             Some(OfferedTool {
+                toll,
+                audit: said.audit.of(&qualified),
                 native: (&*tool.name).into(),
                 headers: (!headers.is_empty()).then(|| Arc::new(headers)),
                 idempotent: idempotent.contains(&*tool.name),
@@ -187,6 +199,20 @@ impl Reader<'_> {
                 self.warnings.say(|| format!("modern clients do not show tool `{name}` of server `{server}`: {error}"));
                 Some(HeaderParams::default())
             }
+        }
+    }
+
+    /// Says of a tool that weighs more than a limit lets through. What the words of the configuration alone tell was refused
+    /// before; what it takes tools to find must not break a build.
+    fn weigh(&mut self, name: &str, toll: &Toll) {
+        if let Some((weight, limit)) = &toll.too_heavy {
+            let (server, name, burst) = (self.server, shown(name), toll.cost);
+            self.warnings.say(|| {
+                format!(
+                    "tool `{name}` of server `{server}` weighs {weight}, more than the burst of the limit `{limit}`; a call \
+                     takes all of the burst, which is {burst}"
+                )
+            });
         }
     }
 

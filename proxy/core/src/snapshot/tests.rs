@@ -1,6 +1,7 @@
 //! Snapshots of hostile, odd and ordinary tenants.
 
 mod access;
+mod governed;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -56,7 +57,7 @@ impl Tenant {
             enabled: true,
             generation: Generation(7),
             limits: Default::default(),
-        audit: Default::default(),
+            audit: Default::default(),
             servers: Vec::new(),
             toolsets: vec![(slug("default"), ToolsetSpec::default())],
         };

@@ -16,10 +16,9 @@ use super::{
 use crate::{
     Slug,
     access::ToolClass,
-    audit::{AuditPolicy, ToolAudit},
     filter::{FilterError, Globs, Rules},
     item::Prompt,
-    limits::LimitPlan,
+    limits::{RuleSet, Sieve},
     model::{Access, Overflow, PrefixMode, ToolsetSpec},
     names::{self, Namer},
     resources::{Offer, UriMap},
@@ -34,8 +33,7 @@ pub(super) struct ViewBuilder<'b, 'a> {
     pub(super) spec: &'b ToolsetSpec,
     pub(super) servers: &'b [Offered<'a>],
     pub(super) options: &'b BuildOptions,
-    pub(super) plan: &'b LimitPlan,
-    pub(super) audit: &'b AuditPolicy,
+    pub(super) sieve: &'b Sieve,
     pub(super) shows: Shows,
 }
 
@@ -89,6 +87,7 @@ impl<'b, 'a> ViewBuilder<'b, 'a> {
         let needs = Needs::compile(&self.spec.rules.scopes).map_err(|source| self.filter_error(source))?;
         let mut shown = self.tools(&servers, &rules, &renames, needs, warnings);
         let dropped = self.cap(&mut shown, warnings)?;
+        let through = self.sieve.through(self.toolset);
         let prompts = self.prompts(&servers);
         let uris = self.uris(&servers, &shown, warnings);
         let instructions = instructions::compose(&Said {
@@ -114,9 +113,9 @@ impl<'b, 'a> ViewBuilder<'b, 'a> {
                 options: self.options,
             }
             .write(),
-            limits: self.plan.for_toolset(self.toolset),
-            server_limits: self.servers.iter().map(|server| self.plan.for_server(self.toolset, &server.row.slug)).collect(),
-            tools: shown.iter().map(|shown| tool_route(self.toolset, self.plan, self.audit, shown)).collect(),
+            limits: self.sieve.for_toolset(self.toolset),
+            server_limits: self.server_limits(),
+            tools: shown.iter().map(|shown| tool_route(through, shown)).collect(),
             prompts: prompts.iter().map(prompt_route).collect(),
             uris,
             dropped,
@@ -135,6 +134,11 @@ impl<'b, 'a> ViewBuilder<'b, 'a> {
         }
         let wanted: HashSet<_> = wanted.iter().collect();
         self.servers.iter().filter(|server| wanted.contains(&server.row.slug)).collect()
+    }
+
+    /// By the places of all servers, whether they are in the view or not.
+    fn server_limits(&self) -> Box<[RuleSet]> {
+        self.servers.iter().map(|server| self.sieve.for_server(self.toolset, &server.row.slug)).collect()
     }
 
     fn filter_error(&self, source: FilterError) -> BuildError {
@@ -303,18 +307,11 @@ impl<'b, 'a> ViewBuilder<'b, 'a> {
     }
 }
 
-fn tool_route(
-    toolset: &Slug,
-    plan: &LimitPlan,
-    policy: &AuditPolicy,
-    shown: &Shown<'_, '_>,
-) -> (Box<str>, ToolRoute) {
-    let (limits, cost) = plan.for_tool(toolset, &shown.server.row.slug, &shown.tool.native);
-    let _ = policy;
+fn tool_route(through: RuleSet, shown: &Shown<'_, '_>) -> (Box<str>, ToolRoute) {
     let route = ToolRoute {
-        limits,
-        cost,
-        audit: ToolAudit::default(),
+        limits: shown.tool.toll.met.and(through),
+        cost: shown.tool.toll.cost,
+        audit: shown.tool.audit.clone(),
         server: shown.server.index,
         native: shown.tool.native.clone(),
         headers: shown.tool.headers.clone(),

@@ -150,6 +150,11 @@ impl Breaker {
         }
     }
 
+    /// Whether it is open.
+    pub(super) fn is_open(&self) -> bool {
+        self.open.load(Acquire)
+    }
+
     /// How it is while it is open.
     pub(super) fn trouble(&self) -> Option<Trouble> {
         let state = self.state();

@@ -9,7 +9,7 @@ use patchbay_core::era::Era;
 use super::{
     aside::CancelOnDrop,
     client::Lane,
-    heads::Kind,
+    heads::{self, Kind},
     live::Body,
     messages::Messages,
     patience::Patience,
@@ -122,7 +122,10 @@ impl Peer {
         let in_session = leg.session.as_ref().map(|(_, session)| session.clone());
         let mut cancel = CancelOnDrop::new(self.clone(), in_session, id);
         let in_flight = self.status.enter();
-        let headers = std::mem::take(&mut leg.headers);
+        let mut headers = std::mem::take(&mut leg.headers);
+        if let Some(context) = &request.trace {
+            heads::trace(&mut headers, context);
+        }
         let sent = self.client.post(headers, message, Lane::Call, patience, &cancel.sent).await;
         let response = sent.inspect_err(|error| {
             cancel.sent.store(error.delivery == Delivery::MayHaveRun, Ordering::Relaxed);

@@ -8,7 +8,10 @@ use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, USER_AGENT},
 };
-use patchbay_core::era::{Era, Version};
+use patchbay_core::{
+    era::{Era, Version},
+    trace::TraceContext,
+};
 use url::{Position, Url};
 
 use super::HttpError;
@@ -19,6 +22,8 @@ pub(crate) const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-i
 pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 const NAME: HeaderName = HeaderName::from_static("mcp-name");
+const TRACEPARENT: HeaderName = HeaderName::from_static(patchbay_core::trace::TRACEPARENT);
+const TRACESTATE: HeaderName = HeaderName::from_static(patchbay_core::trace::TRACESTATE);
 const PARAM_PREFIX: &str = "mcp-param-";
 
 /// Longest session id that is taken from a server.
@@ -133,6 +138,17 @@ impl Heads {
         }
         clipped
     }
+}
+
+/// Says where a call stands in a trace. Both texts are printable ASCII.
+pub(crate) fn trace(headers: &mut HeaderMap, context: &TraceContext) {
+    if let Ok(parent) = HeaderValue::from_bytes(&context.parent.write()) {
+        headers.insert(TRACEPARENT, parent);
+    }
+    match context.state.as_ref().and_then(|state| HeaderValue::from_str(state.as_str()).ok()) {
+        Some(state) => headers.insert(TRACESTATE, state),
+        None => headers.remove(TRACESTATE),
+    };
 }
 
 /// A value as a mirrored header: as it is when it is plain, else in the Base64 sentinel.

@@ -66,6 +66,12 @@ impl Sessions {
         slots.iter().filter_map(|slot| slot.open.swap(None)).collect()
     }
 
+    /// How many are open.
+    pub(crate) fn open(&self) -> u32 {
+        let open = self.0.iter().filter(|entry| entry.value().open.load().is_some()).count();
+        u32::try_from(open).unwrap_or(u32::MAX)
+    }
+
     fn slot(&self, key: &SessionKey) -> Option<Arc<Slot>> {
         self.0.get(key).map(|slot| slot.clone())
     }

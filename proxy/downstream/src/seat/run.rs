@@ -1,7 +1,11 @@
 //! The life of one child, as one task on the server's runtime: start, handshake, watch, stop. Every way out ends the child,
 //! tells who waits and leaves the seat so that the next call knows what to do.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{
+    pin::pin,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use patchbay_core::era::Era;
 
@@ -70,6 +74,7 @@ impl Seat {
         state.backoff.up();
         let again = std::mem::replace(&mut state.was_up, true);
         drop(state);
+        self.common.starts.fetch_add(1, Ordering::Relaxed);
         if again {
             // Without receivers there is nobody to tell.
             let _ = self.common.events.send(Event::Reconnected);

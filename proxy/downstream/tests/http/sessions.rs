@@ -46,6 +46,7 @@ async fn callers_that_differ_in_sharing_or_capabilities_get_sessions_of_their_ow
     let opened: Vec<_> = server.log.all().into_iter().filter(|seen| seen.method() == "initialize").collect();
     assert_eq!(opened.len(), 3);
     assert_eq!(opened[1].body["params"]["capabilities"], json!({"elicitation": {}}));
+    assert_eq!(http.load().sessions, Some(3));
 }
 
 #[tokio::test]
@@ -75,4 +76,5 @@ async fn closing_ends_sessions_and_waiting_calls() {
     assert_eq!(server.log.count("DELETE"), 1);
     assert_eq!(failed(http.call(cx(), echo("y")).await).fault, Fault::Closed);
     assert_eq!(http.health().state, HealthState::Closed);
+    assert_eq!(http.load().sessions, Some(0));
 }

@@ -5,69 +5,56 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use super::*;
-use crate::conformance::key;
+use crate::{
+    Decision, Granted, MemoryLimiter, Place,
+    conformance::{ask, place},
+};
 
-fn cap(id: u128, max: u32) -> Concurrent {
-    Concurrent { key: key(id), dimension: Dimension::Principal, max }
-}
-
-#[test]
-fn a_call_over_the_cap_is_refused_until_one_ends() {
-    let limiter = ConcurrencyLimiter::new();
-    let first = limiter.enter(&[cap(1, 2)]).unwrap();
-    let second = limiter.enter(&[cap(1, 2)]).unwrap();
-    assert_eq!(limiter.enter(&[cap(1, 2)]).err(), Some(Crowded(Dimension::Principal)));
-    assert!(limiter.enter(&[cap(2, 2)]).is_ok(), "another key was refused");
-    drop(first);
-    let third = limiter.enter(&[cap(1, 2)]).unwrap();
-    assert_eq!(limiter.running(key(1)), 2);
-    drop((second, third));
-    assert_eq!(limiter.keys(), 0, "a key without calls is remembered");
-}
-
-#[test]
-fn a_call_that_one_cap_refuses_holds_nothing_of_the_others() {
-    let limiter = ConcurrencyLimiter::new();
-    let held = limiter.enter(&[cap(2, 1)]).unwrap();
-    for _ in 0..10 {
-        assert!(limiter.enter(&[cap(1, 1), cap(2, 1)]).is_err());
+fn enter(limiter: &MemoryLimiter, places: &[Place]) -> Option<Granted> {
+    match limiter.decide(&ask(&[], places), 1 << 40) {
+        Decision::Allowed(granted) => Some(granted),
+        Decision::Denied(_) => None,
     }
-    drop(held);
-    let both = limiter.enter(&[cap(1, 1), cap(2, 1)]).unwrap();
-    drop(both);
-    assert_eq!(limiter.keys(), 0);
-}
-
-#[test]
-fn a_cap_of_none_and_too_many_caps_are_refused() {
-    let limiter = ConcurrencyLimiter::new();
-    assert!(limiter.enter(&[cap(1, 0)]).is_err());
-    let caps: Vec<_> = (0..=CONCURRENT_MAX as u128).map(|id| cap(id, 9)).collect();
-    assert!(limiter.enter(&caps).is_err());
-    assert_eq!(limiter.keys(), 0);
 }
 
 #[test]
 fn a_permit_comes_back_from_a_panic() {
-    let limiter = ConcurrencyLimiter::new();
+    let limiter = MemoryLimiter::new(64);
     let panicked = catch_unwind(AssertUnwindSafe(|| {
-        let _permit = limiter.enter(&[cap(1, 1)]).unwrap();
+        let _permit = enter(&limiter, &[place(1, 1)]).unwrap();
         panic!("the call fell over");
     }));
     assert!(panicked.is_err());
-    assert!(limiter.enter(&[cap(1, 1)]).is_ok());
+    assert!(enter(&limiter, &[place(1, 1)]).is_some());
+}
+
+#[test]
+fn a_key_without_calls_is_forgotten() {
+    let limiter = MemoryLimiter::new(64);
+    let held = enter(&limiter, &[place(1, 1), place(2, 1)]).unwrap();
+    for _ in 0..10 {
+        assert!(enter(&limiter, &[place(3, 1), place(2, 1)]).is_none());
+        assert!(enter(&limiter, &[place(4, 0)]).is_none());
+    }
+    assert_eq!(limiter.running().keys(), 2);
+    drop(held);
+    assert_eq!(limiter.running().keys(), 0);
 }
 
 #[test]
 fn eight_threads_never_run_more_than_the_cap() {
-    let limiter = ConcurrencyLimiter::new();
+    let limiter = MemoryLimiter::new(64);
     let (now, most) = (AtomicU32::new(0), AtomicU32::new(0));
     std::thread::scope(|scope| {
-        for _ in 0..8 {
-            scope.spawn(|| {
+        for thread in 0..8 {
+            let (limiter, now, most) = (&limiter, &now, &most);
+            scope.spawn(move || {
+                let mut caps = [place(1, 3), place(2, 100)];
+                if thread % 2 == 0 {
+                    caps.reverse();
+                }
                 for _ in 0..20_000 {
-                    if let Ok(_permit) = limiter.enter(&[cap(1, 3), cap(2, 100)]) {
+                    if let Some(_permit) = enter(limiter, &caps) {
                         most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                         now.fetch_sub(1, Ordering::SeqCst);
                     }
@@ -76,5 +63,5 @@ fn eight_threads_never_run_more_than_the_cap() {
         }
     });
     assert!(most.into_inner() <= 3);
-    assert_eq!(limiter.keys(), 0);
+    assert_eq!(limiter.running().keys(), 0);
 }

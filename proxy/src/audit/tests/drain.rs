@@ -1,21 +1,10 @@
 //! Rows reach the store: none lost, none kept twice, whatever the store and the process do.
 
+use std::collections::HashSet;
+
+use patchbay_core::audit::{ChainId, Checkpoint, Link, WriterId};
+
 use super::*;
-
-fn quick() -> DrainOptions {
-    DrainOptions {
-        batch_rows: 50,
-        gather: Duration::from_millis(1),
-        patience: Duration::from_secs(60),
-        append_timeout: Duration::from_secs(5),
-        retry_min: Duration::from_millis(1),
-        retry_max: Duration::from_millis(20),
-    }
-}
-
-fn start(audit: &Arc<Audit>, store: &Store, options: DrainOptions) -> Drain {
-    Drain::start(audit.clone(), store.clone(), options, &tokio::runtime::Handle::current())
-}
 
 fn names(store: &Store) -> Vec<String> {
     store.rows().iter().map(|row| json(row)["native"].as_str().unwrap_or("").to_owned()).collect()
@@ -23,12 +12,6 @@ fn names(store: &Store) -> Vec<String> {
 
 fn expected(range: std::ops::Range<u32>) -> Vec<String> {
     range.map(|number| number.to_string()).collect()
-}
-
-fn whole_call(audit: &Arc<Audit>, name: &str) {
-    let mut trail = call(audit, name);
-    trail.intent().unwrap();
-    trail.done(false, false, 10);
 }
 
 #[tokio::test]
@@ -100,6 +83,11 @@ async fn a_full_spool_refuses_calls_until_the_store_is_back_and_says_what_is_mis
     let gap = || store.rows().into_iter().find(|row| row.kind == "gap");
     until("the gap", || gap().is_some() && names(&store).iter().any(|name| name == "after")).await;
     assert_eq!(json(&gap().unwrap())["records"], missed);
+    assert_eq!(json(&gap().unwrap())["actor"]["kind"], "gateway");
+    until("an empty spool", || audit.depth().records == 0).await;
+    whole_call(&audit, "counted");
+    assert!(audit.depth().records > 0, "the gap was counted as a record of the spool");
+    store.verified();
     let calls: Vec<_> = names(&store).into_iter().filter(|name| name.parse::<u32>().is_ok()).collect();
     assert_eq!(calls[..taken as usize], expected(0..taken));
 }
@@ -134,11 +122,7 @@ async fn files_of_running_calls_stay_until_the_calls_are_told() {
     // As if killed here: the drain stops, nothing is closed.
     drop(drain);
     std::mem::forget(slow);
-    let copy = tempfile::tempdir().unwrap();
-    for file in std::fs::read_dir(dir.path()).unwrap() {
-        let file = file.unwrap();
-        std::fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
-    }
+    let copy = copied(dir.path());
     let again = Audit::open(copy.path(), SMALL).unwrap();
     let drain = start(&again, &store, quick());
     assert_eq!(drain.flush(Duration::from_secs(10)).await, Flushed { left: 0 });
@@ -185,7 +169,19 @@ async fn a_flush_writes_down_calls_that_never_ended() {
 struct Silent;
 
 impl Sink for Silent {
-    async fn append(&self, _: &[Row]) -> Result<(), String> {
+    async fn append(&self, _: &[LinkedRow]) -> Result<u64, SinkError> {
+        std::future::pending().await
+    }
+
+    async fn known(&self, _: &[u128]) -> Result<HashSet<u128>, SinkError> {
+        std::future::pending().await
+    }
+
+    async fn heads(&self, _: WriterId) -> Result<Vec<(ChainId, Link)>, SinkError> {
+        std::future::pending().await
+    }
+
+    async fn checkpoint(&self, _: &[Checkpoint]) -> Result<(), SinkError> {
         std::future::pending().await
     }
 }
@@ -194,9 +190,39 @@ impl Sink for Silent {
 async fn a_store_that_never_answers_is_asked_again_and_does_not_hold_up_the_end() {
     let dir = tempfile::tempdir().unwrap();
     let audit = audit(dir.path(), SMALL);
-    let drain = Drain::start(audit.clone(), Silent, DrainOptions::default(), &tokio::runtime::Handle::current());
+    let drain =
+        Drain::start(audit.clone(), Silent, signer(), DrainOptions::default(), &tokio::runtime::Handle::current());
     whole_call(&audit, "lost?");
     tokio::time::sleep(Duration::from_secs(200)).await;
     assert_eq!(drain.flush(Duration::from_secs(10)).await, Flushed { left: 2 });
     assert_eq!(records(&audit).len(), 2);
+    assert!(audit.depth().failures >= 3, "{:?}", audit.depth());
+}
+
+#[tokio::test]
+async fn what_waits_says_how_old_its_oldest_record_is() {
+    let (dir, store) = (tempfile::tempdir().unwrap(), Store::default());
+    let audit = audit(dir.path(), SMALL);
+    assert_eq!(audit.depth().lag_ms, 0);
+    let began_ms = now_ms();
+    whole_call(&audit, "old");
+    until("time", || now_ms() > began_ms + 5).await;
+    let at_least_ms = (now_ms() - began_ms).unsigned_abs() - 1;
+    whole_call(&audit, "new");
+    assert!(audit.depth().lag_ms >= at_least_ms.min(4), "{:?}", audit.depth());
+    let drain = start(&audit, &store, quick());
+    assert_eq!(drain.flush(Duration::from_secs(10)).await.left, 0);
+    assert_eq!(audit.depth().lag_ms, 0);
+}
+
+#[tokio::test]
+async fn the_oldest_record_is_found_behind_the_end_of_a_file() {
+    let (dir, store) = (tempfile::tempdir().unwrap(), Store::default());
+    let audit = Audit::open(dir.path(), SpoolOptions { segments_max: 50, ..SMALL }).unwrap();
+    let _drain = start(&audit, &store, quick());
+    for round in 1..=400 {
+        whole_call(&audit, "x");
+        until("an empty spool", || audit.depth().records == 0).await;
+        assert_eq!((store.rows().len(), audit.depth().lag_ms), (round, 0));
+    }
 }

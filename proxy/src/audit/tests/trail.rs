@@ -107,7 +107,7 @@ fn a_trail_that_is_handed_on_is_closed_by_its_new_owner() {
         first.intent().unwrap();
         let mut second = first.take();
         first.refuse(500, -32603, "internal");
-        assert!(first.event().is_none() && first.intent().is_ok());
+        assert!(first.request_id().is_none() && first.intent().is_ok());
         drop(first);
         second.done(true, false, 10);
     });

@@ -16,7 +16,7 @@ use aws_lc_rs::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures_util::future::{BoxFuture, ready};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use patchbay_config::Environment;
+use patchbay_config::{Environment, GatewayConfig};
 use patchbay_core::{
     Generation, ServerId, TenantId,
     era::Era,
@@ -32,7 +32,7 @@ use url::Url;
 use crate::{
     app::{App, Keys, open_audit, open_store},
     audit::{Trail, now_ms},
-    auth::{NewKey, Principal, identify, sign_in::SignIn, site::Site},
+    auth::{NewKey, Peer, Principal, identify, sign_in::SignIn, site::Site},
     control::unusable::Unusable,
     error::GatewayError,
     tenancy::{Door, ServerHandle, Tenant, TenantState},
@@ -40,6 +40,9 @@ use crate::{
 
 /// The issuer that the tenants of a house have.
 pub(crate) const ISS: &str = "https://login.example";
+
+/// Somebody outside.
+pub(crate) const PEER: Peer = Peer { ip: std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)), loopback: false };
 
 /// See the module.
 pub(crate) struct House {
@@ -50,9 +53,15 @@ pub(crate) struct House {
 
 impl House {
     pub(crate) async fn new() -> Self {
+        Self::with(|_| ()).await
+    }
+
+    /// One whose operator decided otherwise.
+    pub(crate) async fn with(edit: impl FnOnce(&mut GatewayConfig)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let settings = [("PATCHBAY_DATA_DIR", folder.path().to_str().unwrap())];
-        let config = patchbay_config::load(None, &settings.into_iter().collect::<Environment>()).unwrap();
+        let mut config = patchbay_config::load(None, &settings.into_iter().collect::<Environment>()).unwrap();
+        edit(&mut config);
         let keys = Keys::of(&config).unwrap();
         let store = open_store(&config, &keys).await.unwrap();
         let audit = open_audit(&config).unwrap();
@@ -73,7 +82,7 @@ impl House {
             enabled: true,
             generation: Generation(1),
             limits: TenantLimits::default(),
-        audit: Default::default(),
+            audit: Default::default(),
             servers: vec![server()],
             toolsets: Vec::new(),
             issuers: vec![issuer("corp", ISS)],
@@ -91,13 +100,21 @@ impl House {
         let before = before.as_ref().map(|state| &*state.issuers);
         let servers = row.servers.iter().map(|server| {
             let downstream = Unusable::new("nobody is there".to_owned());
-            Arc::new(ServerHandle { id: server.id, slug: server.slug.clone(), downstream })
+            Arc::new(ServerHandle {
+                id: server.id,
+                slug: server.slug.clone(),
+                downstream,
+                meter: self.app.metrics.server(row.slug.as_str(), server.slug.as_str()),
+            })
         });
+        let limits = self.app.config.limits.tenants.clone();
+        let options = snapshot::BuildOptions { limits, ..snapshot::BuildOptions::default() };
         self.app.tenants.publish(TenantState {
-            snapshot: snapshot::build(row, &parts, &snapshot::BuildOptions::default()).unwrap(),
+            snapshot: snapshot::build(row, &parts, &options).unwrap(),
             servers: servers.collect(),
             issuers: Issuers::new(&row.issuers, revoked, before, self.issuer.clone()),
             sign_in: Arc::new(SignIn::of(&row.issuers)),
+            meter: self.app.metrics.tenant(row.slug.as_str()),
         });
     }
 
@@ -118,7 +135,7 @@ impl House {
 
     /// Who it is that shows this, at a known address.
     pub(crate) async fn identify(&self, door: &Door, headers: &HeaderMap) -> Result<Principal, GatewayError> {
-        identify(&self.app, door, headers, false, Some(&site()), now_ms(), &mut self.trail()).await
+        identify(&self.app, door, headers, PEER, Some(&site()), now_ms(), &mut self.trail()).await
     }
 
     /// The same with a bearer token at the toolset `default`, and through the door.

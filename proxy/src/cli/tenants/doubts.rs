@@ -7,6 +7,7 @@ use patchbay_builtin_tools::ToolServer;
 use patchbay_config::GatewayConfig;
 use patchbay_core::{
     Slug,
+    limits::LimitPlan,
     model::{Access, ServerDoc, TenantDoc, TenantRow, Transport},
 };
 use secrecy::SecretString;
@@ -55,6 +56,7 @@ pub(super) fn look(config: &GatewayConfig, doc: &TenantDoc, held: Option<&Tenant
             text: format!("the server `{name}` {why}"),
         }));
     }
+    seen.doubts.extend(limits(config, doc));
     seen.doubts.extend(closed_toolsets(config, doc));
     seen.doubts.extend(issuers(config, doc));
     seen.doubts.extend(nameless_toolsets(config, doc));
@@ -68,6 +70,15 @@ pub(super) async fn ask<T>(servers: Vec<((T, Slug), ToolServer)>) -> Vec<(T, Dou
         (of, Doubt { server: Some(name), command: None, text })
     };
     builtins::check_all(servers).await.into_iter().map(doubt).collect()
+}
+
+/// Limits that make no plan together with the operator's.
+fn limits(config: &GatewayConfig, doc: &TenantDoc) -> Option<Doubt> {
+    let why = LimitPlan::build(&config.limits.tenants, &doc.limits).err()?;
+    let text = format!(
+        "its limits cannot be put in force beside those of the gateway, so the last good configuration stays in force: {why}"
+    );
+    Some(Doubt { server: None, command: None, text })
 }
 
 fn closed_toolsets(config: &GatewayConfig, doc: &TenantDoc) -> Vec<Doubt> {

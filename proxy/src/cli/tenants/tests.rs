@@ -154,6 +154,27 @@ servers:
     assert!(of("off").is_none() && of("shell").is_none());
 }
 
+#[test]
+fn limits_that_make_no_plan_beside_those_of_the_gateway_are_doubted() {
+    let place = Place::new();
+    let text = "tenant: acme\nlimits: { rules: { everybody: { count: 5 } }, weights: { '*/big': 500 } }\n";
+    let doc = patchbay_config::tenant_from_yaml(text, "t", &|_| Err(String::new())).unwrap_err().to_string();
+    assert!(doc.contains("more than the burst of the limit `everybody`"), "{doc}");
+    let doubts = |text: &str, settings: &str| {
+        let path = place.file("patchbay.yaml", settings);
+        let config = patchbay_config::load(Some(&path), &Environment::default()).unwrap();
+        let doc = patchbay_config::tenant_from_yaml(text, "t", &|_| Err(String::new())).unwrap();
+        look(&config, &doc, None).doubts.into_iter().map(|doubt| doubt.text).collect::<Vec<_>>()
+    };
+    let named = "tenant: acme\nlimits: { rules: { everybody: { count: 5 } } }\n";
+    let heavy = "tenant: acme\nlimits: { weights: { '*/big': 500 } }\n";
+    assert!(doubts(named, "").is_empty() && doubts(heavy, "limits: { principal_burst: 500 }\n").is_empty());
+    let [taken] = &doubts(named, "limits: { rules: { everybody: { count: 9 } } }\n")[..] else { panic!() };
+    assert!(taken.contains("two limits are called `everybody`"), "{taken}");
+    let [burst] = &doubts(heavy, "")[..] else { panic!() };
+    assert!(burst.contains("more than the burst of the limit `principal`, which is 400"), "{burst}");
+}
+
 #[tokio::test]
 async fn built_in_servers_are_asked_whether_they_can_be_used() {
     let place = Place::new();

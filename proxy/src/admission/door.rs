@@ -1,0 +1,195 @@
+//! What is counted before anybody knows who asks: requests of an address, and sign-ins of an address that failed. Each replica
+//! counts for itself and in memory, also where tenants' limits are in Redis: a flood of strangers must not become traffic there.
+//!
+//! Such a flood is counted in the metrics; of the audit it gets a record for each address and minute at the most.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    net::IpAddr,
+    sync::Arc,
+    time::Duration,
+};
+
+use patchbay_core::{
+    TenantId,
+    limits::{Gcra, LimitKey, Rate, WhenAway},
+};
+use patchbay_limit::{Ask, Charge, Clock, Decision, Limiter};
+
+use super::told::{Policy, Told};
+use crate::{app::App, audit::Trail, error::GatewayError};
+
+/// Records of refusals at the door that the audit takes in a minute, over all addresses.
+const RECORDS_PER_MINUTE_MAX: u32 = 60;
+/// One for each address.
+const RECORD: Rate = Rate { count: 1, period: Duration::from_secs(60), burst: 1 };
+/// All of them.
+const RECORDS: Rate =
+    Rate { count: RECORDS_PER_MINUTE_MAX, period: Duration::from_secs(60), burst: RECORDS_PER_MINUTE_MAX };
+
+/// The limits of addresses. See the module.
+pub struct Doors {
+    limiter: Arc<dyn Limiter>,
+    clock: Clock,
+    requests: Option<Counted>,
+    sign_ins: Option<Counted>,
+    /// Keyed anew in each process, so that nobody can choose addresses whose counts meet.
+    hash: RandomState,
+}
+
+/// One limit.
+struct Counted {
+    name: Arc<str>,
+    rate: Rate,
+    gcra: Gcra,
+}
+
+/// What a key counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum What {
+    Requests,
+    SignIns,
+    RecordsOfRequests,
+    RecordsOfSignIns,
+    Records,
+}
+
+/// By which limit somebody was turned away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    Requests,
+    SignIns,
+}
+
+impl Doors {
+    /// The limits by these numbers; what is absent is not counted. The limiter is for these alone, and in memory.
+    pub fn new(limiter: Arc<dyn Limiter>, clock: Clock, requests: Option<Rate>, sign_ins: Option<Rate>) -> Self {
+        let counted = |name: &str, rate: Rate| Counted { name: name.into(), rate, gcra: Gcra::new(rate) };
+        Self {
+            limiter,
+            clock,
+            requests: requests.map(|rate| counted("address", rate)),
+            sign_ins: sign_ins.map(|rate| counted("sign_in", rate)),
+            hash: RandomState::new(),
+        }
+    }
+
+    const fn counted(&self, by: By) -> Option<&Counted> {
+        match by {
+            By::Requests => self.requests.as_ref(),
+            By::SignIns => self.sign_ins.as_ref(),
+        }
+    }
+
+    fn key(&self, what: What, address: IpAddr) -> LimitKey {
+        let who = (what, of_one(address));
+        LimitKey(u128::from(self.hash.hash_one(who)) << 64 | u128::from(self.hash.hash_one((who, who))))
+    }
+
+    /// Takes one, or says when there is one again.
+    async fn take(&self, by: By, address: IpAddr) -> Result<(), Duration> {
+        let Some(counted) = self.counted(by) else { return Ok(()) };
+        let what = if by == By::Requests { What::Requests } else { What::SignIns };
+        let charge = charge(self.key(what, address), counted.gcra);
+        match self.limiter.take(&ask(&[charge]), self.clock.now_us()).decision().await {
+            Decision::Allowed(_) => Ok(()),
+            Decision::Denied(refused) => Err(refused.retry_after),
+        }
+    }
+
+    /// Whether another sign-in may fail.
+    async fn may_fail(&self, address: IpAddr) -> Result<(), Duration> {
+        let Some(counted) = &self.sign_ins else { return Ok(()) };
+        let charges = [charge(self.key(What::SignIns, address), counted.gcra)];
+        let standings = self.limiter.look(&ask(&charges), self.clock.now_us()).await;
+        match standings.first() {
+            Some(standing) if standing.remaining == 0 => {
+                let all_but_one =
+                    Duration::from_micros(counted.gcra.capacity_us.saturating_sub(counted.gcra.emission_us));
+                Err(standing.reset_after.saturating_sub(all_but_one))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the audit gets a record of it.
+    async fn is_recorded(&self, by: By, address: IpAddr) -> bool {
+        let what = if by == By::Requests { What::RecordsOfRequests } else { What::RecordsOfSignIns };
+        let charges = [
+            charge(self.key(what, address), Gcra::new(RECORD)),
+            charge(self.key(What::Records, NOBODY), Gcra::new(RECORDS)),
+        ];
+        self.limiter.take(&ask(&charges), self.clock.now_us()).decision().await.is_allowed()
+    }
+}
+
+/// Stands where no address matters.
+const NOBODY: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
+
+/// What counts as one: an address, and of IPv6 the network that one customer gets.
+const fn of_one(address: IpAddr) -> (bool, u64) {
+    match address.to_canonical() {
+        IpAddr::V4(address) => (false, address.to_bits() as u64),
+        IpAddr::V6(address) => (true, (address.to_bits() >> 64) as u64),
+    }
+}
+
+const fn charge(key: LimitKey, gcra: Gcra) -> Charge {
+    Charge { key, gcra, cost: 1, away: WhenAway::Local, dry_run: false }
+}
+
+/// Nobody's tenant is asked for anything.
+const fn ask(charges: &[Charge]) -> Ask<'_> {
+    Ask { tenant: TenantId::from_bits(0), charges, places: &[], hold: Duration::ZERO }
+}
+
+/// Counts a request of an address.
+///
+/// # Errors
+/// [`GatewayError::Limited`]; [`hush`] has to be asked then.
+pub(crate) async fn knock(app: &App, address: IpAddr) -> Result<(), GatewayError> {
+    let doors = &app.limits.doors;
+    doors.take(By::Requests, address).await.map_err(|after| turned_away(app, By::Requests, after))
+}
+
+/// Takes the trail of somebody who was turned away by [`knock`] out of the audit, but for the first in each minute.
+pub(crate) async fn hush(app: &App, address: IpAddr, trail: &mut Trail) {
+    if !app.limits.doors.is_recorded(By::Requests, address).await {
+        drop(trail.take());
+    }
+}
+
+/// Refuses a credential that nobody knows yet unheard, when too many of that address have failed.
+///
+/// # Errors
+/// [`GatewayError::Limited`], the same for each kind of credential and at each door.
+pub(crate) async fn before_judging(app: &App, address: IpAddr, trail: &mut Trail) -> Result<(), GatewayError> {
+    let Err(after) = app.limits.doors.may_fail(address).await else { return Ok(()) };
+    Err(crowded(app, address, after, trail).await)
+}
+
+/// Counts a credential that opens nothing, and gives what its holder is told: what they would be, until there were too many.
+pub(crate) async fn failed(app: &App, address: IpAddr, error: GatewayError, trail: &mut Trail) -> GatewayError {
+    match app.limits.doors.take(By::SignIns, address).await {
+        Ok(()) => error,
+        Err(after) => crowded(app, address, after, trail).await,
+    }
+}
+
+async fn crowded(app: &App, address: IpAddr, after: Duration, trail: &mut Trail) -> GatewayError {
+    if !app.limits.doors.is_recorded(By::SignIns, address).await {
+        drop(trail.take());
+    }
+    turned_away(app, By::SignIns, after)
+}
+
+fn turned_away(app: &App, by: By, retry_after: Duration) -> GatewayError {
+    let Some(counted) = app.limits.doors.counted(by) else {
+        return GatewayError::Internal("a limit refused that there is not".to_owned());
+    };
+    app.metrics.denied(&counted.name);
+    let limit = counted.name.clone();
+    let policy = Policy::Rate { count: counted.rate.count, period: counted.rate.period };
+    let told = Told { limit: limit.clone(), policy, left: 0, after: retry_after };
+    GatewayError::Limited { limit, retry_after, told: app.limits.headers.then(|| Box::new(told)) }
+}
