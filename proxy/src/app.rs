@@ -22,7 +22,7 @@ use secrecy::ExposeSecret;
 
 use crate::{
     admission::{Limits, door::Doors, modes::ModeChanges},
-    audit::{Audit, LinkedRow, Row, Signer, Sink, SinkError, SpoolOptions, now_ms},
+    audit::{Audit, LinkedRow, Signer, Sink, SinkError, SpoolOptions, now_ms},
     auth::KeyRing,
     dispatch::{calls::Calls, questions::Questions},
     edge::{origin::Allowed, session::Sessions, site::Sites},
@@ -316,19 +316,6 @@ pub fn open_audit(config: &GatewayConfig) -> anyhow::Result<Arc<Audit>> {
     let segment_bytes = usize::try_from(config.audit.spool_bytes_max)? / SPOOL_SEGMENTS;
     let options = SpoolOptions { segment_bytes, segments_max: SPOOL_SEGMENTS };
     Audit::open(&config.data_dir.join(SPOOL_FOLDER), options).context("the audit's spool cannot be opened")
-}
-
-/// A record as the store keeps it.
-pub fn stored(row: &Row) -> AuditRow {
-    AuditRow {
-        event_id: row.id(),
-        chain: ChainId { tenant: row.tenant, writer: WriterId::OPERATOR },
-        link: Link::START,
-        facets: patchbay_core::audit::Facets::of(&row.json),
-        at_ms: row.at_ms,
-        kind: row.kind.to_owned(),
-        json: row.json.clone(),
-    }
 }
 
 /// Where the audit goes from the spool.

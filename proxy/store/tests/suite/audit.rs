@@ -38,7 +38,7 @@ pub(crate) async fn rows_that_do_not_continue_their_chain_are_refused_and_nothin
     store.audit_append(&first).await.unwrap();
     let mut fork = Chain::new(acme, 7);
     let forked = fork.rows(NOW_MS + 1, 6);
-    let mut late = Chain { id: chain.id, last: chain.last };
+    let mut late = chain.clone();
     late.row(NOW_MS);
     for rows in [&forked[4..5], &forked[..], &[first[0].clone(), late.row(NOW_MS)]] {
         let refused = store.audit_append(rows).await;

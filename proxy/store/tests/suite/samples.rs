@@ -25,14 +25,18 @@ pub(crate) const DAY_MS: i64 = 24 * 3600 * 1000;
 pub(crate) const NOW_MS: i64 = 20_800 * DAY_MS + DAY_MS / 2;
 
 /// A chain that grows row by row.
+#[derive(Clone)]
 pub(crate) struct Chain {
     pub(crate) id: ChainId,
     pub(crate) last: Link,
+    /// What makes its event ids those of no other chain.
+    mark: u64,
 }
 
 impl Chain {
     pub(crate) fn new(tenant: Option<TenantId>, writer: u64) -> Self {
-        Self { id: ChainId { tenant, writer: WriterId(writer) }, last: Link::START }
+        let mark = u64::from_ne_bytes(patchbay_core::random_bytes());
+        Self { id: ChainId { tenant, writer: WriterId(writer) }, last: Link::START, mark }
     }
 
     /// The next row, of an event that began at this time.
@@ -41,7 +45,7 @@ impl Chain {
     }
 
     pub(crate) fn row_of(&mut self, at_ms: i64, kind: &str, facets: Facets) -> AuditRow {
-        let event_id = EventId::compose(at_ms, self.last.seq, self.id.writer.0).bits();
+        let event_id = EventId::compose(at_ms, self.last.seq, self.mark).bits();
         let json = format!("{{\"b\": {event_id},  \"a\":1.0}}");
         self.last = self.last.next(self.id, event_id, at_ms, kind, &json);
         AuditRow { event_id, chain: self.id, link: self.last, at_ms, kind: kind.to_owned(), facets, json }
