@@ -135,7 +135,8 @@ async fn note(store: &dyn Store, tenant: Option<TenantId>, action: Action, what:
 
 /// Reads a time, or an age before now.
 fn moment(text: &str) -> Result<Moment, String> {
-    let expected = || format!("expected a time such as 2026-11-21T10:00:00Z, or an age such as 90m, 24h or 7d, found {text:?}");
+    let expected =
+        || format!("expected a time such as 2026-11-21T10:00:00Z, or an age such as 90m, 24h or 7d, found {text:?}");
     if let Ok(at) = text.parse::<Timestamp>() {
         return Ok(Moment(at.as_millisecond()));
     }

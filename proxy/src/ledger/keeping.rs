@@ -54,7 +54,10 @@ async fn round(app: &App, holder: u64) -> anyhow::Result<()> {
     let removed = retain(&*app.store, &app.signer, now_ms - i64::from(days) * DAY_MS, now_ms).await?;
     if removed > 0 {
         info!(removed, days, "audit records older than {days} days were removed");
-        app.audit.own_event(patchbay_core::audit::Action::AuditRetention, &format!("{removed} records older than {days} days were removed"));
+        app.audit.own_event(
+            patchbay_core::audit::Action::AuditRetention,
+            &format!("{removed} records older than {days} days were removed"),
+        );
     }
     Ok(())
 }
@@ -71,7 +74,8 @@ pub(crate) async fn retain(store: &dyn Store, signer: &Signer, before_ms: i64, n
     let anchors: Vec<_> = expired
         .into_iter()
         .map(|(chain, link)| {
-            let mut anchor = Checkpoint { chain, link, reason: CheckpointReason::Retention, at_ms: now_ms, signature: [0; 64] };
+            let mut anchor =
+                Checkpoint { chain, link, reason: CheckpointReason::Retention, at_ms: now_ms, signature: [0; 64] };
             signer.sign(&mut anchor);
             anchor
         })

@@ -2,12 +2,7 @@
 //! chain in the order of the records, with a cursor for each. A batch counts as delivered when the sink has said so, and may
 //! come twice. A sink that is away holds up nobody but itself.
 
-use std::{
-    collections::HashMap,
-    future::Future,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
 
 use http::{HeaderName, HeaderValue, Method, Request, header};
 use patchbay_config::{SinkConfig, SinkKind};
@@ -182,7 +177,8 @@ impl Sink {
                 continue;
             };
             let checkpoints = self.store.audit_checkpoint_list(head.chain, at).await?;
-            let checkpoints: Vec<_> = checkpoints.into_iter().filter(|checkpoint| checkpoint.link.seq <= last).collect();
+            let checkpoints: Vec<_> =
+                checkpoints.into_iter().filter(|checkpoint| checkpoint.link.seq <= last).collect();
             self.deliver(&Batch { chain: head.chain, rows: &rows, checkpoints: &checkpoints }).await?;
             self.advance(head.chain, last).await?;
             round.delivered += rows.len() as u64;

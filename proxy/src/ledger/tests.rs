@@ -57,7 +57,10 @@ fn a_record_comes_back_from_its_line_byte_for_byte() {
         let line = Line::read(&text).unwrap();
         assert_eq!((line.kind, line.chain().unwrap(), line.link().unwrap()), (LineKind::Record, CHAIN, row.link));
         let read = line.chained().unwrap();
-        assert_eq!((read.event_id, read.at_ms, read.kind, read.json), (row.event_id, row.at_ms, "tool.call", &*row.json));
+        assert_eq!(
+            (read.event_id, read.at_ms, read.kind, read.json),
+            (row.event_id, row.at_ms, "tool.call", &*row.json)
+        );
     }
     let checkpoint = signed(&Signer::new([3; 32]).unwrap(), rows(2)[1].link, CheckpointReason::Retention);
     let text = Line::checkpoint(&checkpoint).text();
@@ -128,7 +131,8 @@ fn a_delivery_is_signed_over_its_time_and_its_body() {
     let batch = Batch { chain: CHAIN, rows: &rows, checkpoints: &[] };
     let post = webhook::post(&sink, &batch, Some("key"), 5_000);
     assert_eq!(post.body.iter().filter(|byte| **byte == b'\n').count(), 2);
-    let header = |name: http::HeaderName| post.headers.iter().find(|(known, _)| *known == name).unwrap().1.to_str().unwrap();
+    let header =
+        |name: http::HeaderName| post.headers.iter().find(|(known, _)| *known == name).unwrap().1.to_str().unwrap();
     assert_eq!(header(webhook::SIGNATURE), format!("t=5,v1={}", webhook::signature("key", 5, &post.body)));
     assert!(header(webhook::DELIVERY).ends_with(":00000000000000ab:1-2"));
     assert_ne!(webhook::signature("key", 5, b"x"), webhook::signature("key", 6, b"x"));

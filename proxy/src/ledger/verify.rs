@@ -7,8 +7,8 @@ use std::{
 };
 
 use anyhow::Context;
-use patchbay_core::audit::{ChainFault, ChainId, Chained, Checkpoint, CheckpointReason, Facets, Link, Verifier};
 use patchbay_core::TenantId;
+use patchbay_core::audit::{ChainFault, ChainId, Chained, Checkpoint, CheckpointReason, Facets, Link, Verifier};
 use patchbay_store::{AuditHead, AuditRow, Store};
 
 use super::lines::{LINE_BYTES_MAX, Line, LineKind};
@@ -133,7 +133,10 @@ pub(crate) fn file(path: &std::path::Path, public: Option<&[u8; 32]>) -> anyhow:
             LineKind::Checkpoint => checkpoints.entry(line.chain()?).or_default().push(line.as_checkpoint()?),
         }
         count += 1;
-        anyhow::ensure!(count <= FILE_CHECKPOINTS_MAX, "there are more than {FILE_CHECKPOINTS_MAX} chains and checkpoints: verify parts of it");
+        anyhow::ensure!(
+            count <= FILE_CHECKPOINTS_MAX,
+            "there are more than {FILE_CHECKPOINTS_MAX} chains and checkpoints: verify parts of it"
+        );
         Ok(())
     })?;
     let unsigned = [0; 32];
@@ -165,7 +168,10 @@ pub(crate) fn checkpoints_of(path: &std::path::Path) -> anyhow::Result<Vec<Check
     each_line(path, |line| {
         if line.kind == LineKind::Checkpoint {
             found.push(line.as_checkpoint()?);
-            anyhow::ensure!(found.len() <= FILE_CHECKPOINTS_MAX, "there are more than {FILE_CHECKPOINTS_MAX} checkpoints");
+            anyhow::ensure!(
+                found.len() <= FILE_CHECKPOINTS_MAX,
+                "there are more than {FILE_CHECKPOINTS_MAX} checkpoints"
+            );
         }
         Ok(())
     })?;
@@ -232,13 +238,8 @@ impl Check {
     }
 
     fn row(&mut self, row: &AuditRow) {
-        let chained = Chained {
-            link: row.link,
-            event_id: row.event_id,
-            at_ms: row.at_ms,
-            kind: &row.kind,
-            json: &row.json,
-        };
+        let chained =
+            Chained { link: row.link, event_id: row.event_id, at_ms: row.at_ms, kind: &row.kind, json: &row.json };
         self.record(&chained);
         if self.verdict.fault.is_none() && Facets::of(&row.json) != row.facets {
             self.verdict.fault = Some(Fault::Facets { seq: row.link.seq });

@@ -43,7 +43,9 @@ impl Export {
         out.flush().context("the lines could not be written")?;
         let unchained = store.audit_unchained(tenant.flatten()).await?;
         if unchained > 0 {
-            complain(&format!("{unchained} records from before there were chains are not exported: `audit query` shows them"));
+            complain(&format!(
+                "{unchained} records from before there were chains are not exported: `audit query` shows them"
+            ));
         }
         complain(&format!("{records} records of {} chains", heads.len()));
         Ok(())

@@ -76,7 +76,13 @@ impl Query {
 
     /// What was asked for, in a few words.
     fn asked(&self, found: usize) -> String {
-        let texts = [("action", &self.action), ("actor", &self.actor), ("server", &self.server), ("name", &self.name), ("outcome", &self.outcome)];
+        let texts = [
+            ("action", &self.action),
+            ("actor", &self.actor),
+            ("server", &self.server),
+            ("name", &self.name),
+            ("outcome", &self.outcome),
+        ];
         let mut words = format!("read {found} records of the audit");
         for (name, text) in texts {
             if let Some(text) = text {
@@ -90,11 +96,5 @@ impl Query {
 fn shown(row: &AuditRow) -> String {
     let facets = &row.facets;
     let what = facets.name.as_deref().or(facets.server.as_deref()).unwrap_or("-");
-    format!(
-        "{:<24}  {:<14}  {:<9}  {:<40}  {what}",
-        shown_time(row.at_ms),
-        row.kind,
-        facets.outcome,
-        facets.actor,
-    )
+    format!("{:<24}  {:<14}  {:<9}  {:<40}  {what}", shown_time(row.at_ms), row.kind, facets.outcome, facets.actor,)
 }
