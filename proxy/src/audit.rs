@@ -30,10 +30,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use patchbay_core::{
-    TenantId,
-    audit::{Action, Actor, AuditLevel, AuditPolicy, Ending, Event, EventId, Outcome, WhenFull},
-};
+use patchbay_core::audit::{Action, Actor, AuditLevel, AuditPolicy, EventId, WhenFull, note_line};
 use tracing::warn;
 
 pub use drain::{Drain, DrainOptions, Flushed};
@@ -180,9 +177,10 @@ impl Audit {
     /// Writes down what the gateway itself has done, or what became of it.
     pub fn own_event(&self, action: Action, reason: &str) {
         let at_ms = now_ms();
-        let event = own(self.event_id(at_ms), at_ms, action, None, &Actor::Gateway);
-        let head = Head { stage: Stage::Closed, event: event.id, tenant: None, at_ms, action }.bytes();
-        if self.spool.append(&[&head, &whole_line(&event, reason)]).is_err() {
+        let id = self.event_id(at_ms);
+        let head = Head { stage: Stage::Closed, event: id, tenant: None, at_ms, action }.bytes();
+        let line = note_line(id, at_ms, None, action, &Actor::Gateway, reason);
+        if self.spool.append(&[&head, line.as_bytes()]).is_err() {
             self.missed();
         }
     }
@@ -202,6 +200,12 @@ impl Audit {
         }
     }
 
+    /// Puts a disk that does as it is told in the place of the real one.
+    #[cfg(test)]
+    pub(crate) fn set_disk(&self, sync: impl FnMut() -> std::io::Result<bool> + Send + 'static) {
+        *self.flusher.lock().unwrap() = Some(Flusher::start(sync).unwrap());
+    }
+
     fn event_id(&self, at_ms: i64) -> EventId {
         EventId::compose(at_ms, self.count.fetch_add(1, Ordering::Relaxed), self.writer)
     }
@@ -211,33 +215,6 @@ impl Audit {
         self.missed.fetch_add(1, Ordering::Relaxed);
         self.gaps.fetch_add(1, Ordering::Relaxed);
     }
-}
-
-/// An event that no request brought.
-const fn own(id: EventId, at_ms: i64, action: Action, tenant: Option<TenantId>, actor: &Actor) -> Event<'_> {
-    Event {
-        id,
-        at_ms,
-        action,
-        tenant,
-        toolset: None,
-        revision: None,
-        actor,
-        ip: None,
-        agent: None,
-        rpc: None,
-        trace: None,
-        target: None,
-    }
-}
-
-/// The line of an event that was over when it was written down.
-fn whole_line(event: &Event<'_>, reason: &str) -> Vec<u8> {
-    let mut line = Vec::with_capacity(512);
-    event.write(&mut line);
-    let ending = Ending { reason: Some(reason), ..Ending::answered(0) };
-    Outcome { decision: None, rule: None, ending, bytes_in: 0, bytes_out: 0, duration_us: 0 }.write(&mut line);
-    line
 }
 
 /// The time of audit records, in milliseconds since 1970.

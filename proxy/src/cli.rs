@@ -2,6 +2,7 @@
 //! within a second. Texts for people go to standard output, problems to standard error, and the exit code says which it was.
 
 mod ask;
+mod audit;
 pub mod connect;
 mod keys;
 mod limits;
@@ -21,7 +22,7 @@ use std::sync::Arc;
 pub use crate::files;
 use crate::{
     app::{self, Keys},
-    audit,
+    audit as trail,
 };
 
 /// The program was called wrongly (sysexits EX_USAGE).
@@ -61,6 +62,9 @@ enum Command {
     /// Limits.
     #[command(subcommand)]
     Limits(limits::Limits),
+    /// The trail of who did what.
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// Tenants.
     #[command(subcommand)]
     Tenant(tenants::TenantCommand),
@@ -115,6 +119,7 @@ fn run(args: Args) -> anyhow::Result<()> {
         Command::Key(key) => runtime.block_on(key.run(&Desk::open(given))),
         Command::Token(token) => runtime.block_on(token.run(&Desk::open(given))),
         Command::Limits(limits) => runtime.block_on(limits.run(&Desk::open(given))),
+        Command::Audit(audit) => runtime.block_on(audit.run(&Desk::open(given))),
         Command::Tenant(tenant) => runtime.block_on(tenant.run(&Desk::open(given))),
         Command::Connect(connect) => runtime.block_on(connect.run(&Desk::open(given))),
     }
@@ -142,7 +147,7 @@ impl Desk {
 
 /// What the audit says of a change that somebody makes at the command line; the store writes it together with the change.
 fn note(what: impl Into<String>) -> Note {
-    Note::by_operator(what, audit::now_ms())
+    Note::by_operator(what, trail::now_ms())
 }
 
 /// The configuration of this call.

@@ -20,6 +20,7 @@ pub mod dispatch;
 pub mod edge;
 pub mod error;
 pub mod files;
+mod ledger;
 pub mod metrics;
 mod outbound;
 pub mod run;

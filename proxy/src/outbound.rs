@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use http::{HeaderMap, HeaderValue, Method, Request, header};
 use patchbay_config::GatewayConfig;
 use patchbay_downstream::{
@@ -21,6 +22,13 @@ const DOCUMENT_TIME_MAX: Duration = Duration::from_secs(10);
 /// Where this gateway may go: to servers and to issuers alike.
 pub(crate) fn net_policy(config: &GatewayConfig) -> NetPolicy {
     NetPolicy { allow_private: config.http.allow_private.clone(), allow_plain_http: config.http.allow_http }
+}
+
+/// Where the gateway goes at the operator's own word: collectors and webhooks, which may well be in a private network. No
+/// tenant can write such a URL.
+pub(crate) fn operator_policy() -> NetPolicy {
+    let everywhere = [IpNet::from(Ipv4Net::default()), IpNet::from(Ipv6Net::default())];
+    NetPolicy { allow_private: everywhere.to_vec(), allow_plain_http: true }
 }
 
 /// Fetches over the network.

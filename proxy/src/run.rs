@@ -23,6 +23,7 @@ use crate::{
     app::{self, App, Keys},
     audit, control,
     edge::{operations, serve, watch},
+    ledger,
     telemetry::Telemetry,
     worker::Workers,
 };
@@ -103,6 +104,8 @@ impl Gateway {
         let traces = app.telemetry.as_ref().and_then(Telemetry::start);
         let (loaded, in_force) = oneshot::channel();
         let control = tokio::spawn(control::run(app.clone(), workers.clone(), loaded, control_stop.clone()));
+        let keeping = tokio::spawn(ledger::keeping::run(app.clone(), control_stop.clone()));
+        let shipping = tokio::spawn(ledger::ship::run(app.clone(), control_stop.clone()));
         let modes = tokio::spawn(admission::modes::follow(app.clone()));
         let operators =
             tokio::spawn(operations::serve(app.clone(), TcpListener::from_std(operations)?, operations_stop.clone()));
@@ -120,6 +123,7 @@ impl Gateway {
         drain_connections(&app, &workers).await;
         control_stop.cancel();
         let _ = control.await;
+        let _ = tokio::join!(keeping, shipping);
         app.audit.own_event(Action::GatewayStop, "stopped as asked");
         let left = drain.flush(FLUSH_PATIENCE).await.left;
         if left > 0 {

@@ -63,7 +63,7 @@ impl Telemetry {
         );
         let context = TraceContext { parent: own, state: came.context.as_ref().and_then(|came| came.state.clone()) };
         let remote = Remote { parent: parent.map(|parent| parent.span), link: came.link };
-        let recorded = sampled.then(|| Recorded::new(self.outbox.clone(), &context, remote, method));
+        let recorded = sampled.then(|| Box::new(Recorded::new(self.outbox.clone(), &context, remote, method)));
         RequestTrace::new(context, recorded)
     }
 

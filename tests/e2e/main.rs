@@ -20,5 +20,6 @@ mod protocol;
 mod recorded;
 mod reload;
 mod streaming;
+mod traces;
 mod trail;
 mod weather;

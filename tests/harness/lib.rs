@@ -6,6 +6,7 @@
 
 pub mod canary;
 pub mod client;
+pub mod collector;
 pub mod database;
 pub mod fixture;
 pub mod flood;
@@ -21,6 +22,7 @@ pub mod wait;
 pub mod wire;
 
 pub use client::{Client, Exchange};
+pub use collector::Collector;
 pub use fixture::Fixture;
 pub use gateway::{Key, TestGateway};
 pub use http::{Ask, Event, Events, Reply};

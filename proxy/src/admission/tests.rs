@@ -429,7 +429,10 @@ async fn a_look_tells_what_is_left_and_what_has_to_be_named_and_takes_nothing() 
     ];
     for _ in 0..2 {
         let told = ask(Some("corp:ann"), None).await;
-        assert!(told[0].0 == "principal" && told[0].1 >= Some(399), "that comes back too soon to be the same: {told:?}");
+        assert!(
+            told[0].0 == "principal" && told[0].1 >= Some(399),
+            "that comes back too soon to be the same: {told:?}"
+        );
         assert_eq!(told[1..], of_ann);
     }
     let with_tool = ask(Some("corp:ann"), Some("shop/get")).await;

@@ -12,7 +12,7 @@ use super::{ask::ask, complain, config_path, load_config, quickstart, say, tenan
 use crate::{
     app::{Keys, open_store},
     run::{self, Gateway},
-    telemetry::log::WithIds,
+    telemetry::{Telemetry, log::WithIds},
 };
 
 /// Runs the gateway until it is told to stop.
@@ -44,6 +44,10 @@ pub(super) async fn check(given: Option<PathBuf>) -> anyhow::Result<()> {
     say("configuration: ok");
     let keys = Keys::of(&config)?;
     say("sealing key: ok");
+    if let Some(traces) = &config.traces {
+        Telemetry::new(traces)?;
+        say("traces: ok");
+    }
     let store = open_store(&config, &keys).await?;
     let listed = store.tenant_list().await?;
     say(&format!("store: ok, {} tenants", listed.len()));

@@ -248,7 +248,12 @@ async fn send(
 }
 
 /// Writes down what is about to be sent, as surely as the tenant wants it.
-async fn record(cx: &Cx, request: &Request, audit: Option<&ToolAudit>, trail: &mut Trail) -> Result<(), GatewayError> {
+pub(super) async fn record(
+    cx: &Cx,
+    request: &Request,
+    audit: Option<&ToolAudit>,
+    trail: &mut Trail,
+) -> Result<(), GatewayError> {
     let closed = audit.is_some_and(|audit| audit.closed);
     if closed {
         trail.closed();

@@ -41,7 +41,7 @@ pub struct RequestTrace {
     /// The request's own span, with what the caller's tracing system said.
     context: TraceContext,
     /// `None` for a trace that is not sampled: it is handed on and leaves nothing here.
-    recorded: Option<Recorded>,
+    recorded: Option<Box<Recorded>>,
 }
 
 /// Where a request runs, and what it is.
@@ -108,7 +108,7 @@ impl Recorded {
 }
 
 impl RequestTrace {
-    pub(super) const fn new(context: TraceContext, recorded: Option<Recorded>) -> Self {
+    pub(super) const fn new(context: TraceContext, recorded: Option<Box<Recorded>>) -> Self {
         Self { context, recorded }
     }
 
@@ -124,7 +124,7 @@ impl RequestTrace {
 
     /// Says where the request runs.
     pub fn set(&mut self, setting: &Setting<'_>) {
-        let Some(Recorded { server, .. }) = &mut self.recorded else { return };
+        let Some(Recorded { server, .. }) = self.recorded.as_deref_mut() else { return };
         if let Some(came) = setting.came {
             server.start_time_unix_nano = server.start_time_unix_nano.saturating_sub(nanos(came.elapsed()));
         }
@@ -189,7 +189,7 @@ impl RequestTrace {
     }
 
     /// The code of the error that the server answered.
-    pub const fn code(&mut self, code: Option<i32>) {
+    pub fn code(&mut self, code: Option<i32>) {
         if let Some(recorded) = &mut self.recorded {
             recorded.code = code;
         }
@@ -203,7 +203,7 @@ impl RequestTrace {
     fn finish(&mut self, ending: &Ending<'_>) {
         let Some(recorded) = self.recorded.take() else { return };
         let now = now_ns();
-        let Recorded { outbox, mut server, call, code, .. } = recorded;
+        let Recorded { outbox, mut server, call, code, .. } = *recorded;
         if let Some(call) = call {
             outbox.put(ended(call, ending, code, now));
         }

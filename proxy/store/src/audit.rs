@@ -12,7 +12,7 @@ use std::{collections::HashSet, time::Duration};
 use async_trait::async_trait;
 use patchbay_core::{
     TenantId,
-    audit::{Actor, ChainId, Checkpoint, Facets, Link, WriterId},
+    audit::{Action, Actor, ChainId, Checkpoint, Facets, Link, WriterId},
 };
 
 use crate::StoreError;
@@ -106,6 +106,10 @@ pub trait AuditLog {
     /// Rows that come meanwhile are never touched: their numbers are after the anchors. Other writers are not held up, since
     /// rows go in batches, or with a whole partition; what is not done within a minute is left for the next time.
     async fn audit_retain(&self, before_ms: i64, anchors: &[Checkpoint]) -> Result<u64, StoreError>;
+
+    /// Notes what an operator did that changes no tenant: a look into the audit, a removal. Chained like the notes of
+    /// changes.
+    async fn audit_note(&self, tenant: Option<TenantId>, action: Action, note: &Note) -> Result<(), StoreError>;
 
     /// Makes ready what rows of today and the next seven days will need (partitions). Safe to call at any time, by all replicas.
     ///

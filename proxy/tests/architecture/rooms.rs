@@ -119,6 +119,8 @@ const RULES: &[Rule] = &[
             "proxy/src/audit.rs",
             "proxy/src/metrics.rs",
             "proxy/src/metrics/",
+            "proxy/src/telemetry/",
+            "proxy/src/telemetry.rs",
             "proxy/src/error.rs",
             "proxy/src/worker.rs",
             "proxy/src/bridge.rs",

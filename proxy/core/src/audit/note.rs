@@ -1,16 +1,23 @@
-//! The record of a change of a tenant's configuration. The store makes it, in the transaction of the change; it does not go
-//! through the spool, which belongs to the gateway that runs.
+//! The record of what no request brought: a change of a tenant's configuration, made by the store in the transaction of the
+//! change; a look into the audit; what a gateway itself did.
 
 use super::{Action, Actor, Ending, Event, EventId, Outcome, TEXT_BYTES_MAX};
 use crate::TenantId;
 
-/// The line that says who changed a tenant's configuration, and what in it; more than [`TEXT_BYTES_MAX`] of that is cut.
-pub fn note_line(id: EventId, at_ms: i64, tenant: TenantId, actor: &Actor, what: &str) -> String {
+/// The line that says who did what, to whose tenant; more than [`TEXT_BYTES_MAX`] of that is cut.
+pub fn note_line(
+    id: EventId,
+    at_ms: i64,
+    tenant: Option<TenantId>,
+    action: Action,
+    actor: &Actor,
+    what: &str,
+) -> String {
     let event = Event {
         id,
         at_ms,
-        action: Action::ConfigUpdate,
-        tenant: Some(tenant),
+        action,
+        tenant,
         toolset: None,
         revision: None,
         actor,
@@ -35,7 +42,7 @@ mod tests {
     fn a_change_says_who_whose_and_what() {
         let (id, tenant) = (EventId::compose(7, 1, 2), TenantId::from_bits(0xacae));
         let what = format!("made the key \"{}\"", "ö".repeat(1000));
-        let line = note_line(id, 7, tenant, &Actor::Operator, &what);
+        let line = note_line(id, 7, Some(tenant), Action::ConfigUpdate, &Actor::Operator, &what);
         let said: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!((&said["action"], &said["actor"]["kind"]), (&"config.update".into(), &"operator".into()));
         assert_eq!((&said["outcome"], &said["at_ms"]), (&"answered".into(), &7.into()));

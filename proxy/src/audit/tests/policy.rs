@@ -43,11 +43,6 @@ fn missed(audit: &Audit) -> u64 {
     audit.missed.load(Ordering::Relaxed)
 }
 
-/// A disk that does as it is told, in the place of the real one.
-fn set_disk(audit: &Arc<Audit>, sync: impl FnMut() -> std::io::Result<bool> + Send + 'static) {
-    *audit.flusher.lock().unwrap() = Some(Flusher::start(sync).unwrap());
-}
-
 #[test]
 fn a_record_names_the_state_the_id_the_trace_and_the_arguments() {
     let dir = tempfile::tempdir().unwrap();
@@ -149,7 +144,7 @@ async fn a_record_that_has_to_be_on_the_disk_is_before_the_call_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let audit = audit(dir.path(), SMALL);
     let (tell, told) = std::sync::mpsc::sync_channel(8);
-    set_disk(&audit, move || told.recv().unwrap_or(Ok(false)));
+    audit.set_disk(move || told.recv().unwrap_or(Ok(false)));
     let mut trail = call_under(&audit, &policy(AuditLevel::Sync), "query");
     trail.intent().unwrap();
     {
@@ -171,7 +166,7 @@ async fn a_record_that_has_to_be_on_the_disk_is_before_the_call_goes_on() {
 async fn at_other_levels_nobody_waits_for_the_disk() {
     let dir = tempfile::tempdir().unwrap();
     let audit = audit(dir.path(), SMALL);
-    set_disk(&audit, || Err(std::io::Error::other("never asked")));
+    audit.set_disk(|| Err(std::io::Error::other("never asked")));
     for level in [AuditLevel::Ack, AuditLevel::Async] {
         let mut trail = call_under(&audit, &policy(level), "query");
         trail.intent().unwrap();
@@ -186,7 +181,7 @@ async fn at_other_levels_nobody_waits_for_the_disk() {
 async fn a_disk_that_refuses_stops_the_call_and_is_not_asked_twice() {
     let dir = tempfile::tempdir().unwrap();
     let audit = audit(dir.path(), SMALL);
-    set_disk(&audit, || Err(std::io::Error::other("no")));
+    audit.set_disk(|| Err(std::io::Error::other("no")));
     let mut trail = call_under(&audit, &policy(AuditLevel::Sync), "query");
     trail.intent().unwrap();
     assert_eq!(trail.kept().await, Err(NotKept));
@@ -202,7 +197,7 @@ async fn a_hundred_calls_at_once_share_the_work_of_the_disk() {
     // The real disk, behind a gate, so that all of them wait at once however quick it is.
     let (open, gate) = std::sync::mpsc::sync_channel::<()>(8);
     let real = Arc::downgrade(&audit);
-    set_disk(&audit, move || {
+    audit.set_disk(move || {
         gate.recv().map_err(std::io::Error::other)?;
         real.upgrade().map_or(Ok(false), |audit| audit.spool.sync())
     });

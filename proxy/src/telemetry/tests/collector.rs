@@ -60,7 +60,8 @@ impl Collector {
             }
         };
         let head = String::from_utf8(read[..head_end].to_vec()).unwrap();
-        let length = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+        let length =
+            head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
         let length: usize = length.unwrap();
         while read.len() < head_end + length {
             assert!(stream.read_buf(&mut read).await.unwrap() > 0);

@@ -46,7 +46,9 @@ async fn spans_arrive_with_the_headers_and_the_name_of_the_gateway() {
     sending.flush(PATIENCE).await;
     let head = collector.heads()[0].to_ascii_lowercase();
     assert!(head.starts_with("post /v1/traces http/1.1\r\n"), "{head}");
-    assert!(head.contains("\r\ncontent-type: application/x-protobuf\r\n") && head.contains("\r\nx-scope: tenant-1\r\n"));
+    assert!(
+        head.contains("\r\ncontent-type: application/x-protobuf\r\n") && head.contains("\r\nx-scope: tenant-1\r\n")
+    );
     let said = format!("{:?}", collector.bodies()[0].resource_spans[0].resource);
     assert!(said.contains("service.name") && said.contains("service.instance.id"), "{said}");
     assert_eq!(telemetry.stats(), TelemetryStats { waiting: 0, sent: 3, failed: 0, dropped: 0 });

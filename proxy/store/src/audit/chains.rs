@@ -50,21 +50,21 @@ fn torn(chain: ChainId, at: u64, expected: u64, found: u64) -> StoreError {
     ))
 }
 
-/// The row that notes a change, at the end of a tenant's chain of operators' changes.
-pub(crate) fn noted(tenant: TenantId, end: Link, note: &Note) -> AuditRow {
+/// The row that notes what an operator did, at the end of a tenant's chain of that.
+pub(crate) fn noted(tenant: Option<TenantId>, action: Action, end: Link, note: &Note) -> AuditRow {
     let chain = operators(tenant);
     let writer = u64::from_ne_bytes(patchbay_core::random_bytes());
     let id = EventId::compose(note.at_ms, end.seq, writer);
-    let kind = Action::ConfigUpdate.as_str();
-    let json = note_line(id, note.at_ms, tenant, &note.actor, &note.what);
+    let kind = action.as_str();
+    let json = note_line(id, note.at_ms, tenant, action, &note.actor, &note.what);
     let link = end.next(chain, id.bits(), note.at_ms, kind, &json);
     let facets = Facets::of(&json);
     AuditRow { event_id: id.bits(), chain, link, at_ms: note.at_ms, kind: kind.to_owned(), facets, json }
 }
 
-/// A tenant's chain of operators' changes.
-pub(crate) fn operators(tenant: TenantId) -> ChainId {
-    ChainId { tenant: Some(tenant), writer: WriterId::OPERATOR }
+/// A tenant's chain of what operators did.
+pub(crate) fn operators(tenant: Option<TenantId>) -> ChainId {
+    ChainId { tenant, writer: WriterId::OPERATOR }
 }
 
 #[cfg(test)]

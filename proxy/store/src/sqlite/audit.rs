@@ -8,13 +8,13 @@ use std::collections::HashSet;
 use async_trait::async_trait;
 use patchbay_core::{
     TenantId,
-    audit::{ChainId, Checkpoint, Link, WriterId},
+    audit::{Action, ChainId, Checkpoint, Link, WriterId},
 };
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection, SqlitePool};
 
 use super::SqliteStore;
 use crate::{
-    AUDIT_PAGE_MAX, AuditFilter, AuditHead, AuditLog, AuditRow, StoreError,
+    AUDIT_PAGE_MAX, AuditFilter, AuditHead, AuditLog, AuditRow, Note, StoreError,
     audit::{
         AuditRecord, CheckpointRecord, CursorRecord, HeadRecord, page, seq_column, tenant_column, whole_places,
         writer_column,
@@ -189,6 +189,16 @@ impl AuditLog for SqliteStore {
 
     async fn audit_retain(&self, before_ms: i64, anchors: &[Checkpoint]) -> Result<u64, StoreError> {
         self.retain(before_ms, anchors).await
+    }
+
+    async fn audit_note(&self, tenant: Option<TenantId>, action: Action, note: &Note) -> Result<(), StoreError> {
+        doing("write to the audit", async {
+            let mut tx = self.writing().await?;
+            append::record_as(&mut tx, tenant, action, note).await?;
+            tx.commit().await?;
+            Ok(())
+        })
+        .await
     }
 
     async fn audit_prepare(&self, _now_ms: i64) -> Result<(), StoreError> {

@@ -3,7 +3,10 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use patchbay_core::{TenantId, audit::ChainId};
+use patchbay_core::{
+    TenantId,
+    audit::{Action, ChainId},
+};
 use sqlx::PgConnection;
 
 use crate::{
@@ -54,9 +57,19 @@ pub(super) async fn append(tx: &mut PgConnection, rows: &[AuditRow]) -> Result<u
 
 /// Notes a change of a tenant in the audit, as part of the change.
 pub(in crate::postgres) async fn record(tx: &mut PgConnection, tenant: TenantId, note: &Note) -> Result<(), Fault> {
+    record_as(tx, Some(tenant), Action::ConfigUpdate, note).await
+}
+
+/// Notes what an operator did.
+pub(in crate::postgres) async fn record_as(
+    tx: &mut PgConnection,
+    tenant: Option<TenantId>,
+    action: Action,
+    note: &Note,
+) -> Result<(), Fault> {
     let heads = lock_heads(tx, &BTreeSet::from([operators(tenant)])).await?;
     let end = heads.first().map_or(patchbay_core::audit::Link::START, |head| head.last);
-    let row = noted(tenant, end, note);
+    let row = noted(tenant, action, end, note);
     if append(tx, std::slice::from_ref(&row)).await? == 0 {
         let text = format!("there is an event with the id {:032x} already; try again", row.event_id);
         return Err(StoreError::Exists(text).into());

@@ -1,6 +1,9 @@
 //! Adding rows to the audit in SQLite, and moving the heads of their chains, under the one write lock.
 
-use patchbay_core::{TenantId, audit::ChainId};
+use patchbay_core::{
+    TenantId,
+    audit::{Action, ChainId},
+};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use super::known;
@@ -43,9 +46,19 @@ impl SqliteStore {
 
 /// Notes a change of a tenant in the audit, as part of the change.
 pub(in crate::sqlite) async fn record(tx: &mut SqliteConnection, tenant: TenantId, note: &Note) -> Result<(), Fault> {
+    record_as(tx, Some(tenant), Action::ConfigUpdate, note).await
+}
+
+/// Notes what an operator did.
+pub(in crate::sqlite) async fn record_as(
+    tx: &mut SqliteConnection,
+    tenant: Option<TenantId>,
+    action: Action,
+    note: &Note,
+) -> Result<(), Fault> {
     let chain = crate::audit::operators(tenant);
     let end = head(tx, chain).await?.map_or(patchbay_core::audit::Link::START, |head| head.last);
-    let row = noted(tenant, end, note);
+    let row = noted(tenant, action, end, note);
     if insert(tx, vec![&row]).await? == 0 {
         return Err(StoreError::Exists(format!(
             "there is an event with the id {:032x} already; try again",

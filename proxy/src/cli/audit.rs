@@ -1,0 +1,183 @@
+//! `audit query`, `audit export`, `audit verify`, `audit key` and `audit retain`. What is asked of the audit here is written into it.
+
+mod export;
+mod query;
+mod verify;
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::{Args, Subcommand};
+use jiff::{SignedDuration, Timestamp};
+use patchbay_core::{
+    Slug, TenantId,
+    audit::{Action, Actor},
+};
+use patchbay_store::{Note, Store};
+
+use super::{Desk, keys, say};
+use crate::{
+    app::Keys,
+    audit::{Signer, now_ms},
+    ledger::{
+        keeping::{self, DAY_MS},
+        lines::hex,
+    },
+};
+
+/// The trail of who did what.
+#[derive(Debug, Subcommand)]
+pub(super) enum Audit {
+    /// Show records, newest first.
+    Query(query::Query),
+    /// Write records as lines of JSON, chain by chain, for `audit verify` and for other programs.
+    Export(export::Export),
+    /// Say whether records were changed, removed or moved, in the store or in an export. The exit code is 0 when nothing was.
+    Verify(verify::Verify),
+    /// Print the public key of the checkpoints, by which an export is verified without the gateway.
+    Key,
+    /// Remove records older than so many days, now. A running gateway does it by itself where audit.retention_days is set.
+    Retain {
+        /// How many days are kept.
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=3650))]
+        days: u32,
+    },
+}
+
+/// Whose records.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+struct Whose {
+    /// Of this tenant. Without: of all, and of none.
+    #[arg(long)]
+    tenant: Option<Slug>,
+    /// Of a tenant that was deleted, by the id that its records have.
+    #[arg(long, value_name = "ID")]
+    tenant_id: Option<TenantId>,
+    /// Of no tenant: refused before anybody knew whose it was, and what the gateway did itself.
+    #[arg(long)]
+    no_tenant: bool,
+}
+
+/// Since when and until when.
+#[derive(Debug, Args)]
+struct Span {
+    /// That began at this time or later: `2026-11-21T10:00:00Z`, or an age such as `90m`, `24h` or `7d`.
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    since: Option<Moment>,
+    /// That began before this time.
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    until: Option<Moment>,
+}
+
+/// A point in time, in milliseconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Moment(i64);
+
+impl Audit {
+    pub(super) async fn run(self, desk: &Desk) -> anyhow::Result<()> {
+        // An export is verified without a store, and without a configuration when the key is given.
+        if let Self::Verify(verify) = &self
+            && verify.is_offline()
+        {
+            return verify.run_offline(desk);
+        }
+        let config = desk.config()?;
+        let signer = signer(&config)?;
+        if matches!(self, Self::Key) {
+            say(&hex(&signer.public()));
+            return Ok(());
+        }
+        let store = desk.store().await?;
+        let done = match self {
+            Self::Query(query) => query.run(&*store).await,
+            Self::Export(export) => export.run(&*store).await,
+            Self::Verify(verify) => verify.run(&*store, &signer).await,
+            Self::Retain { days } => retain(&*store, &signer, days).await,
+            Self::Key => Ok(()),
+        };
+        store.close().await;
+        done
+    }
+}
+
+impl Whose {
+    /// As the store asks for it.
+    async fn tenant(&self, store: &dyn Store) -> anyhow::Result<Option<Option<TenantId>>> {
+        Ok(match (&self.tenant, self.tenant_id) {
+            (Some(slug), _) => Some(Some(keys::tenant(store, slug).await?.id)),
+            (None, Some(id)) => Some(Some(id)),
+            (None, None) => self.no_tenant.then_some(None),
+        })
+    }
+}
+
+fn signer(config: &patchbay_config::GatewayConfig) -> anyhow::Result<Signer> {
+    Signer::new(Keys::of(config)?.audit_seed()).context("the audit's key cannot be made from the sealing key")
+}
+
+async fn retain(store: &dyn Store, signer: &Signer, days: u32) -> anyhow::Result<()> {
+    let now_ms = now_ms();
+    let removed = keeping::retain(store, signer, now_ms - i64::from(days) * DAY_MS, now_ms).await?;
+    let what = format!("removed {removed} records older than {days} days");
+    if removed > 0 {
+        note(store, None, Action::AuditRetention, &what).await?;
+    }
+    say(&what);
+    Ok(())
+}
+
+/// Writes into the audit that somebody looked at it.
+async fn note(store: &dyn Store, tenant: Option<TenantId>, action: Action, what: &str) -> anyhow::Result<()> {
+    let note = Note { actor: Actor::Operator, what: what.to_owned(), at_ms: now_ms() };
+    store.audit_note(tenant, action, &note).await.context("this could not be written into the audit, so it is not done")
+}
+
+/// Reads a time, or an age before now.
+fn moment(text: &str) -> Result<Moment, String> {
+    let expected = || format!("expected a time such as 2026-11-21T10:00:00Z, or an age such as 90m, 24h or 7d, found {text:?}");
+    if let Ok(at) = text.parse::<Timestamp>() {
+        return Ok(Moment(at.as_millisecond()));
+    }
+    let unit = text.chars().last().ok_or_else(expected)?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        'd' => 24 * 3600,
+        _ => return Err(expected()),
+    };
+    let count: u32 = text[..text.len() - 1].parse().map_err(|_| expected())?;
+    let age = SignedDuration::from_secs(i64::from(count) * seconds);
+    let at = Timestamp::now().checked_sub(age).map_err(|_| expected())?;
+    Ok(Moment(at.as_millisecond()))
+}
+
+/// A time for people.
+fn shown_time(at_ms: i64) -> String {
+    Timestamp::from_millisecond(at_ms).map_or_else(|_| at_ms.to_string(), |at| at.to_string())
+}
+
+/// Where to write: a file that must not be there yet, or standard output.
+fn output(path: Option<&PathBuf>) -> anyhow::Result<Box<dyn std::io::Write>> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let Some(path) = path else { return Ok(Box::new(std::io::BufWriter::new(std::io::stdout()))) };
+    let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let file = file.with_context(|| format!("{} cannot be made: expected the path of a new file", path.display()))?;
+    Ok(Box::new(std::io::BufWriter::new(file)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_read_as_a_moment_or_as_an_age() {
+        assert_eq!(moment("1970-01-01T00:00:01Z"), Ok(Moment(1000)));
+        let day = now_ms() - moment("1d").unwrap().0;
+        assert!((DAY_MS - 1000..DAY_MS + 10_000).contains(&day), "{day}");
+        for wrong in ["", "d", "7", "-3d", "7w", "yesterday", "99999999999d", "é"] {
+            assert!(moment(wrong).unwrap_err().starts_with("expected a time"), "{wrong}");
+        }
+    }
+}

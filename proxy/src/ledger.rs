@@ -1,0 +1,28 @@
+//! The audit read back: its lines in files ([`lines`]), whether its chains are whole ([`verify`]), its way to other places
+//! ([`ship`]), and how long it is kept ([`keeping`]). Writing it is [`crate::audit`]'s; no request comes here.
+
+pub(crate) mod keeping;
+pub(crate) mod lines;
+mod otlp;
+pub(crate) mod ship;
+pub(crate) mod verify;
+mod webhook;
+
+use patchbay_core::audit::{ChainId, Checkpoint};
+use patchbay_store::{Store, StoreError};
+
+/// All checkpoints of a chain after this place.
+pub(crate) async fn checkpoints(store: &dyn Store, chain: ChainId, after_seq: u64) -> Result<Vec<Checkpoint>, StoreError> {
+    let (mut all, mut after) = (Vec::new(), after_seq);
+    loop {
+        let page = store.audit_checkpoint_list(chain, after).await?;
+        let Some(last) = page.last().map(|checkpoint| checkpoint.link.seq).filter(|last| *last > after) else {
+            return Ok(all);
+        };
+        all.extend(page);
+        after = last;
+    }
+}
+
+#[cfg(test)]
+mod tests;
