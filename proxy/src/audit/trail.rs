@@ -46,7 +46,7 @@ struct Open {
     /// What the spool keeps free for the outcome, once the intent is on it.
     promised: Option<usize>,
     /// The spans of the request, which end with it.
-    trace: Option<Box<RequestTrace>>,
+    spans: Option<Box<RequestTrace>>,
 }
 
 /// The longest `User-Agent` that is kept, in bytes.
@@ -71,7 +71,7 @@ impl Trail {
             bytes_in: 0,
             line: Vec::new(),
             promised: None,
-            trace: None,
+            spans: None,
         };
         Self { open: Some(open) }
     }
@@ -92,7 +92,7 @@ impl Trail {
                 bytes_in: 0,
                 line: Vec::new(),
                 promised: None,
-                trace: None,
+                spans: None,
                 ..*open
             }
         });
@@ -122,13 +122,13 @@ impl Trail {
     /// Takes the request's spans along; whatever ends the trail ends them.
     pub fn traced(&mut self, trace: RequestTrace) {
         if let Some(open) = &mut self.open {
-            open.trace = Some(Box::new(trace));
+            open.spans = Some(Box::new(trace));
         }
     }
 
     /// The request in its trace, when traces are on.
     pub fn trace_mut(&mut self) -> Option<&mut RequestTrace> {
-        self.open.as_mut()?.trace.as_deref_mut()
+        self.open.as_mut()?.spans.as_deref_mut()
     }
 
     /// Whose it is and who calls.
@@ -164,7 +164,7 @@ impl Trail {
     /// Where the message goes. Tenant, caller and method are known by now.
     pub fn target(&mut self, server: &str, native: &str, exposed: &str) {
         if let Some(open) = &mut self.open {
-            if let Some(trace) = &mut open.trace {
+            if let Some(trace) = &mut open.spans {
                 trace.target(server, exposed, native);
             }
             open.begin_line(Some(Target { server, exposed, native }));
@@ -184,7 +184,7 @@ impl Trail {
     /// stays as it is.
     pub fn close(&mut self, ending: Ending<'_>, bytes_out: usize) {
         if let Some(mut open) = self.open.take() {
-            if let Some(trace) = open.trace.take() {
+            if let Some(trace) = open.spans.take() {
                 trace.end(&ending);
             }
             open.close(ending, bytes_out);
