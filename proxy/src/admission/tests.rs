@@ -355,6 +355,26 @@ async fn a_flood_at_the_door_leaves_one_record_for_each_address_and_a_bounded_nu
     assert!((50..=62).contains(&records), "{records} records");
 }
 
+#[tokio::test]
+async fn strangers_who_are_refused_one_by_one_do_not_fill_the_audit() {
+    let house = House::new().await;
+    house.open("acme", with(Vec::new()));
+    let ann = Guest::person(&house, "acme", "ann").await;
+    let (mut of_strangers, mut of_ann) = (0, 0);
+    for _ in 0..1000 {
+        let (mut stranger, mut known) = (house.trail(), house.trail());
+        known.known(ann.tenant.id(), &ann.tenant.view().toolset, ann.principal.actor());
+        for (trail, count) in [(&mut stranger, &mut of_strangers), (&mut known, &mut of_ann)] {
+            door::hush_stranger(&house.app, PEER.ip, trail).await;
+            *count += u32::from(trail.request_id().is_some());
+        }
+    }
+    assert!((600..=700).contains(&of_strangers), "{of_strangers} records of strangers");
+    assert_eq!(of_ann, 1000, "who is known has a record for each");
+    let unrecorded = 1000 - of_strangers;
+    assert!(house.app.render_metrics().contains(&format!("patchbay_audit_strangers_unrecorded_total {unrecorded}\n")));
+}
+
 /// Does not count, and says so.
 struct Gone;
 
