@@ -101,9 +101,14 @@ impl Doors {
 
     /// Takes one, or says when there is one again.
     async fn take(&self, by: By, address: IpAddr) -> Result<(), Duration> {
+        self.take_some(by, address, 1).await
+    }
+
+    /// Takes so many, or says when there are as many again.
+    async fn take_some(&self, by: By, address: IpAddr, cost: u32) -> Result<(), Duration> {
         let Some(counted) = self.counted(by) else { return Ok(()) };
         let what = if by == By::Requests { What::Requests } else { What::SignIns };
-        let charge = charge(self.key(what, address), counted.gcra);
+        let charge = Charge { cost, ..charge(self.key(what, address), counted.gcra) };
         match self.limiter.take(&ask(&[charge]), self.clock.now_us()).decision().await {
             Decision::Allowed(_) => Ok(()),
             Decision::Denied(refused) => Err(refused.retry_after),
@@ -174,6 +179,20 @@ const fn ask(charges: &[Charge]) -> Ask<'_> {
 pub(crate) async fn knock(app: &App, address: IpAddr) -> Result<(), GatewayError> {
     let doors = &app.limits.doors;
     doors.take(By::Requests, address).await.map_err(|after| turned_away(app, By::Requests, after))
+}
+
+/// Counts the further messages of a batch, of which [`knock`] has counted the first: each can leave a record, also when a limit
+/// of its tenant refuses it. A batch of more than ever fit takes all but that one.
+///
+/// # Errors
+/// [`GatewayError::Limited`].
+pub(crate) async fn knock_further(app: &App, address: IpAddr, messages: usize) -> Result<(), GatewayError> {
+    let doors = &app.limits.doors;
+    let Some(Counted { gcra, .. }) = doors.counted(By::Requests) else { return Ok(()) };
+    let most = (gcra.capacity_us / gcra.emission_us.max(1)).saturating_sub(1);
+    let cost = u32::try_from(most.min(messages.saturating_sub(1) as u64)).unwrap_or(u32::MAX);
+    let taken = doors.take_some(By::Requests, address, cost).await;
+    taken.map_err(|after| turned_away(app, By::Requests, after))
 }
 
 /// Takes the trail of somebody who was turned away by [`knock`] out of the audit, but for the first in each minute.

@@ -256,6 +256,23 @@ async fn an_address_that_asks_too_often_is_turned_away_and_its_network_with_it()
 }
 
 #[tokio::test]
+async fn a_batch_is_as_many_requests_of_its_address_as_it_has_messages() {
+    let house = House::with(|config| config.limits.address = Some(hourly(10))).await;
+    let batch = async |number: u32, messages| {
+        let address = std::net::Ipv4Addr::from_bits(number).into();
+        let knocked = by(&door::knock(&house.app, address).await);
+        (knocked, by(&door::knock_further(&house.app, address, messages).await))
+    };
+    let said = |first: &str, further: &str| (first.to_owned(), further.to_owned());
+    assert_eq!(batch(1, 4).await, said("", ""));
+    assert_eq!(batch(1, 6).await, said("", ""));
+    assert_eq!(batch(1, 1).await, said("address", ""));
+    assert_eq!([batch(2, 4).await, batch(2, 7).await], [said("", ""), said("", "address")]);
+    assert_eq!(batch(3, 50).await, said("", ""), "one that could never fit passes alone");
+    assert_eq!(batch(3, 50).await, said("address", "address"));
+}
+
+#[tokio::test]
 async fn what_is_not_limited_is_not_counted() {
     let house = House::with(|config| (config.limits.address, config.limits.failed_sign_ins) = (None, None)).await;
     house.open("acme", with(Vec::new()));

@@ -195,6 +195,7 @@ impl Visit<'_> {
                 Ok(reply)
             }
             Heard::Batch { caller, messages } => {
+                admission::door::knock_further(&app, self.peer.ip, messages.len()).await.map_err(refused)?;
                 let telling = Telling::begin(&app.limits);
                 let cx = Cx { app, tenant, principal, caller, site, telling };
                 let mut reply = reply::batch(&cx, messages, http.as_ref(), trail).await;
