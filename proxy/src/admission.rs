@@ -64,6 +64,12 @@ pub(crate) async fn request(app: &App, tenant: &Tenant, principal: &Principal) -
     Ok(told)
 }
 
+/// Counts a message that is refused before it was known what it would meet, as a request that reaches no server: it costs the
+/// gateway as much, and leaves a record. Gives what its sender is told.
+pub(crate) async fn refused(app: &App, tenant: &Tenant, principal: &Principal, error: GatewayError) -> GatewayError {
+    request(app, tenant, principal).await.err().unwrap_or(error)
+}
+
 /// Takes a call from the limits that it meets, and a place among the running calls.
 ///
 /// # Errors

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use patchbay_core::{envelope::Request, era::Era, method::Method};
 
 use crate::{
-    admission::told::Telling,
+    admission::{self, told::Telling},
     app::App,
     audit::Trail,
     auth::{Principal, site::Site},
@@ -63,6 +63,35 @@ pub enum Answer {
 /// # Errors
 /// Everything of the error table that is found out behind the door.
 pub async fn run(cx: Cx, request: Request, trail: &mut Trail) -> Result<Answer, GatewayError> {
+    let (app, tenant, principal) = (cx.app.clone(), cx.tenant.clone(), cx.principal.clone());
+    // Lists are counted before anything else is looked at.
+    let counts_first = matches!(
+        request.method,
+        Method::ToolsList | Method::PromptsList | Method::ResourcesList | Method::TemplatesList
+    );
+    match route(cx, request, trail).await {
+        Err(error) if !counts_first && is_uncounted(&error) => {
+            Err(admission::refused(&app, &tenant, &principal, error).await)
+        }
+        outcome => outcome,
+    }
+}
+
+/// Whether a request that is no list fails like this before it was held against its limits.
+const fn is_uncounted(error: &GatewayError) -> bool {
+    !matches!(
+        error,
+        GatewayError::Limited { .. }
+            | GatewayError::LimitsAway { .. }
+            | GatewayError::Overloaded(_)
+            | GatewayError::AuditFull
+            | GatewayError::Server { .. }
+            | GatewayError::Internal(_)
+    )
+}
+
+/// The one match on the method.
+async fn route(cx: Cx, request: Request, trail: &mut Trail) -> Result<Answer, GatewayError> {
     let era = cx.caller.era();
     let method = &request.method;
     let foreign = match era {

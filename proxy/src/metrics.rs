@@ -122,6 +122,8 @@ pub struct Metrics {
     pub streams: IntGauge,
     /// Connections that are open from clients.
     pub connections: IntGauge,
+    /// Refusals of strangers that left no record in the audit.
+    pub strangers_unrecorded: IntCounter,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -182,6 +184,10 @@ impl Metrics {
             sessions_opened: all.counter("patchbay_sessions_opened_total", "Legacy sessions that were opened."),
             streams: all.gauge("patchbay_streams", "Streams that are open towards clients."),
             connections: all.gauge("patchbay_connections", "Connections that are open from clients."),
+            strangers_unrecorded: all.counter(
+                "patchbay_audit_strangers_unrecorded_total",
+                "Refusals of strangers that left no audit record, since there were too many.",
+            ),
             described: Vec::new(),
             registry: registry.clone(),
         };

@@ -21,7 +21,6 @@ use std::{
     time::Duration,
 };
 
-use ::redis::{ErrorKind, ServerErrorKind, Value};
 use patchbay_core::{TenantId, limits::WhenAway};
 use secrecy::SecretString;
 use tokio::task::AbortHandle;
@@ -259,7 +258,7 @@ impl Inner {
     async fn ask(&self, conn: &Conn, asked: &Asked, member: Option<Member>) -> Result<Answer, Failure> {
         self.round_trips.fetch_add(1, Ordering::Relaxed);
         let mut answer = conn.ask(&self.scripts.take(asked, member), self.timeout).await;
-        if is_forgotten(&answer) {
+        if answer.as_ref().is_err_and(Failure::is_forgotten) {
             self.round_trips.fetch_add(1, Ordering::Relaxed);
             answer = conn.ask(&self.scripts.take_and_load(asked, member), self.timeout).await;
         }
@@ -295,8 +294,7 @@ impl Inner {
         let replicas = self.replicas.load(Ordering::Relaxed);
         for (at, charge) in asked.charges.iter().enumerate() {
             if charge.away == WhenAway::Local && not_taken >> at & 1 == 0 {
-                let gcra = away::share_of_rate(charge.gcra, replicas);
-                self.local.note(&Charge { gcra, ..*charge }, now_us);
+                self.local.note(&away::share_of_charge(charge, replicas), now_us);
             }
         }
         self.local.running().note(&asked.places)
@@ -326,11 +324,6 @@ impl Inner {
         let cost = asked.charges.first().map_or(0, |charge| charge.cost);
         self.granted.lock().unwrap().push((answer.now_us, cost));
     }
-}
-
-/// Whether Redis does not know the script (any more).
-fn is_forgotten(answer: &Result<Value, Failure>) -> bool {
-    matches!(answer, Err(Failure::Said(error)) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript))
 }
 
 #[cfg(test)]

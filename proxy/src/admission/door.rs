@@ -1,7 +1,8 @@
 //! What is counted before anybody knows who asks: requests of an address, and sign-ins of an address that failed. Each replica
 //! counts for itself and in memory, also where tenants' limits are in Redis: a flood of strangers must not become traffic there.
 //!
-//! Such a flood is counted in the metrics; of the audit it gets a record for each address and minute at the most.
+//! Such a flood is counted in the metrics; of the audit it gets a record for each address and minute at the most. Nor do those
+//! who are refused one by one, since they show no credential or ask for what is not there, fill the audit that all share.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -26,6 +27,16 @@ const RECORD: Rate = Rate { count: 1, period: Duration::from_secs(60), burst: 1 
 /// All of them.
 const RECORDS: Rate =
     Rate { count: RECORDS_PER_MINUTE_MAX, period: Duration::from_secs(60), burst: RECORDS_PER_MINUTE_MAX };
+
+/// Records of strangers' refusals that the audit takes in a minute from one address.
+const STRANGERS_PER_MINUTE_MAX: u32 = 600;
+/// And over all addresses.
+const ALL_STRANGERS_PER_MINUTE_MAX: u32 = 6_000;
+
+/// So many in a minute, and at once.
+const fn per_minute(count: u32) -> Rate {
+    Rate { count, period: Duration::from_secs(60), burst: count }
+}
 
 /// The limits of addresses. See the module.
 pub struct Doors {
@@ -52,6 +63,8 @@ enum What {
     RecordsOfRequests,
     RecordsOfSignIns,
     Records,
+    RecordsOfStrangers,
+    RecordsOfAllStrangers,
 }
 
 /// By which limit somebody was turned away.
@@ -88,9 +101,14 @@ impl Doors {
 
     /// Takes one, or says when there is one again.
     async fn take(&self, by: By, address: IpAddr) -> Result<(), Duration> {
+        self.take_some(by, address, 1).await
+    }
+
+    /// Takes so many, or says when there are as many again.
+    async fn take_some(&self, by: By, address: IpAddr, cost: u32) -> Result<(), Duration> {
         let Some(counted) = self.counted(by) else { return Ok(()) };
         let what = if by == By::Requests { What::Requests } else { What::SignIns };
-        let charge = charge(self.key(what, address), counted.gcra);
+        let charge = Charge { cost, ..charge(self.key(what, address), counted.gcra) };
         match self.limiter.take(&ask(&[charge]), self.clock.now_us()).decision().await {
             Decision::Allowed(_) => Ok(()),
             Decision::Denied(refused) => Err(refused.retry_after),
@@ -118,6 +136,17 @@ impl Doors {
         let charges = [
             charge(self.key(what, address), Gcra::new(RECORD)),
             charge(self.key(What::Records, NOBODY), Gcra::new(RECORDS)),
+        ];
+        self.limiter.take(&ask(&charges), self.clock.now_us()).decision().await.is_allowed()
+    }
+}
+
+impl Doors {
+    /// Whether the audit gets a record of a stranger's refusal.
+    async fn is_stranger_recorded(&self, address: IpAddr) -> bool {
+        let charges = [
+            charge(self.key(What::RecordsOfStrangers, address), Gcra::new(per_minute(STRANGERS_PER_MINUTE_MAX))),
+            charge(self.key(What::RecordsOfAllStrangers, NOBODY), Gcra::new(per_minute(ALL_STRANGERS_PER_MINUTE_MAX))),
         ];
         self.limiter.take(&ask(&charges), self.clock.now_us()).decision().await.is_allowed()
     }
@@ -152,11 +181,35 @@ pub(crate) async fn knock(app: &App, address: IpAddr) -> Result<(), GatewayError
     doors.take(By::Requests, address).await.map_err(|after| turned_away(app, By::Requests, after))
 }
 
+/// Counts the further messages of a batch, of which [`knock`] has counted the first: each can leave a record, also when a limit
+/// of its tenant refuses it. A batch of more than ever fit takes all but that one.
+///
+/// # Errors
+/// [`GatewayError::Limited`].
+pub(crate) async fn knock_further(app: &App, address: IpAddr, messages: usize) -> Result<(), GatewayError> {
+    let doors = &app.limits.doors;
+    let Some(Counted { gcra, .. }) = doors.counted(By::Requests) else { return Ok(()) };
+    let most = (gcra.capacity_us / gcra.emission_us.max(1)).saturating_sub(1);
+    let cost = u32::try_from(most.min(messages.saturating_sub(1) as u64)).unwrap_or(u32::MAX);
+    let taken = doors.take_some(By::Requests, address, cost).await;
+    taken.map_err(|after| turned_away(app, By::Requests, after))
+}
+
 /// Takes the trail of somebody who was turned away by [`knock`] out of the audit, but for the first in each minute.
 pub(crate) async fn hush(app: &App, address: IpAddr, trail: &mut Trail) {
     if !app.limits.doors.is_recorded(By::Requests, address).await {
         drop(trail.take());
     }
+}
+
+/// Takes the trail of somebody unknown who is refused out of the audit, where there are more of them than it takes. Credentials
+/// that fail are not for here: their number is bounded, and each has its record.
+pub(crate) async fn hush_stranger(app: &App, address: IpAddr, trail: &mut Trail) {
+    if trail.is_known() || trail.request_id().is_none() || app.limits.doors.is_stranger_recorded(address).await {
+        return;
+    }
+    drop(trail.take());
+    app.metrics.strangers_unrecorded.inc();
 }
 
 /// Refuses a credential that nobody knows yet unheard, when too many of that address have failed.

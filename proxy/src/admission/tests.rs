@@ -256,6 +256,23 @@ async fn an_address_that_asks_too_often_is_turned_away_and_its_network_with_it()
 }
 
 #[tokio::test]
+async fn a_batch_is_as_many_requests_of_its_address_as_it_has_messages() {
+    let house = House::with(|config| config.limits.address = Some(hourly(10))).await;
+    let batch = async |number: u32, messages| {
+        let address = std::net::Ipv4Addr::from_bits(number).into();
+        let knocked = by(&door::knock(&house.app, address).await);
+        (knocked, by(&door::knock_further(&house.app, address, messages).await))
+    };
+    let said = |first: &str, further: &str| (first.to_owned(), further.to_owned());
+    assert_eq!(batch(1, 4).await, said("", ""));
+    assert_eq!(batch(1, 6).await, said("", ""));
+    assert_eq!(batch(1, 1).await, said("address", ""));
+    assert_eq!([batch(2, 4).await, batch(2, 7).await], [said("", ""), said("", "address")]);
+    assert_eq!(batch(3, 50).await, said("", ""), "one that could never fit passes alone");
+    assert_eq!(batch(3, 50).await, said("address", "address"));
+}
+
+#[tokio::test]
 async fn what_is_not_limited_is_not_counted() {
     let house = House::with(|config| (config.limits.address, config.limits.failed_sign_ins) = (None, None)).await;
     house.open("acme", with(Vec::new()));
@@ -353,6 +370,26 @@ async fn a_flood_at_the_door_leaves_one_record_for_each_address_and_a_bounded_nu
         records += u32::from(recorded(std::net::Ipv4Addr::from_bits(number).into()).await);
     }
     assert!((50..=62).contains(&records), "{records} records");
+}
+
+#[tokio::test]
+async fn strangers_who_are_refused_one_by_one_do_not_fill_the_audit() {
+    let house = House::new().await;
+    house.open("acme", with(Vec::new()));
+    let ann = Guest::person(&house, "acme", "ann").await;
+    let (mut of_strangers, mut of_ann) = (0, 0);
+    for _ in 0..1000 {
+        let (mut stranger, mut known) = (house.trail(), house.trail());
+        known.known(ann.tenant.id(), &ann.tenant.view().toolset, ann.principal.actor());
+        for (trail, count) in [(&mut stranger, &mut of_strangers), (&mut known, &mut of_ann)] {
+            door::hush_stranger(&house.app, PEER.ip, trail).await;
+            *count += u32::from(trail.request_id().is_some());
+        }
+    }
+    assert!((600..=700).contains(&of_strangers), "{of_strangers} records of strangers");
+    assert_eq!(of_ann, 1000, "who is known has a record for each");
+    let unrecorded = 1000 - of_strangers;
+    assert!(house.app.render_metrics().contains(&format!("patchbay_audit_strangers_unrecorded_total {unrecorded}\n")));
 }
 
 /// Does not count, and says so.

@@ -177,6 +177,11 @@ impl Trail {
         }
     }
 
+    /// Whether anybody knows whose it is.
+    pub fn is_known(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.tenant.is_some())
+    }
+
     /// What the tenant wants of its records, and the state of its configuration that the request sees.
     pub fn policy(&mut self, policy: &AuditPolicy, revision: Generation) {
         if let Some(open) = &mut self.open {

@@ -136,6 +136,7 @@ pub(super) async fn complete(cx: Cx, request: Request, trail: &mut Trail) -> Res
         _ => return Err(invalid()),
     };
     if !cx.tenant.snapshot().servers[server].completions {
+        cx.telling.tell(admission::request(&cx.app, &cx.tenant, &cx.principal).await?);
         trail.answered(0);
         trail.kept().await.map_err(|_| super::OUTCOME_NOT_KEPT)?;
         let empty = [b"{\"jsonrpc\":\"2.0\",\"id\":", &*request.id, NO_VALUES].concat();

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use patchbay_core::{
     envelope::{Incoming, Request},
     era::Version,
+    limits::{Amount, LimitRule, Rate},
 };
 use serde_json::{Value, json};
 
@@ -104,6 +105,37 @@ async fn a_tool_that_groups_hide_is_as_unknown_as_one_that_never_was() {
         told.push(refused.to_string().replace(tool, "…"));
     }
     assert_eq!(told, ["unknown tool: …", "unknown tool: …"]);
+}
+
+#[tokio::test]
+async fn what_is_refused_for_what_it_says_counts_like_any_request_and_once() {
+    let house = House::new().await;
+    house.open("acme", |row, _| {
+        row.limits.rules = vec![LimitRule {
+            name: "all".into(),
+            by: Vec::new(),
+            amount: Amount::Rate(Rate { count: 1, period: Duration::from_secs(3600), burst: 6 }),
+            applies: Default::default(),
+            away: Default::default(),
+            dry_run: false,
+        }];
+    });
+    let mut told = Vec::new();
+    for (method, params) in [
+        ("tools/call", json!({ "name": "shop_not" })),
+        ("tools/call", json!({})),
+        ("prompts/get", json!({ "name": "not" })),
+        ("resources/read", json!({ "uri": "file:///not" })),
+        ("tools/list", json!({ "cursor": "not" })),
+        ("no/such", json!({})),
+        ("tools/call", json!({ "name": "shop_not" })),
+        ("ping", json!({})),
+    ] {
+        let answer = run(cx(&house, &[], "").await, asked(method, &params), &mut house.trail()).await;
+        told.push(answer.err().map(|error| matches!(error, GatewayError::Limited { .. })));
+    }
+    let (itself, limited) = (Some(false), Some(true));
+    assert_eq!(told, [itself, itself, itself, itself, itself, itself, limited, None]);
 }
 
 #[tokio::test]

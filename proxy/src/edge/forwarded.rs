@@ -1,7 +1,7 @@
 //! Who is really at the other end, when a reverse proxy is in between. Only proxies on the operator's list are believed; of a
 //! chain of addresses the last one that is no such proxy counts, since everything before it is whatever the client wrote.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
@@ -25,10 +25,16 @@ pub(super) fn behind(peer: Peer, headers: &HeaderMap, trusted: &[IpNet]) -> Peer
         if !is_proxy(&ip) {
             break;
         }
-        let Ok(before) = hop.trim().parse::<IpAddr>() else { break };
+        let Some(before) = address(hop.trim()) else { break };
         ip = before.to_canonical();
     }
     Peer { ip, loopback: false }
+}
+
+/// An address, also as some proxies write it: with a port, or in brackets.
+fn address(hop: &str) -> Option<IpAddr> {
+    let bare = hop.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(hop);
+    bare.parse().ok().or_else(|| Some(hop.parse::<SocketAddr>().ok()?.ip()))
 }
 
 #[cfg(test)]
@@ -50,6 +56,14 @@ mod tests {
         assert_eq!(seen("10.0.0.1", &["6.6.6.6, 1.1.1.1, 10.0.0.2"]).ip.to_string(), "1.1.1.1");
         assert_eq!(seen("10.0.0.1", &["6.6.6.6", "1.1.1.1"]).ip.to_string(), "1.1.1.1");
         assert_eq!(seen("10.0.0.1", &["nonsense"]).ip.to_string(), "10.0.0.1");
+    }
+
+    #[test]
+    fn a_proxy_that_writes_ports_does_not_make_all_its_clients_one() {
+        for hop in ["2001:db8::1", "[2001:db8::1]", "[2001:db8::1]:50123"] {
+            assert_eq!(seen("10.0.0.1", &[hop]).ip.to_string(), "2001:db8::1", "{hop}");
+        }
+        assert_eq!(seen("10.0.0.1", &["6.6.6.6:1, 1.1.1.1:50123, 10.0.0.2:80"]).ip.to_string(), "1.1.1.1");
     }
 
     #[test]

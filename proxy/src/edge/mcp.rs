@@ -120,7 +120,12 @@ impl Visit<'_> {
         let answered = pin!(async {
             match self.checked(body, &mut trail).await {
                 Ok(reply) => reply,
-                Err(refusal) => reply::refused(self.app, refusal, &mut trail).await,
+                Err(refusal) => {
+                    if !matches!(refusal.error, GatewayError::BadCredential(_)) {
+                        admission::door::hush_stranger(self.app, self.peer.ip, &mut trail).await;
+                    }
+                    reply::refused(self.app, refusal, &mut trail).await
+                }
             }
         });
         log::within(ids, answered).await
@@ -156,7 +161,13 @@ impl Visit<'_> {
         let body = body::read(body, app.config.limits.body_bytes_max).await.map_err(refused)?;
         self.watched.enter(Phase::Serving);
         trail.bytes_in(body.len());
-        let heard = listener.hear(&body)?;
+        let heard = match listener.hear(&body) {
+            Ok(heard) => heard,
+            Err(Refusal { error, era, id }) => {
+                let error = admission::refused(app, &tenant, &principal, error).await;
+                return Err(Refusal::new(error, era, id));
+            }
+        };
         let app = Arc::clone(app);
         let http = telemetry::of_headers(headers);
         match heard {
@@ -184,6 +195,7 @@ impl Visit<'_> {
                 Ok(reply)
             }
             Heard::Batch { caller, messages } => {
+                admission::door::knock_further(&app, self.peer.ip, messages.len()).await.map_err(refused)?;
                 let telling = Telling::begin(&app.limits);
                 let cx = Cx { app, tenant, principal, caller, site, telling };
                 let mut reply = reply::batch(&cx, messages, http.as_ref(), trail).await;

@@ -22,6 +22,18 @@ pub(super) fn share_of_rate(gcra: Gcra, replicas: u32) -> Gcra {
     Gcra { emission_us, capacity_us: emission_us.saturating_mul(units) }
 }
 
+/// This replica's share of the rate that is charged. What weighs more than the share, but not more than the limit, has room for
+/// itself, and is paid for at the share's pace: else it would never pass, however often its caller came again.
+pub(super) fn share_of_charge(charge: &Charge, replicas: u32) -> Charge {
+    let whole = charge.gcra;
+    let mut gcra = share_of_rate(whole, replicas);
+    let cost = u64::from(charge.cost);
+    if whole.emission_us.saturating_mul(cost) <= whole.capacity_us {
+        gcra.capacity_us = gcra.capacity_us.max(gcra.emission_us.saturating_mul(cost));
+    }
+    Charge { gcra, ..*charge }
+}
+
 /// This replica's share of the calls at once.
 pub(super) const fn share_of_cap(max: u32, replicas: u32) -> u32 {
     max.div_ceil(if replicas == 0 { 1 } else { replicas })
@@ -71,7 +83,7 @@ fn own(ask: &Ask<'_>, replicas: u32) -> Result<Own, usize> {
     for (at, charge) in ask.charges.iter().enumerate() {
         match charge.away {
             WhenAway::Local => {
-                own.charges.push(Charge { gcra: share_of_rate(charge.gcra, replicas), ..*charge });
+                own.charges.push(share_of_charge(charge, replicas));
                 own.from.push(at);
             }
             WhenAway::Closed if charge.cost > 0 => own.close(at, charge.dry_run)?,

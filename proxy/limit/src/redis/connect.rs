@@ -13,8 +13,8 @@ use std::{
 };
 
 use ::redis::{
-    AsyncConnectionConfig, Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, Pipeline, RedisConnectionInfo,
-    RedisError, Value, aio::MultiplexedConnection,
+    AsyncConnectionConfig, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo, Pipeline,
+    RedisConnectionInfo, RedisError, ServerErrorKind, Value, aio::MultiplexedConnection,
 };
 use rustls::{ClientConfig, crypto::ring, pki_types::ServerName};
 use rustls_platform_verifier::Verifier;
@@ -24,7 +24,7 @@ use tokio::{
     net::TcpStream,
     sync::OnceCell,
     task::{AbortHandle, spawn_blocking},
-    time::timeout,
+    time::{Instant, timeout},
 };
 use tokio_rustls::TlsConnector;
 
@@ -36,6 +36,8 @@ const CONNECT_MAX: Duration = Duration::from_millis(500);
 const WAITING_MAX: usize = 1024;
 /// Failures in a row after which a connection is given up, though the others may be well.
 const STRIKES_MAX: u32 = 3;
+/// Who hears so much too late that time is up was held up in this thread, by somebody's work on a large message.
+const HELD_UP: Duration = Duration::from_millis(2);
 
 /// Where Redis is, and as whom to speak to it.
 pub(super) struct Target {
@@ -130,14 +132,19 @@ impl Conn {
         !self.is_broken.load(Ordering::Relaxed) && !self.driver.is_finished()
     }
 
-    /// Asks, and waits for this long at the most.
+    /// Asks, and waits for this long at the most; once more so long when this thread was held up meanwhile, since what
+    /// waited here may hardly have been sent, and all that waited with it would be taken for a Redis that is away.
     ///
     /// # Errors
     /// What Redis refuses, or what became of the connection.
     pub(super) async fn ask(&self, cmd: &Cmd, patience: Duration) -> Result<Value, Failure> {
         let mut commands = self.commands.clone();
-        let answer = timeout(patience, commands.send_packed_command(cmd)).await;
-        self.judged(answer.map_err(|_| Failure::Late).and_then(|answer| {
+        let (asked, mut answer) = (Instant::now(), pin!(commands.send_packed_command(cmd)));
+        let mut said = timeout(patience, &mut answer).await;
+        if said.is_err() && asked.elapsed() >= patience + HELD_UP {
+            said = timeout(patience, answer).await;
+        }
+        self.judged(said.map_err(|_| Failure::Late).and_then(|answer| {
             // A refusal comes as a value.
             answer.and_then(Value::extract_error).map_err(Failure::Said)
         }))
@@ -159,6 +166,7 @@ impl Conn {
         match &answer {
             Ok(_) if self.strikes.load(Ordering::Relaxed) == 0 => {}
             Ok(_) => self.strikes.store(0, Ordering::Relaxed),
+            Err(failure) if failure.is_forgotten() => {}
             Err(failure) => {
                 let strikes = self.strikes.fetch_add(1, Ordering::Relaxed) + 1;
                 let is_over = matches!(failure, Failure::Said(error) if error.is_unrecoverable_error());
@@ -199,6 +207,11 @@ pub(super) enum Failure {
 }
 
 impl Failure {
+    /// Whether Redis is well and only does not know the script (any more).
+    pub(super) fn is_forgotten(&self) -> bool {
+        matches!(self, Self::Said(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript))
+    }
+
     pub(super) fn reason(&self) -> &'static str {
         match self {
             Self::Late => "timeout",

@@ -48,6 +48,23 @@ fn closed_refuses_open_does_not_and_local_counts() {
 }
 
 #[test]
+fn what_weighs_more_than_a_share_passes_as_often_as_the_limit_lets_it() {
+    let local = MemoryLimiter::new(64);
+    let (light, heavy) =
+        (charge(1, Rate::per_second(1, 20)), Charge { cost: 20, ..charge(1, Rate::per_second(1, 20)) });
+    let take = |charge, at_s: u64| decide(&local, &ask(&[charge], &[]), 3, NOW + at_s * 1_000_000);
+    assert!(take(heavy, 0).is_allowed(), "20 fit the limit, though a third of it is 7");
+    // A third of the rate pays for it in a minute; until 7 are there again nobody else has anything either.
+    assert_eq!(refused(take(heavy, 20)).retry_after, Duration::from_secs(40));
+    assert!(!take(light, 41).is_allowed());
+    assert!(take(light, 42).is_allowed());
+    assert!(!take(heavy, 60).is_allowed());
+    assert!(take(heavy, 63).is_allowed());
+    let never = Charge { cost: 21, ..heavy };
+    assert!(!take(never, 1 << 20).is_allowed(), "the limit itself never lets it through");
+}
+
+#[test]
 fn caps_fall_back_too() {
     let local = MemoryLimiter::new(64);
     let (counted, open) = (place(1, 3), Place { away: WhenAway::Open, ..place(2, 0) });

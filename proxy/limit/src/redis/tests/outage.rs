@@ -172,6 +172,49 @@ async fn calls_at_once_on_a_paused_redis_wait_no_longer_than_one() {
     server.resume();
 }
 
+/// Takes at once, in tasks of this thread; how many passed.
+async fn take_at_once(shared: &Shared, charge: Charge, count: usize) -> usize {
+    let one = || {
+        let limiter = shared.limiter.clone();
+        async move { limiter.take(&conformance::ask(&[charge], &[]), 1 << 40).decision().await.is_allowed() }
+    };
+    let tasks: Vec<_> = (0..count).map(|_| tokio::spawn(one())).collect();
+    let mut passed = 0;
+    for task in tasks {
+        passed += usize::from(task.await.unwrap());
+    }
+    passed
+}
+
+#[tokio::test]
+async fn a_thread_that_is_held_up_does_not_take_redis_for_away() {
+    let Some(server) = Server::start() else { return };
+    let shared = Shared::impatient(&server, TIMEOUT).await;
+    let key = charge(1, Rate::per_second(1000, 1000));
+    // Somebody's large message keeps the thread from sending what others ask, and from hearing the answers.
+    let asked = take_at_once(&shared, key, 20);
+    let held_up = async { tokio::spawn(async { std::thread::sleep(3 * TIMEOUT) }).await.unwrap() };
+    // The way to Redis and back takes a moment, too.
+    server.pause();
+    let answers = async {
+        tokio::time::sleep(3 * TIMEOUT + TIMEOUT / 5).await;
+        server.resume();
+    };
+    let (passed, (), ()) = tokio::join!(asked, held_up, answers);
+    let stats = shared.stats();
+    assert_eq!((passed, stats.fallbacks, stats.mode), (20, 0, Mode::Shared), "{:?}", shared.heard());
+}
+
+#[tokio::test]
+async fn a_script_that_redis_forgot_costs_no_connection() {
+    let Some(server) = Server::start() else { return };
+    let shared = Shared::start(&server).await;
+    server.redis().run(&["SCRIPT", "FLUSH"]);
+    let passed = take_at_once(&shared, charge(1, Rate::per_second(1000, 1000)), 20).await;
+    let stats = shared.stats();
+    assert_eq!((passed, stats.fallbacks, stats.lanes), (20, 0, 1), "{stats:?}");
+}
+
 #[tokio::test]
 async fn a_redis_that_only_reads_is_away() {
     let Some(server) = Server::start() else { return };
