@@ -40,7 +40,9 @@ pub(in crate::cli) struct Verify {
 struct PublicKey([u8; 32]);
 
 fn public_key(text: &str) -> Result<PublicKey, String> {
-    unhex(text.trim()).map(PublicKey).ok_or_else(|| "expected 64 hexadecimal digits, as `patchbay audit key` prints them".to_owned())
+    unhex(text.trim())
+        .map(PublicKey)
+        .ok_or_else(|| "expected 64 hexadecimal digits, as `patchbay audit key` prints them".to_owned())
 }
 
 impl Verify {
@@ -68,7 +70,9 @@ impl Verify {
         let verdicts = verify::store(store, tenant, &public, &elsewhere).await?;
         let unchained = store.audit_unchained(tenant.flatten()).await?;
         if unchained > 0 {
-            complain(&format!("{unchained} records are from before there were chains; nobody can say whether they were changed"));
+            complain(&format!(
+                "{unchained} records are from before there were chains; nobody can say whether they were changed"
+            ));
         }
         self.tell(&verdicts)
     }
