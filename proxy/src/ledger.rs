@@ -14,7 +14,11 @@ use patchbay_core::audit::{ChainId, Checkpoint};
 use patchbay_store::{Store, StoreError};
 
 /// All checkpoints of a chain after this place.
-pub(crate) async fn checkpoints(store: &dyn Store, chain: ChainId, after_seq: u64) -> Result<Vec<Checkpoint>, StoreError> {
+pub(crate) async fn checkpoints(
+    store: &dyn Store,
+    chain: ChainId,
+    after_seq: u64,
+) -> Result<Vec<Checkpoint>, StoreError> {
     let (mut all, mut after) = (Vec::new(), after_seq);
     loop {
         let page = store.audit_checkpoint_list(chain, after).await?;

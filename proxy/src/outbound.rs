@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use http::{HeaderMap, HeaderValue, Method, Request, header};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use patchbay_config::GatewayConfig;
 use patchbay_downstream::{
     fetch::{FetchBounds, FetchFault, Fetcher},

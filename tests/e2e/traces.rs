@@ -291,9 +291,8 @@ async fn a_collector_that_misbehaves_costs_no_call_and_no_time_at_the_end() {
             .start()
             .await;
         let client = gateway.modern("acme");
-        let began = Instant::now();
         let mut slowest = Duration::ZERO;
-        while collector.requests() < 2 && began.elapsed() < Duration::from_secs(3) {
+        for _ in 0..40 {
             let asked = Instant::now();
             assert_eq!(client.call("one_echo", json!({})).await.status, 200);
             slowest = slowest.max(asked.elapsed());

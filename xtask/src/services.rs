@@ -10,8 +10,8 @@ use std::{ffi::OsString, fs, path::Path};
 use anyhow::Result;
 
 pub(crate) use self::postgres::Postgres;
-pub(crate) use self::redis::Redis;
 use self::prometheus::Prometheus;
+pub(crate) use self::redis::Redis;
 use crate::workspace;
 
 /// Variables for the processes that run tests.

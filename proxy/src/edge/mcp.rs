@@ -178,7 +178,8 @@ impl Visit<'_> {
             Heard::Request { caller, request } => {
                 let telling = Telling::begin(&app.limits);
                 let cx = Cx { app, tenant, principal, caller, site, telling: telling.clone() };
-                let mut reply = reply::answer(self.app, reply::Call::new(cx, *request, http.as_ref(), trail.take())).await?;
+                let mut reply =
+                    reply::answer(self.app, reply::Call::new(cx, *request, http.as_ref(), trail.take())).await?;
                 rate_headers::add(telling.told().as_ref(), reply.headers_mut());
                 Ok(reply)
             }

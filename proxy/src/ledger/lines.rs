@@ -111,7 +111,8 @@ impl<'a> Line<'a> {
     /// # Errors
     /// With what was expected.
     pub(crate) fn read(text: &'a str) -> Result<Self, LineError> {
-        serde_json::from_str(text).map_err(|_| LineError("a line of `patchbay audit export`: a JSON object with type, writer, seq and hash"))
+        serde_json::from_str(text)
+            .map_err(|_| LineError("a line of `patchbay audit export`: a JSON object with type, writer, seq and hash"))
     }
 
     /// Its chain.
@@ -119,7 +120,8 @@ impl<'a> Line<'a> {
     /// # Errors
     /// When the writer is none.
     pub(crate) fn chain(&self) -> Result<ChainId, LineError> {
-        let writer = u64::from_str_radix(&self.writer, 16).map_err(|_| LineError("a writer of 16 hexadecimal digits"))?;
+        let writer =
+            u64::from_str_radix(&self.writer, 16).map_err(|_| LineError("a writer of 16 hexadecimal digits"))?;
         Ok(ChainId { tenant: self.tenant, writer: WriterId(writer) })
     }
 

@@ -1,8 +1,9 @@
 //! A delivery to a webhook: lines of JSON, signed so that the receiver knows who sent them and when.
 
-use aws_lc_rs::hmac;
+use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderName, HeaderValue};
 use patchbay_core::Slug;
+use sha2::Sha256;
 
 use super::{
     lines::{Line, hex},
@@ -42,9 +43,8 @@ fn delivery(sink: &Slug, batch: &Batch<'_>) -> String {
 
 /// HMAC-SHA-256, as hexadecimal digits.
 pub(super) fn signature(secret: &str, seconds: i64, body: &[u8]) -> String {
-    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
-    let mut context = hmac::Context::with_key(&key);
-    context.update(format!("{seconds}.").as_bytes());
-    context.update(body);
-    hex(context.sign().as_ref())
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes keys of every length");
+    mac.update(format!("{seconds}.").as_bytes());
+    mac.update(body);
+    hex(&mac.finalize().into_bytes())
 }

@@ -110,7 +110,7 @@ pub trait AuditLog {
 
     /// Removes what began before this moment: of each chain in `anchors` the rows up to its anchor, and rows in no chain.
     /// `anchors` are the signed retention checkpoints of what [`Self::audit_expired`] gave for the same moment; they are kept
-    /// before anything goes or in the same transaction, and the chain's checkpoints before them go. Gives the number of rows.
+    /// before anything goes, and the chains' checkpoints before them go. Gives the number of rows.
     ///
     /// Rows that come meanwhile are never touched: their numbers are after the anchors. Other writers are not held up, since
     /// rows go in batches, or with a whole partition; what is not done within a minute is left for the next time.

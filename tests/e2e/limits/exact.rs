@@ -78,7 +78,10 @@ async fn mixed_weights_and_a_killed_replica_do_not_widen_the_limit() {
 async fn a_redis_that_forgot_everything_gives_one_more_burst_and_no_more() {
     let (Some(database), Some(mut redis)) = (Postgres::fresh().await, Redis::fresh()) else { return };
     let fixture = Fixture::scripted(&["--no-odd"]);
-    let acme = limited(&fixture, json!({ "rules": { "team": rate(&["tenant"], 50, 60) } }));
+    // Closed, so that no share of a replica is let through while Redis is away.
+    let mut rule = rate(&["tenant"], 50, 60);
+    rule["away"] = json!("closed");
+    let acme = limited(&fixture, json!({ "rules": { "team": rule } }));
     let (gateways, client) = replicas(3, &database, redis.address, &acme, &json!({})).await;
     let asks: Vec<_> =
         gateways.iter().map(|gateway| (gateway.address, client.ask_tool("one_echo", json!({})))).collect();
@@ -88,8 +91,8 @@ async fn a_redis_that_forgot_everything_gives_one_more_burst_and_no_more() {
     redis.again();
     let shots = shooting.await.unwrap();
     let excess = worst_excess(&shots, 60.0, 50.0, |_| 1.0);
-    assert!(excess <= 60.0 + 3.0, "{excess} too many, which is more than a burst");
-    assert!(shots.iter().all(|shot| matches!(shot.status, 200 | 429)), "something else was answered");
+    assert!(excess <= 60.0 + 1.0, "{excess} too many, which is more than a burst");
+    assert!(shots.iter().all(|shot| matches!(shot.status, 200 | 429 | 503)), "something else was answered");
     for gateway in &gateways {
         super::counts_for_all(gateway).await;
     }
@@ -102,14 +105,19 @@ async fn calls_at_once_are_counted_over_replicas_and_the_places_of_a_dead_one_co
     let (Some(database), Some(redis)) = (Postgres::fresh().await, Redis::fresh()) else { return };
     let fixture = Fixture::scripted(&["--no-odd"]);
     let mut acme = limited(&fixture, json!({ "rules": { "busy": { "by": ["tenant"], "concurrent": 2 } } }));
-    acme["servers"]["one"]["call_timeout_s"] = json!(3);
+    acme["servers"]["one"]["call_timeout_s"] = json!(5);
     let (mut gateways, client) = replicas(2, &database, redis.address, &acme, &json!({})).await;
     let hang = client.ask_tool("one_hang", json!({}));
     let (here, there) = (gateways[0].address, gateways[1].address);
     let hanging: Vec<_> = [here, there]
         .map(|address| {
             let hang = hang.clone();
-            tokio::spawn(async move { hang.try_send(address).await.map(drop) })
+            // Whose time is over begins again.
+            tokio::spawn(async move {
+                loop {
+                    let _ = hang.try_send(address).await;
+                }
+            })
         })
         .into();
     let echo = client.ask_tool("one_echo", json!({}));

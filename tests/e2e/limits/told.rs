@@ -16,7 +16,7 @@ async fn answers_say_how_much_is_left_where_the_operator_wants_it() {
     let mut left = Vec::new();
     let refused = loop {
         let reply = client.ask("tools/list", json!({})).send(gateway.address).await;
-        assert_eq!(reply.header("ratelimit-policy"), Some(r#""few";q=4;w=240"#));
+        assert_eq!(reply.header("ratelimit-policy"), Some(r#""few";q=1;w=60"#));
         let limit = reply.header("ratelimit").unwrap().to_owned();
         if reply.status == 429 {
             break (reply, limit);

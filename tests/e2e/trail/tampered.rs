@@ -36,6 +36,10 @@ fn verify(home: &Home) -> Outcome {
 const CHAIN: &str = "writer = (SELECT writer FROM audit WHERE kind = 'tool.call' LIMIT 1) \
                      AND tenant_id = (SELECT tenant_id FROM audit WHERE kind = 'tool.call' LIMIT 1)";
 
+/// The same where heads and checkpoints are.
+const HEAD: &str = "writer = (SELECT writer FROM audit WHERE kind = 'tool.call' LIMIT 1) \
+                    AND tenant = (SELECT tenant_id FROM audit WHERE kind = 'tool.call' LIMIT 1)";
+
 #[tokio::test]
 async fn every_way_to_change_a_stored_record_is_found() {
     let (home, _) = written().await;
@@ -65,18 +69,18 @@ async fn every_way_to_change_a_stored_record_is_found() {
         (
             "cut off with its head",
             "DELETE FROM audit WHERE CHAIN AND seq > 6; \
-             UPDATE audit_heads SET seq = 6, hash = (SELECT hash FROM audit WHERE CHAIN AND seq = 6) WHERE CHAIN"
+             UPDATE audit_heads SET seq = 6, hash = (SELECT hash FROM audit WHERE CHAIN AND seq = 6) WHERE HEAD"
                 .to_owned(),
             "7",
         ),
         (
             "with a forged checkpoint",
-            "UPDATE audit_checkpoints SET signature = randomblob(64) WHERE CHAIN".to_owned(),
+            "UPDATE audit_checkpoints SET signature = randomblob(64) WHERE HEAD".to_owned(),
             "not signed",
         ),
     ];
     for (what, deed, said) in deeds {
-        execute_sqlite(&database, deed.replace("CHAIN", CHAIN)).await;
+        execute_sqlite(&database, deed.replace("CHAIN", CHAIN).replace("HEAD", HEAD)).await;
         let found = verify(&home);
         assert!(found.code == 1, "{what}: nothing was found: {found:?}");
         assert!(found.out.contains("FAIL") && found.out.contains(said), "{what}: {found:?}");

@@ -280,7 +280,8 @@ async fn a_disk_without_room_is_told_and_its_end_too() {
     let depth = audit.depth();
     assert!(depth.stunted && depth.occupancy > 0.8, "{depth:?}");
     std::fs::create_dir(dir.path()).unwrap();
-    let _drain = Drain::start(audit.clone(), store, signer(), DrainOptions::default(), &tokio::runtime::Handle::current());
+    let _drain =
+        Drain::start(audit.clone(), store, signer(), DrainOptions::default(), &tokio::runtime::Handle::current());
     until("the end of it", || {
         // The drain looks for room whenever records come.
         call(&audit, "again").done(false, false, 1);

@@ -120,7 +120,7 @@ impl Export {
             return Ok(before);
         }
         let known = checkpoints(store, chain, 0).await?.into_iter().map(|checkpoint| checkpoint.link);
-        Ok(known.filter(|link| link.seq + 1 == row.link.seq).last().unwrap_or(before))
+        Ok(known.rev().find(|link| link.seq + 1 == row.link.seq).unwrap_or(before))
     }
 }
 

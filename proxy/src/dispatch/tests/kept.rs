@@ -55,7 +55,13 @@ async fn relay(house: &House, tell: &SyncSender<io::Result<bool>>) -> Relay {
     tell.send(Ok(true)).unwrap();
     trail.kept().await.unwrap();
     let timeout = std::time::Duration::from_secs(60);
-    let toll = admission::Toll { rules: cx.tenant.view().limits, cost: 1, server: cx.tenant.server(0).id, tool: None, timeout };
+    let toll = admission::Toll {
+        rules: cx.tenant.view().limits,
+        cost: 1,
+        server: cx.tenant.server(0).id,
+        tool: None,
+        timeout,
+    };
     let permit = admission::call(&cx, toll).await.unwrap();
     let plan = Plan {
         id: Bytes::from_static(b"1"),

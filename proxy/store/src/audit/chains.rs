@@ -107,9 +107,9 @@ mod tests {
     #[test]
     fn each_chain_comes_to_its_last_row_whatever_the_order() {
         let rows = [row(ACME, 7), row(NOBODY, 1), row(ACME, 6), row(NOBODY, 2), row(ACME, 0)];
-        let moved = advance(&[head(ACME, 5)], rows.iter().collect()).unwrap();
+        let moved = advance(&[head(ACME, 5)], rows.iter().collect()).expect("they continue their chains");
         assert_eq!(moved, [head(NOBODY, 2), head(ACME, 7)]);
         assert_eq!(places(&rows).into_iter().collect::<Vec<_>>(), [NOBODY, ACME]);
-        assert_eq!(advance(&[], vec![&row(ACME, 0)]).unwrap(), [], "in no chain");
+        assert_eq!(advance(&[], vec![&row(ACME, 0)]).expect("there is nothing to check"), [], "in no chain");
     }
 }

@@ -144,10 +144,10 @@ impl TryFrom<ChainRecord> for ChainId {
 
 #[derive(FromRow)]
 pub(crate) struct LinkRecord {
-    tenant: Vec<u8>,
-    writer: i64,
-    seq: i64,
-    hash: Vec<u8>,
+    pub(crate) tenant: Vec<u8>,
+    pub(crate) writer: i64,
+    pub(crate) seq: i64,
+    pub(crate) hash: Vec<u8>,
 }
 
 impl TryFrom<LinkRecord> for (ChainId, Link) {
@@ -249,7 +249,7 @@ mod tests {
         assert_eq!(whole_places(long.clone()).len() as u64, page);
         long.push(of(page, CheckpointReason::Retention));
         assert_eq!(whole_places(long.clone()).last().map(|last| last.link.seq), Some(page - 1));
-        long.last_mut().unwrap().link.seq = page + 1;
+        long.last_mut().expect("it is long").link.seq = page + 1;
         assert_eq!(whole_places(long).last().map(|last| last.link.seq), Some(page));
     }
 

@@ -130,6 +130,7 @@ suite! {
         row_that_comes_late_is_not_removed_unsaid,
         rows_in_no_chain_go_by_their_time_alone,
         long_chain_goes_in_batches_and_the_next_time_goes_on,
+        many_chains_expire_at_once,
         whole_chain_goes_and_its_head_stays,
         many_prepare_at_once_and_again,
     ]

@@ -141,6 +141,23 @@ pub(crate) async fn long_chain_goes_in_batches_and_the_next_time_goes_on(place: 
     assert_eq!(verified(&store, &chain).await, [4501, 4502]);
 }
 
+pub(crate) async fn many_chains_expire_at_once(place: Arc<Place>) {
+    let store = place.open().await;
+    store.audit_prepare(TODAY_MS).await.unwrap();
+    let tenants = (1..=600_u128).map(TenantId::from_bits);
+    let mut chains: Vec<_> = tenants.flat_map(|tenant| [1, u64::MAX].map(|by| Chain::new(Some(tenant), by))).collect();
+    let old: Vec<_> = chains.iter_mut().map(|chain| chain.row(TODAY_MS)).collect();
+    store.audit_append(&old).await.unwrap();
+    let new: Vec<_> = chains.iter_mut().step_by(2).map(|chain| chain.row(TODAY_MS + DAY_MS)).collect();
+    store.audit_append(&new).await.unwrap();
+    let mut expired = store.audit_expired(TODAY_MS + DAY_MS).await.unwrap();
+    expired.sort_by_key(|(chain, _)| *chain);
+    let expected: Vec<_> = old.iter().map(|row| (row.chain, row.link)).collect();
+    assert_eq!(expired, expected);
+    assert_eq!(retain(&store, TODAY_MS + DAY_MS).await, 1200);
+    assert_eq!(store.audit_count(None).await.unwrap(), 600);
+}
+
 pub(crate) async fn whole_chain_goes_and_its_head_stays(place: Arc<Place>) {
     let store = place.open().await;
     store.audit_prepare(TODAY_MS).await.unwrap();
@@ -205,15 +222,24 @@ async fn postgres_drops_whole_days_and_says_what_it_cannot_prepare() {
         assert_eq!((partitions().await, place.count("audit_rest").await), (6, 0));
         assert_eq!(verified(&store, &chain).await, [4]);
 
+        for days in [0, 8, 16] {
+            store.audit_prepare(TODAY_MS + (20 + days) * DAY_MS).await.unwrap();
+        }
+        let times: Vec<_> = (20..44).map(|days| TODAY_MS + days * DAY_MS).collect();
+        store_all(&store, &mut chain, &times).await;
+        assert_eq!((partitions().await, place.count("audit_rest").await), (30, 0));
+        assert_eq!(retain(&store, TODAY_MS + 43 * DAY_MS).await, 24);
+        assert_eq!((partitions().await, verified(&store, &chain).await), (2, vec![28]));
+
         place.run("DO $$ BEGIN CREATE ROLE patchbay_test_reader LOGIN; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$; \
                    GRANT CREATE ON SCHEMA public TO patchbay_test_reader; GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO patchbay_test_reader").await;
         let mut url: url::Url = place.url().parse().unwrap();
         url.set_username("patchbay_test_reader").unwrap();
         let vault = patchbay_store::Vault::new(1, crate::place::KEY);
         let guest = patchbay_store::open(url.as_str(), vault, Default::default()).await.unwrap();
-        let error = guest.audit_prepare(NOW_MS + 30 * DAY_MS).await.unwrap_err();
+        let error = guest.audit_prepare(NOW_MS + 50 * DAY_MS).await.unwrap_err();
         assert!(error.to_string().contains("must own the table audit"), "{error}");
-        guest.audit_append(&[chain.row(NOW_MS + 30 * DAY_MS)]).await.unwrap();
+        guest.audit_append(&[chain.row(NOW_MS + 50 * DAY_MS)]).await.unwrap();
         guest.close().await;
         place.run("DROP OWNED BY patchbay_test_reader").await;
     })

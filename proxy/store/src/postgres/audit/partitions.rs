@@ -106,10 +106,12 @@ impl PostgresStore {
         if has(&partitions(&mut tx).await?) {
             return Ok(());
         }
-        // Made first and attached then: whoever reads and writes the other partitions does not wait for that.
+        // Whoever writes waits for this moment: a row on its way to the default partition would be refused there once its day has
+        // a partition of its own. Readers go on, since the table is made first and attached then.
         let name = format!("audit_{}", date(day, ""));
         let make = format!(
-            "CREATE TABLE {name} (LIKE audit INCLUDING DEFAULTS); \
+            "SET LOCAL lock_timeout = '2s'; LOCK TABLE ONLY audit IN SHARE ROW EXCLUSIVE MODE; \
+             CREATE TABLE {name} (LIKE audit INCLUDING DEFAULTS); \
              ALTER TABLE audit ATTACH PARTITION {name} FOR VALUES FROM ('\\x{from:032x}') TO ('\\x{to:032x}')"
         );
         sqlx::raw_sql(AssertSqlSafe(make)).execute(&mut *tx).await?;

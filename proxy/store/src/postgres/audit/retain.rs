@@ -14,7 +14,7 @@ use crate::{
     audit::{COLUMNS, LinkRecord, RETAIN_MAX, RETAIN_ROWS_MAX, seq_column, tenant_column, writer_column},
     error::{Fault, doing},
     postgres::PostgresStore,
-    rows::{all, blob, count},
+    rows::{blob, count},
 };
 
 /// Partitions that are dropped at once, since each keeps some locks until the end of the transaction.
@@ -22,14 +22,17 @@ const PARTITIONS_MAX: usize = 16;
 /// Rows that leave a partition before it is dropped, because they stand in their chains behind rows that stay. Where there are
 /// more, the partition stays for now.
 const STRAGGLERS_MAX: u64 = 20_000;
+/// Chains that one statement looks at: each costs a look into every partition.
+const CHAINS_MAX: usize = 500;
 
-/// For each chain the row before the first one that stays, or the head's when none stays; where that row is gone already, there
-/// is nothing to remove. (LIMIT keeps Postgres from reading all rows and joining them.)
+/// For each of the next chains the row before the first one that stays, or the head's when none stays; where that row is gone
+/// already, there is nothing to remove. (LIMIT keeps Postgres from reading all rows and joining them.)
 const EXPIRED: &str = "SELECT h.tenant, h.writer, a.seq, a.hash FROM (SELECT g.tenant, g.writer, coalesce((\
          SELECT k.seq - 1 FROM audit k WHERE k.writer = g.writer AND coalesce(k.tenant_id, ''::bytea) = g.tenant AND k.seq > 0 \
-         AND k.event_id >= $1 ORDER BY k.seq LIMIT 1), g.seq) AS last FROM audit_heads g) h \
-     CROSS JOIN LATERAL (SELECT a.seq, a.hash FROM audit a WHERE a.writer = h.writer \
-         AND coalesce(a.tenant_id, ''::bytea) = h.tenant AND a.seq = h.last AND a.seq > 0 AND a.event_id < $1 LIMIT 1) a \
+         AND k.event_id >= $1 ORDER BY k.seq LIMIT 1), g.seq) AS last \
+         FROM audit_heads g WHERE $2::bytea IS NULL OR (g.tenant, g.writer) > ($2, $3) ORDER BY g.tenant, g.writer LIMIT $4) h \
+     LEFT JOIN LATERAL (SELECT a.seq, a.hash FROM audit a WHERE a.writer = h.writer \
+         AND coalesce(a.tenant_id, ''::bytea) = h.tenant AND a.seq = h.last AND a.seq > 0 AND a.event_id < $1 LIMIT 1) a ON true \
      ORDER BY h.tenant, h.writer";
 
 /// The first rows of a chain, lowest number first, so that the anchor's own goes last: a removal that breaks off is found again.
@@ -39,16 +42,34 @@ const FIRST: &str = "DELETE FROM audit WHERE event_id < $4 AND event_id = ANY(AR
 const UNCHAINED: &str = "DELETE FROM audit WHERE event_id < $1 AND event_id = ANY(ARRAY(SELECT event_id FROM audit \
      WHERE writer = 0 AND seq = 0 AND event_id < $1 LIMIT $2))";
 
+/// A chain, and the last row that it would lose.
+type Looked = (Vec<u8>, i64, Option<i64>, Option<Vec<u8>>);
+
 impl PostgresStore {
     pub(super) async fn expired(&self, before_ms: i64) -> Result<Vec<(ChainId, Link)>, StoreError> {
-        doing("look for what the audit need not keep", async {
-            let mut connection = self.pool.acquire().await?;
-            let cut = cut(before_ms, &partitions(&mut connection).await?);
-            let records: Vec<LinkRecord> =
-                sqlx::query_as(EXPIRED).bind(blob(cut)).persistent(false).fetch_all(&mut *connection).await?;
-            Ok(all(records)?)
-        })
-        .await
+        let what = "look for what the audit need not keep";
+        let all = doing(what, async { partitions(&mut *self.pool.acquire().await?).await }).await?;
+        let cut = cut(before_ms, &all);
+        let mut expired = Vec::new();
+        let mut after: Option<(Vec<u8>, i64)> = None;
+        loop {
+            let looked: Vec<Looked> = doing(what, async {
+                let (tenant, writer) = after.clone().unzip();
+                let query = sqlx::query_as(EXPIRED).bind(blob(cut)).bind(tenant).bind(writer);
+                Ok(query.bind(CHAINS_MAX as i64).persistent(false).fetch_all(&self.pool).await?)
+            })
+            .await?;
+            let is_last = looked.len() < CHAINS_MAX;
+            for (tenant, writer, seq, hash) in looked {
+                after = Some((tenant.clone(), writer));
+                if let Some((seq, hash)) = seq.zip(hash) {
+                    expired.push(LinkRecord { tenant, writer, seq, hash }.try_into()?);
+                }
+            }
+            if is_last {
+                return Ok(expired);
+            }
+        }
     }
 
     pub(super) async fn retain(&self, before_ms: i64, anchors: &[Checkpoint]) -> Result<u64, StoreError> {
@@ -56,11 +77,17 @@ impl PostgresStore {
         let what = "remove what the audit need not keep";
         let all = doing(what, async { partitions(&mut *self.pool.acquire().await?).await }).await?;
         let cut = cut(before_ms, &all);
-        let mut whole: Vec<_> = all.into_iter().filter(|partition| partition.to <= cut).take(PARTITIONS_MAX).collect();
-        for partition in &mut whole {
-            partition.rows = self.rows_of(partition).await;
+        let mut whole: Vec<_> = all.into_iter().filter(|partition| partition.to <= cut).collect();
+        doing(what, self.anchor(anchors)).await?;
+        let mut removed = 0;
+        for whole in whole.chunks_mut(PARTITIONS_MAX) {
+            for partition in &mut *whole {
+                partition.rows = self.rows_of(partition).await;
+            }
+            if Instant::now() < until {
+                removed += doing(what, self.drop_whole(whole, anchors)).await?;
+            }
         }
-        let mut removed = doing(what, self.drop_whole(&whole, anchors)).await?;
         for anchor in anchors.iter().map(Some).chain([None]) {
             while Instant::now() < until {
                 let batch = doing(what, self.remove(cut, anchor)).await?;
@@ -83,8 +110,8 @@ impl PostgresStore {
         counted.await.unwrap_or(partition.rows)
     }
 
-    /// Keeps the anchors, lets go of the checkpoints before them, and drops partitions: all in one transaction.
-    async fn drop_whole(&self, whole: &[Partition], anchors: &[Checkpoint]) -> Result<u64, Fault> {
+    /// Keeps the anchors, and lets go of the checkpoints before them.
+    async fn anchor(&self, anchors: &[Checkpoint]) -> Result<(), Fault> {
         let mut tx = self.writing().await?;
         put_checkpoints(&mut tx, anchors).await?;
         let ends = Ends::of(anchors);
@@ -97,14 +124,20 @@ impl PostgresStore {
         .bind(&ends.seqs)
         .execute(&mut *tx)
         .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Drops partitions, and gives the number of rows that went with them.
+    async fn drop_whole(&self, whole: &[Partition], anchors: &[Checkpoint]) -> Result<u64, Fault> {
+        let ends = Ends::of(anchors);
+        let mut tx = self.writing().await?;
+        // Taken first, as everybody who reads or writes does, so that nobody waits in a circle; not waited for long, since others
+        // queue up behind it.
+        sqlx::raw_sql("SET LOCAL lock_timeout = '2s'; LOCK TABLE ONLY audit IN ACCESS EXCLUSIVE MODE")
+            .execute(&mut *tx)
+            .await?;
         let mut removed = 0;
-        if !whole.is_empty() {
-            // Taken first, as everybody who reads or writes does, so that nobody waits in a circle; not waited for long, since
-            // others queue up behind it.
-            sqlx::raw_sql("SET LOCAL lock_timeout = '2s'; LOCK TABLE ONLY audit IN ACCESS EXCLUSIVE MODE")
-                .execute(&mut *tx)
-                .await?;
-        }
         for partition in whole {
             let mut step = tx.begin().await?;
             match drop_one(&mut step, partition, &ends).await? {

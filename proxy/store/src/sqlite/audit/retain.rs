@@ -18,7 +18,7 @@ const EXPIRED: &str = "WITH h AS MATERIALIZED (SELECT g.tenant, g.writer, coales
          SELECT k.seq - 1 FROM audit k WHERE k.writer = g.writer AND coalesce(k.tenant_id, x'') = g.tenant AND k.seq > 0 \
          AND +k.event_id >= $1 ORDER BY k.seq LIMIT 1), g.seq) AS last FROM audit_heads g) \
      SELECT h.tenant, h.writer, a.seq, a.hash FROM h CROSS JOIN audit a \
-     WHERE a.writer = h.writer AND coalesce(a.tenant_id, x'') = h.tenant AND a.seq = h.last AND a.seq > 0 \
+     WHERE a.writer = h.writer AND coalesce(a.tenant_id, x'') = h.tenant AND a.seq = h.last AND h.last > 0 \
      AND +a.event_id < $1 ORDER BY h.tenant, h.writer";
 
 /// The first rows of a chain, lowest number first, so that the anchor's own goes last: a removal that breaks off is found again.
