@@ -19,7 +19,7 @@ mod secrets;
 mod sql;
 mod verify;
 
-use std::net::IpAddr;
+use std::{borrow::Cow, net::IpAddr};
 
 use sha2::{Digest, Sha256};
 
@@ -121,8 +121,8 @@ impl Event<'_> {
         }
         if let Some(target) = &self.target {
             line::text(line, br#","server":"#, target.server);
-            line::text(line, br#","exposed":"#, self.shown(target.exposed));
-            line::text(line, br#","native":"#, self.shown(target.native));
+            line::text(line, br#","exposed":"#, &self.shown(target.exposed));
+            line::text(line, br#","native":"#, &self.shown(target.native));
         }
     }
 
@@ -138,11 +138,24 @@ impl Event<'_> {
         line.push(b'}');
     }
 
-    /// What may be shown of a name: URIs carry secrets behind `?` and `#`.
-    fn shown<'a>(&self, name: &'a str) -> &'a str {
-        match self.action {
-            Action::ResourceRead => name.split(['?', '#']).next().unwrap_or(name),
-            _ => name,
+    /// What may be shown of a name: URIs carry secrets behind `?` and `#`, and before `@`.
+    fn shown<'a>(&self, name: &'a str) -> Cow<'a, str> {
+        let is_uri = match self.action {
+            Action::ResourceRead => true,
+            Action::Complete => name.contains("://"),
+            _ => false,
+        };
+        if !is_uri {
+            return Cow::Borrowed(name);
+        }
+        let plain = |name: &'a str| name.split(['?', '#']).next().unwrap_or(name);
+        let (scheme, rest) = name.split_once("://").unwrap_or(("", name));
+        let path = rest.find('/').unwrap_or(rest.len());
+        match rest[..path].rfind('@') {
+            Some(at) if at > 0 && !scheme.is_empty() => {
+                Cow::Owned([scheme, "://[secret]", plain(&rest[at..])].concat())
+            }
+            _ => Cow::Borrowed(plain(name)),
         }
     }
 }

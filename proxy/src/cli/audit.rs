@@ -20,7 +20,7 @@ use crate::{
     app::Keys,
     audit::{Signer, now_ms},
     ledger::{
-        keeping::{self, DAY_MS},
+        keeping::{self, DAY_MS, Retained},
         lines::hex,
     },
 };
@@ -118,12 +118,17 @@ fn signer(config: &patchbay_config::GatewayConfig) -> anyhow::Result<Signer> {
 
 async fn retain(store: &dyn Store, signer: &Signer, days: u32) -> anyhow::Result<()> {
     let now_ms = now_ms();
-    let removed = keeping::retain(store, signer, now_ms - i64::from(days) * DAY_MS, now_ms).await?;
+    let Retained { removed, refused } =
+        keeping::retain(store, signer, now_ms - i64::from(days) * DAY_MS, now_ms).await?;
     let what = format!("removed {removed} records older than {days} days");
     if removed > 0 {
         note(store, None, Action::AuditRetention, &what).await?;
     }
     say(&what);
+    anyhow::ensure!(
+        refused == 0,
+        "{refused} chains are not what was written and keep their records: see `patchbay audit verify`"
+    );
     Ok(())
 }
 

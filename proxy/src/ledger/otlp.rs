@@ -70,7 +70,7 @@ fn checkpoint(checkpoint: &Checkpoint) -> LogRecord {
 }
 
 fn log(at_ms: i64, severity: SeverityNumber, body: String, attributes: Vec<KeyValue>) -> LogRecord {
-    let nanos = u64::try_from(at_ms).unwrap_or(0) * 1_000_000;
+    let nanos = u64::try_from(at_ms).unwrap_or(0).saturating_mul(1_000_000);
     LogRecord {
         time_unix_nano: nanos,
         observed_time_unix_nano: nanos,

@@ -2,7 +2,12 @@
 //! chain in the order of the records, with a cursor for each. A batch counts as delivered when the sink has said so, and may
 //! come twice. A sink that is away holds up nobody but itself.
 
-use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use http::{HeaderName, HeaderValue, Method, Request, header};
 use patchbay_config::{SinkConfig, SinkKind};
@@ -17,11 +22,13 @@ use tokio::{task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{otlp, webhook};
+use super::{checkpoints, otlp, webhook};
 use crate::{app::App, audit::now_ms, metrics::SinkStats, outbound};
 
 /// Records of one delivery.
 const BATCH_ROWS_MAX: u32 = 500;
+/// Bytes of the records of one delivery; one record goes out however long it is.
+const BATCH_BYTES_MAX: usize = 1024 * 1024;
 /// How often the store is asked for news when there were none.
 const IDLE_PAUSE: Duration = Duration::from_secs(1);
 /// For how long a replica takes the work on a sink; it is taken again in each round.
@@ -35,7 +42,7 @@ const RETRY_PAUSE_MIN: Duration = Duration::from_secs(1);
 /// The longest pause.
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(60);
 /// How often the names of tenants are looked up for a sink that takes only some.
-const NAMES_EVERY_MS: i64 = 10_000;
+const NAMES_EVERY: Duration = Duration::from_secs(10);
 
 /// Records of one chain on their way to a sink, with the checkpoints among them.
 pub(super) struct Batch<'a> {
@@ -62,6 +69,13 @@ pub(super) enum Undelivered {
     Answered(u16),
 }
 
+impl Undelivered {
+    /// Whether the sink looked at what it was sent and did not like that: too long, or not to be read. Another batch may do.
+    const fn is_about_the_batch(&self) -> bool {
+        matches!(self, Self::Answered(400 | 413 | 422))
+    }
+}
+
 /// Serves all configured sinks until `stop`.
 pub(crate) async fn run(app: Arc<App>, stop: CancellationToken) {
     let holder = u64::from_ne_bytes(patchbay_core::random_bytes());
@@ -74,8 +88,9 @@ pub(crate) async fn run(app: Arc<App>, stop: CancellationToken) {
             store: app.store.clone(),
             holder: holder & i64::MAX as u64,
             cursors: None,
+            signed: HashMap::new(),
             names: HashMap::new(),
-            named_ms: 0,
+            named: None,
             stats: SinkStats::default(),
         };
         app.metrics.sink(name.as_str(), &sink.stats);
@@ -92,8 +107,11 @@ struct Sink {
     holder: u64,
     /// How far it has come, as the store has it; read anew whenever the work was somebody else's.
     cursors: Option<HashMap<ChainId, u64>>,
+    /// The last checkpoint of each chain that it has. They are signed later than the records are delivered.
+    signed: HashMap<ChainId, u64>,
+    /// Also of tenants that were deleted, whose last records may still be on their way.
     names: HashMap<TenantId, Slug>,
-    named_ms: i64,
+    named: Option<Instant>,
     stats: SinkStats,
 }
 
@@ -104,8 +122,16 @@ struct Round {
     delivered: u64,
     /// Records that wait.
     behind: u64,
-    /// The time of the newest record of the chain that waits the longest, in milliseconds since 1970.
+    /// When the oldest record that waits began, in milliseconds since 1970, as far as that is known.
     oldest_ms: Option<i64>,
+}
+
+impl Round {
+    /// Notes that records wait of which the first, or the one before it, began at this time.
+    fn waits(&mut self, records: u64, at_ms: i64) {
+        self.behind += records;
+        self.oldest_ms = Some(self.oldest_ms.map_or(at_ms, |other| other.min(at_ms)));
+    }
 }
 
 impl Sink {
@@ -113,27 +139,25 @@ impl Sink {
         let mut pause = RETRY_PAUSE_MIN;
         let mut failing = false;
         loop {
-            let round = tokio::select! {
+            let mut round = Round::default();
+            let done = tokio::select! {
                 () = stop.cancelled() => return,
-                round = self.round() => round,
+                done = self.round(&mut round) => done,
             };
-            let rest = match round {
-                Ok(Some(round)) => {
-                    if failing {
+            self.note(&round, done.as_ref().ok().copied());
+            let rest = match done {
+                Ok(is_ours) => {
+                    if is_ours && failing {
                         info!(sink = %self.name, "the sink {} takes audit records again", self.name);
                         failing = false;
                     }
                     pause = RETRY_PAUSE_MIN;
-                    self.stats.sent += round.delivered;
-                    self.stats.lag_records = round.behind;
-                    let waits_ms = round.oldest_ms.map_or(0, |at_ms| (now_ms() - at_ms).max(0));
-                    self.stats.lag = Duration::from_millis(waits_ms.unsigned_abs());
-                    if round.delivered > 0 { Duration::ZERO } else { IDLE_PAUSE }
-                }
-                // Another replica does it, and says how far it is.
-                Ok(None) => {
-                    (self.stats.lag_records, self.stats.lag) = (0, Duration::ZERO);
-                    IDLE_PAUSE * 5
+                    match is_ours {
+                        true if round.delivered > 0 => Duration::ZERO,
+                        true => IDLE_PAUSE,
+                        // Another replica does it, and says how far it is.
+                        false => IDLE_PAUSE * 5,
+                    }
                 }
                 Err(error) => {
                     if !failing {
@@ -142,6 +166,10 @@ impl Sink {
                     }
                     self.stats.failures += 1;
                     self.cursors = None;
+                    if round.delivered > 0 {
+                        // It does not like one of the chains; the others need not wait for that.
+                        pause = RETRY_PAUSE_MIN;
+                    }
                     let now = pause;
                     pause = (pause * 2).min(RETRY_PAUSE_MAX);
                     now
@@ -155,13 +183,26 @@ impl Sink {
         }
     }
 
-    /// One batch of each chain that has grown; `None` when another replica has the work.
-    async fn round(&mut self) -> anyhow::Result<Option<Round>> {
+    /// Counts what a round came to. `is_ours` is `None` for one that failed: it knows more than the last one, or nothing.
+    fn note(&mut self, round: &Round, is_ours: Option<bool>) {
+        self.stats.sent += round.delivered;
+        if is_ours == Some(false) {
+            (self.stats.lag_records, self.stats.lag) = (0, Duration::ZERO);
+        } else if is_ours.is_some() || round.oldest_ms.is_some() {
+            self.stats.lag_records = round.behind;
+            let waits_ms = round.oldest_ms.map_or(0, |at_ms| (now_ms() - at_ms).max(0));
+            self.stats.lag = Duration::from_millis(waits_ms.unsigned_abs());
+        }
+    }
+
+    /// One batch of each chain that has grown; `false` when another replica has the work. A chain whose batch the sink does not
+    /// like holds up no other one.
+    async fn round(&mut self, round: &mut Round) -> anyhow::Result<bool> {
         if !self.lease().await? {
             self.cursors = None;
-            return Ok(None);
+            return Ok(false);
         }
-        let mut round = Round::default();
+        let mut disliked = None;
         for head in self.store.audit_heads(None, None).await? {
             if !self.wants(head.chain.tenant).await? {
                 continue;
@@ -171,29 +212,74 @@ impl Sink {
                 continue;
             }
             let rows = self.store.audit_chain(head.chain, at, BATCH_ROWS_MAX).await?;
-            let Some(last) = rows.last().map(|row| row.link.seq) else {
-                // What it did not have yet is not kept any more.
+            let Some(first) = rows.first() else {
+                self.say_removed(head.chain, at, head.last.seq + 1);
                 self.advance(head.chain, head.last.seq).await?;
                 continue;
             };
-            let checkpoints = self.store.audit_checkpoint_list(head.chain, at).await?;
-            let checkpoints: Vec<_> =
-                checkpoints.into_iter().filter(|checkpoint| checkpoint.link.seq <= last).collect();
-            self.deliver(&Batch { chain: head.chain, rows: &rows, checkpoints: &checkpoints }).await?;
-            self.advance(head.chain, last).await?;
-            round.delivered += rows.len() as u64;
-            if head.last.seq > last {
-                round.behind += head.last.seq - last;
-                let at_ms = rows.last().map_or(head.at_ms, |row| row.at_ms);
-                round.oldest_ms = Some(round.oldest_ms.map_or(at_ms, |other| other.min(at_ms)));
+            let first_ms = first.at_ms;
+            self.say_removed(head.chain, at, first.link.seq);
+            match self.chain(head.chain, at, &rows).await {
+                Ok(taken) => {
+                    round.delivered += taken as u64;
+                    let (last, last_ms) = rows[..taken].last().map_or((at, first_ms), |row| (row.link.seq, row.at_ms));
+                    if head.last.seq > last {
+                        round.waits(head.last.seq - last, last_ms);
+                    }
+                }
+                Err(error) => {
+                    round.waits(head.last.seq - at, first_ms);
+                    let goes_on = error.downcast_ref().is_some_and(Undelivered::is_about_the_batch);
+                    if !goes_on {
+                        return Err(error);
+                    }
+                    disliked.get_or_insert(error);
+                }
             }
             // A round may take longer than a lease.
             if !self.lease().await? {
                 self.cursors = None;
-                return Ok(None);
+                return Ok(false);
             }
         }
-        Ok(Some(round))
+        disliked.map_or(Ok(true), Err)
+    }
+
+    /// Delivers the first of these rows, and gives their number: all of them, or as many as the sink takes at once.
+    async fn chain(&mut self, chain: ChainId, at: u64, rows: &[AuditRow]) -> anyhow::Result<usize> {
+        // One that was delivered by another process is likely to have been signed since.
+        let signed = *self.signed.entry(chain).or_insert(at.saturating_sub(1));
+        let checkpoints = checkpoints(&*self.store, chain, signed).await?;
+        let mut count = fitting(rows);
+        loop {
+            let rows = &rows[..count];
+            let last = rows.last().map_or(at, |row| row.link.seq);
+            let with: Vec<_> = checkpoints.iter().filter(|checkpoint| checkpoint.link.seq <= last).cloned().collect();
+            match self.deliver(&Batch { chain, rows, checkpoints: &with }).await {
+                Ok(()) => {
+                    self.advance(chain, last).await?;
+                    if let Some(newest) = with.last() {
+                        self.signed.insert(chain, newest.link.seq);
+                    }
+                    return Ok(count);
+                }
+                Err(error) if error.is_about_the_batch() && count > 1 => count /= 2,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Says which records were removed because of their age before the sink had taken them. (One that begins had none yet.)
+    fn say_removed(&self, chain: ChainId, at: u64, next: u64) {
+        let removed = next - at - 1;
+        if at > 0 && removed > 0 {
+            let tenant = chain.tenant.map_or_else(|| "none".to_owned(), |tenant| tenant.to_string());
+            let writer = format!("{:016x}", chain.writer.0);
+            warn!(
+                sink = %self.name, tenant, writer, removed,
+                "{removed} audit records were removed by their age before the sink {} had taken them", self.name
+            );
+        }
     }
 
     async fn lease(&self) -> anyhow::Result<bool> {
@@ -223,10 +309,10 @@ impl Sink {
             return Ok(true);
         }
         let Some(tenant) = tenant else { return Ok(false) };
-        if now_ms() - self.named_ms > NAMES_EVERY_MS {
+        if self.named.is_none_or(|named| named.elapsed() > NAMES_EVERY) {
             let listed = self.store.tenant_list().await?;
-            self.names = listed.into_iter().map(|tenant| (tenant.id, tenant.slug)).collect();
-            self.named_ms = now_ms();
+            self.names.extend(listed.into_iter().map(|tenant| (tenant.id, tenant.slug)));
+            self.named = Some(Instant::now());
         }
         Ok(self.names.get(&tenant).is_some_and(|slug| self.config.tenants.contains(slug)))
     }
@@ -273,5 +359,142 @@ impl Sink {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(post.content_type));
         headers.extend(post.headers);
         Ok(request)
+    }
+}
+
+/// How many of these rows go out at once.
+fn fitting(rows: &[AuditRow]) -> usize {
+    let mut bytes = 0;
+    let fits = |row: &&AuditRow| {
+        bytes += row.json.len();
+        bytes <= BATCH_BYTES_MAX
+    };
+    rows.iter().take_while(fits).count().max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Mutex, PoisonError};
+
+    use patchbay_core::audit::{CheckpointReason, Facets, Link, WriterId};
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    type Bodies = Arc<Mutex<Vec<String>>>;
+
+    /// A webhook that takes no body with this in it, and none of more records than this. It keeps what it took.
+    async fn webhook(poison: &'static str, records_max: usize) -> (url::Url, Bodies) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
+        let kept = Bodies::default();
+        let bodies = kept.clone();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let (mut text, mut chunk) = (String::new(), [0; 65536]);
+                let body = loop {
+                    let read = stream.read(&mut chunk).await.unwrap();
+                    text.push_str(std::str::from_utf8(&chunk[..read]).unwrap());
+                    let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+                    let length = head
+                        .lines()
+                        .find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+                    if body.len() >= length.unwrap_or(0) {
+                        break body.to_owned();
+                    }
+                };
+                let is_taken = !body.contains(poison) && body.matches("\"type\":\"record\"").count() <= records_max;
+                if is_taken {
+                    kept.lock().unwrap_or_else(PoisonError::into_inner).push(body);
+                }
+                let status = if is_taken { "200 OK" } else { "413 Content Too Large" };
+                let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        (url, bodies)
+    }
+
+    async fn grow(store: &Arc<dyn Store>, chain: ChainId, at: &mut Link, texts: &[&str]) {
+        let row = |(text, number): (&&str, u128)| {
+            let json = format!(r#"{{"text":"{text}"}}"#);
+            let event_id = number << 64 | u128::from(chain.writer.0) << 8 | u128::from(at.seq + 1) << 32;
+            *at = at.next(chain, event_id, 1000, "list", &json);
+            let (kind, facets) = ("list".to_owned(), Facets::default());
+            AuditRow { event_id, chain, link: *at, at_ms: 1000, kind, facets, json }
+        };
+        let rows: Vec<_> = texts.iter().zip(1..).map(row).collect();
+        store.audit_append(&rows).await.unwrap();
+    }
+
+    async fn sink(url: url::Url) -> Sink {
+        let vault = patchbay_store::Vault::new(1, [7; 32]);
+        Sink {
+            name: "siem".parse().unwrap(),
+            config: SinkConfig {
+                kind: SinkKind::Webhook,
+                url,
+                secret: None,
+                headers: Default::default(),
+                tenants: vec![],
+            },
+            fetcher: Fetcher::new(outbound::operator_policy()),
+            store: patchbay_store::open("sqlite::memory:", vault, Default::default()).await.unwrap(),
+            holder: 1,
+            cursors: None,
+            signed: HashMap::new(),
+            names: HashMap::new(),
+            named: None,
+            stats: SinkStats::default(),
+        }
+    }
+
+    fn taken(bodies: &Bodies) -> String {
+        bodies.lock().unwrap_or_else(PoisonError::into_inner).concat()
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_the_sink_does_not_take_holds_up_its_chain_alone_and_shows_as_lag() {
+        let (url, bodies) = webhook("poison", 2).await;
+        let mut sink = sink(url).await;
+        let [bad, good] = [1, 2].map(|writer| ChainId { tenant: None, writer: WriterId(writer) });
+        grow(&sink.store, bad, &mut Link::START.clone(), &["a", "poison", "b"]).await;
+        grow(&sink.store, good, &mut Link::START.clone(), &["c", "d", "e", "f", "g"]).await;
+        for number in 0..6 {
+            let mut round = Round::default();
+            let done = sink.round(&mut round).await;
+            assert_eq!(done.is_err(), number > 0, "round {number}");
+            sink.note(&round, done.ok());
+        }
+        let taken = taken(&bodies);
+        for (text, is_there) in [("a", true), ("b", false), ("c", true), ("g", true)] {
+            assert_eq!(taken.contains(&format!(r#""text":"{text}""#)), is_there, "{text}");
+        }
+        assert_eq!((sink.stats.sent, sink.stats.lag_records), (6, 2));
+        assert!(
+            sink.stats.lag > Duration::from_secs(3600),
+            "by the time of the first that waits: {:?}",
+            sink.stats.lag
+        );
+    }
+
+    #[tokio::test]
+    async fn a_checkpoint_that_was_signed_after_its_records_comes_with_the_next_ones() {
+        let (url, bodies) = webhook("nothing like that", 100).await;
+        let mut sink = sink(url).await;
+        let (chain, mut at) = (ChainId { tenant: None, writer: WriterId(1) }, Link::START);
+        grow(&sink.store, chain, &mut at, &["a", "b"]).await;
+        assert!(sink.round(&mut Round::default()).await.unwrap());
+        let reason = CheckpointReason::Head;
+        let signed = Checkpoint { chain, link: at, reason, at_ms: 0, signature: [0; 64] };
+        sink.store.audit_checkpoint_put(&[signed]).await.unwrap();
+        for text in ["c", "d"] {
+            grow(&sink.store, chain, &mut at, &[text]).await;
+            assert!(sink.round(&mut Round::default()).await.unwrap());
+        }
+        assert_eq!(taken(&bodies).matches(r#""type":"checkpoint""#).count(), 1);
     }
 }

@@ -9,8 +9,10 @@ use patchbay_core::{
 use patchbay_store::AuditRow;
 
 use super::{
+    keeping::{self, Retained},
     lines::{Line, LineKind, hex, unhex},
     ship::Batch,
+    signing,
     verify::{self, Verdict},
     webhook,
 };
@@ -137,4 +139,83 @@ fn a_delivery_is_signed_over_its_time_and_its_body() {
     assert!(header(webhook::DELIVERY).ends_with(":00000000000000ab:1-2"));
     assert_ne!(webhook::signature("key", 5, b"x"), webhook::signature("key", 6, b"x"));
     assert_ne!(webhook::signature("key", 5, b"x"), webhook::signature("other", 5, b"x"));
+}
+
+/// A store with these rows, some of which may have been tampered with: the store looks at their numbers alone.
+async fn store(rows: &[AuditRow]) -> std::sync::Arc<dyn patchbay_store::Store> {
+    let vault = patchbay_store::Vault::new(1, [7; 32]);
+    let store = patchbay_store::open("sqlite::memory:", vault, Default::default()).await.unwrap();
+    store.audit_append(rows).await.unwrap();
+    store
+}
+
+#[tokio::test]
+async fn a_chain_without_a_head_is_missed_and_odd_texts_are_not() {
+    let signer = Signer::new([3; 32]).unwrap();
+    let json = r#"{"actor":{"kind":"anonymous"},"server":"s","exposed":"a\u0000b","outcome":"answered"}"#.to_owned();
+    let link = Link::START.next(CHAIN, 1 << 64, 1, "resource.read", &json);
+    let (kind, facets) = ("resource.read".to_owned(), Facets::of(&json));
+    let store = store(&[AuditRow { event_id: 1 << 64, chain: CHAIN, link, at_ms: 1, kind, facets, json }]).await;
+    let verdicts = verify::store(&*store, None, &signer.public(), &[]).await.unwrap();
+    assert_eq!((verdicts.len(), &verdicts[0].fault), (1, &None));
+
+    let headless = ChainId { tenant: None, ..CHAIN };
+    let mut anchor = signed(&signer, link, CheckpointReason::Retention);
+    anchor.chain = headless;
+    signer.sign(&mut anchor);
+    store.audit_checkpoint_put(&[anchor]).await.unwrap();
+    let verdicts = verify::store(&*store, None, &signer.public(), &[]).await.unwrap();
+    assert_eq!((verdicts.len(), &verdicts[0].fault), (2, &Some(verify::Fault::Headless)));
+}
+
+#[tokio::test]
+async fn nothing_is_signed_away_that_is_not_what_was_written() {
+    let signer = Signer::new([3; 32]).unwrap();
+    let good = rows(6);
+    let whole = store(&good).await;
+    let before_ms = i64::MAX;
+    let done = keeping::retain(&*whole, &signer, before_ms, 9).await.unwrap();
+    assert_eq!(done, Retained { removed: 6, refused: 0 });
+    let verdict = verify::store(&*whole, None, &signer.public(), &[]).await.unwrap().remove(0);
+    assert_eq!((verdict.fault, verdict.begin), (None, 6));
+
+    let mut touched = good.clone();
+    touched[2].json = touched[2].json.replace("duration_us", "duration_ms");
+    let (mut rehashed, mut at) = (good.clone(), good[1].link);
+    for row in &mut rehashed[2..] {
+        row.at_ms = 0;
+        at = at.next(CHAIN, row.event_id, row.at_ms, &row.kind, &row.json);
+        row.link = at;
+    }
+    for rows in [&touched, &rehashed] {
+        let store = store(rows).await;
+        store.audit_checkpoint_put(&[signed(&signer, good[4].link, CheckpointReason::Head)]).await.unwrap();
+        let done = keeping::retain(&*store, &signer, before_ms, 9).await.unwrap();
+        assert_eq!(done, Retained { removed: 0, refused: 1 });
+        assert_eq!(store.audit_count(None).await.unwrap(), 6);
+    }
+}
+
+#[tokio::test]
+async fn chains_that_nobody_signs_are_signed_once_and_only_if_they_are_whole() {
+    let signer = Signer::new([3; 32]).unwrap();
+    let (whole, mut touched) = (rows(3), rows(3));
+    touched[1].json.push(' ');
+    for (rows, count) in [(&whole, 1), (&touched, 0)] {
+        let store = store(rows).await;
+        let mut seen = signing::Seen::new();
+        signing::sign(&*store, &signer, &mut seen).await.unwrap();
+        assert_eq!(store.audit_checkpoint_list(CHAIN, 0).await.unwrap(), [], "its gateway may still do it");
+        for _ in 0..2 {
+            signing::sign(&*store, &signer, &mut seen).await.unwrap();
+        }
+        assert_eq!(store.audit_checkpoint_list(CHAIN, 0).await.unwrap().len(), count);
+    }
+
+    let store = store(&[]).await;
+    let note = patchbay_store::Note::by_operator("a look", 5);
+    store.audit_note(None, patchbay_core::audit::Action::AuditQuery, &note).await.unwrap();
+    signing::sign(&*store, &signer, &mut signing::Seen::new()).await.unwrap();
+    let verdict = verify::store(&*store, None, &signer.public(), &[]).await.unwrap().remove(0);
+    assert_eq!((verdict.fault, verdict.covered), (None, 1), "what the command line did is signed too");
 }

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Context;
 use patchbay_core::TenantId;
-use patchbay_core::audit::{ChainFault, ChainId, Chained, Checkpoint, CheckpointReason, Facets, Link, Verifier};
+use patchbay_core::audit::{ChainFault, ChainId, Chained, Checkpoint, CheckpointReason, Link, Verifier};
 use patchbay_store::{AuditHead, AuditRow, Store};
 
 use super::lines::{LINE_BYTES_MAX, Line, LineKind};
@@ -58,6 +58,15 @@ pub(crate) enum Fault {
         /// Which.
         seq: u64,
     },
+    /// The store does not say where the chain ends.
+    #[error("the store has no head for the chain any more, so nobody can say where it ended")]
+    Headless,
+    /// The head has another hash than its record.
+    #[error("the chain's head has another hash than record {seq}")]
+    Head {
+        /// Which.
+        seq: u64,
+    },
     /// There is no record at all, and there were some.
     #[error("the chain ends at record {last}, and its head is at {head}")]
     Short {
@@ -79,16 +88,17 @@ pub(crate) async fn store(
     public: &[u8; 32],
     elsewhere: &[Checkpoint],
 ) -> anyhow::Result<Vec<Verdict>> {
+    // Before the heads: a chain that begins meanwhile has both or none.
+    let known = store.audit_chains(tenant).await?;
     let heads: BTreeMap<ChainId, AuditHead> =
         store.audit_heads(None, tenant).await?.into_iter().map(|head| (head.chain, head)).collect();
     let wanted = |chain: &ChainId| tenant.is_none_or(|tenant| chain.tenant == tenant);
     let named = elsewhere.iter().map(|checkpoint| checkpoint.chain).filter(wanted);
-    let chains: BTreeSet<ChainId> = heads.keys().copied().chain(named).collect();
+    let chains: BTreeSet<ChainId> = heads.keys().copied().chain(named).chain(known).collect();
     let mut verdicts = Vec::with_capacity(chains.len());
     for chain in chains {
-        let mut checkpoints = super::checkpoints(store, chain, 0).await?;
-        checkpoints.extend(elsewhere.iter().filter(|other| other.chain == chain).cloned());
-        verdicts.push(chain_of(store, chain, heads.get(&chain), &checkpoints, public).await?);
+        let elsewhere: Vec<_> = elsewhere.iter().filter(|other| other.chain == chain).collect();
+        verdicts.push(chain_of(store, chain, heads.get(&chain), &elsewhere, public).await?);
     }
     Ok(verdicts)
 }
@@ -97,25 +107,66 @@ async fn chain_of(
     store: &dyn Store,
     chain: ChainId,
     head: Option<&AuditHead>,
-    checkpoints: &[Checkpoint],
+    elsewhere: &[&Checkpoint],
     public: &[u8; 32],
 ) -> anyhow::Result<Verdict> {
-    let mut check = Check::begin(chain, None, checkpoints, public);
-    let mut at = check.verdict.begin;
-    while check.verdict.fault.is_none() {
-        let rows = store.audit_chain(chain, at, PAGE_ROWS).await?;
-        let Some(last) = rows.last() else { break };
-        at = last.link.seq;
-        rows.iter().for_each(|row| check.row(row));
+    let mut checkpoints = super::checkpoints(store, chain, 0).await?;
+    loop {
+        let own = checkpoints.len();
+        checkpoints.extend(elsewhere.iter().copied().cloned());
+        let mut check = Check::begin(chain, None, &checkpoints, public);
+        check.head = head.map(|head| head.last);
+        check.rows(store, u64::MAX).await?;
+        let mut verdict = check.end();
+        if verdict.fault.is_none() {
+            verdict.fault = match head {
+                None => Some(Fault::Headless),
+                Some(head) if head.last.seq > verdict.last => {
+                    Some(Fault::Short { last: verdict.last, head: head.last.seq })
+                }
+                Some(_) => None,
+            };
+        }
+        if verdict.fault.is_none() {
+            return Ok(verdict);
+        }
+        // The beginning may have been removed by its age while it was read; then there is a later anchor now.
+        let anchor = |all: &[Checkpoint]| all.iter().filter_map(retained).map(|link| link.seq).max();
+        let now = super::checkpoints(store, chain, 0).await?;
+        if anchor(&now) <= anchor(&checkpoints[..own]) {
+            return Ok(verdict);
+        }
+        checkpoints = now;
     }
-    let mut verdict = check.end();
-    if let Some(head) = head
-        && verdict.fault.is_none()
-        && head.last.seq > verdict.last
-    {
-        verdict.fault = Some(Fault::Short { last: verdict.last, head: head.last.seq });
+}
+
+/// What is wrong with a chain up to this place, before the gateway signs that what came until there was removed: whoever wrote
+/// into the store could else have it sign that records of today were old ones.
+///
+/// # Errors
+/// When the store does not answer.
+pub(crate) async fn until(
+    store: &dyn Store,
+    chain: ChainId,
+    place: Link,
+    public: &[u8; 32],
+) -> anyhow::Result<Option<Fault>> {
+    let mut checkpoints = super::checkpoints(store, chain, 0).await?;
+    checkpoints.retain(|checkpoint| is_signed(checkpoint, public));
+    if checkpoints.iter().filter_map(retained).any(|anchor| anchor.seq >= place.seq) {
+        return Ok(None);
     }
-    Ok(verdict)
+    checkpoints.retain(|checkpoint| checkpoint.link.seq <= place.seq);
+    let mut check = Check::begin(chain, None, &checkpoints, public);
+    check.head = Some(place);
+    check.rows(store, place.seq).await?;
+    let Verdict { last, fault, .. } = check.end();
+    Ok(fault.or((last != place.seq).then_some(Fault::Short { last, head: place.seq })))
+}
+
+/// The place up to which a checkpoint says that the chain was removed.
+fn retained(checkpoint: &Checkpoint) -> Option<Link> {
+    Some(checkpoint).filter(|checkpoint| checkpoint.reason == CheckpointReason::Retention).map(|anchor| anchor.link)
 }
 
 /// Verifies a file of lines; it is read twice. Without a public key, signatures are not looked at and checkpoints do not count.
@@ -204,6 +255,8 @@ fn each_line(path: &std::path::Path, mut take: impl FnMut(&Line<'_>) -> anyhow::
 /// The check of one chain on its way.
 struct Check {
     verifier: Option<Verifier>,
+    /// A place that one of the records has to have.
+    head: Option<Link>,
     verdict: Verdict,
 }
 
@@ -211,11 +264,7 @@ impl Check {
     /// Begins at the last signed retention checkpoint, or at `begin` where a file says so, whichever comes later.
     fn begin(chain: ChainId, begin: Option<Link>, checkpoints: &[Checkpoint], public: &[u8; 32]) -> Self {
         let forged = checkpoints.iter().find(|checkpoint| !is_signed(checkpoint, public));
-        let anchor = checkpoints
-            .iter()
-            .filter(|checkpoint| checkpoint.reason == CheckpointReason::Retention)
-            .map(|checkpoint| checkpoint.link)
-            .max_by_key(|link| link.seq);
+        let anchor = checkpoints.iter().filter_map(retained).max_by_key(|link| link.seq);
         let is_anchored = anchor.is_some_and(|anchor| begin.is_none_or(|begin| begin.seq <= anchor.seq));
         let start = if is_anchored { anchor } else { begin }.unwrap_or(Link::START);
         let mut heads: Vec<Link> = checkpoints
@@ -234,14 +283,26 @@ impl Check {
             covered: heads.last().map_or(start.seq, |link| link.seq),
             fault: forged.map(|checkpoint| Fault::Forged { seq: checkpoint.link.seq }),
         };
-        Self { verifier: Some(Verifier::new(chain, start, heads)), verdict }
+        Self { verifier: Some(Verifier::new(chain, start, heads)), head: None, verdict }
+    }
+
+    /// Reads the chain from the store, up to this number.
+    async fn rows(&mut self, store: &dyn Store, last: u64) -> anyhow::Result<()> {
+        let mut at = self.verdict.begin;
+        while self.verdict.fault.is_none() && at < last {
+            let rows = store.audit_chain(self.verdict.chain, at, PAGE_ROWS).await?;
+            let Some(end) = rows.last() else { break };
+            at = end.link.seq;
+            rows.iter().take_while(|row| row.link.seq <= last).for_each(|row| self.row(row));
+        }
+        Ok(())
     }
 
     fn row(&mut self, row: &AuditRow) {
         let chained =
             Chained { link: row.link, event_id: row.event_id, at_ms: row.at_ms, kind: &row.kind, json: &row.json };
         self.record(&chained);
-        if self.verdict.fault.is_none() && Facets::of(&row.json) != row.facets {
+        if self.verdict.fault.is_none() && !row.is_found_as_said() {
             self.verdict.fault = Some(Fault::Facets { seq: row.link.seq });
         }
     }
@@ -254,6 +315,9 @@ impl Check {
             Ok(()) => {
                 self.verdict.records += 1;
                 self.verdict.last = record.link.seq;
+                if self.head.is_some_and(|head| head.seq == record.link.seq && head != record.link) {
+                    self.verdict.fault = Some(Fault::Head { seq: record.link.seq });
+                }
             }
             Err(fault) => self.verdict.fault = Some(fault.into()),
         }

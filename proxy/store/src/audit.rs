@@ -20,13 +20,16 @@ use crate::StoreError;
 pub(crate) use chains::{advance, noted, operators, places};
 pub(crate) use filter::page;
 pub(crate) use rows::{
-    AuditRecord, COLUMNS, CheckpointRecord, CursorRecord, HeadRecord, LinkRecord, event_floor, facet, seq_column,
-    tenant_column, whole_places, writer_column,
+    AuditRecord, COLUMNS, ChainRecord, CheckpointRecord, CursorRecord, HeadRecord, LinkRecord, event_floor, facet,
+    seq_column, tenant_column, whole_places, writer_column,
 };
 
 /// How many rows [`AuditLog::audit_page`], [`AuditLog::audit_chain`] and [`AuditLog::audit_checkpoint_list`] give at the most,
 /// whatever they are asked for.
 pub const AUDIT_PAGE_MAX: u32 = 10_000;
+
+/// How far a lease may end after one that is asked for now: farther ahead, it was taken by a clock that was wrong.
+pub(crate) const LEASE_AHEAD_MAX_MS: i64 = 3600 * 1000;
 
 /// How long one removal goes on; what is left then is removed the next time.
 pub(crate) const RETAIN_MAX: Duration = Duration::from_secs(60);
@@ -62,6 +65,10 @@ pub trait AuditLog {
         tenant: Option<Option<TenantId>>,
     ) -> Result<Vec<AuditHead>, StoreError>;
 
+    /// All chains of which there is anything: a head, a row or a checkpoint. Whoever removes a head hides no chain from this.
+    /// Reads an index as a whole, so it is for those who read all rows anyway. `tenant` as in [`Self::audit_heads`].
+    async fn audit_chains(&self, tenant: Option<Option<TenantId>>) -> Result<Vec<ChainId>, StoreError>;
+
     /// How many rows there are, of one tenant or of all.
     async fn audit_count(&self, tenant: Option<TenantId>) -> Result<u64, StoreError>;
 
@@ -90,6 +97,8 @@ pub trait AuditLog {
 
     /// Takes the right to do `work` (a sink, the retention) until `until_ms`. `true` for one holder at a time, over all
     /// replicas; the same holder may take it again, also to end it (`until_ms` not after `now_ms`).
+    ///
+    /// A lease that ends more than an hour after this one would was taken by a clock that was wrong, and holds nobody off.
     async fn audit_lease(&self, work: &str, holder: u64, now_ms: i64, until_ms: i64) -> Result<bool, StoreError>;
 
     /// What [`Self::audit_retain`] would remove: for each chain that would lose rows, the last of them. This is the row before
@@ -136,6 +145,17 @@ pub struct AuditRow {
     pub facets: Facets,
     /// The event, kept byte for byte.
     pub json: String,
+}
+
+impl AuditRow {
+    /// Whether it is found by what its record says, and by nothing else.
+    pub fn is_found_as_said(&self) -> bool {
+        let Facets { actor, server, name, outcome } = Facets::of(&self.json);
+        let kept = |text: String| facet(&text).into_owned();
+        let said =
+            Facets { actor: kept(actor), server: server.map(kept), name: name.map(kept), outcome: kept(outcome) };
+        said == self.facets
+    }
 }
 
 /// Where a chain is.

@@ -62,7 +62,9 @@ impl SqliteStore {
             .filename(path)
             .busy_timeout(BUSY_MAX)
             .foreign_keys(true)
-            .synchronous(SqliteSynchronous::Normal)
+            // What was committed survives a loss of power: a record of the audit leaves the spool once it is here, and a key that
+            // was revoked stays so. With NORMAL the last commits are in nobody's keeping but the system's.
+            .synchronous(SqliteSynchronous::Full)
             // For new files. Most of what is written is the audit, row after row: a larger page takes more of them and costs one
             // write instead of two.
             .page_size(8 * 1024)
@@ -212,4 +214,19 @@ fn primary_code(error: &sqlx::Error) -> Option<u32> {
 /// SQLITE_BUSY or SQLITE_LOCKED.
 fn is_busy(error: &sqlx::Error) -> bool {
     matches!(primary_code(error), Some(5 | 6))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_committed_survives_a_loss_of_power() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.db");
+        let store = SqliteStore::open(Some(&path), Vault::new(1, [7; 32]), &OpenOptions::default()).await.unwrap();
+        let full: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(&store.write).await.unwrap();
+        assert_eq!(full, 2, "2 is FULL");
+        store.close().await;
+    }
 }

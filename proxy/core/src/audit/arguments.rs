@@ -65,6 +65,21 @@ fn close(line: &mut Vec<u8>, whole: bool) {
     line.extend_from_slice(if whole { b"}" } else { br#","cut":true}"# });
 }
 
+/// Whether such an argument is a statement.
+fn is_sql(name: &str) -> bool {
+    name.eq_ignore_ascii_case("sql")
+}
+
+/// Whether there is a statement among the members of an object.
+fn has_sql(raw: &str) -> bool {
+    json::members(raw).flatten().any(|member| is_sql(&member.name()))
+}
+
+/// Whether such an argument is what is filled into the statement that stands beside it.
+fn is_params(name: &str) -> bool {
+    ["params", "parameters"].iter().any(|params| name.eq_ignore_ascii_case(params))
+}
+
 /// A line that may grow to its end.
 struct Shown<'a> {
     line: &'a mut Vec<u8>,
@@ -93,11 +108,10 @@ impl Shown<'_> {
             self.marker(raw);
             return true;
         }
-        // What is filled into a statement stands beside it.
-        let beside_sql = json::at_path(raw, &["sql"]).is_some();
+        let beside_sql = has_sql(raw);
         self.object(raw, |shown, member| {
             let name = member.name();
-            let kept = keep.iter().any(|kept| *kept == *name) && !(beside_sql && name == "params");
+            let kept = keep.iter().any(|kept| *kept == *name) && !(beside_sql && is_params(&name));
             if kept { shown.value(&name, member.value, KEPT_DEPTH_MAX) } else { shown.marker(member.value) }
         })
     }
@@ -168,8 +182,12 @@ impl Shown<'_> {
         match (raw.as_bytes().first(), depth.checked_sub(1)) {
             (Some(b'"'), _) => self.text(name, raw),
             (Some(b'{'), Some(depth)) => {
+                let beside_sql = has_sql(raw);
                 // Whether all of it fits is asked by the outermost object, which takes it back if not.
-                self.object(raw, |shown, member| shown.value(&member.name(), member.value, depth));
+                self.object(raw, |shown, member| match &*member.name() {
+                    name if beside_sql && is_params(name) => shown.marker(member.value),
+                    name => shown.value(name, member.value, depth),
+                });
             }
             (Some(b'['), Some(depth)) => self.array(name, raw, depth),
             (Some(b'{' | b'['), None) => self.marker(raw),
@@ -180,7 +198,7 @@ impl Shown<'_> {
 
     fn text(&mut self, name: &str, raw: &str) {
         let Some(text) = json::unquote(raw) else { return self.marker(raw) };
-        let text = if name.eq_ignore_ascii_case("sql") {
+        let text = if is_sql(name) {
             let Some(statement) = sql::without_literals(&text) else { return self.marker(raw) };
             statement.into()
         } else {

@@ -51,6 +51,8 @@ impl Lexer<'_> {
             b'\'' => self.string(false)?,
             // A name to PostgreSQL, a string to others, and to SQLite one or the other.
             b'"' | b'`' => self.quoted(byte),
+            // A comment to MySQL, in which a quote begins no string; elsewhere an operator.
+            b'#' if !matches!(self.peek(1), Some(b'>' | b'-')) => return None,
             b'$' => self.dollar(),
             b'0'..=b'9' => self.number(),
             b'.' if self.peek(1).is_some_and(|next| next.is_ascii_digit()) => self.number(),
@@ -182,6 +184,7 @@ mod tests {
             ("insert into t values ('é', :name, @p, ?)", "insert into t values (?, :name, @p, ?)"),
             ("select größe from bücher limit 10;", "select größe from bücher limit ?;"),
             ("  select\n\t1  ", "select ? "),
+            ("select a #> '{b}', a #- '{c}'", "select a #> ?, a #- ?"),
             ("select 'a' 'b', 1in(2), 3.14::text", "select ? ?, ?(?), ?::text"),
         ] {
             assert_eq!(without_literals(sql).as_deref(), Some(shown), "{sql}");
@@ -190,7 +193,7 @@ mod tests {
 
     #[test]
     fn where_nobody_can_say_what_a_string_is_nothing_is_shown() {
-        for sql in [r"select 'it\'s secret'", r"select 'c:\\', 'secret'"] {
+        for sql in [r"select 'it\'s secret'", r"select 'c:\\', 'secret'", "select 1 # it's one\n, 'secret'"] {
             assert_eq!(without_literals(sql), None, "{sql}");
         }
     }

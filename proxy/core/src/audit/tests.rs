@@ -174,6 +174,24 @@ fn the_secret_part_of_a_uri_is_not_kept() {
 }
 
 #[test]
+fn credentials_in_a_uri_are_not_shown() {
+    for (uri, shown) in [
+        ("postgres://app:hunter2@db:5432/x?y", "postgres://[secret]@db:5432/x"),
+        ("redis://:hunter2@h", "redis://[secret]@h"),
+        ("db://u:hunt?er#2@h/p#f", "db://[secret]@h/p"),
+        ("npm://@scope/pkg", "npm://@scope/pkg"),
+        ("file:///home/me@work/x", "file:///home/me@work/x"),
+        ("mail:me@work", "mail:me@work"),
+    ] {
+        for action in [Action::ResourceRead, Action::Complete] {
+            let target = Some(Target { server: "shop", exposed: uri, native: uri });
+            let line = read(&written(&Event { action, target, ..event() }, &outcome()));
+            assert_eq!((&line["native"], &line["exposed"]), (&shown.into(), &shown.into()));
+        }
+    }
+}
+
+#[test]
 fn no_name_is_long_enough_to_make_a_line_long() {
     let long = "\u{1}".repeat(100_000);
     let wide = "語".repeat(100_000);

@@ -1,5 +1,7 @@
 //! `audit query`: records by what they are found by, newest first, a page at a time.
 
+use std::collections::HashSet;
+
 use clap::Args;
 use patchbay_core::audit::Action;
 use patchbay_store::{AuditFilter, AuditRow, Store};
@@ -60,8 +62,10 @@ impl Query {
             before: self.before.as_ref().map(Uuid::as_u128),
         };
         let rows = store.audit_page(&filter, self.limit).await?;
-        note(store, tenant.flatten(), Action::AuditQuery, &self.asked(rows.len())).await?;
-        for row in &rows {
+        let replaced = replaced(store, &rows).await?;
+        let shown_rows = rows.iter().filter(|row| !replaced.contains(&closing(row)));
+        note(store, tenant.flatten(), Action::AuditQuery, &self.asked(shown_rows.clone().count())).await?;
+        for row in shown_rows {
             say(&if self.json { row.json.clone() } else { shown(row) });
         }
         if rows.len() == self.limit as usize
@@ -93,8 +97,51 @@ impl Query {
     }
 }
 
+/// The id of the record that says how the event of this one ended.
+const fn closing(row: &AuditRow) -> u128 {
+    // A record of an end is replaced by none.
+    if row.event_id & 1 == 0 { row.event_id | 1 } else { 0 }
+}
+
+/// The records that say how those ended of which only the sending is among these. Such a one is not shown: it says that the
+/// outcome is unknown, and it is not.
+async fn replaced(store: &dyn Store, rows: &[AuditRow]) -> anyhow::Result<HashSet<u128>> {
+    let open = rows.iter().filter(|row| row.facets.outcome == "unknown").map(closing);
+    Ok(store.audit_known(&open.collect::<Vec<_>>()).await?)
+}
+
 fn shown(row: &AuditRow) -> String {
     let facets = &row.facets;
     let what = facets.name.as_deref().or(facets.server.as_deref()).unwrap_or("-");
     format!("{:<24}  {:<14}  {:<9}  {:<40}  {what}", shown_time(row.at_ms), row.kind, facets.outcome, facets.actor,)
+}
+
+#[cfg(test)]
+mod tests {
+    use patchbay_core::audit::{ChainId, EventId, Facets, Link, WriterId};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_call_that_has_ended_is_not_shown_as_one_whose_end_nobody_knows() {
+        let vault = patchbay_store::Vault::new(1, [7; 32]);
+        let store = patchbay_store::open("sqlite::memory:", vault, Default::default()).await.unwrap();
+        let row = |event_id, outcome: &str| AuditRow {
+            event_id,
+            chain: ChainId { tenant: None, writer: WriterId::OPERATOR },
+            link: Link::START,
+            at_ms: 1,
+            kind: "tool.call".to_owned(),
+            facets: Facets { outcome: outcome.to_owned(), ..Facets::default() },
+            json: "{}".to_owned(),
+        };
+        let [ended, open] = [1, 2].map(|count| EventId::compose(1, count, 1));
+        let rows = [row(ended.bits(), "unknown"), row(ended.closing_bits(), "answered"), row(open.bits(), "unknown")];
+        store.audit_append(&rows).await.unwrap();
+        for rows in [&rows[..], &[rows[0].clone(), rows[2].clone()]] {
+            let replaced = replaced(&*store, rows).await.unwrap();
+            let kept: Vec<_> = rows.iter().map(|row| replaced.contains(&closing(row))).collect();
+            assert_eq!((kept[0], kept[kept.len() - 1]), (true, false));
+        }
+    }
 }

@@ -129,6 +129,20 @@ impl TryFrom<HeadRecord> for AuditHead {
 }
 
 #[derive(FromRow)]
+pub(crate) struct ChainRecord {
+    tenant: Vec<u8>,
+    writer: i64,
+}
+
+impl TryFrom<ChainRecord> for ChainId {
+    type Error = StoreError;
+
+    fn try_from(record: ChainRecord) -> Result<Self, StoreError> {
+        chain(&record.tenant, record.writer)
+    }
+}
+
+#[derive(FromRow)]
 pub(crate) struct LinkRecord {
     pub(crate) tenant: Vec<u8>,
     pub(crate) writer: i64,

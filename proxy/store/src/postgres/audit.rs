@@ -18,8 +18,8 @@ use super::{PostgresStore, counted};
 use crate::{
     AUDIT_PAGE_MAX, AuditFilter, AuditHead, AuditLog, AuditRow, Note, StoreError,
     audit::{
-        AuditRecord, CheckpointRecord, CursorRecord, HeadRecord, page, seq_column, tenant_column, whole_places,
-        writer_column,
+        AuditRecord, ChainRecord, CheckpointRecord, CursorRecord, HeadRecord, LEASE_AHEAD_MAX_MS, page, seq_column,
+        tenant_column, whole_places, writer_column,
     },
     error::{Fault, doing},
     rows::{all, bits, blob},
@@ -35,6 +35,12 @@ const KNOWN: &str = "SELECT event_id FROM audit WHERE event_id = ANY($1) AND eve
 
 const CHAIN: &str = "SELECT event_id, tenant_id, at_ms, kind, json, writer, seq, hash, actor, server, name, outcome FROM audit \
                      WHERE writer = $1 AND coalesce(tenant_id, ''::bytea) = $2 AND seq > $3 ORDER BY seq LIMIT $4";
+
+/// Rows with `seq` 0 are in no chain, and a head with it has none yet.
+const CHAINS: &str = "SELECT tenant, writer FROM (SELECT tenant, writer FROM audit_heads WHERE seq > 0 \
+     UNION SELECT tenant, writer FROM audit_checkpoints \
+     UNION SELECT coalesce(tenant_id, ''::bytea), writer FROM audit WHERE seq > 0) c \
+     WHERE $1 IS NULL OR tenant = $1 ORDER BY tenant, writer";
 
 #[async_trait]
 impl AuditLog for PostgresStore {
@@ -88,6 +94,15 @@ impl AuditLog for PostgresStore {
             .bind(tenant.map(tenant_column))
             .fetch_all(&self.pool)
             .await?;
+            Ok(all(records)?)
+        })
+        .await
+    }
+
+    async fn audit_chains(&self, tenant: Option<Option<TenantId>>) -> Result<Vec<ChainId>, StoreError> {
+        doing("look for the audit's chains", async {
+            let query = sqlx::query_as(CHAINS).bind(tenant.map(tenant_column)).persistent(false);
+            let records: Vec<ChainRecord> = query.fetch_all(&self.pool).await?;
             Ok(all(records)?)
         })
         .await
@@ -210,12 +225,13 @@ impl AuditLog for PostgresStore {
             let taken = sqlx::query(
                 "INSERT INTO audit_leases AS l (work, holder, until_ms) VALUES ($1, $2, $4) ON CONFLICT (work) DO UPDATE \
                  SET holder = excluded.holder, until_ms = excluded.until_ms \
-                 WHERE l.holder = excluded.holder OR l.until_ms <= $3",
+                 WHERE l.holder = excluded.holder OR l.until_ms <= $3 OR l.until_ms > $5",
             )
             .bind(work)
             .bind(holder.cast_signed())
             .bind(now_ms)
             .bind(until_ms)
+            .bind(now_ms.max(until_ms).saturating_add(LEASE_AHEAD_MAX_MS))
             .execute(&self.pool)
             .await?;
             Ok(taken.rows_affected() == 1)

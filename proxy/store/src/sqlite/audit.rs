@@ -16,8 +16,8 @@ use super::SqliteStore;
 use crate::{
     AUDIT_PAGE_MAX, AuditFilter, AuditHead, AuditLog, AuditRow, Note, StoreError,
     audit::{
-        AuditRecord, CheckpointRecord, CursorRecord, HeadRecord, page, seq_column, tenant_column, whole_places,
-        writer_column,
+        AuditRecord, ChainRecord, CheckpointRecord, CursorRecord, HeadRecord, LEASE_AHEAD_MAX_MS, page, seq_column,
+        tenant_column, whole_places, writer_column,
     },
     error::{Fault, doing},
     rows::{all, bits, blob, count},
@@ -33,6 +33,12 @@ const CHAIN: &str = "SELECT event_id, tenant_id, at_ms, kind, json, writer, seq,
 
 /// The condition is that of the index `audit_by_chain`: what is in no chain has the writer 0.
 const UNCHAINED: &str = "SELECT count(*) FROM audit WHERE writer = 0 AND seq = 0";
+
+/// Rows with `seq` 0 are in no chain, and a head with it has none yet.
+const CHAINS: &str = "SELECT tenant, writer FROM (SELECT tenant, writer FROM audit_heads WHERE seq > 0 \
+     UNION SELECT tenant, writer FROM audit_checkpoints \
+     UNION SELECT coalesce(tenant_id, x''), writer FROM audit WHERE seq > 0) c \
+     WHERE $1 IS NULL OR tenant = $1 ORDER BY tenant, writer";
 
 #[async_trait]
 impl AuditLog for SqliteStore {
@@ -67,6 +73,15 @@ impl AuditLog for SqliteStore {
             .bind(tenant.map(tenant_column))
             .fetch_all(&self.read)
             .await?;
+            Ok(all(records)?)
+        })
+        .await
+    }
+
+    async fn audit_chains(&self, tenant: Option<Option<TenantId>>) -> Result<Vec<ChainId>, StoreError> {
+        doing("look for the audit's chains", async {
+            let query = sqlx::query_as(CHAINS).bind(tenant.map(tenant_column));
+            let records: Vec<ChainRecord> = query.fetch_all(&self.read).await?;
             Ok(all(records)?)
         })
         .await
@@ -170,12 +185,13 @@ impl AuditLog for SqliteStore {
             let taken = sqlx::query(
                 "INSERT INTO audit_leases (work, holder, until_ms) VALUES ($1, $2, $4) ON CONFLICT (work) DO UPDATE \
                  SET holder = excluded.holder, until_ms = excluded.until_ms \
-                 WHERE holder = excluded.holder OR until_ms <= $3",
+                 WHERE holder = excluded.holder OR until_ms <= $3 OR until_ms > $5",
             )
             .bind(work)
             .bind(holder.cast_signed())
             .bind(now_ms)
             .bind(until_ms)
+            .bind(now_ms.max(until_ms).saturating_add(LEASE_AHEAD_MAX_MS))
             .execute(&self.write)
             .await?;
             Ok(taken.rows_affected() == 1)

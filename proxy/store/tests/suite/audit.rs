@@ -311,6 +311,49 @@ pub(crate) async fn checkpoints_come_back_once_and_by_their_places(place: Arc<Pl
     assert_eq!(store.audit_checkpoint_list(other, 0).await.unwrap(), []);
 }
 
+pub(crate) async fn chain_whose_head_was_removed_is_still_known(place: Arc<Place>) {
+    let store = place.open().await;
+    let acme = Some(TenantId::random());
+    let (mut rows, mut signed, mut whole) = (Chain::new(acme, 7), Chain::new(None, u64::MAX), Chain::new(acme, 9));
+    assert_eq!(store.audit_chains(None).await.unwrap(), []);
+    for chain in [&mut rows, &mut signed, &mut whole] {
+        store
+            .audit_append(&[chain.row(NOW_MS), chain.row(NOW_MS), loose(chain.last.seq.into(), acme, 1)])
+            .await
+            .unwrap();
+    }
+    let checkpoint = Checkpoint {
+        chain: signed.id,
+        link: signed.last,
+        reason: CheckpointReason::Head,
+        at_ms: 1,
+        signature: [0; 64],
+    };
+    store.audit_checkpoint_put(&[checkpoint]).await.unwrap();
+    place.run("DELETE FROM audit_heads WHERE writer <> 9").await;
+    place.run("DELETE FROM audit WHERE writer = -1").await;
+    assert_eq!(store.audit_chains(None).await.unwrap(), [signed.id, rows.id, whole.id]);
+    assert_eq!(store.audit_chains(Some(acme)).await.unwrap(), [rows.id, whole.id]);
+    assert_eq!(store.audit_chains(Some(None)).await.unwrap(), [signed.id]);
+    assert_eq!(store.audit_chains(Some(Some(TenantId::random()))).await.unwrap(), []);
+}
+
+pub(crate) async fn row_is_found_as_it_says_also_with_odd_texts(place: Arc<Place>) {
+    let store = place.open().await;
+    let mut chain = Chain::new(None, 7);
+    let json = format!(
+        r#"{{"actor":{{"kind":"token","issuer":"i","subject":"a\u0000b"}},"server":"s","exposed":"x\u0000{}","outcome":"answered"}}"#,
+        "é".repeat(400)
+    );
+    let mut row = chain.row_of(NOW_MS, "resource.read", Facets::of(&json));
+    row.json = json;
+    store.audit_append(&[row]).await.unwrap();
+    let mut kept = all(&store).await.remove(0);
+    assert!(kept.is_found_as_said(), "{:?}", kept.facets);
+    kept.facets.outcome = "failed".to_owned();
+    assert!(!kept.is_found_as_said());
+}
+
 pub(crate) async fn cursors_only_move_forward(place: Arc<Place>) {
     let store = place.open().await;
     let (one, two) = (Chain::new(None, u64::MAX).id, Chain::new(Some(TenantId::random()), 1).id);
@@ -346,4 +389,9 @@ pub(crate) async fn one_holder_at_a_time_has_the_lease(place: Arc<Place>) {
     assert!(store.audit_lease("otlp", 1, 150, 300).await.unwrap());
     assert!(!store.audit_lease("otlp", holder, 299, 400).await.unwrap());
     assert!(store.audit_lease("otlp", holder, 300, 400).await.unwrap(), "by time");
+
+    let year_ms = 365 * DAY_MS;
+    assert!(store.audit_lease("otlp", holder, year_ms, year_ms + 100).await.unwrap(), "a clock that is wrong");
+    assert!(store.audit_lease("otlp", 1, 500, 600).await.unwrap(), "holds nobody off");
+    assert!(!store.audit_lease("otlp", holder, 500, 600).await.unwrap());
 }

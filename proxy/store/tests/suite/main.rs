@@ -118,6 +118,8 @@ suite! {
         heads_say_where_each_chain_is,
         every_filter_gives_its_rows_page_by_page,
         chain_comes_in_the_order_of_its_numbers,
+        chain_whose_head_was_removed_is_still_known,
+        row_is_found_as_it_says_also_with_odd_texts,
         checkpoints_come_back_once_and_by_their_places,
         cursors_only_move_forward,
         one_holder_at_a_time_has_the_lease,

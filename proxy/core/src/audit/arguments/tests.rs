@@ -70,6 +70,10 @@ fn a_statement_is_kept_without_what_was_filled_in() {
     let expected =
         json!({"sql": "select * from people where name = ? and age > ?", "params": "[array, 7 bytes]", "limit": 5});
     assert_eq!(redacted(raw, &["sql", "params", "limit"])["redacted"], expected);
+    let raw = r#"{"SQL":"select 1","Params":["Ada"],"deep":{"sql":"select 2","parameters":["Ada"]}}"#;
+    let expected = json!({"SQL": "select ?", "Params": "[array, 7 bytes]",
+        "deep": {"sql": "select ?", "parameters": "[array, 7 bytes]"}});
+    assert_eq!(redacted(raw, &["SQL", "Params", "deep"])["redacted"], expected);
     let unsure = redacted(r#"{"sql":"select 'it\\'s hunter2'"}"#, &["sql"]);
     assert_eq!(unsure["redacted"]["sql"], "[string, 25 bytes]");
 }
