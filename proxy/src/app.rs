@@ -26,7 +26,7 @@ use crate::{
     auth::KeyRing,
     dispatch::{calls::Calls, questions::Questions},
     edge::{origin::Allowed, session::Sessions, site::Sites},
-    metrics::{AuditStats, LimiterStats, Metrics},
+    metrics::{AuditStats, LimiterStats, Metrics, SpanStats},
     outbound::Outbound,
     telemetry::Telemetry,
     tenancy::Directory,
@@ -161,6 +161,15 @@ impl App {
             records: self.audit.records(),
             gaps: self.audit.gaps(),
         });
+        if let Some(telemetry) = &self.telemetry {
+            let stats = telemetry.stats();
+            self.metrics.spans(&SpanStats {
+                waiting: stats.waiting,
+                sent: stats.sent,
+                failed: stats.failed,
+                dropped: stats.dropped,
+            });
+        }
         self.metrics.limiter(&(self.limits.stats)());
         self.metrics.tokens(self.tokens.count());
         self.metrics.workers(&self.workers.get().map(worker::Gauges::loads).unwrap_or_default());

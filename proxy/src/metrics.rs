@@ -29,7 +29,7 @@ use self::{
 pub use self::{
     registry::{Described, Kind},
     servers::{CallEnd, CallMeter, SERVERS_MAX, ServerMeter},
-    shared::{AuditStats, LimiterStats, SinkStats},
+    shared::{AuditStats, LimiterStats, SinkStats, SpanStats},
     tenants::{LIMITS_MAX, TENANTS_MAX, TenantMeter},
 };
 use crate::{error::Blame, worker::WorkerLoad};
@@ -277,6 +277,11 @@ impl Metrics {
     /// What is to be told how long each answer waits until its audit record is safe on the disk.
     pub fn audit_synced(&self) -> impl Fn(Duration) + Send + Sync + use<> {
         self.shared.synced()
+    }
+
+    /// How the spans of traces fare; to be said before [`Self::render`] where traces are on.
+    pub fn spans(&self, stats: &SpanStats) {
+        self.shared.spans(stats);
     }
 
     /// How a sink of the audit is, by the name that the configuration gives it.

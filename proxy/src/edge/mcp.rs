@@ -68,7 +68,8 @@ async fn knocked<'a>(app: &'a Arc<App>, peer: Peer, parts: &'a Parts) -> Result<
     let Err(error) = admission::door::knock(app, peer.ip).await else { return Ok(place) };
     let mut trail = Trail::open(&app.audit, peer.ip, None);
     admission::door::hush(app, peer.ip, &mut trail).await;
-    Err(reply::refused(app, Refusal::new(error, era_by_header(&parts.headers), None), &mut trail).await)
+    let (ids, refusal) = (trail.log_ids(), Refusal::new(error, era_by_header(&parts.headers), None));
+    Err(log::within(ids, pin!(reply::refused(app, refusal, &mut trail))).await)
 }
 
 /// Notes that the connection waits for its next request: now, or when a response that is still coming has ended.

@@ -64,7 +64,20 @@ pub struct SinkStats {
     pub failures: u64,
 }
 
-/// The metrics of limiter, audit and sinks.
+/// How the spans of traces fare. Totals are since the start of the process.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SpanStats {
+    /// Spans that wait to be sent.
+    pub waiting: u64,
+    /// Spans that the collector took.
+    pub sent: u64,
+    /// Spans that could not be brought to it.
+    pub failed: u64,
+    /// Spans that found no room.
+    pub dropped: u64,
+}
+
+/// The metrics of limiter, audit, sinks and traces.
 pub(super) struct Shared {
     mode: IntGaugeVec,
     replicas: IntGauge,
@@ -85,6 +98,8 @@ pub(super) struct Shared {
     sink_lag: GaugeVec,
     sink_sent: IntCounterVec,
     sink_failures: IntCounterVec,
+    spans_waiting: IntGauge,
+    spans: IntCounterVec,
 }
 
 impl Shared {
@@ -137,6 +152,12 @@ impl Shared {
                 "Attempts to hand audit records to a sink that failed.",
                 SINK,
             ),
+            spans_waiting: all.gauge("patchbay_trace_spans_waiting", "Spans of traces that wait to be sent."),
+            spans: all.counters(
+                "patchbay_trace_spans_total",
+                "Spans of traces, by what became of them.",
+                &["outcome"],
+            ),
         }
     }
 
@@ -165,6 +186,13 @@ impl Shared {
     pub(super) fn synced(&self) -> impl Fn(Duration) + Send + Sync + use<> {
         let seconds = self.sync_seconds.clone();
         move |took| seconds.observe(took.as_secs_f64())
+    }
+
+    pub(super) fn spans(&self, stats: &SpanStats) {
+        self.spans_waiting.set(whole(stats.waiting));
+        for (outcome, total) in [("sent", stats.sent), ("failed", stats.failed), ("dropped", stats.dropped)] {
+            advance(&self.spans.with_label_values(&[outcome]), total);
+        }
     }
 
     pub(super) fn sink(&self, name: &str, stats: &SinkStats) {

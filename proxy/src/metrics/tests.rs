@@ -105,6 +105,7 @@ fn totals_of_others_are_taken_over_and_never_counted_twice() {
     };
     metrics.audit(&audit);
     metrics.audit(&audit);
+    metrics.spans(&SpanStats { waiting: 1, sent: 2, failed: 3, dropped: 4 });
     metrics.audit_synced()(Duration::from_millis(2));
     let sink = SinkStats { lag_records: 11, lag: Duration::from_secs(12), sent: 13, failures: 14 };
     metrics.sink("siem", &sink);
