@@ -26,7 +26,7 @@ fn parent(number: u32) -> (String, String, String) {
 const CANARY: &str = "canary-5fd1c2a0b7e94c55";
 
 /// A call of a tool with these members of `_meta`.
-fn call(client: &Client, tool: &str, meta: Value) -> Ask {
+fn call(client: &Client, tool: &str, meta: &Value) -> Ask {
     client.ask("tools/call", json!({ "name": tool, "arguments": { "secret": CANARY }, "_meta": meta }))
 }
 
@@ -119,19 +119,19 @@ async fn the_message_comes_before_the_headers_and_garbage_is_passed_over() {
         let base = if client.is_modern() { 100 } else { 200 };
         let (by_header, header_trace, header_span) = parent(base);
         let (by_meta, meta_trace, meta_span) = parent(base + 1);
-        let alone = call(&client, "one_echo", json!({})).header("traceparent", &by_header).header("tracestate", "a=1");
+        let alone = call(&client, "one_echo", &json!({})).header("traceparent", &by_header).header("tracestate", "a=1");
         assert_eq!(client.gather(&alone).await.status, 200);
         let (own, _) = spans(&collector, &header_trace).await;
         assert_eq!((&own.parent, &*own.state), (&header_span, "a=1"));
 
-        let both = call(&client, "one_echo", json!({ "traceparent": by_meta })).header("traceparent", &by_header);
+        let both = call(&client, "one_echo", &json!({ "traceparent": by_meta })).header("traceparent", &by_header);
         assert_eq!(client.gather(&both).await.status, 200);
         let (own, _) = spans(&collector, &meta_trace).await;
         assert_eq!((own.parent, own.links), (meta_span, vec![header_span]));
 
         let before = collector.spans().len();
         let garbage = json!({ "traceparent": "garbage", "tracestate": { "not": "a text" } });
-        let garbage = call(&client, "one_echo", garbage).header("traceparent", "00-also-garbage-01");
+        let garbage = call(&client, "one_echo", &garbage).header("traceparent", "00-also-garbage-01");
         let answer = client.gather(&garbage).await;
         assert_eq!((answer.status, answer.is_error()), (200, false), "{}", answer.raw);
         wait_until("the spans of a new trace", || async { collector.spans().len() >= before + 2 }).await;
@@ -154,7 +154,7 @@ async fn what_fails_is_refused_or_is_taken_back_says_so() {
     let client = gateway.modern("acme");
     let meta = |number| json!({ "traceparent": parent(number).0 });
 
-    client.gather(&call(&client, "late_hang", meta(1))).await;
+    client.gather(&call(&client, "late_hang", &meta(1))).await;
     let (own, leg) = spans(&collector, &parent(1).1).await;
     for span in [&own, &leg] {
         assert_eq!((span.get("error.type"), span.is_error), ("timeout", true), "{span:?}");
@@ -173,7 +173,7 @@ async fn what_fails_is_refused_or_is_taken_back_says_so() {
     assert_eq!((&*refused.name, refused.get("rpc.response.status_code")), ("tools/call", "-32602"), "{refused:?}");
     assert!(refused.is_error && refused.get("patchbay.outcome") == "refused", "{refused:?}");
 
-    let hang = call(&client, "far_hang", meta(4));
+    let hang = call(&client, "far_hang", &meta(4));
     let address = gateway.address;
     let hanging = tokio::spawn(async move { hang.try_send(address).await.map(drop) });
     wait_until("the call runs", || async {
@@ -213,7 +213,7 @@ async fn no_context_reaches_another_tenants_server_or_another_call() {
             let client = clients[number as usize % 2].clone();
             let (text, ..) = parent(1000 * (u32::try_from(index).unwrap() + 1) + number);
             callers.spawn(async move {
-                let answer = client.gather(&call(&client, "one_echo", json!({ "traceparent": text }))).await;
+                let answer = client.gather(&call(&client, "one_echo", &json!({ "traceparent": text }))).await;
                 assert_eq!(answer.status, 200, "{}", answer.raw);
             });
         }
@@ -257,7 +257,7 @@ async fn without_traces_what_callers_say_passes_as_it_came_and_is_on_the_log() {
             assert_eq!(mine.get("headers"), None, "headers of a client go to no server");
         }
         let (text, trace, _) = parent(10 + number);
-        client.gather(&call(&client, "far_hang", json!({ "traceparent": text }))).await;
+        client.gather(&call(&client, "far_hang", &json!({ "traceparent": text }))).await;
         wait_until("the failure is on the log and in the audit", || async {
             let Some(line) = lines(&gateway).into_iter().find(|line| line["trace"] == trace) else { return false };
             assert_eq!(line["server"], "far", "{line}");

@@ -153,11 +153,7 @@ impl Shared {
                 SINK,
             ),
             spans_waiting: all.gauge("patchbay_trace_spans_waiting", "Spans of traces that wait to be sent."),
-            spans: all.counters(
-                "patchbay_trace_spans_total",
-                "Spans of traces, by what became of them.",
-                &["outcome"],
-            ),
+            spans: all.counters("patchbay_trace_spans_total", "Spans of traces, by what became of them.", &["outcome"]),
         }
     }
 

@@ -63,7 +63,7 @@ async fn mixed_weights_and_a_killed_replica_do_not_widen_the_limit() {
     tokio::time::sleep(SATURATED / 2).await;
     gateways[2].kill();
     let shots = shooting.await.unwrap();
-    let cost = |shot: &patchbay_e2e::flood::Shot| if shot.of % 2 == 0 { 5.0 } else { 1.0 };
+    let cost = |shot: &patchbay_e2e::flood::Shot| if shot.of.is_multiple_of(2) { 5.0 } else { 1.0 };
     let excess = worst_excess(&shots, BURST, PER_S, cost);
     assert!(excess <= 1.0, "{excess} units too many in some span of time");
     let units: f64 = shots.iter().filter(|shot| shot.status == 200).map(cost).sum();
