@@ -221,12 +221,13 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_was_committed_survives_a_loss_of_power() {
-        let folder = tempfile::tempdir().unwrap();
+    async fn what_was_committed_survives_a_loss_of_power() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
         let path = folder.path().join("store.db");
-        let store = SqliteStore::open(Some(&path), Vault::new(1, [7; 32]), &OpenOptions::default()).await.unwrap();
-        let full: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(&store.write).await.unwrap();
+        let store = SqliteStore::open(Some(&path), Vault::new(1, [7; 32]), &OpenOptions::default()).await?;
+        let full: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(&store.write).await?;
         assert_eq!(full, 2, "2 is FULL");
         store.close().await;
+        Ok(())
     }
 }

@@ -73,6 +73,7 @@ async fn every_way_to_change_a_stored_record_is_found() {
                 .to_owned(),
             "7",
         ),
+        ("without its head", "DELETE FROM audit_heads WHERE HEAD".to_owned(), "no head"),
         (
             "with a forged checkpoint",
             "UPDATE audit_checkpoints SET signature = randomblob(64) WHERE HEAD".to_owned(),
