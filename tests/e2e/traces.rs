@@ -68,7 +68,7 @@ async fn a_call_is_one_trace_from_the_client_over_the_gateway_to_the_server() {
             let what = format!("{} to {server}", client.version);
             let (text, trace, caller) = parent(number);
             let meta = json!({ "traceparent": text, "tracestate": "vendor=\"1\"", "baggage": format!("x={CANARY}"), "kept": 1 });
-            let answer = client.gather(&call(&client, &format!("{server}_echo"), meta)).await;
+            let answer = client.gather(&call(&client, &format!("{server}_echo"), &meta)).await;
             assert!(answer.text().contains(CANARY), "{what}");
             let (own, leg) = spans(&collector, &trace).await;
             assert_eq!((&own.parent, &leg.parent), (&caller, &own.id), "{what}");
@@ -167,7 +167,7 @@ async fn what_fails_is_refused_or_is_taken_back_says_so() {
     let (own, leg) = spans(&collector, &parent(2).1).await;
     assert_eq!((own.get("error.type"), leg.get("error.type")), ("tool_error", "tool_error"));
 
-    client.gather(&call(&client, &format!("no_{CANARY}"), meta(3))).await;
+    client.gather(&call(&client, &format!("no_{CANARY}"), &meta(3))).await;
     wait_until("the refusal", || async { collector.trace(&parent(3).1).len() == 1 }).await;
     let refused = &collector.trace(&parent(3).1)[0];
     assert_eq!((&*refused.name, refused.get("rpc.response.status_code")), ("tools/call", "-32602"), "{refused:?}");
@@ -250,7 +250,7 @@ async fn without_traces_what_callers_say_passes_as_it_came_and_is_on_the_log() {
             number += 1;
             let (text, trace, _) = parent(number);
             let meta = json!({ "traceparent": text, "tracestate": "not a state" });
-            client.gather(&call(&client, &format!("{server}_echo"), meta).header("traceparent", parent(77).0)).await;
+            client.gather(&call(&client, &format!("{server}_echo"), &meta).header("traceparent", parent(77).0)).await;
             let told = told(&client, server).await;
             let mine = told.iter().find(|said| said.to_string().contains(&trace)).unwrap();
             assert_eq!(mine["meta"], json!({ "traceparent": text, "tracestate": "not a state" }));
