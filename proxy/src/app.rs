@@ -161,15 +161,13 @@ impl App {
             records: self.audit.records(),
             gaps: self.audit.gaps(),
         });
-        if let Some(telemetry) = &self.telemetry {
-            let stats = telemetry.stats();
-            self.metrics.spans(&SpanStats {
-                waiting: stats.waiting,
-                sent: stats.sent,
-                failed: stats.failed,
-                dropped: stats.dropped,
-            });
-        }
+        let spans = self.telemetry.as_ref().map(Telemetry::stats);
+        self.metrics.spans(&spans.map_or_else(SpanStats::default, |spans| SpanStats {
+            waiting: spans.waiting,
+            sent: spans.sent,
+            failed: spans.failed,
+            dropped: spans.dropped,
+        }));
         self.metrics.limiter(&(self.limits.stats)());
         self.metrics.tokens(self.tokens.count());
         self.metrics.workers(&self.workers.get().map(worker::Gauges::loads).unwrap_or_default());
