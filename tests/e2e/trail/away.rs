@@ -107,7 +107,9 @@ async fn a_full_spool_refuses_those_who_want_no_call_without_a_record_and_says_w
 /// A file system of a few MiB, for the data of a gateway; it goes with its process.
 struct SmallDisk {
     gateway: Running,
-    home: std::sync::Arc<patchbay_e2e::setup::Home>,
+    key: String,
+    /// Goes after the gateway.
+    _home: std::sync::Arc<patchbay_e2e::setup::Home>,
 }
 
 impl SmallDisk {
@@ -119,6 +121,9 @@ impl SmallDisk {
         }
         let home = setup.home();
         home.apply(tenant).good();
+        let args = ["key", "create", "--tenant", tenant["tenant"].as_str()?, "--label", "disk", "--json"];
+        let made: serde_json::Value = serde_json::from_str(&home.patchbay(&args).good()).unwrap();
+        let key = made["key"].as_str()?.to_owned();
         let data = home.path("data/audit-spool");
         fs::create_dir_all(&data).unwrap();
         let script = format!(
@@ -129,7 +134,7 @@ impl SmallDisk {
         );
         let gateway =
             Running::start(command("unshare".as_ref(), ["-rm", "sh", "-c", &script]).current_dir(home.path(".")));
-        Some(Self { gateway, home })
+        Some(Self { gateway, key, _home: home })
     }
 }
 
@@ -151,8 +156,6 @@ async fn a_full_disk_under_the_spool_is_said_bounded_and_recovered_from() {
         );
         return;
     };
-    let key = small.home.patchbay(&["key", "create", "--tenant", "acme", "--label", "disk", "--json"]).good();
-    let key: serde_json::Value = serde_json::from_str(&key).unwrap();
     let mut address = None;
     wait_until("it listens", || {
         let log = small.gateway.err();
@@ -164,7 +167,7 @@ async fn a_full_disk_under_the_spool_is_said_bounded_and_recovered_from() {
     })
     .await;
     let address: std::net::SocketAddr = address.unwrap();
-    let client = Client::modern(address, "/t/acme/mcp", key["key"].as_str());
+    let client = Client::modern(address, "/t/acme/mcp", Some(&small.key));
     wait_until("the tool is there", || async { !client.tools().await.is_empty() }).await;
     wire.cut();
     let ask = client.ask_tool("one_echo", json!({}));
