@@ -161,7 +161,7 @@ fn moment(text: &str) -> Result<Moment, String> {
 
 /// A time for people.
 fn shown_time(at_ms: i64) -> String {
-    Timestamp::from_millisecond(at_ms).map_or_else(|_| at_ms.to_string(), |at| at.to_string())
+    Timestamp::from_millisecond(at_ms).map_or_else(|_| at_ms.to_string(), |at| format!("{at:.3}"))
 }
 
 /// Where to write: a file that must not be there yet, or standard output.
@@ -176,6 +176,12 @@ fn output(path: Option<&PathBuf>) -> anyhow::Result<Box<dyn std::io::Write>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_stand_below_each_other() {
+        assert_eq!(shown_time(1_000), "1970-01-01T00:00:01.000Z");
+        assert_eq!(shown_time(1_660), "1970-01-01T00:00:01.660Z");
+    }
 
     #[test]
     fn a_time_is_read_as_a_moment_or_as_an_age() {
