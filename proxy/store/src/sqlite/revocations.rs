@@ -105,8 +105,11 @@ async fn insert(tx: &mut SqliteConnection, row: &RevocationRow) -> Result<(), Fa
     let row = match held {
         None => row.clone(),
         Some(held) => {
-            sqlx::query("DELETE FROM revocations WHERE id = $1").bind(held.id.clone()).execute(&mut *tx).await?;
-            joined(row, held.try_into()?).ok_or_else(revoked_already)?
+            // Asked first: a refusal that had already deleted would hold the row until its transaction is rolled back.
+            let id = held.id.clone();
+            let row = joined(row, held.try_into()?).ok_or_else(revoked_already)?;
+            sqlx::query("DELETE FROM revocations WHERE id = $1").bind(id).execute(&mut *tx).await?;
+            row
         }
     };
     let done = sqlx::query(
