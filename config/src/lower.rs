@@ -21,7 +21,10 @@ use url::Url;
 
 use crate::{
     error::Report,
-    gateway::{GatewayConfig, HttpConfig, LogConfig, OauthConfig, RedisConfig, SealingKey, StoreTarget},
+    gateway::{
+        AdminConfig, GatewayConfig, HttpConfig, LogConfig, OauthConfig, RedisConfig, SealingKey, StoreTarget,
+        TenantAdminsConfig,
+    },
     path::FieldPath,
     schema::{GatewayFile, RedisFile},
     secret::{Resolve, SecretRef, expand},
@@ -81,6 +84,11 @@ impl Lower<'_, '_> {
             allowed_hosts,
             allowed_origins,
             sealing_key: sealing_key.flatten(),
+            sealing_keys_old: Vec::new(),
+            listen_admin: Some(([127, 0, 0, 1], 9091).into()),
+            admin: AdminConfig::default(),
+            tenant_admins: TenantAdminsConfig::default(),
+            start_without: Some(Duration::from_secs(24 * 3600)),
         })
     }
 

@@ -17,7 +17,7 @@ mod server;
 mod toolset;
 
 pub use diff::diff;
-pub use export::tenant_to_yaml;
+pub use export::{tenant_to_json, tenant_to_yaml};
 pub(crate) use names::{check_env_name, check_header_name, check_secret_text, check_toolset_glob, check_url, slugify};
 
 use patchbay_core::model::TenantDoc;
@@ -57,6 +57,11 @@ pub fn tenant_from_yaml(text: &str, file_name: &str, resolve: &Resolve<'_>) -> R
     let mut lower = lower::Lower { report, resolve };
     let doc = file.and_then(|file| lower.tenant(file));
     lower.report.finish(doc)
+}
+
+/// The tenant that this tree of JSON describes, by the same rules as a file. `file_name` stands for it in messages.
+pub fn tenant_from_json(json: &Json, file_name: &str, resolve: &Resolve<'_>) -> Result<TenantDoc, ConfigErrors> {
+    tenant_from_yaml(&json.to_string(), file_name, resolve)
 }
 
 #[cfg(test)]
