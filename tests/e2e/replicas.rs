@@ -78,7 +78,10 @@ impl World {
 
 /// The tenant of all these stories.
 fn acme(server: &Fixture) -> Value {
-    let mut acme = tenant("acme", [("one", server.server())]);
+    let mut one = server.server();
+    // Something that the sealing key seals.
+    one["headers"] = json!({ "X-Team": "a-secret-of-acme" });
+    let mut acme = tenant("acme", [("one", one)]);
     acme["limits"] = json!({ "principal_per_second": 100_000, "principal_burst": 100_000 });
     acme
 }
