@@ -23,6 +23,8 @@ pub struct ConfigError {
     pub place: Place,
     /// The field, as a path from the top of the file; empty for the whole file.
     pub field: String,
+    /// The same as a JSON pointer (RFC 6901).
+    pub pointer: String,
     /// What was expected, and what was found.
     pub message: String,
 }
@@ -40,7 +42,8 @@ pub enum Place {
 
 impl ConfigErrors {
     pub(crate) fn one(place: Place, field: &str, message: impl Into<String>) -> Self {
-        Self(vec![ConfigError { place, field: field.to_owned(), message: message.into() }])
+        let pointer = String::new();
+        Self(vec![ConfigError { place, field: field.to_owned(), pointer, message: message.into() }])
     }
 
     pub(crate) fn file(file: &str, message: impl Into<String>) -> Self {
@@ -162,7 +165,7 @@ impl<'a> Report<'a> {
             At::Variable(name) => Place::Variable(name.clone()),
             At::Nowhere => Place::File(self.file.clone()),
         };
-        self.errors.push(ConfigError { place, field: field.to_string(), message });
+        self.errors.push(ConfigError { place, field: field.to_string(), pointer: field.pointer(), message });
     }
 
     /// Whether the document has this very field.

@@ -36,6 +36,19 @@ impl FieldPath {
         &self.0
     }
 
+    /// As a JSON pointer (RFC 6901).
+    pub(crate) fn pointer(&self) -> String {
+        let mut pointer = String::new();
+        for step in &self.0 {
+            pointer.push('/');
+            match step {
+                Step::Key(key) => pointer.push_str(&key.replace('~', "~0").replace('/', "~1")),
+                Step::Index(index) => pointer.push_str(&index.to_string()),
+            }
+        }
+        pointer
+    }
+
     pub(crate) fn starts_with(&self, other: &Self) -> bool {
         self.0.starts_with(&other.0)
     }
@@ -77,6 +90,7 @@ mod tests {
         let path = FieldPath::of(["servers", "a b"]).key("allow").index(1);
         assert_eq!(path.to_string(), "servers.\"a b\".allow[1]");
         assert_eq!(path.last_key(), "allow");
+        assert_eq!(path.key("*/x~y").pointer(), "/servers/a b/allow/1/*~1x~0y");
         assert!(path.starts_with(&FieldPath::of(["servers"])));
         assert!(!path.starts_with(&FieldPath::of(["server"])));
     }

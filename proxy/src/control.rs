@@ -5,6 +5,7 @@
 //! refreshes its catalog ([`refresh`]).
 
 pub mod builtins;
+pub(crate) mod doubts;
 mod entrance;
 pub mod refresh;
 pub mod servers;

@@ -10,6 +10,8 @@ pub(crate) mod page;
 pub(crate) mod problem;
 pub(crate) mod tag;
 mod tenants;
+#[cfg(test)]
+pub(crate) mod tests;
 pub(crate) mod who;
 
 use std::sync::Arc;

@@ -103,7 +103,7 @@ pub(super) async fn delete(
     let pass = admin.may(Need::Platform)?;
     condition.change(&Tag::of(&Tenant::from(desk.tenant(&tenant).await?)))?;
     let note = pass.note(format!("removed the tenant {tenant}"));
-    if desk.store().tenant_delete(&tenant, &note).await? {
+    if desk.store().tenant_delete(&tenant, None, &note).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(Problem::not_found())

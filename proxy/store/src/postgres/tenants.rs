@@ -13,7 +13,7 @@ use crate::{
     error::{Fault, doing},
     held::{Held, Records, TenantRecord},
     plan::Plan,
-    rows::{SummaryRecord, all, bits, blob},
+    rows::{SummaryRecord, all, bits, blob, generation},
 };
 
 #[async_trait]
@@ -68,10 +68,16 @@ impl Tenants for PostgresStore {
         .await
     }
 
-    async fn tenant_delete(&self, slug: &Slug, note: &Note) -> Result<bool, StoreError> {
+    async fn tenant_delete(&self, slug: &Slug, expected: Option<Generation>, note: &Note) -> Result<bool, StoreError> {
         doing("delete a tenant", async {
             let mut tx = self.writing().await?;
             lock(&mut tx, slug).await?;
+            if let Some(expected) = expected {
+                let Some(found) = generation_of(&mut tx, slug).await? else { return Ok(false) };
+                if found != expected {
+                    return Err(StoreError::Conflict { expected, found }.into());
+                }
+            }
             lock_keys(&mut tx, slug).await?;
             let gone: Option<Vec<u8>> = sqlx::query_scalar("DELETE FROM tenants WHERE slug = $1 RETURNING id")
                 .bind(slug.as_str())
@@ -97,6 +103,16 @@ async fn lock_keys(tx: &mut PgConnection, slug: &Slug) -> Result<(), Fault> {
     .execute(tx)
     .await?;
     Ok(())
+}
+
+/// Where a tenant is; `None` when there is none.
+async fn generation_of(tx: &mut PgConnection, slug: &Slug) -> Result<Option<Generation>, Fault> {
+    let number: Option<i64> =
+        sqlx::query_scalar("SELECT generation FROM tenants JOIN generations USING (slug) WHERE slug = $1")
+            .bind(slug.as_str())
+            .fetch_optional(tx)
+            .await?;
+    Ok(number.map(generation).transpose()?)
 }
 
 async fn held(tx: &mut PgConnection, slug: &Slug) -> Result<Option<Held>, Fault> {
