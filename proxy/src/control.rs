@@ -7,6 +7,7 @@
 pub mod builtins;
 pub(crate) mod doubts;
 mod entrance;
+pub(crate) mod probe;
 pub mod refresh;
 pub mod servers;
 pub mod stored;
