@@ -42,10 +42,6 @@ impl FieldPath {
         &self.0
     }
 
-    pub(crate) fn starts_with(&self, other: &Self) -> bool {
-        self.0.starts_with(&other.0)
-    }
-
     /// The same as a JSON pointer (RFC 6901); empty for the whole document.
     pub(crate) fn pointer(&self) -> String {
         let mut pointer = String::new();
@@ -105,6 +101,7 @@ mod tests {
         let path = FieldPath::of(["servers", "a b"]).key("allow").index(1);
         assert_eq!(path.to_string(), "servers.\"a b\".allow[1]");
         assert_eq!(path.last_key(), "allow");
+        assert_eq!(path.key("*/x~y").pointer(), "/servers/a b/allow/1/*~1x~0y");
         assert!(path.starts_with(&FieldPath::of(["servers"])));
         assert!(!path.starts_with(&FieldPath::of(["server"])));
     }

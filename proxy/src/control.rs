@@ -5,7 +5,9 @@
 //! refreshes its catalog ([`refresh`]).
 
 pub mod builtins;
+pub(crate) mod doubts;
 mod entrance;
+pub(crate) mod probe;
 pub mod refresh;
 pub mod servers;
 pub mod stored;

@@ -65,6 +65,7 @@ suite! {
         twenty_writers_at_once_lose_no_update,
         deleted_tenant_takes_everything_but_its_audit,
         tenant_made_again_goes_on_counting,
+        deletion_of_another_state_deletes_nothing,
         busy_tenant_is_deleted_and_made_again_without_harm,
     ]
     keys: [

@@ -87,7 +87,7 @@ pub(crate) async fn store_of_the_first_version_comes_along_with_all_that_it_hold
     store.revocation_add(&revocation(tenant, "a", 1), &note()).await.unwrap();
     assert_eq!(load(&store, "acme").await.issuers.len(), 1);
     assert_eq!(store.audit_heads(None, None).await.unwrap()[0].last.seq, 2, "changes are chained from here on");
-    assert!(store.tenant_delete(&slug("acme"), &note()).await.unwrap());
+    assert!(store.tenant_delete(&slug("acme"), None, &note()).await.unwrap());
     for table in ["issuers", "issuer_secrets", "revocations", "server_tokens"] {
         assert_eq!(place.count(table).await, 0, "{table}");
     }
