@@ -95,7 +95,7 @@ impl App {
     /// sent as configured.
     pub fn new(config: GatewayConfig, store: Arc<dyn Store>, keys: &Keys, audit: Arc<Audit>) -> anyhow::Result<Self> {
         patchbay_token::self_check()?;
-        let sealer = Arc::new(Sealer::new(vec![SealingKey { id: keys.id, secret: keys.handles }])?);
+        let sealer = Arc::new(keys.sealer()?);
         let limits = limits(&config)?;
         let metrics = Metrics::new(config.metrics_tools_max);
         audit.tell_waits(metrics.audit_synced());
@@ -110,8 +110,8 @@ impl App {
             sealer,
             limits,
             audit,
-            digests: DigestKey::new(keys.audit_digest),
-            signer: Arc::new(Signer::new(keys.audit_seed())?),
+            digests: keys.digests(),
+            signer: Arc::new(keys.signer()?),
             metrics,
             telemetry: config.traces.as_ref().map(Telemetry::new).transpose()?,
             allowed,
@@ -220,77 +220,6 @@ fn limits(config: &GatewayConfig) -> anyhow::Result<Limits> {
     let doors = Arc::new(MemoryLimiter::new(ADDRESS_KEYS_MAX));
     let doors = Doors::new(doors, clock, config.limits.address, config.limits.failed_sign_ins);
     Ok(Limits { tenants, doors, clock, headers: config.limits.headers, stats, modes })
-}
-
-/// The secrets of the gateway itself, derived from the operator's sealing key.
-pub struct Keys {
-    id: u8,
-    handles: [u8; 32],
-    vault: [u8; 32],
-    audit: [u8; 32],
-    audit_digest: [u8; 32],
-}
-
-impl std::fmt::Debug for Keys {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Keys").field("id", &self.id).finish_non_exhaustive()
-    }
-}
-
-impl Keys {
-    /// The keys of this configuration: from the operator's sealing key, or from the one in the data folder, which is made on
-    /// the first start of an embedded gateway.
-    ///
-    /// # Errors
-    /// When the key is too short, the file cannot be read or written, or a Postgres store is configured without a key.
-    pub fn of(config: &GatewayConfig) -> anyhow::Result<Self> {
-        if let Some(key) = &config.sealing_key {
-            return Self::derive(key.value.expose_secret()).with_context(|| format!("sealing_key ({})", key.source));
-        }
-        if matches!(config.store, StoreTarget::Postgres(_)) {
-            anyhow::bail!(
-                "a Postgres store needs a sealing key that all replicas share: set sealing_key in patchbay.yaml to env:NAME or \
-                 file:PATH, with at least 32 random characters behind it (for example from `openssl rand -hex 32`)"
-            );
-        }
-        let path = config.data_dir.join("sealing.key");
-        let text = crate::files::read_or_make_secret(&path)?;
-        Self::derive(&text).with_context(|| format!("the sealing key in {}", path.display()))
-    }
-
-    fn derive(text: &str) -> anyhow::Result<Self> {
-        use sha2::{Digest, Sha256};
-        let text = text.trim();
-        if text.len() < 32 {
-            anyhow::bail!("the key has {} characters; it needs at least 32, and they must be random", text.len());
-        }
-        let of = |purpose: &str| -> [u8; 32] {
-            Sha256::new()
-                .chain_update(b"patchbay ")
-                .chain_update(purpose)
-                .chain_update(b"\n")
-                .chain_update(text)
-                .finalize()
-                .into()
-        };
-        Ok(Self {
-            id: of("key id")[0],
-            handles: of("handles"),
-            vault: of("vault"),
-            audit: of("audit checkpoints"),
-            audit_digest: of("audit digest"),
-        })
-    }
-
-    /// The key for secrets at rest.
-    pub fn vault(&self) -> Vault {
-        Vault::new(self.id, self.vault)
-    }
-
-    /// The seed of the key that signs the audit's checkpoints.
-    pub const fn audit_seed(&self) -> [u8; 32] {
-        self.audit
-    }
 }
 
 /// Opens the configured store.
