@@ -15,7 +15,10 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::{auth::NewKey, run::Gateway};
+use crate::{
+    auth::NewKey,
+    run::{Gateway, Stop},
+};
 
 /// Takes keys, tokens, or both; and one that is switched off.
 const TENANTS: [&str; 3] = [
