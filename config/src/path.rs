@@ -42,6 +42,10 @@ impl FieldPath {
         &self.0
     }
 
+    pub(crate) fn starts_with(&self, other: &Self) -> bool {
+        self.0.starts_with(&other.0)
+    }
+
     /// The same as a JSON pointer (RFC 6901); empty for the whole document.
     pub(crate) fn pointer(&self) -> String {
         let mut pointer = String::new();

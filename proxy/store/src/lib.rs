@@ -14,6 +14,7 @@ mod audit;
 mod error;
 mod held;
 mod levels;
+mod late;
 mod plan;
 mod postgres;
 mod reseal;
@@ -39,6 +40,7 @@ use tokio::sync::broadcast;
 pub use admin::ANSWER_BYTES_MAX;
 pub use audit::{AUDIT_PAGE_MAX, AuditFilter, AuditHead, AuditLog, AuditRow, Note};
 pub use error::StoreError;
+pub use late::{LateStore, open_late};
 pub use vault::Vault;
 
 /// Opens the store at `url`, brings its tables up to date and starts to watch it for changes.
