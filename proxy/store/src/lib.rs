@@ -26,6 +26,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use patchbay_core::{
     Generation, KeyId, RevocationId, ServerId, Slug, TenantId,
+    admin::AdminKeyRow,
     issuer::RevocationRow,
     model::{KeyRow, TenantDoc, TenantRow},
 };
@@ -75,7 +76,20 @@ impl Default for OpenOptions {
 /// All that the store can do; used as `Arc<dyn Store>`.
 #[async_trait]
 pub trait Store:
-    Tenants + ApiKeys + Revocations + Catalogs + ServerTokens + Tombstones + AuditLog + Changes + Send + Sync + 'static
+    Tenants
+    + ApiKeys
+    + AdminKeys
+    + AdminRequests
+    + Reseal
+    + Revocations
+    + Catalogs
+    + ServerTokens
+    + Tombstones
+    + AuditLog
+    + Changes
+    + Send
+    + Sync
+    + 'static
 {
     /// Whether the store answers now.
     async fn ping(&self) -> Result<(), StoreError>;
@@ -138,6 +152,91 @@ pub trait ApiKeys {
 
     /// Notes when keys were last used. The newest time wins; keys that are gone are passed over.
     async fn keys_touch(&self, used: &[(TenantId, KeyId, i64)]) -> Result<(), StoreError>;
+}
+
+/// Admin keys. Making and revoking one is noted in the audit in the same transaction. They are looked up in the store at each
+/// request, so that a revoked one is refused on all replicas at once.
+#[async_trait]
+pub trait AdminKeys {
+    /// Adds a key. One of a tenant goes with its tenant.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when its tenant is not there, [`StoreError::Exists`] when a key has this id or digest.
+    async fn admin_key_create(&self, key: &AdminKeyRow, note: &Note) -> Result<(), StoreError>;
+
+    /// Adds the first key of all: only when there is none, revoked and expired ones too. `true` for the one who did it, over
+    /// several processes.
+    async fn admin_key_bootstrap(&self, key: &AdminKeyRow, note: &Note) -> Result<bool, StoreError>;
+
+    /// The key with this digest, whether it still opens anything or not.
+    async fn admin_key_find(&self, digest: [u8; 32]) -> Result<Option<AdminKeyRow>, StoreError>;
+
+    /// All keys, revoked and expired ones too, oldest first.
+    async fn admin_key_list(&self) -> Result<Vec<AdminKeyRow>, StoreError>;
+
+    /// Refuses a key from now on. `false` when there is no such key, or it was revoked before.
+    async fn admin_key_revoke(&self, key: KeyId, at_ms: i64, note: &Note) -> Result<bool, StoreError>;
+
+    /// Notes when a key was last used; the newest time wins.
+    async fn admin_key_touch(&self, key: KeyId, at_ms: i64) -> Result<(), StoreError>;
+}
+
+/// Requests of admins that must not be done twice (`Idempotency-Key`): reserved before they are done, answered after. Answers are
+/// sealed at rest, since some show a new key.
+#[async_trait]
+pub trait AdminRequests {
+    /// Reserves a request, or says what became of it. Those that have expired are forgotten.
+    async fn request_reserve(&self, request: &Reservation) -> Result<Reserved, StoreError>;
+
+    /// Keeps the answer until the reservation expires.
+    async fn request_answer(&self, request: [u8; 32], answer: &[u8]) -> Result<(), StoreError>;
+
+    /// Forgets a reservation whose request changed nothing.
+    async fn request_release(&self, request: [u8; 32]) -> Result<(), StoreError>;
+}
+
+/// A request that must not be done twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reservation {
+    /// The digest of who asks, what for, and their key for it.
+    pub request: [u8; 32],
+    /// The digest of the request's body.
+    pub body: [u8; 32],
+    /// Now, in milliseconds since 1970.
+    pub now_ms: i64,
+    /// From when on it is forgotten.
+    pub expires_ms: i64,
+}
+
+/// What became of a reserved request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reserved {
+    /// It is new, and reserved now.
+    New,
+    /// Somebody does it now, or broke off in doing it.
+    Begun,
+    /// It was done, and this was the answer.
+    Done(Vec<u8>),
+    /// Another body came with the same key.
+    Differs,
+}
+
+/// Changing the sealing key.
+#[async_trait]
+pub trait Reseal {
+    /// Seals everything anew that was sealed with a former key. This is no change of any tenant. What cannot be opened stays as it is.
+    async fn reseal(&self) -> Result<Resealed, StoreError>;
+}
+
+/// What [`Reseal::reseal`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Resealed {
+    /// Sealed with the current key before.
+    pub current: u64,
+    /// Sealed anew now.
+    pub resealed: u64,
+    /// Those that no key opens.
+    pub closed: u64,
 }
 
 /// What was issued and no longer opens anything: tokens by their `jti`, subjects. Adding and lifting one is a change of the

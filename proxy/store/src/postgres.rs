@@ -3,11 +3,14 @@
 //! Transactions that change a tenant lock its row in `generations` first, whatever else they touch, so that they queue up and
 //! never deadlock, and notify the others from inside (see `watch`). What is read and written is in the files by noun.
 
+mod admin_keys;
+mod admin_requests;
 mod api_keys;
 mod audit;
 mod catalogs;
 mod connect;
 mod issuers;
+mod reseal;
 mod revocations;
 mod server_tokens;
 mod tenants;

@@ -2,10 +2,13 @@
 //!
 //! Opening, migrating and the two sorts of transaction are here; what is read and written is in the files by noun.
 
+mod admin_keys;
+mod admin_requests;
 mod api_keys;
 mod audit;
 mod catalogs;
 mod issuers;
+mod reseal;
 mod revocations;
 mod server_tokens;
 mod tenants;
