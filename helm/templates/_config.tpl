@@ -29,6 +29,13 @@ Helm's merges take `false` and 0 for absent.
 {{- $_ := set $config "admin" (set (get $config "admin" | default dict) "bootstrap_key" "file:/etc/patchbay/secrets/admin-bootstrap-key") -}}
 {{- end -}}
 {{- end -}}
+{{- $about := get $config "admin" | default dict -}}
+{{- if and (eq .Values.admin.listen "cluster") (not (hasKey $about "allowed_hosts")) -}}
+{{- $service := printf "%s-admin" (include "patchbay.fullname" .) -}}
+{{- $space := .Release.Namespace -}}
+{{- $_ := set $about "allowed_hosts" (list $service (printf "%s.%s" $service $space) (printf "%s.%s.svc" $service $space) (printf "%s.%s.svc.cluster.local" $service $space)) -}}
+{{- $_ := set $config "admin" $about -}}
+{{- end -}}
 {{- if and .Values.ingress.enabled (not (hasKey $config "public_url")) -}}
 {{- $scheme := ternary "https" "http" .Values.ingress.tls.enabled -}}
 {{- $_ := set $config "public_url" (printf "%s://%s%s" $scheme .Values.ingress.host .Values.ingress.pathPrefix) -}}
@@ -39,7 +46,10 @@ Helm's merges take `false` and 0 for absent.
 {{- range list .Release.Namespace (printf "%s.svc" .Release.Namespace) (printf "%s.svc.cluster.local" .Release.Namespace) -}}
 {{- $hosts = append $hosts (printf "%s.%s" $name .) -}}
 {{- end -}}
-{{- $_ := set $config "allowed_hosts" (concat $hosts .Values.httpRoute.hostnames) -}}
+{{- range .Values.httpRoute.hostnames -}}
+{{- if not (hasPrefix "*" .) }}{{ $hosts = append $hosts . }}{{ end -}}
+{{- end -}}
+{{- $_ := set $config "allowed_hosts" $hosts -}}
 {{- end -}}
 {{- $log := get $config "log" | default dict -}}
 {{- if not (hasKey $log "format") }}{{ $_ := set $log "format" "json" }}{{ end -}}

@@ -4,8 +4,8 @@
 {{- default (include "patchbay.fullname" .) .Values.secrets.existingSecret -}}
 {{- end -}}
 
-{{- /* What the chart's own Secret holds, by its keys, in base64. What a value does not say is taken from the Secret that is there; a
-sealing key that is in neither is made, once for all templates of this rendering. */ -}}
+{{- /* What the chart's own Secret holds, by its keys, in base64. What a value does not say is taken from the Secret that is there; keys
+that are in neither are made, once for all templates of this rendering. */ -}}
 {{- define "patchbay.ownSecret" -}}
 {{- if not (hasKey .Values "_ownSecret") -}}
 {{- $there := (lookup "v1" "Secret" .Release.Namespace (include "patchbay.fullname" .)).data | default dict -}}
@@ -18,6 +18,9 @@ sealing key that is in neither is made, once for all templates of this rendering
 {{- end -}}
 {{- end -}}
 {{- if not (hasKey $data "sealing-key") -}}{{- $_ := set $data "sealing-key" (randAlphaNum 64 | b64enc) -}}{{- end -}}
+{{- if not (or (hasKey $data "admin-bootstrap-key") (eq .Values.admin.listen "off")) -}}
+{{- $_ := set $data "admin-bootstrap-key" (printf "pba_%s" (randAlphaNum 48) | b64enc) -}}
+{{- end -}}
 {{- $_ := set .Values "_ownSecret" $data -}}
 {{- end -}}
 {{- toYaml .Values._ownSecret -}}

@@ -1,11 +1,7 @@
 //! The chart and the program together: what is rendered as `patchbay.yaml` is read, migrated with, served with and asked, by the
 //! arguments that the rendered pods have. Only the places of files differ, since there is no pod.
 
-use std::{
-    fs,
-    net::TcpListener,
-    path::PathBuf,
-};
+use std::{fs, net::TcpListener, path::PathBuf};
 
 use nix::sys::signal::Signal;
 use patchbay_config::Environment;
@@ -17,9 +13,9 @@ use patchbay_e2e::{
 };
 use tempfile::TempDir;
 
-use crate::{
-    chart::{Chart, charts, list, render, text, texts},
+use crate::chart::{
     helm::Helm,
+    rendered::{Chart, charts, list, render, text, texts},
 };
 
 /// A folder that stands for the file system of a pod.
@@ -154,7 +150,8 @@ fn an_embedded_gateway_serves_answers_its_probes_and_the_test_of_helm_and_ends_i
     }
     let test = &chart.of("Pod").next().unwrap()["spec"]["containers"][0];
     let service = format!("patchbay-operations.tools.svc:{operations}");
-    let asked: Vec<_> = list(&test["args"]).map(|arg| text(arg).replace(&service, &format!("localhost:{operations}"))).collect();
+    let asked: Vec<_> =
+        list(&test["args"]).map(|arg| text(arg).replace(&service, &format!("localhost:{operations}"))).collect();
     assert_eq!(asked[2], format!("localhost:{operations}"), "the test asks elsewhere: {test}");
     assert_eq!(patchbay(&asked).good().trim(), "ok");
     gateway.signal(Signal::SIGTERM);

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Rule, hold};
-use crate::chart::{Chart, list, text};
+use crate::chart::rendered::{Chart, list, text};
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -14,12 +14,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         says: "Liveness asks nothing but whether the process is there; readiness asks whether it serves.",
         finds: paths,
-        broken: (
-            "default",
-            "Deployment",
-            "/spec/template/spec/containers/0/livenessProbe/httpGet/path",
-            "\"/readyz\"",
-        ),
+        broken: ("default", "Deployment", "/spec/template/spec/containers/0/livenessProbe/httpGet/path", "\"/readyz\""),
     },
     Rule {
         says: "There is time for the delay, the drain and what comes after it.",

@@ -3,9 +3,9 @@
 use std::fs;
 
 use super::{Rule, hold};
-use crate::{
-    chart::{Chart, list, one, selects, text},
+use crate::chart::{
     helm::folder,
+    rendered::{Chart, list, one, selects, text},
 };
 
 pub(super) const RULES: &[Rule] = &[
@@ -32,7 +32,8 @@ fn monitor(chart: &Chart) -> Vec<String> {
     hold!(found, chart.of("ServiceMonitor").count() == usize::from(wanted), "a monitor or none");
     for monitor in chart.of("ServiceMonitor") {
         let selector = &monitor["spec"]["selector"]["matchLabels"];
-        let services: Vec<_> = chart.of("Service").filter(|one| selects(selector, &one["metadata"]["labels"])).collect();
+        let services: Vec<_> =
+            chart.of("Service").filter(|one| selects(selector, &one["metadata"]["labels"])).collect();
         hold!(found, services.len() == 1, "it finds {} services", services.len());
         let (Some(service), endpoint) = (services.first(), &monitor["spec"]["endpoints"][0]) else { continue };
         let port = list(&service["spec"]["ports"]).find(|port| port["name"] == endpoint["port"]);

@@ -4,7 +4,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::Value;
 
 use super::{Rule, hold};
-use crate::chart::{Chart, list, text, texts, title};
+use crate::chart::rendered::{Chart, list, text, texts, title};
 
 pub(super) const RULES: &[Rule] = &[
     Rule {

@@ -5,9 +5,9 @@ use std::{env, fs};
 
 use serde_json::{Map, Value};
 
-use crate::{
-    chart::{list, one, text},
+use crate::chart::{
     helm::{folder, repository},
+    rendered::{list, one, text},
 };
 
 fn file(name: &str) -> String {
@@ -42,7 +42,8 @@ fn the_schema_of_config_is_that_of_the_gateway() {
     if env::var_os("UPDATE_SCHEMA").is_some() {
         fs::write(folder().join("values.schema.json"), &wanted).unwrap();
     }
-    let hint = "helm/values.schema.json is not what config/patchbay.schema.json says; run the test once with UPDATE_SCHEMA=1";
+    let hint =
+        "helm/values.schema.json is not what config/patchbay.schema.json says; run the test once with UPDATE_SCHEMA=1";
     assert!(file("values.schema.json") == wanted, "{hint}");
 }
 
@@ -55,7 +56,9 @@ fn open(schema: &Value, at: &str, found: &mut Vec<String>) {
     }
     match schema {
         Value::Object(fields) => fields.iter().for_each(|(name, part)| open(part, &format!("{at}/{name}"), found)),
-        Value::Array(items) => items.iter().enumerate().for_each(|(number, part)| open(part, &format!("{at}/{number}"), found)),
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(number, part)| open(part, &format!("{at}/{number}"), found))
+        }
         _ => {}
     }
 }

@@ -11,7 +11,7 @@ mod wiring;
 
 use serde_json::Value;
 
-use crate::chart::{Chart, chart, charts};
+use crate::chart::rendered::{Chart, chart, charts};
 
 /// A rule.
 pub(crate) struct Rule {

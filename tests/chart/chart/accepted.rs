@@ -8,9 +8,9 @@ use patchbay_e2e::{
 };
 use tempfile::TempDir;
 
-use crate::{
-    chart::{Chart, chart, render},
+use crate::chart::{
     helm::{Helm, OPERATORS, VERSIONS, folder, names, path, values},
+    rendered::{Chart, chart, render},
 };
 
 #[test]
@@ -81,7 +81,8 @@ fn kinds_that_a_cluster_lacks_are_left_out() {
     let Some(helm) = Helm::find() else { return };
     for set in ["ha", "gateway-api"] {
         let plain = render(&helm, set, &[], &[]);
-        let foreign = |chart: &Chart| ["ServiceMonitor", "PrometheusRule", "HTTPRoute"].map(|kind| chart.of(kind).count());
+        let foreign =
+            |chart: &Chart| ["ServiceMonitor", "PrometheusRule", "HTTPRoute"].map(|kind| chart.of(kind).count());
         assert_eq!(foreign(&plain), [0, 0, 0], "{set}");
         let known = [vec![OPERATORS[0]], OPERATORS.to_vec()];
         let [prometheus, all] = known.map(|operators| foreign(&render(&helm, set, &operators, &[])));
@@ -125,7 +126,10 @@ fn zero_and_false_are_said_and_not_taken_for_nothing() {
     assert_eq!(config["redis"]["timeout_ms"], 50, "a section that the chart sets a part of");
     assert_eq!(config["limits"]["workers"], 2);
     let off = render(&helm, "default", &[], &["--set", "config.traces.trust_callers=false,config.log.format=text"]);
-    assert_eq!((&off.config()["traces"]["trust_callers"], &off.config()["log"]["format"]), (&false.into(), &"text".into()));
+    assert_eq!(
+        (&off.config()["traces"]["trust_callers"], &off.config()["log"]["format"]),
+        (&false.into(), &"text".into())
+    );
 }
 
 #[test]
@@ -135,15 +139,19 @@ fn large_numbers_arrive_as_they_were_written() {
 }
 
 #[test]
-fn a_sealing_key_is_made_anew_for_every_release_that_has_none() {
+fn keys_are_made_anew_for_every_release_that_has_none() {
     let Some(helm) = Helm::find() else { return };
-    let key = |more: &[&str]| {
-        let chart = render(&helm, "own-secret", &[], more);
-        chart.of("Secret").next().unwrap()["data"]["sealing-key"].as_str().unwrap().to_owned()
+    let data = |more: &[&str]| {
+        let chart = render(&helm, "own-secret", &[], &[&["--set", "secrets.adminBootstrapKey="], more].concat());
+        chart.of("Secret").next().unwrap()["data"].clone()
     };
-    assert_ne!(key(&[]), key(&[]));
-    let given = ["--set", "secrets.sealingKey=0123456789abcdef0123456789abcdef"];
-    assert_eq!(key(&given), key(&given));
+    let (one, other) = (data(&[]), data(&[]));
+    for name in ["sealing-key", "admin-bootstrap-key"] {
+        assert!(one[name].is_string() && one[name] != other[name], "{name}: {} and {}", one[name], other[name]);
+    }
+    let given = data(&["--set", "secrets.sealingKey=0123456789abcdef0123456789abcdef,admin.listen=off"]);
+    assert_eq!(given["sealing-key"], "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=");
+    assert!(given["admin-bootstrap-key"].is_null(), "a key for an API that is off");
 }
 
 #[test]
@@ -160,21 +168,32 @@ fn notes_say_how_to_go_on_and_show_no_secret() {
         for unshipped in ["ci", "rules/tests", "README.md"] {
             assert!(!chart.join(unshipped).exists(), "{unshipped} is in the package");
         }
-        let map = format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{ name: notes }}\ndata:\n  notes: |\n    {{{{- include \"notes\" . | nindent 4 }}}}\n{{{{- define \"notes\" }}}}\n{text}\n{{{{- end }}}}\n");
+        let map = format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{ name: notes }}\ndata:\n  notes: |\n    {{{{- include \"notes\" . | nindent 4 }}}}\n{{{{- define \"notes\" }}}}\n{text}\n{{{{- end }}}}\n"
+        );
         fs::write(chart.join("templates/shown.yaml"), map).unwrap();
         let values = values(set);
-        let args = ["template", "patchbay", path(&chart), "-n", "tools", "-f", path(&values), "--kube-version", "1.31.0"];
+        let args =
+            ["template", "patchbay", path(&chart), "-n", "tools", "-f", path(&values), "--kube-version", "1.31.0"];
         helm.run(&[&args[..], &["--show-only", "templates/shown.yaml"]].concat()).good()
     };
     let own = notes("own-secret");
     assert!(!own.contains("canary-of-") && own.contains("Keep a copy with the backups"), "{own}");
-    assert!(own.contains("helm test -n tools patchbay") && own.contains("port-forward service/patchbay 8080:80"), "{own}");
+    assert!(
+        own.contains("helm test -n tools patchbay") && own.contains("port-forward service/patchbay 8080:80"),
+        "{own}"
+    );
     let ha = notes("ha");
     assert!(ha.contains("https://tools.example.org/t/acme/mcp") && !ha.contains("trusted_proxies is empty"), "{ha}");
     assert!(ha.contains("no Prometheus operator"), "{ha}");
     let tuned = notes("tuned");
-    assert!(tuned.contains("https://example.org/tools/t/acme/mcp") && tuned.contains("trusted_proxies is empty"), "{tuned}");
-    assert!(notes("embedded").contains("for a trial"));
+    assert!(
+        tuned.contains("https://example.org/tools/t/acme/mcp") && tuned.contains("trusted_proxies is empty"),
+        "{tuned}"
+    );
+    assert!(own.contains("index .data \"admin-bootstrap-key\" | base64decode"), "{own}");
+    let embedded = notes("embedded");
+    assert!(embedded.contains("for a trial") && embedded.contains("shows a key for it once"), "{embedded}");
     assert!(notes("admin").contains("port-forward service/patchbay-admin 9091"));
     assert!(notes("stateful").contains("statefulset/patchbay"));
     assert!(!notes("quiet").contains("/admin/v1"));

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::helm::{Helm, folder, names};
+use crate::chart::helm::{Helm, folder, names};
 
 #[test]
 fn values_that_cannot_work_are_refused_by_name() {

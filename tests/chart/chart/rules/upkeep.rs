@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{Rule, hold};
-use crate::chart::{Chart, list, text, title};
+use crate::chart::rendered::{Chart, list, text, title};
 
 pub(super) const RULES: &[Rule] = &[
     Rule {

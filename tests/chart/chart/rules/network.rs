@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde_json::{Value, json};
 
 use super::{Rule, hold};
-use crate::chart::{Chart, list, selects, text, title};
+use crate::chart::rendered::{Chart, list, selects, text, title};
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -41,7 +41,12 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         says: "The admin API is on loopback, or on a service of its own.",
         finds: admin,
-        broken: ("quiet", "Deployment", "/spec/template/spec/containers/0/ports/1", r#"{"name":"admin","containerPort":9091}"#),
+        broken: (
+            "quiet",
+            "Deployment",
+            "/spec/template/spec/containers/0/ports/1",
+            r#"{"name":"admin","containerPort":9091}"#,
+        ),
     },
     Rule {
         says: "The ingress passes streams on as they come, for longer than any call.",
@@ -166,8 +171,10 @@ fn out_of_reach(chart: &Chart) -> Vec<String> {
         }
     }
     if let Some(spec) = own(chart) {
-        let ports: Vec<_> =
-            list(&spec["egress"]).flat_map(|rule| list(&rule["ports"])).map(|port| port["port"].as_u64().unwrap()).collect();
+        let ports: Vec<_> = list(&spec["egress"])
+            .flat_map(|rule| list(&rule["ports"]))
+            .map(|port| port["port"].as_u64().unwrap())
+            .collect();
         hold!(found, ports.contains(&53), "it can resolve no name");
         let database = chart.given["networkPolicy"]["postgres"]["port"].as_u64().unwrap_or(5432);
         hold!(found, chart.is_embedded() != ports.contains(&database), "Postgres among {ports:?}");
@@ -203,10 +210,13 @@ fn admin(chart: &Chart) -> Vec<String> {
     let (mut found, config) = (Vec::new(), chart.config());
     let listens = text(&config["listen"]["admin"]);
     let has_port = list(&chart.container()["ports"]).any(|port| port["name"] == "admin");
-    let services: Vec<_> = chart.of("Service").filter(|one| text(&one["metadata"]["name"]).ends_with("-admin")).collect();
+    let services: Vec<_> =
+        chart.of("Service").filter(|one| text(&one["metadata"]["name"]).ends_with("-admin")).collect();
     match chart.given["admin"]["listen"].as_str().unwrap_or("loopback") {
         "cluster" => {
             hold!(found, listens == "0.0.0.0:9091" && has_port && services.len() == 1, "{listens}, {services:?}");
+            let hosts = list(&config["admin"]["allowed_hosts"]).map(text).collect::<Vec<_>>();
+            hold!(found, hosts.contains(&"patchbay-admin.tools.svc"), "administrators cannot name it: {hosts:?}");
         }
         "off" => hold!(found, listens == "off" && !has_port && services.is_empty(), "{listens}, {services:?}"),
         _ => hold!(

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{Rule, hold};
-use crate::chart::{Chart, list, selects, text};
+use crate::chart::rendered::{Chart, list, selects, text};
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -95,7 +95,8 @@ fn apart(chart: &Chart) -> Vec<String> {
     }
     let affinity = &pod.spec["affinity"]["podAntiAffinity"];
     let required = list(&affinity["requiredDuringSchedulingIgnoredDuringExecution"]);
-    let preferred = list(&affinity["preferredDuringSchedulingIgnoredDuringExecution"]).map(|one| &one["podAffinityTerm"]);
+    let preferred =
+        list(&affinity["preferredDuringSchedulingIgnoredDuringExecution"]).map(|one| &one["podAffinityTerm"]);
     let spread = list(&pod.spec["topologySpreadConstraints"]);
     let (terms, spread): (Vec<_>, Vec<_>) = (required.chain(preferred).collect(), spread.collect());
     hold!(found, terms.len() == 1 && !spread.is_empty(), "{} terms, {} constraints", terms.len(), spread.len());

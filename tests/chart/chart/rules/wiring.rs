@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Rule, hold};
-use crate::chart::{Chart, list, selects, text, texts, title};
+use crate::chart::rendered::{Chart, list, selects, text, texts, title};
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -29,7 +29,12 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         says: "Names are short enough, and no two objects have one name.",
         finds: names,
-        broken: ("ha", "ServiceAccount", "/metadata/name", "\"a-name-that-is-longer-than-the-sixty-three-characters-of-a-label-may\""),
+        broken: (
+            "ha",
+            "ServiceAccount",
+            "/metadata/name",
+            "\"a-name-that-is-longer-than-the-sixty-three-characters-of-a-label-may\"",
+        ),
     },
     Rule {
         says: "Every object says to which release, chart and part it belongs.",
@@ -143,7 +148,8 @@ fn started(chart: &Chart) -> Vec<String> {
     let args: Vec<_> = list(&chart.container()["args"]).map(text).collect();
     hold!(found, args == ["serve", "--config", "/etc/patchbay/config/patchbay.yaml"], "{args:?}");
     let mount = list(&chart.container()["volumeMounts"]).find(|mount| mount["mountPath"] == "/etc/patchbay/config");
-    let volume = list(&chart.gateway().spec["volumes"]).find(|one| one["name"] == "config").cloned().unwrap_or_default();
+    let volume =
+        list(&chart.gateway().spec["volumes"]).find(|one| one["name"] == "config").cloned().unwrap_or_default();
     hold!(found, mount.is_some_and(|mount| mount["name"] == "config" && mount["readOnly"] == true), "{mount:?}");
     hold!(found, volume["configMap"]["name"] == chart.name(), "{volume}");
     found
