@@ -19,9 +19,13 @@ pub(super) struct Answer {
     pub(super) body: String,
 }
 
-/// Asks for a path of the operations listener.
+/// Asks for a path of the operations listener that is configured.
 pub(super) async fn ask(config: &GatewayConfig, path: &str) -> anyhow::Result<Answer> {
-    let address = config.listen_operations;
+    ask_at(&config.listen_operations.to_string(), path).await
+}
+
+/// Asks for a path of the operations listener at `HOST:PORT`.
+pub(super) async fn ask_at(address: &str, path: &str) -> anyhow::Result<Answer> {
     let asked = async {
         let mut stream = tokio::net::TcpStream::connect(address).await?;
         let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
