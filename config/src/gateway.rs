@@ -15,7 +15,9 @@ use std::{
 use ipnet::IpNet;
 use patchbay_core::{
     Slug,
+    admin::Grant,
     audit::AuditDefaults,
+    issuer::IssuerDoc,
     limits::{GatewayLimits, Rate},
 };
 use secrecy::SecretString;
@@ -31,6 +33,14 @@ pub struct GatewayConfig {
     pub listen_mcp: SocketAddr,
     /// The listener of operators.
     pub listen_operations: SocketAddr,
+    /// The listener of the admin API; `None` has none.
+    pub listen_admin: Option<SocketAddr>,
+    /// Who administers.
+    pub admin: AdminConfig,
+    /// What tenants' own admins may point built-in servers at.
+    pub tenant_admins: TenantAdminsConfig,
+    /// How old a last good copy of a tenant may be for a start without the store; `None` never starts so.
+    pub start_without: Option<Duration>,
     /// The address under which clients reach the gateway. Its path, if it has one, has no slash at its end.
     pub public_url: Option<Url>,
     /// The store.
@@ -47,6 +57,8 @@ pub struct GatewayConfig {
     pub allowed_origins: Vec<String>,
     /// The key that seals secrets, when it is not the one of the data folder.
     pub sealing_key: Option<SealingKey>,
+    /// Keys that sealed before it, and still open.
+    pub sealing_keys_old: Vec<SealingKey>,
     /// Servers that are child processes.
     pub stdio: StdioConfig,
     /// Servers that are reached over HTTP.
@@ -63,6 +75,43 @@ pub struct GatewayConfig {
     pub traces: Option<TracesConfig>,
     /// Tools that have metrics of their own, over all tenants; 0 for none.
     pub metrics_tools_max: usize,
+}
+
+/// Who administers the gateway by its admin API.
+#[derive(Debug, Clone, Default)]
+pub struct AdminConfig {
+    /// The first admin key, when the operator gives it instead of having one made.
+    pub bootstrap_key: Option<SecretString>,
+    /// The address under which admins reach the API; the audience of their tokens.
+    pub public_url: Option<Url>,
+    /// Names that a `Host` header may have there, besides those of loopback and of `public_url`.
+    pub allowed_hosts: Vec<String>,
+    /// Who signs admins in, by their names.
+    pub issuers: BTreeMap<Slug, IssuerDoc>,
+    /// What the groups of their tokens may do.
+    pub grants: Vec<GroupGrant>,
+}
+
+/// What the people of a group may do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupGrant {
+    /// The issuer whose group it is; `None` for all.
+    pub issuer: Option<Slug>,
+    /// The group, as in the tokens' claim.
+    pub group: String,
+    /// What its people may do.
+    pub grant: Grant,
+}
+
+/// What tenants' own admins, unlike those of the platform, may point built-in servers at.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TenantAdminsConfig {
+    /// Hosts of databases, as `host` or `host:port`.
+    pub database_hosts: Vec<String>,
+    /// Files, or folders of files, of SQLite databases.
+    pub database_files: Vec<PathBuf>,
+    /// Whether weather services may be at addresses of their choice.
+    pub custom_weather: bool,
 }
 
 /// Which store, and where.
@@ -188,6 +237,8 @@ pub struct LimitsConfig {
     pub keepalive: Duration,
     /// What running calls have to finish when the gateway is asked to stop.
     pub drain: Duration,
+    /// How long the gateway goes on as usual after it was asked to stop and says that it is not ready.
+    pub drain_delay: Duration,
     /// Calls that may run at once on one server, unless the server says otherwise.
     pub concurrency_per_server: usize,
     /// Calls that may wait for one server.

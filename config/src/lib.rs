@@ -25,13 +25,15 @@ mod words;
 pub use environment::{Environment, NOT_SETTINGS, NOT_SETTINGS_PREFIXES};
 pub use error::{ConfigError, ConfigErrors, Place};
 pub use gateway::{
-    AuditConfig, CommandMissing, GatewayConfig, HttpConfig, LimitsConfig, LogConfig, LogFormat, OauthConfig,
-    RedisConfig, SealingKey, SinkConfig, SinkKind, StdioCommand, StdioConfig, StoreTarget, TracesConfig,
+    AdminConfig, AuditConfig, CommandMissing, GatewayConfig, GroupGrant, HttpConfig, LimitsConfig, LogConfig,
+    LogFormat, OauthConfig, RedisConfig, SealingKey, SinkConfig, SinkKind, StdioCommand, StdioConfig, StoreTarget,
+    TenantAdminsConfig, TracesConfig,
 };
 pub use import::{Imported, import_mcp_servers};
 pub use load::{DEFAULTS_YAML, json_schema, load};
-pub use secret::{Resolve, SecretRef, resolver};
+pub use secret::{Resolve, SecretRef, refuse_references, resolver};
 pub use tenant::{
-    ISSUERS_MAX, SEALED, SERVERS_MAX, TOOLSETS_MAX, diff, tenant_from_yaml, tenant_json_schema, tenant_to_yaml,
+    ISSUERS_MAX, SEALED, SERVERS_MAX, TOOLSETS_MAX, diff, part_schemas, server_document, tenant_document,
+    tenant_from_json, tenant_from_yaml, tenant_json_schema, tenant_to_json, tenant_to_yaml,
 };
 pub use trust::{TrustError, trust_commands, trusted_commands};

@@ -22,7 +22,7 @@ use crate::{
     admission,
     app::{self, App, Keys},
     audit, control,
-    edge::{operations, serve, watch},
+    edge::{admin, operations, serve, watch},
     ledger,
     telemetry::Telemetry,
     worker::Workers,
@@ -40,6 +40,7 @@ pub struct Gateway {
     app: Arc<App>,
     public: StdListener,
     operations: StdListener,
+    admin: Option<StdListener>,
 }
 
 /// Where a gateway listens.
@@ -49,6 +50,8 @@ pub struct Addresses {
     pub public: SocketAddr,
     /// For operators.
     pub operations: SocketAddr,
+    /// For admins.
+    pub admin: Option<SocketAddr>,
 }
 
 impl Gateway {
@@ -63,8 +66,10 @@ impl Gateway {
         let audit = app::open_audit(&config)?;
         let public = bind(config.listen_mcp, "listen.mcp", "PATCHBAY_LISTEN_MCP")?;
         let operations = bind(config.listen_operations, "listen.operations", "PATCHBAY_LISTEN_OPERATIONS")?;
+        let admin =
+            config.listen_admin.map(|address| bind(address, "listen.admin", "PATCHBAY_LISTEN_ADMIN")).transpose()?;
         let app = Arc::new(App::new(config, store, &keys, audit)?);
-        Ok(Self { app, public, operations })
+        Ok(Self { app, public, operations, admin })
     }
 
     /// What the gateway shares.
@@ -77,7 +82,8 @@ impl Gateway {
     /// # Errors
     /// When the operating system does not say.
     pub fn addresses(&self) -> std::io::Result<Addresses> {
-        Ok(Addresses { public: self.public.local_addr()?, operations: self.operations.local_addr()? })
+        let admin = self.admin.as_ref().map(StdListener::local_addr).transpose()?;
+        Ok(Addresses { public: self.public.local_addr()?, operations: self.operations.local_addr()?, admin })
     }
 
     /// Serves until `stop`, then drains: no new work, running calls finish within their time, servers are closed, the audit
@@ -87,8 +93,9 @@ impl Gateway {
     /// When a listener fails for good.
     pub async fn serve(self, stop: CancellationToken, up: oneshot::Sender<()>) -> anyhow::Result<()> {
         let at = self.addresses()?;
-        info!(mcp = %at.public, operations = %at.operations, "listening on {}", at.public);
-        let Self { app, public, operations } = self;
+        let admin_at = at.admin.map_or_else(|| "off".to_owned(), |at| at.to_string());
+        info!(mcp = %at.public, operations = %at.operations, admin = admin_at, "listening on {}", at.public);
+        let Self { app, public, operations, admin } = self;
         app.audit.own_event(Action::GatewayStart, concat!("version ", env!("CARGO_PKG_VERSION")));
         let workers = Arc::new(Workers::start(app.config.limits.workers.get())?);
         let _ = app.workers.set(workers.gauges());
@@ -109,6 +116,13 @@ impl Gateway {
         let modes = tokio::spawn(admission::modes::follow(app.clone()));
         let operators =
             tokio::spawn(operations::serve(app.clone(), TcpListener::from_std(operations)?, operations_stop.clone()));
+        let admins = match admin {
+            Some(listener) => {
+                let listener = TcpListener::from_std(listener)?;
+                Some(tokio::spawn(admin::serve(app.clone(), listener, operations_stop.clone())))
+            }
+            None => None,
+        };
         tokio::select! {
             () = stop.cancelled() => {}
             _ = in_force => {
@@ -134,6 +148,9 @@ impl Gateway {
         }
         operations_stop.cancel();
         let _ = operators.await;
+        if let Some(admins) = admins {
+            let _ = admins.await;
+        }
         modes.abort();
         app.store.close().await;
         tokio::task::spawn_blocking(move || Arc::into_inner(workers).map(Workers::stop)).await?;

@@ -21,10 +21,22 @@ use super::{
 
 /// The tenant as a file. Fields that have their default value are left out.
 pub fn tenant_to_yaml(row: &TenantRow) -> String {
+    // Quotes instead of folded blocks: a value that is cut into lines is easily broken by the next editor.
+    let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
+    serde_saphyr::to_string_with_options(&tenant_file(row), options)
+        .expect("texts, numbers and mappings of them are always YAML")
+}
+
+/// The tenant as a tree of JSON: what its file would say, secrets as [`SEALED`].
+pub fn tenant_to_json(row: &TenantRow) -> serde_json::Value {
+    serde_json::to_value(tenant_file(row)).expect("texts, numbers and mappings of them are always JSON")
+}
+
+fn tenant_file(row: &TenantRow) -> TenantFile {
     let servers = row.servers.iter().map(|server| (server.slug.to_string(), server_file(&server.spec)));
     let toolsets = row.toolsets.iter().map(|(name, spec)| (name.to_string(), toolset_file(spec)));
     let issuers = row.issuers.iter().map(|issuer| (issuer.slug.to_string(), issuer_file(&issuer.spec)));
-    let file = TenantFile {
+    TenantFile {
         tenant: row.slug.to_string(),
         title: row.title.clone(),
         enabled: row.enabled,
@@ -33,10 +45,7 @@ pub fn tenant_to_yaml(row: &TenantRow) -> String {
         toolsets: toolsets.collect(),
         limits: limits_file(&row.limits),
         audit: audit_file(&row.audit),
-    };
-    // Quotes instead of folded blocks: a value that is cut into lines is easily broken by the next editor.
-    let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
-    serde_saphyr::to_string_with_options(&file, options).expect("texts, numbers and mappings of them are always YAML")
+    }
 }
 
 /// The issuer as its file has it, its secret as `${sealed}`.

@@ -4,11 +4,13 @@
 //! in which protocol, [`snapshot`] knows what the tenant offers, [`rewrite`] carries answers between the two sides as bytes.
 //! Under them [`json`], which looks into text without building a tree. What a snapshot is made of: [`item`], [`names`],
 //! [`filter`], [`resources`], [`mirror`]. Beside them: [`model`] (what a tenant is made of), [`seal`] (handles that only we can
-//! open), [`limits`] (the arithmetic of rates), [`audit`] (what the trail says).
+//! open), [`limits`] (the arithmetic of rates), [`audit`] (what the trail says),
+//! [`admin`] (who may administer what).
 
 #![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test stops at the first surprise"))]
 
 pub mod access;
+pub mod admin;
 pub mod audit;
 pub mod envelope;
 pub mod era;

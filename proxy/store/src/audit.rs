@@ -204,6 +204,11 @@ pub struct Note {
 }
 
 impl Note {
+    /// A change by somebody.
+    pub fn by(actor: Actor, what: impl Into<String>, at_ms: i64) -> Self {
+        Self { actor, what: what.into(), at_ms }
+    }
+
     /// A change by the operator, at the command line.
     pub fn by_operator(what: impl Into<String>, at_ms: i64) -> Self {
         Self { actor: Actor::Operator, what: what.into(), at_ms }

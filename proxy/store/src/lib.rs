@@ -1,5 +1,5 @@
 //! What Patchbay remembers: tenants with their servers, toolsets and issuers, API keys, revocations, last good catalogs, the
-//! gateway's own tokens, ended sessions, the audit.
+//! gateway's own tokens, ended sessions, the audit; admin keys and the requests of admins.
 //!
 //! Here are the traits, one per noun, and [`open`]; SQLite and Postgres stand behind them and pass the same suite. Only
 //! `control`, the entrance's writers and the command line call the store, never the path of a request: what a request needs is
@@ -8,12 +8,15 @@
 //! Every change of a tenant adds one to its generation in the transaction that makes the change, and is told to all who
 //! listen, in this process and in others, within a second.
 
+mod admin;
 mod announce;
 mod audit;
 mod error;
 mod held;
+mod levels;
 mod plan;
 mod postgres;
+mod reseal;
 mod rows;
 mod secrets;
 mod sqlite;
@@ -21,17 +24,19 @@ mod target;
 mod tokens;
 mod vault;
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use patchbay_core::{
     Generation, KeyId, RevocationId, ServerId, Slug, TenantId,
+    admin::AdminKeyRow,
     issuer::RevocationRow,
     model::{KeyRow, TenantDoc, TenantRow},
 };
 use secrecy::SecretString;
 use tokio::sync::broadcast;
 
+pub use admin::ANSWER_BYTES_MAX;
 pub use audit::{AUDIT_PAGE_MAX, AuditFilter, AuditHead, AuditLog, AuditRow, Note};
 pub use error::StoreError;
 pub use vault::Vault;
@@ -45,7 +50,7 @@ pub use vault::Vault;
 /// # Errors
 /// [`StoreError::Url`] when the URL, or what it names, cannot be right: trying again does not help.
 /// [`StoreError::Unavailable`] when nobody answers: trying again may help. [`StoreError::Corrupt`] when the tables are not
-/// ours, or those of a newer Patchbay.
+/// ours, or those of a newer Patchbay that this one cannot work with any more.
 pub async fn open(url: &str, vault: Vault, options: OpenOptions) -> Result<Arc<dyn Store>, StoreError> {
     match target::parse(url)? {
         target::Target::SqliteFile(path) => {
@@ -75,7 +80,20 @@ impl Default for OpenOptions {
 /// All that the store can do; used as `Arc<dyn Store>`.
 #[async_trait]
 pub trait Store:
-    Tenants + ApiKeys + Revocations + Catalogs + ServerTokens + Tombstones + AuditLog + Changes + Send + Sync + 'static
+    Tenants
+    + ApiKeys
+    + AdminKeys
+    + AdminRequests
+    + Reseal
+    + Revocations
+    + Catalogs
+    + ServerTokens
+    + Tombstones
+    + AuditLog
+    + Changes
+    + Send
+    + Sync
+    + 'static
 {
     /// Whether the store answers now.
     async fn ping(&self) -> Result<(), StoreError>;
@@ -138,6 +156,117 @@ pub trait ApiKeys {
 
     /// Notes when keys were last used. The newest time wins; keys that are gone are passed over.
     async fn keys_touch(&self, used: &[(TenantId, KeyId, i64)]) -> Result<(), StoreError>;
+}
+
+/// Admin keys. Making and revoking one is noted in the audit in the same transaction. They are looked up in the store at each
+/// request, so that a revoked one is refused on all replicas at once.
+#[async_trait]
+pub trait AdminKeys {
+    /// Adds a key. One of a tenant goes with its tenant.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when its tenant is not there, [`StoreError::Exists`] when a key has this id or digest.
+    async fn admin_key_create(&self, key: &AdminKeyRow, note: &Note) -> Result<(), StoreError>;
+
+    /// Adds the first key of all: only when there is none, revoked and expired ones too. `true` for the one who did it, over
+    /// several processes.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when its tenant is not there.
+    async fn admin_key_bootstrap(&self, key: &AdminKeyRow, note: &Note) -> Result<bool, StoreError>;
+
+    /// The key with this digest, whether it still opens anything or not.
+    async fn admin_key_find(&self, digest: [u8; 32]) -> Result<Option<AdminKeyRow>, StoreError>;
+
+    /// All keys, revoked and expired ones too, oldest first.
+    async fn admin_key_list(&self) -> Result<Vec<AdminKeyRow>, StoreError>;
+
+    /// Refuses a key from now on. `false` when there is no such key, or it was revoked before.
+    async fn admin_key_revoke(&self, key: KeyId, at_ms: i64, note: &Note) -> Result<bool, StoreError>;
+
+    /// Notes when a key was last used; the newest time wins. What is less than a minute after the time that is noted is not
+    /// written.
+    async fn admin_key_touch(&self, key: KeyId, at_ms: i64) -> Result<(), StoreError>;
+}
+
+/// Requests of admins that must not be done twice (`Idempotency-Key`): reserved before they are done, answered after. Answers are
+/// sealed at rest, since some show a new key.
+#[async_trait]
+pub trait AdminRequests {
+    /// Reserves a request, or says what became of it. Those that have expired are forgotten. An answer that cannot be opened any
+    /// more is [`Reserved::Begun`]: what it answered must not be done again.
+    async fn request_reserve(&self, request: &Reservation) -> Result<Reserved, StoreError>;
+
+    /// Keeps the answer until the reservation expires. The first one stays.
+    ///
+    /// # Errors
+    /// [`StoreError::TooLarge`] when the answer is longer than [`ANSWER_BYTES_MAX`], [`StoreError::NotFound`] when the request is
+    /// not reserved, or was answered before.
+    async fn request_answer(&self, request: [u8; 32], answer: &[u8]) -> Result<(), StoreError>;
+
+    /// Forgets a reservation whose request changed nothing. One that was answered stays.
+    async fn request_release(&self, request: [u8; 32]) -> Result<(), StoreError>;
+}
+
+/// A request that must not be done twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reservation {
+    /// The digest of who asks, what for, and their key for it.
+    pub request: [u8; 32],
+    /// The digest of the request's body.
+    pub body: [u8; 32],
+    /// Now, in milliseconds since 1970.
+    pub now_ms: i64,
+    /// From when on it is forgotten.
+    pub expires_ms: i64,
+}
+
+/// What became of a reserved request.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Reserved {
+    /// It is new, and reserved now.
+    New,
+    /// Somebody does it now, or broke off in doing it.
+    Begun,
+    /// It was done, and this was the answer.
+    Done(Vec<u8>),
+    /// Another body came with the same key.
+    Differs,
+}
+
+impl fmt::Debug for Reserved {
+    /// Without the answer, which may show a key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::New => f.write_str("New"),
+            Self::Begun => f.write_str("Begun"),
+            Self::Done(answer) => write!(f, "Done({} bytes)", answer.len()),
+            Self::Differs => f.write_str("Differs"),
+        }
+    }
+}
+
+/// Changing the sealing key.
+#[async_trait]
+pub trait Reseal {
+    /// Seals everything anew that was sealed with a former key. This is no change of any tenant. What cannot be opened stays as it
+    /// is, and so does what somebody else writes meanwhile, with whichever key they have: once all replicas seal with the current
+    /// key, another turn finds nothing left to do, and the former keys may go.
+    ///
+    /// # Errors
+    /// Whatever it is, what was sealed anew stays so, and the next turn goes on.
+    async fn reseal(&self) -> Result<Resealed, StoreError>;
+}
+
+/// What [`Reseal::reseal`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Resealed {
+    /// Sealed with the current key before.
+    pub current: u64,
+    /// Sealed anew now.
+    pub resealed: u64,
+    /// Those that no key opens.
+    pub closed: u64,
 }
 
 /// What was issued and no longer opens anything: tokens by their `jti`, subjects. Adding and lifting one is a change of the

@@ -21,6 +21,8 @@ pub enum Actor {
     Key(KeyId),
     /// Somebody with a token.
     Token(Arc<TokenActor>),
+    /// Somebody with an admin key.
+    AdminKey(KeyId),
     /// The operator, at the command line.
     Operator,
     /// The gateway itself.
@@ -50,12 +52,13 @@ impl Actor {
             Self::Anonymous => "anonymous",
             Self::Key(_) => "key",
             Self::Token(_) => "token",
+            Self::AdminKey(_) => "admin_key",
             Self::Operator => "operator",
             Self::Gateway => "gateway",
         };
         line::plain(line, br#""kind":"#, kind);
         match self {
-            Self::Key(key) => line::id(line, br#","key":"#, key.bits()),
+            Self::Key(key) | Self::AdminKey(key) => line::id(line, br#","key":"#, key.bits()),
             Self::Token(token) => token.write(line),
             Self::Unknown | Self::Anonymous | Self::Operator | Self::Gateway => {}
         }
