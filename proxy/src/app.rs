@@ -28,6 +28,7 @@ use crate::{
     edge::{origin::Allowed, session::Sessions, site::Sites},
     metrics::{AuditStats, LimiterStats, Metrics, SpanStats},
     outbound::Outbound,
+    replica::Replica,
     telemetry::Telemetry,
     tenancy::Directory,
     worker,
@@ -80,6 +81,8 @@ pub struct App {
     pub questions: Questions,
     /// How busy the workers are, once there are some.
     pub(crate) workers: OnceLock<worker::Gauges>,
+    /// Which process this is.
+    pub(crate) replica: Replica,
     state: AtomicU8,
 }
 
@@ -119,6 +122,7 @@ impl App {
             calls: Calls::default(),
             questions: Questions::default(),
             workers: OnceLock::new(),
+            replica: Replica::here(),
             state: AtomicU8::new(STARTING),
             config,
         })
@@ -285,6 +289,11 @@ impl Keys {
     /// The key for secrets at rest.
     pub fn vault(&self) -> Vault {
         Vault::new(self.id, self.vault)
+    }
+
+    /// The numbers of the keys that are known, the current one first. They say nothing of the keys.
+    pub(crate) fn ids(&self) -> Vec<u8> {
+        vec![self.id]
     }
 
     /// The seed of the key that signs the audit's checkpoints.

@@ -6,6 +6,7 @@
 
 pub mod builtins;
 mod entrance;
+pub(crate) mod inside;
 pub mod refresh;
 pub mod servers;
 pub mod stored;
@@ -161,7 +162,7 @@ impl Control {
         let now_ms = audit::now_ms();
         self.app.sessions.sweep(now_ms);
         match self.app.store.tombstone_list(now_ms).await {
-            Ok(listed) => listed.iter().for_each(|ended| self.app.sessions.end(ended.digest, ended.expires_ms)),
+            Ok(listed) => listed.iter().for_each(|ended| self.app.sessions.end(ended.tenant, ended.digest, ended.expires_ms)),
             Err(error) => warn!(%error, "the ended sessions cannot be read from the store"),
         }
     }

@@ -4,10 +4,17 @@
 //! The command line speaks the same API: to a gateway elsewhere, or in process to [`routes`] over the local store, where no gateway
 //! need run. So a handler must not count on a running gateway: what only one knows is behind [`desk::Desk::live`].
 
+mod catalogs;
 pub(crate) mod desk;
+mod gateway;
+mod health;
+mod here;
 pub(crate) mod input;
 pub(crate) mod page;
 pub(crate) mod problem;
+mod sealing;
+mod sessions;
+mod snapshots;
 pub(crate) mod tag;
 mod tenants;
 pub(crate) mod who;
@@ -38,8 +45,21 @@ struct Document;
 
 /// Every operation, with what describes it.
 fn operations() -> OpenApiRouter<Arc<Desk>> {
-    OpenApiRouter::with_openapi(Document::openapi())
-        .nest(ROOT, OpenApiRouter::new().routes(routes!(tenants::list)).routes(routes!(tenants::show, tenants::delete)))
+    let nouns = OpenApiRouter::new()
+        .routes(routes!(catalogs::show))
+        .routes(routes!(catalogs::refresh))
+        .routes(routes!(gateway::show))
+        .routes(routes!(health::list))
+        .routes(routes!(health::show))
+        .routes(routes!(sealing::reseal))
+        .routes(routes!(sealing::show))
+        .routes(routes!(sessions::end))
+        .routes(routes!(sessions::list))
+        .routes(routes!(sessions::streams))
+        .routes(routes!(snapshots::show))
+        .routes(routes!(tenants::list))
+        .routes(routes!(tenants::show, tenants::delete));
+    OpenApiRouter::with_openapi(Document::openapi()).nest(ROOT, nouns)
 }
 
 /// The operations over this desk. Whoever calls them puts a [`who::Admin`] into the request's extensions.
