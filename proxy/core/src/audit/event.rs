@@ -107,4 +107,6 @@ actions! {
     GatewayStart = 16 "gateway.start",
     /// A gateway stopped serving.
     GatewayStop = 17 "gateway.stop",
+    /// A request to the admin API was refused.
+    AdminRefused = 18 "admin.refused",
 }
