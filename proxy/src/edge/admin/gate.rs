@@ -14,7 +14,7 @@ use axum::{
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use http_body::Body as _;
 use patchbay_core::audit::{Actor, EventId};
 use tokio::{sync::Semaphore, time::timeout};
@@ -65,22 +65,34 @@ pub(crate) struct Gate {
 /// Why a request does not come through.
 struct Refusal {
     problem: Problem,
-    /// The word for the audit; without one there is no record.
-    reason: Option<&'static str>,
+    /// What the audit has of it, if it has anything.
+    record: Option<Record>,
+}
+
+/// A refusal as the audit has it.
+struct Record {
     actor: Actor,
+    status: u16,
+    reason: &'static str,
     /// Whether there were so many that not each has a record.
     is_crowded: bool,
 }
 
 impl From<Problem> for Refusal {
     fn from(problem: Problem) -> Self {
-        Self { problem, reason: None, actor: Actor::Unknown, is_crowded: false }
+        Self { problem, record: None }
     }
 }
 
 impl Refusal {
-    fn for_reason(problem: Problem, reason: &'static str) -> Self {
-        Self { reason: Some(reason), ..problem.into() }
+    fn of(problem: Problem, actor: Actor, reason: &'static str) -> Self {
+        let record = Record { actor, status: problem.status(), reason, is_crowded: false };
+        Self { problem, record: Some(record) }
+    }
+
+    /// One of which nobody knows who it is.
+    fn of_stranger(problem: Problem, reason: &'static str) -> Self {
+        Self::of(problem, Actor::Unknown, reason)
     }
 }
 
@@ -128,11 +140,11 @@ impl Gate {
     fn check_names(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         if self.allowed.check_host(headers).is_err() {
             let told = "this Host is on no list: name it in admin.allowed_hosts or admin.public_url of patchbay.yaml";
-            return Err(Refusal::for_reason(Problem::foreign(told), "foreign_host"));
+            return Err(Refusal::of_stranger(Problem::foreign(told), "foreign_host"));
         }
         match headers.get(header::ORIGIN) {
             Some(origin) if !self.allowed.is_page(origin) => {
-                Err(Refusal::for_reason(Problem::foreign("no page but those of admin.public_url may ask"), "foreign_origin"))
+                Err(Refusal::of_stranger(Problem::foreign("no page but those of admin.public_url may ask"), "foreign_origin"))
             }
             _ => Ok(()),
         }
@@ -146,10 +158,9 @@ impl Gate {
     }
 
     /// Leaves a record of a refusal, unless there are too many.
-    async fn write_down(&self, trail: &mut Trail, refusal: &Refusal, what: &str, address: IpAddr) {
-        let Some(reason) = refusal.reason else { return };
-        if self.app.limits.admins.is_refusal_recorded(address, refusal.is_crowded).await {
-            trail.admin_refused(refusal.actor.clone(), what, refusal.problem.status(), reason);
+    async fn write_down(self: Arc<Self>, mut trail: Trail, refused: Record, what: String, address: IpAddr) {
+        if self.app.limits.admins.is_refusal_recorded(address, refused.is_crowded).await {
+            trail.admin_refused(refused.actor, &what, refused.status, refused.reason);
         } else {
             self.app.metrics.strangers_unrecorded.inc();
         }
@@ -159,18 +170,20 @@ impl Gate {
 /// What somebody is told who is not let in.
 fn told(refused: Refused) -> Refusal {
     match refused {
-        Refused::Missing => Refusal::for_reason(Problem::unauthorized(), "unauthenticated"),
+        Refused::Missing => Refusal::of_stranger(Problem::unauthorized(), "unauthenticated"),
         Refused::Malformed => {
             let told = "expected one credential, as `Authorization: Bearer …`";
-            Refusal::for_reason(Problem::bad_request(told), "malformed_credential")
+            Refusal::of_stranger(Problem::bad_request(told), "malformed_credential")
         }
-        Refused::Unknown(reason) => Refusal::for_reason(Problem::unauthorized(), reason),
+        Refused::Unknown(reason) => Refusal::of_stranger(Problem::unauthorized(), reason),
         Refused::Roleless(actor, reason) => {
             let told = "you are known and have no role here: the operator gives roles to groups with admin.grants";
-            Refusal { actor, ..Refusal::for_reason(Problem::forbidden(told), reason) }
+            Refusal::of(Problem::forbidden(told), actor, reason)
         }
         Refused::Crowded(after) => {
-            Refusal { is_crowded: true, ..Refusal::for_reason(Problem::limited(after), "sign_ins") }
+            let problem = Problem::limited(after);
+            let (actor, status) = (Actor::Unknown, problem.status());
+            Refusal { record: Some(Record { actor, status, reason: "sign_ins", is_crowded: true }), problem }
         }
         Refused::Away(told) => Problem::away(told).into(),
     }
@@ -180,25 +193,26 @@ fn told(refused: Refused) -> Refusal {
 async fn admit(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
     let address = address(&gate.app, &request);
     let agent = request.headers().get(header::USER_AGENT).and_then(|value| value.to_str().ok());
-    let mut trail = Trail::open(&gate.app.audit, address, agent);
+    let trail = Trail::open(&gate.app.audit, address, agent);
     let (id, what) = (trail.request_id(), what(&request));
-    let mut response = match gate.pass(request, next, address).await {
+    let (mut response, record) = match gate.pass(request, next, address).await {
         Ok((response, admin)) => {
-            if let Some(admin) = admin.filter(Admin::was_refused) {
-                let reason = if response.status() == http::StatusCode::FORBIDDEN { "role" } else { "not_found" };
-                let problem = if reason == "role" { Problem::forbidden("") } else { Problem::not_found() };
-                let refusal = Refusal { actor: admin.actor().clone(), ..Refusal::for_reason(problem, reason) };
-                gate.write_down(&mut trail, &refusal, &what, address).await;
-            }
-            response
+            let record = admin.filter(Admin::was_refused).map(|admin| refused(&admin, response.status()));
+            (response, record)
         }
-        Err(refusal) => {
-            gate.write_down(&mut trail, &refusal, &what, address).await;
-            refusal.problem.into_response()
-        }
+        Err(Refusal { problem, record }) => (problem.into_response(), record),
     };
+    if let Some(record) = record {
+        gate.write_down(trail, record, what, address).await;
+    }
     dress(response.headers_mut(), id);
     response
+}
+
+/// What the audit has of an admin who wanted what is not theirs.
+fn refused(admin: &Admin, status: StatusCode) -> Record {
+    let reason = if status == StatusCode::FORBIDDEN { "role" } else { "not_found" };
+    Record { actor: admin.actor().clone(), status: status.as_u16(), reason, is_crowded: false }
 }
 
 /// Where a request comes from.
