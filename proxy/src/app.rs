@@ -38,6 +38,8 @@ use crate::{
 const LIMIT_KEYS_MAX: usize = 1 << 20;
 /// The most counts of addresses that are remembered at once; the same.
 const ADDRESS_KEYS_MAX: usize = 1 << 17;
+/// The same at the admin API.
+const ADMIN_ADDRESS_KEYS_MAX: usize = 4096;
 /// The most tokens that are remembered as good, over all tenants.
 const TOKENS_MAX: usize = 65_536;
 
@@ -223,7 +225,9 @@ fn limits(config: &GatewayConfig) -> anyhow::Result<Limits> {
     };
     let doors = Arc::new(MemoryLimiter::new(ADDRESS_KEYS_MAX));
     let doors = Doors::new(doors, clock, config.limits.address, config.limits.failed_sign_ins);
-    Ok(Limits { tenants, doors, clock, headers: config.limits.headers, stats, modes })
+    let admins = Arc::new(MemoryLimiter::new(ADMIN_ADDRESS_KEYS_MAX));
+    let admins = Doors::new(admins, clock, None, config.limits.failed_sign_ins);
+    Ok(Limits { tenants, doors, admins, clock, headers: config.limits.headers, stats, modes })
 }
 
 /// The secrets of the gateway itself, derived from the operator's sealing key.

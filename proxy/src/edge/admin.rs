@@ -1,5 +1,6 @@
 //! The admin API: `/admin/v1` on a listener of its own. What a noun can do is in the file of that noun; what they share is in
-//! [`desk`] (what a request works on), [`who`] (who asks and may they), [`problem`], [`tag`], [`page`] and [`input`].
+//! [`desk`] (what a request works on), [`who`] (who asks and may they), [`problem`], [`tag`], [`page`], [`when`] and [`input`]. On the
+//! listener, [`listener`], requests go through the [`gate`] first, and those that must not be done twice through [`once`].
 //!
 //! The command line speaks the same API: to a gateway elsewhere, or in process to [`routes`] over the local store, where no gateway
 //! need run. So a handler must not count on a running gateway: what only one knows is behind [`desk::Desk::live`].
@@ -9,7 +10,13 @@ pub(crate) mod desk;
 mod gateway;
 mod health;
 mod here;
+mod admin_keys;
+pub(crate) mod desk;
+mod gate;
 pub(crate) mod input;
+mod listener;
+mod me;
+mod once;
 pub(crate) mod page;
 pub(crate) mod problem;
 mod sealing;
@@ -17,18 +24,17 @@ mod sessions;
 mod snapshots;
 pub(crate) mod tag;
 mod tenants;
+pub(crate) mod when;
 pub(crate) mod who;
 
 use std::sync::Arc;
 
-use axum::{Router, extract::DefaultBodyLimit, middleware};
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
+use axum::{Router, extract::DefaultBodyLimit};
 use utoipa::{OpenApi, openapi};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+pub(crate) use self::listener::serve;
 use self::{desk::Desk, problem::Problem};
-use crate::app::App;
 
 /// Where the API stands on its listener.
 pub(crate) const ROOT: &str = "/admin/v1";
@@ -57,6 +63,10 @@ fn operations() -> OpenApiRouter<Arc<Desk>> {
         .routes(routes!(sessions::list))
         .routes(routes!(sessions::streams))
         .routes(routes!(snapshots::show))
+        .routes(routes!(admin_keys::list, admin_keys::create))
+        .routes(routes!(admin_keys::show, admin_keys::revoke))
+        .routes(routes!(admin_keys::rotate))
+        .routes(routes!(me::show))
         .routes(routes!(tenants::list))
         .routes(routes!(tenants::show, tenants::delete));
     OpenApiRouter::with_openapi(Document::openapi()).nest(ROOT, nouns)
@@ -75,12 +85,4 @@ pub(crate) fn routes(desk: Arc<Desk>) -> Router {
 /// The OpenAPI document.
 pub(crate) fn document() -> openapi::OpenApi {
     operations().into_openapi()
-}
-
-/// Serves admins until `stop`.
-pub(crate) async fn serve(app: Arc<App>, listener: TcpListener, stop: CancellationToken) -> std::io::Result<()> {
-    let desk = Arc::new(Desk::of_gateway(app));
-    let router = routes(desk.clone()).layer(middleware::from_fn_with_state(desk, who::authenticate));
-    let router = router.into_make_service_with_connect_info::<std::net::SocketAddr>();
-    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
 }

@@ -10,6 +10,10 @@ use crate::{
     vault::{Bound, Of, Vault},
 };
 
+/// How often a token that is to be forgotten is looked at: it may be sealed anew between the look and the writing, and is then
+/// still the same one.
+pub(crate) const FORGET_TRIES_MAX: u32 = 3;
+
 /// A token as its row has it.
 #[derive(FromRow)]
 pub(crate) struct TokenRecord {
@@ -46,6 +50,6 @@ pub(crate) fn seal(tenant: TenantId, server: ServerId, token: &ServerToken, vaul
     vault.seal(bound(tenant, server), token.secret.expose_secret())
 }
 
-fn bound<'a>(tenant: TenantId, server: ServerId) -> Bound<'a> {
+pub(crate) fn bound<'a>(tenant: TenantId, server: ServerId) -> Bound<'a> {
     Bound { tenant, of: Of::Token(server), name: "server token" }
 }

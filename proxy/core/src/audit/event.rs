@@ -111,4 +111,6 @@ actions! {
     CatalogRefresh = 20 "catalog.refresh",
     /// What is sealed was sealed anew with the current key.
     Reseal = 21 "keys.reseal",
+    /// A request to the admin API was refused.
+    AdminRefused = 18 "admin.refused",
 }

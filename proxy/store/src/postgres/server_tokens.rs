@@ -9,7 +9,7 @@ use crate::{
     ServerToken, ServerTokens, StoreError,
     error::{Fault, doing},
     rows::{blob, no_such_server},
-    tokens::{TokenRecord, seal},
+    tokens::{FORGET_TRIES_MAX, TokenRecord, seal},
 };
 
 #[async_trait]
@@ -53,16 +53,22 @@ impl ServerTokens for PostgresStore {
         token: &ServerToken,
     ) -> Result<(), StoreError> {
         doing("forget the token of a server", async {
-            let Some(record) = self.token(tenant, server).await? else { return Ok(()) };
-            if record.is(token, tenant, server, &self.vault) {
+            for _ in 0..FORGET_TRIES_MAX {
+                let Some(record) = self.token(tenant, server).await? else { break };
+                if !record.is(token, tenant, server, &self.vault) {
+                    break;
+                }
                 // By the sealed bytes, of which no two are alike: one that came meanwhile stays.
-                sqlx::query(
+                let done = sqlx::query(
                     "UPDATE server_tokens SET sealed = NULL, expires_ms = NULL WHERE server_id = $1 AND sealed = $2",
                 )
                 .bind(blob(server.bits()))
                 .bind(record.sealed)
                 .execute(&self.pool)
                 .await?;
+                if done.rows_affected() > 0 {
+                    break;
+                }
             }
             Ok(())
         })
