@@ -5,14 +5,13 @@
 //! The command line speaks the same API: to a gateway elsewhere, or in process to [`routes`] over the local store, where no gateway
 //! need run. So a handler must not count on a running gateway: what only one knows is behind [`desk::Desk::live`].
 
+mod admin_keys;
 mod catalogs;
 pub(crate) mod desk;
+mod gate;
 mod gateway;
 mod health;
 mod here;
-mod admin_keys;
-pub(crate) mod desk;
-mod gate;
 pub(crate) mod input;
 mod listener;
 mod me;
@@ -52,21 +51,21 @@ struct Document;
 /// Every operation, with what describes it.
 fn operations() -> OpenApiRouter<Arc<Desk>> {
     let nouns = OpenApiRouter::new()
+        .routes(routes!(admin_keys::list, admin_keys::create))
+        .routes(routes!(admin_keys::show, admin_keys::revoke))
+        .routes(routes!(admin_keys::rotate))
         .routes(routes!(catalogs::show))
         .routes(routes!(catalogs::refresh))
         .routes(routes!(gateway::show))
         .routes(routes!(health::list))
         .routes(routes!(health::show))
+        .routes(routes!(me::show))
         .routes(routes!(sealing::reseal))
         .routes(routes!(sealing::show))
         .routes(routes!(sessions::end))
         .routes(routes!(sessions::list))
         .routes(routes!(sessions::streams))
         .routes(routes!(snapshots::show))
-        .routes(routes!(admin_keys::list, admin_keys::create))
-        .routes(routes!(admin_keys::show, admin_keys::revoke))
-        .routes(routes!(admin_keys::rotate))
-        .routes(routes!(me::show))
         .routes(routes!(tenants::list))
         .routes(routes!(tenants::show, tenants::delete));
     OpenApiRouter::with_openapi(Document::openapi()).nest(ROOT, nouns)

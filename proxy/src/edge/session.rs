@@ -33,17 +33,10 @@ const PLAIN_BYTES: usize = 22;
 pub struct Sessions {
     sealer: Arc<Sealer>,
     lifetime_s: u32,
-    ended: DashMap<[u8; 32], Ended>,
+    /// By whose they were: nobody ends another's.
+    ended: DashMap<(TenantId, [u8; 32]), i64>,
     seen: Seen,
     levels: DashMap<[u8; 16], LogLevel>,
-}
-
-/// A session that has ended.
-#[derive(Debug, Clone, Copy)]
-struct Ended {
-    /// Whose it was: nobody ends another's.
-    tenant: TenantId,
-    expires_ms: i64,
 }
 
 /// An open session.
@@ -101,7 +94,7 @@ impl Sessions {
         let open = || Session::read(&self.sealer.open(Purpose::Session, &[&bound], token)?);
         let (session, is_touched) = opened(token, &bound, now_s, open).ok_or(GatewayError::SessionGone)?;
         let over = now_s >= session.expires_s;
-        if over || (!self.ended.is_empty() && self.has_ended(tenant.id(), session.tombstone())) {
+        if over || (!self.ended.is_empty() && self.ended.contains_key(&(tenant.id(), session.tombstone()))) {
             return Err(GatewayError::SessionGone);
         }
         if !is_touched {
@@ -111,10 +104,6 @@ impl Sessions {
         Ok(session)
     }
 
-    fn has_ended(&self, tenant: TenantId, tombstone: [u8; 32]) -> bool {
-        self.ended.get(&tombstone).is_some_and(|ended| ended.tenant == tenant)
-    }
-
     /// Whether another ended session can be remembered.
     pub fn has_room(&self) -> bool {
         self.ended.len() < ENDED_MAX
@@ -122,8 +111,8 @@ impl Sessions {
 
     /// Notes that a session has ended, here or at another replica.
     pub fn end(&self, tenant: TenantId, tombstone: [u8; 32], expires_ms: i64) {
-        self.ended.insert(tombstone, Ended { tenant, expires_ms });
-        self.seen.forget(tombstone);
+        self.ended.insert((tenant, tombstone), expires_ms);
+        self.seen.forget(tenant, tombstone);
     }
 
     /// The sessions of a tenant that this replica has met and that are open, as far as it knows.
@@ -139,7 +128,7 @@ impl Sessions {
 
     /// Forgets the ended sessions that have expired by now.
     pub fn sweep(&self, now_ms: i64) {
-        self.ended.retain(|_, ended| ended.expires_ms > now_ms);
+        self.ended.retain(|_, expires_ms| *expires_ms > now_ms);
         self.seen.sweep(seconds(now_ms));
     }
 

@@ -15,10 +15,11 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     desk::Desk,
-    here::{Here, Local, time},
+    here::{Here, Local},
     input::{Path, Query, name},
     page::{Page, PageQuery},
     problem::Problem,
+    when,
     who::Admin,
 };
 use crate::control::{inside::NotAsked, tenant::options};
@@ -240,13 +241,13 @@ pub(super) async fn refresh(
     })?;
     let told = match timeout(REFRESH_PATIENCE, asked).await {
         Ok(told) => told.map_err(|_| replaced())?,
-        Err(_) => return Err(Problem::away("the server is asked and has not answered yet: its health says how it goes")),
+        Err(_) => return Err(Problem::broken_off("the server is asked and has not answered yet: its health says how it goes")),
     };
-    let heard_at = handle.inside.known().part.map(|part| time(part.at_ms));
+    let heard_at = handle.inside.known().part.map(|part| when::shown(part.at_ms));
     let replica = here.app.replica.id.clone();
     Ok(Json(Refreshed { replica, answered: told.error.is_none(), changed: told.changed, error: told.error, heard_at }))
 }
 
 fn replaced() -> Problem {
-    Problem::away("the server was configured anew meanwhile, and is asked anyhow")
+    Problem::broken_off("the server was configured anew meanwhile, and is asked anyhow")
 }

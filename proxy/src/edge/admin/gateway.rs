@@ -10,11 +10,11 @@ use utoipa::ToSchema;
 
 use super::{
     desk::Desk,
-    here::{age_s, time},
     problem::Problem,
+    when,
     who::Admin,
 };
-use crate::{app::App, audit::now_ms, worker::Gauges};
+use crate::{app::App, worker::Gauges};
 
 /// The most tenants that are named with their generations.
 const TENANTS_SHOWN_MAX: usize = 1000;
@@ -99,7 +99,7 @@ pub(crate) struct AuditLag {
     responses((status = 200, description = "How it is now.", body = Gateway)))]
 pub(super) async fn show(State(desk): State<Arc<Desk>>, admin: Admin) -> Result<Json<Gateway>, Problem> {
     let app = desk.live()?;
-    let (listeners, now_ms) = (app.replica.listeners.get(), now_ms());
+    let listeners = app.replica.listeners.get();
     let mut seen = app.tenants.states();
     seen.retain(|state| admin.sees(&state.snapshot.slug));
     seen.sort_by(|a, b| a.snapshot.slug.cmp(&b.snapshot.slug));
@@ -111,8 +111,8 @@ pub(super) async fn show(State(desk): State<Arc<Desk>>, admin: Admin) -> Result<
         version: env!("CARGO_PKG_VERSION"),
         replica: app.replica.id.clone(),
         state: app.ready().map_or_else(str::trim_end, |()| "serving"),
-        since: time(app.replica.began_ms),
-        uptime_s: app.replica.began.elapsed().as_secs().max(age_s(now_ms, now_ms)),
+        since: when::shown(app.replica.began_ms),
+        uptime_s: app.replica.began.elapsed().as_secs(),
         store: store_kind(desk.config()),
         limits: app.limits.tenants.mode().as_str(),
         listeners: listeners.into_iter().flatten().map(|(name, at)| (*name, at.to_string())).collect(),

@@ -16,10 +16,11 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     desk::Desk,
-    here::{Here, Local, age_s, time},
+    here::{Here, Local, age_s},
     input::{Path, Query, name},
     page::PageQuery,
     problem::Problem,
+    when,
     who::Admin,
 };
 use crate::{
@@ -220,9 +221,9 @@ fn of_handle(handle: &ServerHandle, now_ms: i64, with_stderr: bool) -> ServerHea
     ServerHealth {
         last_error: last_error.filter(|_| state != HealthState::Up || known.failures > 0).map(text),
         failures: known.failures,
-        last_failure: last_failure.map(|failure| LastFailure { at: time(failure.at_ms), detail: text(&failure.why) }),
-        next_retry: next_retry.map(time),
-        next_reading: known.next_ms.map(time),
+        last_failure: last_failure.map(|failure| LastFailure { at: when::shown(failure.at_ms), detail: text(&failure.why) }),
+        next_retry: next_retry.map(when::shown),
+        next_reading: known.next_ms.map(when::shown),
         running: load.in_flight,
         waiting: load.waiting,
         breaker_open: load.breaker_open,
@@ -276,10 +277,10 @@ fn speaks(part: &Stored, text: impl Fn(&str) -> String) -> Speaks {
 
 fn catalog_age(part: &Stored, now_ms: i64) -> CatalogAge {
     CatalogAge {
-        heard_at: time(part.at_ms),
+        heard_at: when::shown(part.at_ms),
         age_s: age_s(part.at_ms, now_ms),
         stale: part.stale,
-        served_until: part.stale.then(|| time(part.at_ms.saturating_add(STALE_MS_MAX))),
+        served_until: part.stale.then(|| when::shown(part.at_ms.saturating_add(STALE_MS_MAX))),
         tools: part.tools.len(),
         prompts: part.prompts.len(),
         resources: part.resources.len(),

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use patchbay_core::{Slug, admin::Need};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -97,11 +96,6 @@ impl<'d> Here<'d> {
     pub(super) fn local<T>(&self, page: Page<T>) -> Local<T> {
         Local { replica: self.app.replica.id.clone(), page }
     }
-}
-
-/// A time as admins read it, from milliseconds since 1970.
-pub(super) fn time(at_ms: i64) -> String {
-    Timestamp::from_millisecond(at_ms).map(|at| at.to_string()).unwrap_or_default()
 }
 
 /// Whole seconds from then until now.

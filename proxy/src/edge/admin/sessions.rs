@@ -14,10 +14,11 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     desk::Desk,
-    here::{Here, time},
+    here::Here,
     input::{Path, Query, name},
     page::{Page, PageQuery},
     problem::Problem,
+    when,
     who::Admin,
 };
 use crate::{audit::now_ms, edge::session::seen::Met, ledger::lines::hex};
@@ -149,7 +150,7 @@ fn id_of(text: &str) -> Option<[u8; 16]> {
 
 impl Session {
     fn of(id: &[u8; 16], met: &Met) -> Self {
-        let at = |seconds: u32| time(i64::from(seconds) * 1000);
+        let at = |seconds: u32| when::shown(i64::from(seconds) * 1000);
         Self {
             id: hex(id),
             principal: Principal::of(&met.actor()),

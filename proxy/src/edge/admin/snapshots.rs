@@ -9,9 +9,10 @@ use utoipa::ToSchema;
 
 use super::{
     desk::Desk,
-    here::{age_s, time},
+    here::age_s,
     input::{Path, name},
     problem::Problem,
+    when,
     who::Admin,
 };
 use crate::{
@@ -128,7 +129,7 @@ impl InForce {
         };
         Self {
             generation: snapshot.generation.0,
-            built_at: time(state.made.at_ms),
+            built_at: when::shown(state.made.at_ms),
             age_s: age_s(state.made.at_ms, now_ms()),
             source: state.made.source.as_str(),
             enabled: snapshot.enabled,
@@ -157,7 +158,7 @@ impl Toolset {
 impl BuildError {
     fn of(trouble: &Trouble) -> Self {
         Self {
-            at: time(trouble.at_ms),
+            at: when::shown(trouble.at_ms),
             generation: trouble.generation.map(|generation| generation.0),
             detail: trouble.error.clone(),
         }

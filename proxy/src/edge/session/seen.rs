@@ -112,11 +112,14 @@ impl Seen {
     }
 
     /// Forgets a session that has ended.
-    pub(super) fn forget(&self, tombstone: [u8; 32]) {
+    pub(super) fn forget(&self, tenant: TenantId, tombstone: [u8; 32]) {
         let (id, _) = tombstone.split_at(16);
         if let Ok(id) = id.try_into() {
             let id = u128::from_be_bytes(id);
-            self.shard(id).remove(&id);
+            let mut shard = self.shard(id);
+            if shard.get(&id).is_some_and(|met| met.tenant == tenant) {
+                shard.remove(&id);
+            }
         }
     }
 
@@ -192,7 +195,9 @@ mod tests {
         assert_eq!(own.iter().map(|(id, met)| (*id, met.used_s)).collect::<Vec<_>>(), [([1; 16], 20)]);
         let mut tombstone = [0; 32];
         tombstone[..16].copy_from_slice(&[1; 16]);
-        seen.forget(tombstone);
+        seen.forget(TenantId::from_bits(2), tombstone);
+        assert_eq!(seen.of(TenantId::from_bits(1), 20).len(), 1, "another tenant's end is not its own");
+        seen.forget(TenantId::from_bits(1), tombstone);
         assert!(seen.of(TenantId::from_bits(1), 20).is_empty());
     }
 
