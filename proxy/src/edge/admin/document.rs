@@ -151,10 +151,8 @@ pub(super) fn judge(
 
 /// The fields that are wrong, by their pointers in the document.
 pub(super) fn fields(errors: &ConfigErrors) -> Vec<FieldError> {
-    let field = |error: &patchbay_config::ConfigError| FieldError {
-        pointer: error.pointer(),
-        detail: error.message.clone(),
-    };
+    let field =
+        |error: &patchbay_config::ConfigError| FieldError { pointer: error.pointer(), detail: error.message.clone() };
     errors.iter().map(field).collect()
 }
 

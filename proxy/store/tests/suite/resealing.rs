@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use patchbay_core::{Generation, ServerId, TenantId, issuer::INTROSPECTION_SECRET, model::TenantDoc};
-use patchbay_store::{Reservation, Reserved, Resealed, Store, StoreError, Vault};
+use patchbay_store::{Resealed, Reservation, Reserved, Store, StoreError, Vault};
 use secrecy::ExposeSecret;
 
 use crate::{
@@ -74,7 +74,10 @@ pub(crate) async fn everything_is_sealed_anew_and_the_former_key_may_go(place: A
     assert_eq!(store.reseal().await.unwrap(), Resealed { current: 6, resealed: 0, closed: 0 });
     assert!(changes.try_recv().is_err(), "it is no change");
     assert_eq!(store.audit_count(None).await.unwrap(), records + 1);
-    assert!(matches!(before.tenant_load(&slug("acme")).await, Err(StoreError::Sealed(_))), "the former key opens nothing");
+    assert!(
+        matches!(before.tenant_load(&slug("acme")).await, Err(StoreError::Sealed(_))),
+        "the former key opens nothing"
+    );
 
     let only = place.open_with(Vault::new(2, NEXT)).await;
     let row = load(&only, "acme").await;
@@ -85,7 +88,10 @@ pub(crate) async fn everything_is_sealed_anew_and_the_former_key_may_go(place: A
     assert_eq!((token.secret.expose_secret(), token.expires_ms), ("token", 9));
     assert_eq!(only.request_reserve(&ASKED).await.unwrap(), Reserved::Done(b"answer".to_vec()));
     for same in [Some(TOKEN), None] {
-        assert!(!only.tenant_apply(&doc("acme", same), None, &note()).await.unwrap().changed, "the same file is no change");
+        assert!(
+            !only.tenant_apply(&doc("acme", same), None, &note()).await.unwrap().changed,
+            "the same file is no change"
+        );
     }
     assert_eq!(load(&only, "other").await.id, fresh.id);
     only.server_token_forget(acme, server, &token).await.unwrap();
