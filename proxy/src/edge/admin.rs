@@ -9,6 +9,8 @@ mod admin_keys;
 pub(crate) mod desk;
 mod gate;
 pub(crate) mod input;
+#[cfg(test)]
+mod kit;
 mod listener;
 mod me;
 mod once;

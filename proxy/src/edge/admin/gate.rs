@@ -99,8 +99,12 @@ impl Refusal {
 /// All operations behind the gate.
 pub(crate) fn guarded(gate: Arc<Gate>) -> Router {
     let desk = Arc::new(Desk::of_gateway(gate.app.clone()));
+    behind(gate, desk.clone(), routes(desk))
+}
+
+fn behind(gate: Arc<Gate>, desk: Arc<Desk>, router: Router) -> Router {
     // The outermost comes last. What is done once goes on by itself when its client goes away, so it catches its own panics.
-    routes(desk.clone())
+    router
         .layer(middleware::from_fn_with_state(desk, once::once))
         .layer(CatchPanicLayer::custom(|_| panicked()))
         .layer(middleware::from_fn_with_state(gate, admit))
