@@ -12,6 +12,8 @@ pub(crate) mod input;
 #[cfg(test)]
 mod kit;
 mod listener;
+#[cfg(test)]
+mod matrix;
 mod me;
 mod once;
 pub(crate) mod page;

@@ -124,7 +124,12 @@ impl Gate {
         Arc::new(Self { app, admins, allowed, places: Semaphore::new(REQUESTS_AT_ONCE_MAX) })
     }
 
-    async fn pass(&self, mut request: Request, next: Next, address: IpAddr) -> Result<(Response, Option<Admin>), Refusal> {
+    async fn pass(
+        &self,
+        mut request: Request,
+        next: Next,
+        address: IpAddr,
+    ) -> Result<(Response, Option<Admin>), Refusal> {
         let Ok(_place) = self.places.try_acquire() else {
             return Err(Problem::away("too many requests run at once: try again").into());
         };
@@ -147,9 +152,10 @@ impl Gate {
             return Err(Refusal::of_stranger(Problem::foreign(told), "foreign_host"));
         }
         match headers.get(header::ORIGIN) {
-            Some(origin) if !self.allowed.is_page(origin) => {
-                Err(Refusal::of_stranger(Problem::foreign("no page but those of admin.public_url may ask"), "foreign_origin"))
-            }
+            Some(origin) if !self.allowed.is_page(origin) => Err(Refusal::of_stranger(
+                Problem::foreign("no page but those of admin.public_url may ask"),
+                "foreign_origin",
+            )),
             _ => Ok(()),
         }
     }
@@ -247,7 +253,11 @@ fn check_kind(request: &Request) -> Result<(), Problem> {
     let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let is_json = kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"));
-    if is_json || YAML.contains(&&*kind) { Ok(()) } else { Err(Problem::media_type()) }
+    if is_json || YAML.contains(&&*kind) {
+        return Ok(());
+    }
+    let expected = "send the body as JSON or YAML, with its Content-Type: application/json or application/yaml";
+    Err(Problem::unsupported(expected))
 }
 
 /// The hosts and the origin that count: loopback, the address of the listener where it is one, and what the operator names.

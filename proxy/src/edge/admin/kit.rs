@@ -16,18 +16,23 @@ use patchbay_config::GatewayConfig;
 use patchbay_core::{
     Slug, TenantId,
     admin::Grant,
-    model::{TenantDoc, TenantLimits, ToolsetSpec},
+    issuer::IssuerDoc,
+    model::{ServerDoc, TenantDoc, TenantLimits, ToolsetSpec},
 };
 use patchbay_store::{AuditFilter, Note};
 use secrecy::ExposeSecret;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use super::gate::{Gate, guarded};
 use crate::{
     app::StoreSink,
     audit::{Drain, DrainOptions, now_ms},
-    auth::{Peer, admin::NewAdminKey, tests::house::House},
+    auth::{
+        Peer,
+        admin::NewAdminKey,
+        tests::house::{House, ISS, issuer},
+    },
 };
 
 /// See the module.
@@ -87,15 +92,18 @@ impl Guarded {
         guarded
     }
 
-    /// Makes a tenant.
+    /// Makes a tenant with the server `shop`, the toolset `default` and the issuer `corp`.
     pub(crate) async fn tenant(&self, name: &str) -> TenantId {
+        let spec = json!({ "transport": { "kind": "http", "url": "https://shop.example/mcp" } });
+        let shop = ServerDoc { spec: serde_json::from_value(spec).unwrap(), secrets: [].into() };
+        let corp = IssuerDoc { spec: issuer("corp", ISS).spec, secrets: [].into() };
         let doc = TenantDoc {
             slug: slug(name),
             title: None,
             enabled: true,
-            servers: [].into(),
+            servers: [(slug("shop"), shop)].into(),
             toolsets: [(slug("default"), ToolsetSpec::default())].into(),
-            issuers: [].into(),
+            issuers: [(slug("corp"), corp)].into(),
             limits: TenantLimits::default(),
             audit: Default::default(),
         };
@@ -160,7 +168,10 @@ impl Guarded {
 
 pub(crate) fn request(line: &str, headers: &[(&str, &str)], body: &str) -> Request {
     let (method, path) = line.split_once(' ').unwrap();
-    let uri = path.strip_prefix('/').filter(|rest| rest.starts_with('/')).map_or_else(|| format!("{}{path}", super::ROOT), str::to_owned);
+    let uri = path
+        .strip_prefix('/')
+        .filter(|rest| rest.starts_with('/'))
+        .map_or_else(|| format!("{}{path}", super::ROOT), str::to_owned);
     let mut builder = Request::builder().method(method.parse::<Method>().unwrap()).uri(uri);
     if headers.iter().all(|(name, _)| *name != "host") {
         builder = builder.header("host", "localhost:9091");

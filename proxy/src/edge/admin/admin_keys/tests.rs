@@ -34,8 +34,10 @@ async fn nobody_makes_a_key_that_may_do_more_than_they() {
         assert_eq!(guarded.post(&viewer, "/admin-keys", &body).await.status, 403, "{body}");
     }
     let body = |tenant: &str| json!({ "label": "x", "role": "tenant_admin", "tenant": tenant });
-    let (foreign, nowhere) =
-        (guarded.post(&admin, "/admin-keys", &body("umbrella")).await, guarded.post(&admin, "/admin-keys", &body("nowhere")).await);
+    let (foreign, nowhere) = (
+        guarded.post(&admin, "/admin-keys", &body("umbrella")).await,
+        guarded.post(&admin, "/admin-keys", &body("nowhere")).await,
+    );
     assert_eq!(foreign.body, nowhere.body);
     assert_eq!(guarded.house.app.store.admin_key_list().await.unwrap().len(), 4);
 }
@@ -55,7 +57,11 @@ async fn what_is_wrong_is_said_all_at_once() {
         let (status, problem) = ask(&guarded, &platform, "POST /admin-keys", &[], &body).await;
         assert_eq!((status, pointers(&problem)), (422, expected.to_vec()), "{body}");
     }
-    for body in [json!({ "label": "x", "role": "king" }), json!({ "label": "x" }), json!({ "label": "x", "role": "platform_admin", "key": "pba_mine" })] {
+    for body in [
+        json!({ "label": "x", "role": "king" }),
+        json!({ "label": "x" }),
+        json!({ "label": "x", "role": "platform_admin", "key": "pba_mine" }),
+    ] {
         assert_eq!(ask(&guarded, &platform, "POST /admin-keys", &[], &body).await.0, 422, "{body}");
     }
 }
@@ -155,7 +161,11 @@ async fn a_key_is_revoked_on_a_condition_and_stays_in_the_list() {
     assert_eq!(guarded.get(&other, "/me").await.status, 401);
     let revoked = guarded.get(&platform, &path).await.json();
     assert!(revoked["state"] == "revoked" && revoked["revoked"].is_string());
-    assert_eq!(ask(&guarded, &platform, &line, &[("if-match", &tag)], &Value::Null).await.0, 412, "it is not as it was");
+    assert_eq!(
+        ask(&guarded, &platform, &line, &[("if-match", &tag)], &Value::Null).await.0,
+        412,
+        "it is not as it was"
+    );
     assert_eq!(ask(&guarded, &platform, &line, &[("if-match", "*")], &Value::Null).await.0, 204);
     assert_eq!(guarded.get(&platform, &path).await.json()["revoked"], revoked["revoked"], "since the first time");
 }
@@ -188,7 +198,10 @@ async fn a_rotated_key_gives_way_to_one_that_may_do_the_same() {
         assert_eq!((status, pointers(&problem)), (422, vec![pointer]));
     }
     let (status, made) = ask(&guarded, &former, &line, &[], &json!({ "overlap_s": 600 })).await;
-    assert_eq!((status, &made["role"], &made["tenant"], &made["label"]), (201, &json!("tenant_admin"), &json!("acme"), &json!("test")));
+    assert_eq!(
+        (status, &made["role"], &made["tenant"], &made["label"]),
+        (201, &json!("tenant_admin"), &json!("acme"), &json!("test"))
+    );
     let of = async |digest| guarded.house.app.store.admin_key_find(digest).await.unwrap().unwrap();
     let until_ms = of(former.row.digest).await.expires_ms.unwrap();
     assert!((now_ms + 600_000..now_ms + 700_000).contains(&until_ms), "{until_ms}");

@@ -49,7 +49,8 @@ async fn all_that_opens_nothing_is_told_the_same() {
     let store = &guarded.house.app.store;
     let acme = guarded.house.open("acme", |_, _| ());
     let (tenants_key, _) = guarded.house.key(acme.id);
-    let (revoked, expired) = (guarded.key(Grant::PlatformAdmin).await, guarded.key_until(Grant::PlatformAdmin, Some(1)).await);
+    let (revoked, expired) =
+        (guarded.key(Grant::PlatformAdmin).await, guarded.key_until(Grant::PlatformAdmin, Some(1)).await);
     store.admin_key_revoke(revoked.row.id, 1, &Note::by_operator("a test", 0)).await.unwrap();
     let good = guarded.key(Grant::PlatformAdmin).await;
     let good = good.secret.expose_secret();
@@ -69,7 +70,8 @@ async fn all_that_opens_nothing_is_told_the_same() {
         answers.push(guarded.ask(credential, "GET /me", &[], &Value::Null).await);
     }
     answers.push(guarded.send("GET /me", &[("x-api-key", good)], "").await);
-    answers.push(guarded.send(&format!("GET /me?access_token={good}"), &[("cookie", &format!("key={good}"))], "").await);
+    answers
+        .push(guarded.send(&format!("GET /me?access_token={good}"), &[("cookie", &format!("key={good}"))], "").await);
     answers.push(guarded.send("GET /nothing", &[], "").await);
     let first = told(&answers[0]);
     assert_eq!((first.0, answers[0].header("www-authenticate")), (401, "Bearer realm=\"patchbay admin\""));
@@ -82,9 +84,20 @@ async fn all_that_opens_nothing_is_told_the_same() {
     assert_eq!(
         reasons,
         [
-            "unauthenticated", "admin_not_taken", "admin_not_taken", "admin_not_taken", "admin_not_taken",
-            "admin_key_unknown", "admin_key_unknown", "admin_key_unknown", "admin_key_unknown", "admin_key_revoked",
-            "admin_key_expired", "unauthenticated", "unauthenticated", "unauthenticated",
+            "unauthenticated",
+            "admin_not_taken",
+            "admin_not_taken",
+            "admin_not_taken",
+            "admin_not_taken",
+            "admin_key_unknown",
+            "admin_key_unknown",
+            "admin_key_unknown",
+            "admin_key_unknown",
+            "admin_key_revoked",
+            "admin_key_expired",
+            "unauthenticated",
+            "unauthenticated",
+            "unauthenticated",
         ]
     );
     assert!(records.iter().all(|record| record["actor"]["kind"] == "unknown" && record["rule"].is_string()));
@@ -160,7 +173,9 @@ async fn only_listed_names_and_pages_may_ask() {
     let ask = async |headers: &[(&str, &str)]| {
         guarded.ask(key.secret.expose_secret(), "GET /me", headers, &Value::Null).await
     };
-    for host in ["localhost", "LOCALHOST:1", "127.0.0.1:9091", "[::1]:9091", "admin.example", "patchbay-admin.ns.svc:9091"] {
+    for host in
+        ["localhost", "LOCALHOST:1", "127.0.0.1:9091", "[::1]:9091", "admin.example", "patchbay-admin.ns.svc:9091"]
+    {
         assert_eq!(ask(&[("host", host)]).await.status, 200, "{host}");
     }
     for host in ["evil.example", "localhost.evil.example", "admin.example.evil", "", "127.0.0.2"] {
@@ -170,7 +185,8 @@ async fn only_listed_names_and_pages_may_ask() {
     let page = ask(&[("origin", PUBLIC)]).await;
     assert_eq!(page.status, 200);
     assert!(page.headers.keys().all(|name| !name.as_str().starts_with("access-control")));
-    for origin in ["null", "http://localhost", "http://localhost:9091", "https://evil.example", "http://admin.example"] {
+    for origin in ["null", "http://localhost", "http://localhost:9091", "https://evil.example", "http://admin.example"]
+    {
         assert_eq!(ask(&[("origin", origin)]).await.status, 403, "{origin}");
     }
     assert!(guarded.refusals().await.iter().all(|record| record["actor"]["kind"] == "unknown"));
@@ -184,7 +200,8 @@ async fn bodies_that_a_page_could_send_are_not_read() {
     let ask = async |kind: &str| {
         guarded.ask(key.secret.expose_secret(), "POST /admin-keys", &[("content-type", kind)], &new).await
     };
-    for kind in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "", "text/json"] {
+    for kind in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "", "text/json"]
+    {
         let answer = ask(kind).await;
         assert_eq!((answer.status, answer.header("content-type")), (415, "application/problem+json"), "{kind}");
     }
@@ -226,7 +243,8 @@ async fn people_have_the_roles_of_their_groups() {
     let ask = async |token: &str, line: &str| guarded.ask(token, line, &[], &Value::Null).await;
     let lead = token(json!({ "groups": ["leads", "others"], "name": "Ann" }));
     let me = ask(&lead, "GET /me").await.json();
-    let grants = json!([{ "role": "tenant_admin", "tenant": "acme" }, { "role": "tenant_viewer", "tenant": "umbrella" }]);
+    let grants =
+        json!([{ "role": "tenant_admin", "tenant": "acme" }, { "role": "tenant_viewer", "tenant": "umbrella" }]);
     assert_eq!(me, json!({ "kind": "token", "issuer": "corp", "subject": "ann", "name": "Ann", "grants": grants }));
     let boss = token(json!({ "groups": "platform", "aud": [format!("{PUBLIC}/"), "x"] }));
     assert_eq!(ask(&boss, "GET /me").await.json()["grants"], json!([{ "role": "platform_admin" }]));

@@ -38,7 +38,12 @@ impl Deeds {
             })
         };
         let router = Router::new()
-            .route("/admin/v1/make", deed(|n| (StatusCode::CREATED, [("etag", "\"1\""), ("x-other", "y")], format!("made {n}")).into_response()))
+            .route(
+                "/admin/v1/make",
+                deed(|n| {
+                    (StatusCode::CREATED, [("etag", "\"1\""), ("x-other", "y")], format!("made {n}")).into_response()
+                }),
+            )
             .route("/admin/v1/wrong", deed(|_| Problem::invalid(Vec::new()).into_response()))
             .route("/admin/v1/refused", deed(|_| Problem::forbidden("no").into_response()))
             .route("/admin/v1/conflict", deed(|_| Problem::conflict("no").into_response()))
@@ -112,7 +117,11 @@ async fn a_key_that_is_none_is_refused() {
         &[("idempotency-key", long.as_str())],
         &[("idempotency-key", "a"), ("idempotency-key", "a")],
     ] {
-        assert_eq!(answer(&deeds.router, posted(&admin(1), "POST /make", headers, "{}")).await.status, 400, "{headers:?}");
+        assert_eq!(
+            answer(&deeds.router, posted(&admin(1), "POST /make", headers, "{}")).await.status,
+            400,
+            "{headers:?}"
+        );
     }
     assert_eq!(deeds.count(), 0);
     assert_eq!(deeds.ask(&admin(1), "POST /make", &long[..255], "{}").await.status, 201);
