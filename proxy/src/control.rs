@@ -5,8 +5,10 @@
 //! refreshes its catalog ([`refresh`]).
 
 pub mod builtins;
+pub(crate) mod doubts;
 pub(crate) mod copies;
 mod entrance;
+pub(crate) mod probe;
 pub mod refresh;
 pub mod servers;
 pub mod stored;

@@ -319,7 +319,13 @@ impl TenantTask {
 
     fn connect(&self, tenant: TenantId, server: &ServerRow, part: Option<&Stored>) -> Opened {
         let hello = part.map(|part| part.hello.clone());
-        let place = servers::Place { app: &self.app, tenant, workers: &self.workers, children: &self.children };
+        let place = servers::Place {
+            app: &self.app,
+            tenant,
+            runtime: self.workers.handle(),
+            children: &self.children,
+            is_stored: true,
+        };
         servers::open(&place, server, hello)
     }
 

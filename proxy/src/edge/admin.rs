@@ -4,12 +4,24 @@
 //! The command line speaks the same API: to a gateway elsewhere, or in process to [`routes`] over the local store, where no gateway
 //! need run. So a handler must not count on a running gateway: what only one knows is behind [`desk::Desk::live`].
 
+mod audit_policy;
 pub(crate) mod desk;
+pub(crate) mod document;
+mod fence;
 pub(crate) mod input;
+mod issuers;
+mod limits;
 pub(crate) mod page;
+mod parts;
+mod probe;
 pub(crate) mod problem;
+pub(crate) mod schema;
+mod servers;
 pub(crate) mod tag;
 mod tenants;
+#[cfg(test)]
+pub(crate) mod tests;
+mod toolsets;
 pub(crate) mod who;
 
 use std::sync::Arc;
@@ -38,8 +50,20 @@ struct Document;
 
 /// Every operation, with what describes it.
 fn operations() -> OpenApiRouter<Arc<Desk>> {
-    OpenApiRouter::with_openapi(Document::openapi())
-        .nest(ROOT, OpenApiRouter::new().routes(routes!(tenants::list)).routes(routes!(tenants::show, tenants::delete)))
+    let nouns = OpenApiRouter::new()
+        .routes(routes!(audit_policy::show, audit_policy::put, audit_policy::patch))
+        .routes(routes!(document::whole::show, document::whole::put))
+        .routes(routes!(issuers::list, issuers::create))
+        .routes(routes!(issuers::show, issuers::put, issuers::patch, issuers::delete))
+        .routes(routes!(limits::show, limits::put, limits::patch))
+        .routes(routes!(probe::ask))
+        .routes(routes!(servers::list, servers::create))
+        .routes(routes!(servers::show, servers::put, servers::patch, servers::delete))
+        .routes(routes!(tenants::list, tenants::create))
+        .routes(routes!(tenants::show, tenants::patch, tenants::delete))
+        .routes(routes!(toolsets::list, toolsets::create))
+        .routes(routes!(toolsets::show, toolsets::put, toolsets::patch, toolsets::delete));
+    OpenApiRouter::with_openapi(Document::openapi()).nest(ROOT, nouns)
 }
 
 /// The operations over this desk. Whoever calls them puts a [`who::Admin`] into the request's extensions.

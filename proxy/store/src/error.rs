@@ -47,6 +47,9 @@ pub enum StoreError {
     /// A secret cannot be opened with the keys given.
     #[error("{0}")]
     Sealed(String),
+    /// Something is too large to be kept.
+    #[error("{0}")]
+    TooLarge(String),
     /// The store's URL, or what it names, cannot be right.
     #[error("{0}")]
     Url(String),
@@ -106,10 +109,6 @@ pub(crate) fn from_sql(what: &str, error: sqlx::Error) -> StoreError {
 pub(crate) fn from_migration(named: &str, error: sqlx::migrate::MigrateError) -> StoreError {
     use sqlx::migrate::MigrateError as E;
     match error {
-        E::VersionMissing(version) => StoreError::Corrupt(format!(
-            "{named} was last used by a newer Patchbay (its tables are at step {version}, which this one does not know): \
-             start that version, or a newer one"
-        )),
         E::VersionMismatch(version) | E::Dirty(version) => StoreError::Corrupt(format!(
             "the tables in {named} were not made by a released Patchbay (step {version} is another one, or only half done): \
              restore a backup, or name an empty store"

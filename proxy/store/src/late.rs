@@ -216,7 +216,7 @@ handed_on!(Tenants {
     fn tenant_list() -> Vec<TenantSummary>;
     fn tenant_load(slug: &Slug) -> Option<TenantRow>;
     fn tenant_apply(doc: &TenantDoc, expected: Option<Generation>, note: &Note) -> Applied;
-    fn tenant_delete(slug: &Slug, note: &Note) -> bool;
+    fn tenant_delete(slug: &Slug, expected: Option<Generation>, note: &Note) -> bool;
 });
 
 handed_on!(ApiKeys {

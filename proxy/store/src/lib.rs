@@ -1,5 +1,5 @@
 //! What Patchbay remembers: tenants with their servers, toolsets and issuers, API keys, revocations, last good catalogs, the
-//! gateway's own tokens, ended sessions, the audit.
+//! gateway's own tokens, ended sessions, the audit; admin keys and the requests of admins.
 //!
 //! Here are the traits, one per noun, and [`open`]; SQLite and Postgres stand behind them and pass the same suite. Only
 //! `control`, the entrance's writers and the command line call the store, never the path of a request: what a request needs is
@@ -8,13 +8,16 @@
 //! Every change of a tenant adds one to its generation in the transaction that makes the change, and is told to all who
 //! listen, in this process and in others, within a second.
 
+mod admin;
 mod announce;
 mod audit;
 mod error;
 mod held;
+mod levels;
 mod late;
 mod plan;
 mod postgres;
+mod reseal;
 mod rows;
 mod secrets;
 mod sqlite;
@@ -22,7 +25,7 @@ mod target;
 mod tokens;
 mod vault;
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use patchbay_core::{
@@ -34,6 +37,7 @@ use patchbay_core::{
 use secrecy::SecretString;
 use tokio::sync::broadcast;
 
+pub use admin::ANSWER_BYTES_MAX;
 pub use audit::{AUDIT_PAGE_MAX, AuditFilter, AuditHead, AuditLog, AuditRow, Note};
 pub use error::StoreError;
 pub use late::{LateStore, open_late};
@@ -48,7 +52,7 @@ pub use vault::Vault;
 /// # Errors
 /// [`StoreError::Url`] when the URL, or what it names, cannot be right: trying again does not help.
 /// [`StoreError::Unavailable`] when nobody answers: trying again may help. [`StoreError::Corrupt`] when the tables are not
-/// ours, or those of a newer Patchbay.
+/// ours, or those of a newer Patchbay that this one cannot work with any more.
 pub async fn open(url: &str, vault: Vault, options: OpenOptions) -> Result<Arc<dyn Store>, StoreError> {
     match target::parse(url)? {
         target::Target::SqliteFile(path) => {
@@ -133,8 +137,11 @@ pub trait Tenants {
     ) -> Result<Applied, StoreError>;
 
     /// Removes a tenant with all that belongs to it, apart from its audit, whose next record is `note`. `false` when there is
-    /// none of that name.
-    async fn tenant_delete(&self, slug: &Slug, note: &Note) -> Result<bool, StoreError>;
+    /// none of that name. With `expected`, the tenant must be at that generation.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the generation is another one.
+    async fn tenant_delete(&self, slug: &Slug, expected: Option<Generation>, note: &Note) -> Result<bool, StoreError>;
 }
 
 /// API keys. Making and revoking one is a change of the tenant, noted in its audit in the same transaction; using one is not.
@@ -168,6 +175,9 @@ pub trait AdminKeys {
 
     /// Adds the first key of all: only when there is none, revoked and expired ones too. `true` for the one who did it, over
     /// several processes.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when its tenant is not there.
     async fn admin_key_bootstrap(&self, key: &AdminKeyRow, note: &Note) -> Result<bool, StoreError>;
 
     /// The key with this digest, whether it still opens anything or not.
@@ -179,7 +189,8 @@ pub trait AdminKeys {
     /// Refuses a key from now on. `false` when there is no such key, or it was revoked before.
     async fn admin_key_revoke(&self, key: KeyId, at_ms: i64, note: &Note) -> Result<bool, StoreError>;
 
-    /// Notes when a key was last used; the newest time wins.
+    /// Notes when a key was last used; the newest time wins. What is less than a minute after the time that is noted is not
+    /// written.
     async fn admin_key_touch(&self, key: KeyId, at_ms: i64) -> Result<(), StoreError>;
 }
 
@@ -187,13 +198,18 @@ pub trait AdminKeys {
 /// sealed at rest, since some show a new key.
 #[async_trait]
 pub trait AdminRequests {
-    /// Reserves a request, or says what became of it. Those that have expired are forgotten.
+    /// Reserves a request, or says what became of it. Those that have expired are forgotten. An answer that cannot be opened any
+    /// more is [`Reserved::Begun`]: what it answered must not be done again.
     async fn request_reserve(&self, request: &Reservation) -> Result<Reserved, StoreError>;
 
-    /// Keeps the answer until the reservation expires.
+    /// Keeps the answer until the reservation expires. The first one stays.
+    ///
+    /// # Errors
+    /// [`StoreError::TooLarge`] when the answer is longer than [`ANSWER_BYTES_MAX`], [`StoreError::NotFound`] when the request is
+    /// not reserved, or was answered before.
     async fn request_answer(&self, request: [u8; 32], answer: &[u8]) -> Result<(), StoreError>;
 
-    /// Forgets a reservation whose request changed nothing.
+    /// Forgets a reservation whose request changed nothing. One that was answered stays.
     async fn request_release(&self, request: [u8; 32]) -> Result<(), StoreError>;
 }
 
@@ -211,7 +227,7 @@ pub struct Reservation {
 }
 
 /// What became of a reserved request.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Reserved {
     /// It is new, and reserved now.
     New,
@@ -223,10 +239,27 @@ pub enum Reserved {
     Differs,
 }
 
+impl fmt::Debug for Reserved {
+    /// Without the answer, which may show a key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::New => f.write_str("New"),
+            Self::Begun => f.write_str("Begun"),
+            Self::Done(answer) => write!(f, "Done({} bytes)", answer.len()),
+            Self::Differs => f.write_str("Differs"),
+        }
+    }
+}
+
 /// Changing the sealing key.
 #[async_trait]
 pub trait Reseal {
-    /// Seals everything anew that was sealed with a former key. This is no change of any tenant. What cannot be opened stays as it is.
+    /// Seals everything anew that was sealed with a former key. This is no change of any tenant. What cannot be opened stays as it
+    /// is, and so does what somebody else writes meanwhile, with whichever key they have: once all replicas seal with the current
+    /// key, another turn finds nothing left to do, and the former keys may go.
+    ///
+    /// # Errors
+    /// Whatever it is, what was sealed anew stays so, and the next turn goes on.
     async fn reseal(&self) -> Result<Resealed, StoreError>;
 }
 

@@ -61,12 +61,43 @@ impl PostgresStore {
         Ok(self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
     }
 
-    /// Commits a change of a tenant, and tells of it here.
-    async fn commit(&self, tx: Transaction<'static, Postgres>, state: &State) -> Result<(), Fault> {
-        tx.commit().await?;
-        self.announcer.tenant(state);
-        Ok(())
+    /// Ends a transaction that changes a tenant. With a new state it is committed, and told here; else it is taken back.
+    async fn settled<T>(
+        &self,
+        tx: Transaction<'static, Postgres>,
+        done: Result<(T, Option<State>), Fault>,
+    ) -> Result<T, Fault> {
+        match done {
+            Ok((value, Some(state))) => {
+                tx.commit().await?;
+                self.announcer.tenant(&state);
+                Ok(value)
+            }
+            Ok((value, None)) => {
+                tx.rollback().await?;
+                Ok(value)
+            }
+            Err(fault) => Err(undone(tx, fault).await),
+        }
     }
+}
+
+/// Ends a transaction: committed when something was done in it, else taken back.
+async fn ended(tx: Transaction<'static, Postgres>, done: Result<bool, Fault>) -> Result<bool, Fault> {
+    match done {
+        Ok(true) => tx.commit().await?,
+        Ok(false) => tx.rollback().await?,
+        Err(fault) => return Err(undone(tx, fault).await),
+    }
+    done
+}
+
+/// Takes back what a transaction did before it failed, now. One that is only dropped is rolled back some time later, and its locks
+/// are in the way of whoever comes next until then.
+async fn undone(tx: Transaction<'static, Postgres>, fault: Fault) -> Fault {
+    // It may be that the connection is what failed; what counts is why.
+    let _ = tx.rollback().await;
+    fault
 }
 
 #[async_trait]

@@ -19,7 +19,7 @@ use std::{
     fs, io,
     os::unix::fs::OpenOptionsExt,
     path::Path,
-    sync::Arc,
+    sync::{Arc, LazyLock},
     time::{Duration, Instant},
 };
 
@@ -35,9 +35,15 @@ use crate::{
     Change, Changes, OpenOptions, Store, StoreError, Vault,
     announce::{Announcer, Background},
     error::{Fault, doing, from_migration, from_sql},
+    levels::Levels,
 };
 
-static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
+/// Steps that are there and not among these are for `levels` to judge.
+static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
+    let mut known = sqlx::migrate!("migrations/sqlite");
+    known.set_ignore_missing(true);
+    known
+});
 
 /// How long a statement waits for a lock of another process.
 const BUSY_MAX: Duration = Duration::from_secs(5);
@@ -204,9 +210,26 @@ async fn migrate(named: &str, connection: &mut SqliteConnection) -> Result<(), S
             Err(error) => return Err(open_error(named, error)),
         }
     };
+    let levels = levels(&mut locked).await.map_err(|error| from_sql(&format!("look at the tables in {named}"), error))?;
+    levels.admit(named, &MIGRATIONS)?;
     // Not `run`: with its `Acquire` bound, rustc cannot prove to callers that `open` is `Send`.
     MIGRATIONS.run_direct(None, &mut *locked, false).await.map_err(|error| from_migration(named, error))?;
     locked.commit().await.map_err(|error| open_error(named, error))
+}
+
+async fn levels(locked: &mut SqliteConnection) -> Result<Levels, sqlx::Error> {
+    let there = "SELECT name FROM sqlite_master WHERE type = 'table' AND name IN ('_sqlx_migrations', 'schema_needs')";
+    let there: Vec<String> = sqlx::query_scalar(there).fetch_all(&mut *locked).await?;
+    let has = |table: &str| there.iter().any(|name| name == table);
+    let mut levels = Levels::default();
+    if has("_sqlx_migrations") {
+        let made = "SELECT version FROM _sqlx_migrations ORDER BY version";
+        levels.made = sqlx::query_scalar(made).fetch_all(&mut *locked).await?;
+    }
+    if has("schema_needs") {
+        levels.oldest = sqlx::query_scalar("SELECT max(oldest) FROM schema_needs").fetch_one(locked).await?;
+    }
+    Ok(levels)
 }
 
 fn primary_code(error: &sqlx::Error) -> Option<u32> {

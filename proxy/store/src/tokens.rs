@@ -46,6 +46,6 @@ pub(crate) fn seal(tenant: TenantId, server: ServerId, token: &ServerToken, vaul
     vault.seal(bound(tenant, server), token.secret.expose_secret())
 }
 
-fn bound<'a>(tenant: TenantId, server: ServerId) -> Bound<'a> {
+pub(crate) fn bound<'a>(tenant: TenantId, server: ServerId) -> Bound<'a> {
     Bound { tenant, of: Of::Token(server), name: "server token" }
 }

@@ -9,6 +9,8 @@ use serde::Serialize;
 use tracing::error;
 use utoipa::ToSchema;
 
+use super::ADMIN_BODY_BYTES_MAX;
+
 /// Problem details (RFC 9457).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct Problem {
@@ -51,6 +53,9 @@ const STALE: Sort = (StatusCode::PRECONDITION_FAILED, "urn:patchbay:problem:stal
 const UNCONDITIONAL: Sort =
     (StatusCode::PRECONDITION_REQUIRED, "urn:patchbay:problem:unconditional", "A condition is needed");
 const INVALID: Sort = (StatusCode::UNPROCESSABLE_ENTITY, "urn:patchbay:problem:invalid", "The document is not valid");
+const TOO_LARGE: Sort = (StatusCode::PAYLOAD_TOO_LARGE, "about:blank", "Payload Too Large");
+const UNSUPPORTED: Sort = (StatusCode::UNSUPPORTED_MEDIA_TYPE, "about:blank", "Unsupported Media Type");
+const BUSY: Sort = (StatusCode::TOO_MANY_REQUESTS, "about:blank", "Too Many Requests");
 const INTERNAL: Sort = (StatusCode::INTERNAL_SERVER_ERROR, "about:blank", "Internal Server Error");
 const AWAY: Sort = (StatusCode::SERVICE_UNAVAILABLE, "urn:patchbay:problem:away", "Not possible now");
 
@@ -112,6 +117,33 @@ impl Problem {
         Self { errors, ..Self::new(INVALID, detail) }
     }
 
+    /// A body whose fields this role may not set so.
+    pub(crate) fn fenced(errors: Vec<FieldError>) -> Self {
+        Self { errors, ..Self::new(FORBIDDEN, "this needs the role platform_admin, as the fields say") }
+    }
+
+    /// A change of one part that the other parts do not allow.
+    pub(crate) fn unfit(errors: Vec<FieldError>) -> Self {
+        let detail = "the tenant would not be valid with this change: other parts of it, which the pointers name in the tenant's \
+                      document, would have to be changed first";
+        Self { errors, ..Self::new(CONFLICT, detail) }
+    }
+
+    /// A body that is larger than what is read.
+    pub(crate) fn too_large() -> Self {
+        Self::new(TOO_LARGE, format!("expected a body of {ADMIN_BODY_BYTES_MAX} bytes at the most"))
+    }
+
+    /// A body in a form that is not understood.
+    pub(crate) fn unsupported(detail: impl Into<String>) -> Self {
+        Self::new(UNSUPPORTED, detail)
+    }
+
+    /// What is done for others now, as often as it may be done at once.
+    pub(crate) fn busy(detail: impl Into<String>) -> Self {
+        Self { retry_after_s: Some(1), ..Self::new(BUSY, detail) }
+    }
+
     /// What cannot be done now, and may be later.
     pub(crate) fn away(detail: impl Into<String>) -> Self {
         Self { retry_after_s: Some(1), ..Self::new(AWAY, detail) }
@@ -138,6 +170,8 @@ impl From<StoreError> for Problem {
         match error {
             StoreError::Unavailable { .. } => Self::away("the store does not answer now: nothing was changed"),
             StoreError::Conflict { .. } => Self::stale(),
+            // Whoever gives such secrets anew gets out of it, so the words have to reach them.
+            StoreError::Sealed(what) => Self::conflict(what),
             StoreError::NotFound(what) => Self::bad_request(what.to_string()),
             StoreError::Exists(what) => Self::conflict(what.to_string()),
             other => {
@@ -151,7 +185,7 @@ impl From<StoreError> for Problem {
 impl From<ConfigErrors> for Problem {
     fn from(errors: ConfigErrors) -> Self {
         let of = |error: &patchbay_config::ConfigError| FieldError {
-            pointer: error.field.clone(),
+            pointer: error.pointer(),
             detail: error.message.clone(),
         };
         Self::invalid(errors.iter().map(of).collect())

@@ -7,6 +7,7 @@ use sqlx::PgConnection;
 use super::{PostgresStore, audit, bump, locked};
 use crate::{
     ApiKeys, Note, StoreError,
+    announce::State,
     error::{Fault, doing},
     rows::{KeyRecord, all, blob, json, newest_uses, no_such_tenant},
 };
@@ -25,12 +26,8 @@ impl ApiKeys for PostgresStore {
     async fn key_create(&self, key: &KeyRow, note: &Note) -> Result<(), StoreError> {
         doing("make an API key", async {
             let mut tx = self.writing().await?;
-            let slug = locked(&mut tx, key.tenant).await?.ok_or_else(|| no_such_tenant(key.tenant))?;
-            insert(&mut tx, key).await?;
-            let state = bump(&mut tx, &slug, true).await?;
-            audit::record(&mut tx, key.tenant, note).await?;
-            self.commit(tx, &state).await?;
-            Ok(())
+            let done = create(&mut tx, key, note).await;
+            self.settled(tx, done.map(|state| ((), Some(state)))).await
         })
         .await
     }
@@ -52,22 +49,8 @@ impl ApiKeys for PostgresStore {
     async fn key_revoke(&self, tenant: TenantId, key: KeyId, at_ms: i64, note: &Note) -> Result<bool, StoreError> {
         doing("revoke an API key", async {
             let mut tx = self.writing().await?;
-            let Some(slug) = locked(&mut tx, tenant).await? else { return Ok(false) };
-            let revoked = sqlx::query(
-                "UPDATE api_keys SET revoked_ms = $3 WHERE id = $1 AND tenant_id = $2 AND revoked_ms IS NULL",
-            )
-            .bind(blob(key.bits()))
-            .bind(blob(tenant.bits()))
-            .bind(at_ms)
-            .execute(&mut *tx)
-            .await?;
-            if revoked.rows_affected() == 0 {
-                return Ok(false);
-            }
-            let state = bump(&mut tx, &slug, true).await?;
-            audit::record(&mut tx, tenant, note).await?;
-            self.commit(tx, &state).await?;
-            Ok(true)
+            let state = revoke(&mut tx, tenant, key, at_ms, note).await;
+            self.settled(tx, state.map(|state| (state.is_some(), state))).await
         })
         .await
     }
@@ -88,6 +71,38 @@ impl ApiKeys for PostgresStore {
         })
         .await
     }
+}
+
+async fn create(tx: &mut PgConnection, key: &KeyRow, note: &Note) -> Result<State, Fault> {
+    let slug = locked(tx, key.tenant).await?.ok_or_else(|| no_such_tenant(key.tenant))?;
+    insert(tx, key).await?;
+    let state = bump(tx, &slug, true).await?;
+    audit::record(tx, key.tenant, note).await?;
+    Ok(state)
+}
+
+/// The tenant's new state, or `None` when there was nothing to revoke.
+async fn revoke(
+    tx: &mut PgConnection,
+    tenant: TenantId,
+    key: KeyId,
+    at_ms: i64,
+    note: &Note,
+) -> Result<Option<State>, Fault> {
+    let Some(slug) = locked(tx, tenant).await? else { return Ok(None) };
+    let revoked =
+        sqlx::query("UPDATE api_keys SET revoked_ms = $3 WHERE id = $1 AND tenant_id = $2 AND revoked_ms IS NULL")
+            .bind(blob(key.bits()))
+            .bind(blob(tenant.bits()))
+            .bind(at_ms)
+            .execute(&mut *tx)
+            .await?;
+    if revoked.rows_affected() == 0 {
+        return Ok(None);
+    }
+    let state = bump(tx, &slug, true).await?;
+    audit::record(tx, tenant, note).await?;
+    Ok(Some(state))
 }
 
 async fn insert(tx: &mut PgConnection, key: &KeyRow) -> Result<(), Fault> {

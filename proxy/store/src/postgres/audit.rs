@@ -14,7 +14,7 @@ use patchbay_core::{
 };
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 
-use super::{PostgresStore, counted};
+use super::{PostgresStore, counted, ended, undone};
 use crate::{
     AUDIT_PAGE_MAX, AuditFilter, AuditHead, AuditLog, AuditRow, Note, StoreError,
     audit::{
@@ -25,7 +25,7 @@ use crate::{
     rows::{all, bits, blob},
 };
 
-pub(super) use append::record;
+pub(super) use append::{record, record_as};
 
 /// Ids that one statement looks for.
 const KNOWN_MAX: usize = 1000;
@@ -50,9 +50,13 @@ impl AuditLog for PostgresStore {
         }
         doing("write to the audit", async {
             let mut tx = self.writing().await?;
-            let fresh = append::append(&mut tx, rows).await?;
-            tx.commit().await?;
-            Ok(fresh)
+            match append::append(&mut tx, rows).await {
+                Ok(fresh) => {
+                    tx.commit().await?;
+                    Ok(fresh)
+                }
+                Err(fault) => Err(undone(tx, fault).await),
+            }
         })
         .await
     }
@@ -250,8 +254,8 @@ impl AuditLog for PostgresStore {
     async fn audit_note(&self, tenant: Option<TenantId>, action: Action, note: &Note) -> Result<(), StoreError> {
         doing("write to the audit", async {
             let mut tx = self.writing().await?;
-            append::record_as(&mut tx, tenant, action, note).await?;
-            tx.commit().await?;
+            let done = append::record_as(&mut tx, tenant, action, note).await;
+            ended(tx, done.map(|()| true)).await?;
             Ok(())
         })
         .await

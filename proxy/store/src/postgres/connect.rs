@@ -2,18 +2,27 @@
 //!
 //! The sentences name host, port, user and database, which the operator wrote; never the password.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, sync::LazyLock, time::Duration};
 
 use sqlx::{
     ConnectOptions, Connection, PgConnection, PgPool,
-    migrate::Migrator,
+    migrate::{Migrate, Migrator},
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use tokio::time::timeout;
 
-use crate::{OpenOptions, StoreError, error::from_migration};
+use crate::{
+    OpenOptions, StoreError,
+    error::{from_migration, from_sql},
+    levels::Levels,
+};
 
-static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
+/// Steps that are there and not among these are for `levels` to judge.
+static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
+    let mut known = sqlx::migrate!("migrations/postgres");
+    known.set_ignore_missing(true);
+    known
+});
 
 /// How long a server may take to take a connection.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
@@ -44,28 +53,49 @@ pub(super) fn named(to_server: &PgConnectOptions, name: &str) -> PgConnectOption
     if to_server.get_application_name().is_some() { to_server } else { to_server.application_name(name) }
 }
 
-/// Brings the tables up to date. sqlx holds an advisory lock meanwhile: a second process waits, and finds the work done.
+/// Brings the tables up to date under an advisory lock: a second process waits, and finds the work done.
 pub(super) async fn migrate(to_server: &PgConnectOptions) -> Result<(), StoreError> {
     let mut connection = in_time(to_server, named(to_server, "patchbay migrations").connect()).await?;
     let store = format!("the Postgres database {}", database(to_server));
     // Otherwise each start says on the screen that the table of the migrations is there already.
     let quiet = sqlx::raw_sql("SET client_min_messages = warning").execute(&mut connection).await;
     quiet.map_err(|error| explain(to_server, error))?;
-    // The connection is not pooled: when it is dropped, on whichever way, the lock goes with it. (Not `run`: with its `Acquire`
-    // bound, rustc cannot prove to callers that `open` is `Send`.)
-    let done = timeout(MIGRATE_MAX, MIGRATIONS.run_direct(None, &mut connection, false)).await.map_err(|late| {
-        StoreError::Unavailable {
-            tried: format!(
-                "{store} has been locked for {} seconds by another process that makes its tables: wait until that one is \
-                 done, or stop it",
-                MIGRATE_MAX.as_secs()
-            ),
-            source: late.into(),
-        }
-    })?;
-    done.map_err(|error| from_migration(&store, error))?;
+    // The connection is not pooled: when it is dropped, on whichever way, the lock goes with it.
+    timeout(MIGRATE_MAX, bring_up(&store, &mut connection)).await.map_err(|late| StoreError::Unavailable {
+        tried: format!(
+            "{store} has been locked for {} seconds by another process that makes its tables: wait until that one is done, or \
+             stop it",
+            MIGRATE_MAX.as_secs()
+        ),
+        source: late.into(),
+    })??;
     close(connection).await;
     Ok(())
+}
+
+/// Looks what is there, and makes what is missing.
+async fn bring_up(store: &str, connection: &mut PgConnection) -> Result<(), StoreError> {
+    // The lock that sqlx takes too; who has it may take it again.
+    connection.lock().await.map_err(|error| from_migration(store, error))?;
+    let levels = levels(connection).await.map_err(|error| from_sql(&format!("look at the tables in {store}"), error))?;
+    levels.admit(store, &MIGRATIONS)?;
+    // Not `run`: with its `Acquire` bound, rustc cannot prove to callers that `open` is `Send`.
+    MIGRATIONS.run_direct(None, &mut *connection, false).await.map_err(|error| from_migration(store, error))?;
+    connection.unlock().await.map_err(|error| from_migration(store, error))
+}
+
+async fn levels(connection: &mut PgConnection) -> Result<Levels, sqlx::Error> {
+    let there = "SELECT to_regclass('_sqlx_migrations') IS NOT NULL, to_regclass('schema_needs') IS NOT NULL";
+    let (any, says): (bool, bool) = sqlx::query_as(there).fetch_one(&mut *connection).await?;
+    let mut levels = Levels::default();
+    if any {
+        let made = "SELECT version FROM _sqlx_migrations ORDER BY version";
+        levels.made = sqlx::query_scalar(made).fetch_all(&mut *connection).await?;
+    }
+    if says {
+        levels.oldest = sqlx::query_scalar("SELECT max(oldest) FROM schema_needs").fetch_one(connection).await?;
+    }
+    Ok(levels)
 }
 
 async fn close(connection: PgConnection) {

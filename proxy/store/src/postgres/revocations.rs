@@ -8,6 +8,7 @@ use tracing::warn;
 use super::{PostgresStore, audit, bump, locked};
 use crate::{
     Note, Revocations, StoreError,
+    announce::State,
     error::{Fault, doing},
     rows::{RevocationRecord, all, blob, joined, no_such_tenant, revoked, revoked_already},
 };
@@ -21,14 +22,8 @@ impl Revocations for PostgresStore {
     async fn revocation_add(&self, row: &RevocationRow, note: &Note) -> Result<(), StoreError> {
         doing("add a revocation", async {
             let mut tx = self.writing().await?;
-            let slug = locked(&mut tx, row.tenant).await?.ok_or_else(|| no_such_tenant(row.tenant))?;
-            // One that is over must not stand in the way of the same anew.
-            forget(&mut tx, row.tenant, row.created_ms).await?;
-            insert(&mut tx, row).await?;
-            let state = bump(&mut tx, &slug, true).await?;
-            audit::record(&mut tx, row.tenant, note).await?;
-            self.commit(tx, &state).await?;
-            Ok(())
+            let done = add(&mut tx, row, note).await;
+            self.settled(tx, done.map(|state| ((), Some(state)))).await
         })
         .await
     }
@@ -55,19 +50,8 @@ impl Revocations for PostgresStore {
     async fn revocation_lift(&self, tenant: TenantId, id: RevocationId, note: &Note) -> Result<bool, StoreError> {
         doing("lift a revocation", async {
             let mut tx = self.writing().await?;
-            let Some(slug) = locked(&mut tx, tenant).await? else { return Ok(false) };
-            let gone = sqlx::query("DELETE FROM revocations WHERE id = $1 AND tenant_id = $2")
-                .bind(blob(id.bits()))
-                .bind(blob(tenant.bits()))
-                .execute(&mut *tx)
-                .await?;
-            if gone.rows_affected() == 0 {
-                return Ok(false);
-            }
-            let state = bump(&mut tx, &slug, true).await?;
-            audit::record(&mut tx, tenant, note).await?;
-            self.commit(tx, &state).await?;
-            Ok(true)
+            let state = lift(&mut tx, tenant, id, note).await;
+            self.settled(tx, state.map(|state| (state.is_some(), state))).await
         })
         .await
     }
@@ -81,6 +65,37 @@ impl PostgresStore {
             warn!(tenant.id = %tenant, ?error, "revocations that expired could not be deleted; the next listing tries again");
         }
     }
+}
+
+async fn add(tx: &mut PgConnection, row: &RevocationRow, note: &Note) -> Result<State, Fault> {
+    let slug = locked(tx, row.tenant).await?.ok_or_else(|| no_such_tenant(row.tenant))?;
+    // One that is over must not stand in the way of the same anew.
+    forget(tx, row.tenant, row.created_ms).await?;
+    insert(tx, row).await?;
+    let state = bump(tx, &slug, true).await?;
+    audit::record(tx, row.tenant, note).await?;
+    Ok(state)
+}
+
+/// The tenant's new state, or `None` when there was nothing to lift.
+async fn lift(
+    tx: &mut PgConnection,
+    tenant: TenantId,
+    id: RevocationId,
+    note: &Note,
+) -> Result<Option<State>, Fault> {
+    let Some(slug) = locked(tx, tenant).await? else { return Ok(None) };
+    let gone = sqlx::query("DELETE FROM revocations WHERE id = $1 AND tenant_id = $2")
+        .bind(blob(id.bits()))
+        .bind(blob(tenant.bits()))
+        .execute(&mut *tx)
+        .await?;
+    if gone.rows_affected() == 0 {
+        return Ok(None);
+    }
+    let state = bump(tx, &slug, true).await?;
+    audit::record(tx, tenant, note).await?;
+    Ok(Some(state))
 }
 
 async fn forget(connection: &mut PgConnection, tenant: TenantId, now_ms: i64) -> Result<(), Fault> {

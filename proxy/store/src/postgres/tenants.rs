@@ -9,11 +9,12 @@ use sqlx::PgConnection;
 
 use super::{PostgresStore, audit, bump, issuers, lock};
 use crate::{
-    Applied, Note, StoreError, TenantSummary, Tenants,
+    Applied, Note, StoreError, TenantSummary, Tenants, Vault,
+    announce::State,
     error::{Fault, doing},
     held::{Held, Records, TenantRecord},
     plan::Plan,
-    rows::{SummaryRecord, all, bits, blob},
+    rows::{SummaryRecord, all, bits, blob, generation},
 };
 
 #[async_trait]
@@ -48,43 +49,70 @@ impl Tenants for PostgresStore {
     ) -> Result<Applied, StoreError> {
         doing("apply a tenant", async {
             let mut tx = self.writing().await?;
-            lock(&mut tx, &doc.slug).await?;
-            let held = held(&mut tx, &doc.slug).await?;
-            let found = held.as_ref().map_or(Generation(0), |held| held.generation);
-            if let Some(expected) = expected.filter(|expected| *expected != found) {
-                return Err(StoreError::Conflict { expected, found }.into());
-            }
-            let id = held.as_ref().map_or_else(TenantId::random, |held| held.id);
-            let plan = Plan::new(id, held.as_ref(), doc, &self.vault)?;
-            if plan.is_empty() {
-                return Ok(Applied { id, generation: found, changed: false });
-            }
-            let state = bump(&mut tx, &doc.slug, true).await?;
-            write(&mut tx, id, &doc.slug, plan).await?;
-            audit::record(&mut tx, id, note).await?;
-            self.commit(tx, &state).await?;
-            Ok(Applied { id, generation: state.generation, changed: true })
+            let done = apply(&mut tx, doc, expected, note, &self.vault).await;
+            self.settled(tx, done).await
         })
         .await
     }
 
-    async fn tenant_delete(&self, slug: &Slug, note: &Note) -> Result<bool, StoreError> {
+    async fn tenant_delete(&self, slug: &Slug, expected: Option<Generation>, note: &Note) -> Result<bool, StoreError> {
         doing("delete a tenant", async {
             let mut tx = self.writing().await?;
-            lock(&mut tx, slug).await?;
-            lock_keys(&mut tx, slug).await?;
-            let gone: Option<Vec<u8>> = sqlx::query_scalar("DELETE FROM tenants WHERE slug = $1 RETURNING id")
-                .bind(slug.as_str())
-                .fetch_optional(&mut *tx)
-                .await?;
-            let Some(gone) = gone else { return Ok(false) };
-            let state = bump(&mut tx, slug, false).await?;
-            audit::record(&mut tx, TenantId::from_bits(bits("tenant id", &gone)?), note).await?;
-            self.commit(tx, &state).await?;
-            Ok(true)
+            let state = delete(&mut tx, slug, expected, note).await;
+            self.settled(tx, state.map(|state| (state.is_some(), state))).await
         })
         .await
     }
+}
+
+/// What was done, and the tenant's new state, when it is one.
+async fn apply(
+    tx: &mut PgConnection,
+    doc: &TenantDoc,
+    expected: Option<Generation>,
+    note: &Note,
+    vault: &Vault,
+) -> Result<(Applied, Option<State>), Fault> {
+    lock(tx, &doc.slug).await?;
+    let held = held(tx, &doc.slug).await?;
+    let found = held.as_ref().map_or(Generation(0), |held| held.generation);
+    if let Some(expected) = expected.filter(|expected| *expected != found) {
+        return Err(StoreError::Conflict { expected, found }.into());
+    }
+    let id = held.as_ref().map_or_else(TenantId::random, |held| held.id);
+    let plan = Plan::new(id, held.as_ref(), doc, vault)?;
+    if plan.is_empty() {
+        return Ok((Applied { id, generation: found, changed: false }, None));
+    }
+    let state = bump(tx, &doc.slug, true).await?;
+    write(tx, id, &doc.slug, plan).await?;
+    audit::record(tx, id, note).await?;
+    Ok((Applied { id, generation: state.generation, changed: true }, Some(state)))
+}
+
+/// The name's new state, or `None` when there was no such tenant.
+async fn delete(
+    tx: &mut PgConnection,
+    slug: &Slug,
+    expected: Option<Generation>,
+    note: &Note,
+) -> Result<Option<State>, Fault> {
+    lock(tx, slug).await?;
+    if let Some(expected) = expected {
+        let Some(found) = generation_of(tx, slug).await? else { return Ok(None) };
+        if found != expected {
+            return Err(StoreError::Conflict { expected, found }.into());
+        }
+    }
+    lock_keys(tx, slug).await?;
+    let gone: Option<Vec<u8>> = sqlx::query_scalar("DELETE FROM tenants WHERE slug = $1 RETURNING id")
+        .bind(slug.as_str())
+        .fetch_optional(&mut *tx)
+        .await?;
+    let Some(gone) = gone else { return Ok(None) };
+    let state = bump(tx, slug, false).await?;
+    audit::record(tx, TenantId::from_bits(bits("tenant id", &gone)?), note).await?;
+    Ok(Some(state))
 }
 
 /// Locks the keys in the order in which batches of last uses lock them; the deletion would take them as they come, and the two
@@ -97,6 +125,16 @@ async fn lock_keys(tx: &mut PgConnection, slug: &Slug) -> Result<(), Fault> {
     .execute(tx)
     .await?;
     Ok(())
+}
+
+/// Where a tenant is; `None` when there is none.
+async fn generation_of(tx: &mut PgConnection, slug: &Slug) -> Result<Option<Generation>, Fault> {
+    let number: Option<i64> =
+        sqlx::query_scalar("SELECT generation FROM tenants JOIN generations USING (slug) WHERE slug = $1")
+            .bind(slug.as_str())
+            .fetch_optional(tx)
+            .await?;
+    Ok(number.map(generation).transpose()?)
 }
 
 async fn held(tx: &mut PgConnection, slug: &Slug) -> Result<Option<Held>, Fault> {

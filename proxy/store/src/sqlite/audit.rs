@@ -23,7 +23,7 @@ use crate::{
     rows::{all, bits, blob, count},
 };
 
-pub(super) use append::record;
+pub(super) use append::{record, record_as};
 
 /// Ids that one statement looks for.
 const KNOWN_MAX: usize = 500;

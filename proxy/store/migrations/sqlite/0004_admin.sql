@@ -1,0 +1,32 @@
+-- Read migrations/README.md before you write the next one.
+
+-- The level (the number of a migration) that a program must know to work on these tables; the largest row counts. This step only
+-- adds, so those who know step 3 may go on.
+CREATE TABLE schema_needs (
+    oldest INTEGER NOT NULL PRIMARY KEY
+) STRICT;
+INSERT INTO schema_needs (oldest) VALUES (3);
+
+-- Who may administer what. A key without a tenant is for the platform; one of a tenant goes with it.
+CREATE TABLE admin_keys (
+    id BLOB NOT NULL PRIMARY KEY,
+    tenant_id BLOB REFERENCES tenants (id) ON DELETE CASCADE,
+    role TEXT NOT NULL,
+    label TEXT NOT NULL,
+    shown TEXT NOT NULL,
+    digest BLOB NOT NULL UNIQUE,
+    created_ms INTEGER NOT NULL,
+    expires_ms INTEGER,
+    revoked_ms INTEGER,
+    used_ms INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE INDEX admin_keys_by_tenant ON admin_keys (tenant_id) WHERE tenant_id IS NOT NULL;
+
+-- Requests of admins that must not be done twice. `request` and `body` are digests; `answer` is sealed, and absent while it is done.
+CREATE TABLE admin_requests (
+    request BLOB NOT NULL PRIMARY KEY,
+    body BLOB NOT NULL,
+    answer BLOB,
+    expires_ms INTEGER NOT NULL
+) STRICT;
+CREATE INDEX admin_requests_by_expiry ON admin_requests (expires_ms);
