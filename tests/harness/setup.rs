@@ -101,7 +101,7 @@ impl Setup {
         let home = Home { folder, watched: Mutex::default() };
         let fixture = |name: &str| json!({ "path": program(name), "args_prefix": ["--stdio"] });
         let config = json!({
-            "listen": { "mcp": "127.0.0.1:0", "operations": "127.0.0.1:0" },
+            "listen": { "mcp": "127.0.0.1:0", "operations": "127.0.0.1:0", "admin": "127.0.0.1:0" },
             "data_dir": home.path("data"),
             "http": { "allow_private": ["127.0.0.0/8"], "allow_http": true },
             "stdio": { "commands": {
