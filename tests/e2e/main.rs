@@ -8,6 +8,7 @@ mod catalog;
 mod clients;
 mod conformance;
 mod databases;
+mod drain;
 mod entrance;
 mod eyes;
 mod failure;
