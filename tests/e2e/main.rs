@@ -19,6 +19,7 @@ mod oauth;
 mod protocol;
 mod recorded;
 mod reload;
+mod replicas;
 mod streaming;
 mod traces;
 mod trail;

@@ -73,6 +73,11 @@ impl Calls {
         self.running.iter().filter(|call| is_wanted(&call.key().0)).count()
     }
 
+    /// Cancels all that run.
+    pub(crate) fn cancel_all(&self) {
+        self.running.iter().for_each(|token| token.cancel());
+    }
+
     /// How many run.
     pub fn len(&self) -> usize {
         self.running.len()

@@ -13,6 +13,7 @@ mod announce;
 mod audit;
 mod error;
 mod held;
+mod late;
 mod levels;
 mod plan;
 mod postgres;
@@ -39,6 +40,7 @@ use tokio::sync::broadcast;
 pub use admin::ANSWER_BYTES_MAX;
 pub use audit::{AUDIT_PAGE_MAX, AuditFilter, AuditHead, AuditLog, AuditRow, Note};
 pub use error::StoreError;
+pub use late::{LateStore, open_late};
 pub use vault::Vault;
 
 /// Opens the store at `url`, brings its tables up to date and starts to watch it for changes.

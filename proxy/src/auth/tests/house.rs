@@ -19,11 +19,12 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use patchbay_config::{Environment, GatewayConfig};
 use patchbay_core::{
     Generation, ServerId, TenantId,
-    era::Era,
+    era::{Era, Version},
     issuer::{IssuerRow, RevocationRow},
     model::{Access, KeyRow, Secrets, ServerRow, TenantLimits, TenantRow, ToolsetSpec},
     snapshot::{self, CatalogPart},
 };
+use patchbay_downstream::Hello;
 use patchbay_token::{Fetch, FetchError, Fetched, Issuers};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
@@ -197,6 +198,16 @@ fn catalog() -> CatalogPart {
         instructions: None,
         stale: false,
         fresh_until_ms: None,
+    }
+}
+
+/// What a server says of itself.
+pub(crate) fn hello() -> Hello {
+    Hello {
+        version: Version::NEWEST,
+        capabilities: "{}".to_owned(),
+        server_info: r#"{"name":"shop","version":"1"}"#.to_owned(),
+        instructions: None,
     }
 }
 

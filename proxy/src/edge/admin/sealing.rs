@@ -26,7 +26,7 @@ pub(crate) struct SealingKeys {
 pub(crate) struct SealingKey {
     /// Its number.
     id: u8,
-    /// Where it comes from: `env:NAME`, `file:PATH`, or the data folder.
+    /// Where it comes from: the setting, or a line of the file in the data folder.
     source: String,
 }
 
@@ -68,12 +68,9 @@ pub(super) async fn reseal(State(desk): State<Arc<Desk>>, admin: Admin) -> Resul
 
 /// The keys, the current one first.
 fn known(desk: &Desk) -> Result<Vec<SealingKey>, Problem> {
-    let config = desk.config();
-    let keys = Keys::of(config).map_err(|error| {
+    let keys = Keys::of(desk.config()).map_err(|error| {
         tracing::error!(error = format!("{error:#}"), "the sealing keys cannot be read");
         Problem::away("the sealing keys cannot be read now; the log says why")
     })?;
-    let configured = config.sealing_key.iter().chain(&config.sealing_keys_old).map(|key| key.source.to_string());
-    let sources = configured.chain(std::iter::repeat("data_dir:sealing.key".to_owned()));
-    Ok(keys.ids().into_iter().zip(sources).map(|(id, source)| SealingKey { id, source }).collect())
+    Ok(keys.known().map(|(id, source)| SealingKey { id, source: source.to_owned() }).collect())
 }
