@@ -346,6 +346,7 @@ fn the_example_means_what_it_says() {
     let rules: Vec<&str> = config.limits.tenants.rules.iter().map(|rule| &*rule.name).collect();
     assert_eq!(rules, ["databases", "tenant"]);
     assert_eq!((config.audit.retention_days, config.audit.sinks.len()), (Some(365), 1));
+    assert_eq!((config.admin.grants.len(), config.sealing_keys_old.len()), (3, 1));
     assert_eq!(config.traces.as_ref().map(|traces| traces.sample), Some(0.05));
     assert!(!format!("{config:?}").contains("hunter2"));
 }

@@ -105,7 +105,7 @@ impl Lower<'_, '_> {
 
     fn grant(&mut self, field: &FieldPath, file: &GrantFile) -> Option<Grant> {
         let field = field.key("tenant");
-        let (word, tenant) = match (file.role, file.tenant.as_deref()) {
+        let tenant = match (file.role, file.tenant.as_deref()) {
             (Role::PlatformAdmin, None) => return Some(Grant::PlatformAdmin),
             (Role::PlatformAdmin, Some(_)) => {
                 let message =
@@ -113,18 +113,19 @@ impl Lower<'_, '_> {
                 self.report.meaning(&field, message);
                 return None;
             }
-            (Role::TenantAdmin, tenant) => ("tenant_admin", tenant),
-            (Role::TenantViewer, tenant) => ("tenant_viewer", tenant),
-        };
-        let Some(tenant) = tenant else {
-            self.report.meaning(&field, format!("expected the name of a tenant beside `role: {word}`, found nothing"));
-            return None;
+            (Role::TenantAdmin | Role::TenantViewer, None) => {
+                let message = "expected the name of a tenant beside the role of a tenant, found nothing";
+                self.report.meaning(&field, message);
+                return None;
+            }
+            (Role::TenantAdmin | Role::TenantViewer, Some(tenant)) => tenant,
         };
         let tenant = tenant.parse().map_err(|why| self.report.meaning(&field, format!("{why}"))).ok()?;
-        Some(match file.role {
-            Role::TenantViewer => Grant::TenantViewer { tenant },
-            Role::TenantAdmin | Role::PlatformAdmin => Grant::TenantAdmin { tenant },
-        })
+        match file.role {
+            Role::PlatformAdmin => None,
+            Role::TenantAdmin => Some(Grant::TenantAdmin { tenant }),
+            Role::TenantViewer => Some(Grant::TenantViewer { tenant }),
+        }
     }
 
     pub(super) fn tenant_admins(&mut self, file: &TenantAdminsFile) -> TenantAdminsConfig {

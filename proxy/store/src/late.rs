@@ -100,25 +100,23 @@ impl LateStore {
     pub async fn arrived(&self, within: Duration) -> Result<Option<Arc<dyn Store>>, StoreError> {
         let mut outcome = self.shared.outcome.subscribe();
         let said = outcome.wait_for(|outcome| !matches!(outcome, Outcome::Waiting));
-        match tokio::time::timeout(within, said).await {
-            Ok(Ok(outcome)) => match &*outcome {
-                Outcome::Refused(refusal) => Err(refusal.error()),
-                Outcome::Here | Outcome::Waiting => Ok(self.shared.inner.get().cloned()),
-            },
-            Ok(Err(_)) | Err(_) => Ok(None),
+        match tokio::time::timeout(within, said).await.ok().and_then(Result::ok).as_deref() {
+            Some(Outcome::Refused(refusal)) => Err(refusal.error()),
+            Some(Outcome::Here | Outcome::Waiting) | None => Ok(self.shared.inner.get().cloned()),
         }
     }
 
     /// Waits until whoever answers refuses us, and says how. For good when nobody ever does.
     pub async fn refused(&self) -> StoreError {
         let mut outcome = self.shared.outcome.subscribe();
-        let refused = outcome.wait_for(|outcome| matches!(outcome, Outcome::Refused(_))).await;
-        match refused.as_deref() {
-            Ok(Outcome::Refused(refusal)) => return refusal.error(),
-            Ok(_) | Err(_) => {}
+        loop {
+            if let Outcome::Refused(refusal) = &*outcome.borrow_and_update() {
+                return refusal.error();
+            }
+            if outcome.changed().await.is_err() {
+                return std::future::pending().await;
+            }
         }
-        drop(refused);
-        std::future::pending().await
     }
 
     /// Whether the store is there.

@@ -99,7 +99,7 @@ fn each_mistake_about_admins_is_said_with_its_place() {
         ),
         (
             admin(&format!("{SINGLE}, grants: [{{group: g, role: tenant_viewer}}]")),
-            "admin.grants[0].tenant: expected the name of a tenant beside `role: tenant_viewer`, found nothing".to_owned(),
+            "admin.grants[0].tenant: expected the name of a tenant beside the role of a tenant, found nothing".to_owned(),
         ),
         (
             admin(&format!("{SINGLE}, grants: [{{group: g, role: platform_admin, tenant: acme}}]")),

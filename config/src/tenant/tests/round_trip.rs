@@ -453,7 +453,7 @@ proptest! {
         let mut document = tenant_to_json(&row(&doc));
         let mut places = Vec::new();
         pointers("", &document, &mut places);
-        let place = document.pointer_mut(at.get(&places)).unwrap();
+        let place = document.pointer_mut(&places[at.index(places.len())]).unwrap();
         match (under, place.as_object_mut()) {
             (Some(key), Some(members)) => drop(members.insert(key, put)),
             _ => *place = put,

@@ -114,9 +114,9 @@ fn revocation(tenant: TenantId) -> RevocationRow {
 fn stored() -> Stored {
     let hello = Hello {
         version: patchbay_core::era::Version::NEWEST,
-        capabilities: json!({ "tools": {} }).to_string(),
+        capabilities: r#"{"tools":{}}"#.to_owned(),
+        server_info: r#"{"name":"one"}"#.to_owned(),
         instructions: Some("be kind".to_owned()),
-        ..hello()
     };
     Stored {
         hello,
@@ -128,10 +128,6 @@ fn stored() -> Stored {
         ttl_ms: Some(1000),
         stale: false,
     }
-}
-
-fn hello() -> Hello {
-    crate::auth::tests::house::hello()
 }
 
 #[tokio::test]
