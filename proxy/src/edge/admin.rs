@@ -23,6 +23,8 @@ mod sessions;
 mod snapshots;
 pub(crate) mod tag;
 mod tenants;
+#[cfg(test)]
+pub(crate) mod tests;
 pub(crate) mod when;
 pub(crate) mod who;
 

@@ -34,7 +34,7 @@ use crate::{
     app::{App, Keys, open_audit, open_store},
     audit::{Trail, now_ms},
     auth::{NewKey, Peer, Principal, identify, sign_in::SignIn, site::Site},
-    control::{inside::ServerInside, unusable::Unusable},
+    control::{inside::ServerInside, stored::Stored, unusable::Unusable},
     error::GatewayError,
     tenancy::{Door, Made, ServerHandle, Source, Tenant, TenantState},
 };
@@ -106,7 +106,7 @@ impl House {
                 slug: server.slug.clone(),
                 downstream,
                 meter: self.app.metrics.server(row.slug.as_str(), server.slug.as_str()),
-                inside: ServerInside::new(server, None).0,
+                inside: ServerInside::new(server, Some(Arc::new(stored()))).0,
             })
         });
         let limits = self.app.config.limits.tenants.clone();
@@ -199,6 +199,12 @@ fn catalog() -> CatalogPart {
         stale: false,
         fresh_until_ms: None,
     }
+}
+
+/// The same as it was heard from the server.
+fn stored() -> Stored {
+    let CatalogPart { tools, prompts, resources, templates, .. } = catalog();
+    Stored { hello: hello(), tools, prompts, resources, templates, at_ms: now_ms(), ttl_ms: None, stale: false }
 }
 
 /// What a server says of itself.
