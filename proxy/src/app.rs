@@ -281,7 +281,8 @@ pub(crate) async fn open_store_or_wait(
     if !has_shared_store(config) {
         return Ok((open_store(config, keys).await?, None));
     }
-    let late = patchbay_store::open_late(&store_url(config)?, keys.vault(), OpenOptions::default()).context(NO_STORE)?;
+    let late =
+        patchbay_store::open_late(&store_url(config)?, keys.vault(), OpenOptions::default()).context(NO_STORE)?;
     match late.arrived(STORE_PATIENCE).await.context(NO_STORE)? {
         Some(store) => Ok((store, None)),
         None => Ok((late.clone(), Some(late))),

@@ -11,6 +11,7 @@ mod entrance;
 mod eyes;
 mod failure;
 mod fidelity;
+mod image;
 mod isolation;
 mod limits;
 mod limits_audit;

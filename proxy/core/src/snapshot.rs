@@ -22,15 +22,15 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-pub use self::{
-    explain::{Explained, ItemKind, LeftOut, Placed, Reason, explain},
-    lists::{List, Lists, Page, SERVER_INFO},
-    needs::ScopeList,
-};
 use self::{
     explain::Record,
     offered::Offered,
     view::{Shows, ViewBuilder},
+};
+pub use self::{
+    explain::{Explained, ItemKind, LeftOut, Placed, Reason, explain},
+    lists::{List, Lists, Page, SERVER_INFO},
+    needs::ScopeList,
 };
 use crate::{
     Generation, ServerId, Slug, TenantId,

@@ -90,7 +90,8 @@ mod tests {
 
     #[test]
     fn a_secret_is_found_wherever_it_stands_and_in_the_forms_that_it_is_written_in() {
-        let mask = Mask::of(["s3cr3t-value", "Bearer abcdefgh-token", "with \"quotes\"", "-----BEGIN-----\nMIIEvQIBADAN\n"]);
+        let mask =
+            Mask::of(["s3cr3t-value", "Bearer abcdefgh-token", "with \"quotes\"", "-----BEGIN-----\nMIIEvQIBADAN\n"]);
         for text in [
             "xs3cr3t-valuex",
             "token abcdefgh-token refused",

@@ -166,11 +166,7 @@ impl Doors {
 
     /// Whether the audit gets a record of a refusal: of those after too many failures, one for each address and minute.
     pub(crate) async fn is_refusal_recorded(&self, address: IpAddr, is_crowded: bool) -> bool {
-        if is_crowded {
-            self.is_recorded(By::SignIns, address).await
-        } else {
-            self.is_stranger_recorded(address).await
-        }
+        if is_crowded { self.is_recorded(By::SignIns, address).await } else { self.is_stranger_recorded(address).await }
     }
 }
 

@@ -268,8 +268,7 @@ fn row(slug: patchbay_core::Slug, doc: &IssuerDoc, config: &AdminConfig) -> Issu
 fn bearer(headers: &HeaderMap) -> Result<&str, Refused> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let value = values.next().ok_or(Refused::Missing)?;
-    let (scheme, credential) =
-        value.to_str().ok().and_then(|text| text.split_once(' ')).ok_or(Refused::Malformed)?;
+    let (scheme, credential) = value.to_str().ok().and_then(|text| text.split_once(' ')).ok_or(Refused::Malformed)?;
     if values.next().is_some() || !scheme.eq_ignore_ascii_case("bearer") {
         return Err(Refused::Malformed);
     }

@@ -7,7 +7,10 @@ use patchbay_config::{GatewayConfig, LogFormat};
 use tokio::sync::oneshot;
 use tracing_subscriber::{EnvFilter, fmt};
 
-use super::{ask::ask, complain, config_path, load_config, quickstart, say, tenants};
+use super::{
+    ask::{ask, ask_at},
+    complain, config_path, load_config, quickstart, say, tenants,
+};
 use crate::{
     app::{Keys, open_store},
     run::{self, Gateway, Stop},
@@ -78,11 +81,16 @@ pub(super) async fn check(given: Option<PathBuf>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Asks the operations listener of a running gateway.
-pub(super) async fn health(given: Option<PathBuf>) -> anyhow::Result<()> {
-    let config = load_config(given.as_deref())?;
-    let address = config.listen_operations;
-    let answer = ask(&config, "/readyz").await?;
+/// Asks the operations listener of a running gateway: that of the configuration, or the one at `HOST:PORT`, for which no
+/// configuration is read.
+pub(super) async fn health(given: Option<PathBuf>, address: Option<String>) -> anyhow::Result<()> {
+    let (address, answer) = match address {
+        Some(address) => (address.clone(), ask_at(&address, "/readyz").await?),
+        None => {
+            let config = load_config(given.as_deref())?;
+            (config.listen_operations.to_string(), ask(&config, "/readyz").await?)
+        }
+    };
     if answer.status != 200 {
         anyhow::bail!("the gateway on {address} is not ready: {}", answer.body.trim_end());
     }

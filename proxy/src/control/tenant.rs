@@ -85,7 +85,7 @@ pub(super) struct TenantTask {
     slug: Slug,
     meter: Arc<TenantMeter>,
     row: Option<Arc<TenantRow>>,
-    /// Where that came from.
+    /// Where the row came from.
     source: Source,
     entrance: Entrance,
     /// Whether another reading is on its way, since the last one was not whole.
@@ -323,7 +323,13 @@ impl TenantTask {
 
     fn connect(&self, tenant: TenantId, server: &ServerRow, part: Option<&Stored>) -> Opened {
         let hello = part.map(|part| part.hello.clone());
-        let place = servers::Place { app: &self.app, tenant, workers: &self.workers, children: &self.children };
+        let place = servers::Place {
+            app: &self.app,
+            tenant,
+            runtime: self.workers.handle(),
+            children: &self.children,
+            is_stored: true,
+        };
         servers::open(&place, server, hello)
     }
 

@@ -6,25 +6,35 @@
 //! need run. So a handler must not count on a running gateway: what only one knows is behind [`desk::Desk::live`].
 
 mod admin_keys;
+mod audit_policy;
 mod catalogs;
 pub(crate) mod desk;
+pub(crate) mod document;
+mod fence;
 mod gate;
 mod gateway;
 mod health;
 mod here;
 pub(crate) mod input;
+mod issuers;
+mod limits;
 mod listener;
 mod me;
 mod once;
 pub(crate) mod page;
+mod parts;
+mod probe;
 pub(crate) mod problem;
+pub(crate) mod schema;
 mod sealing;
+mod servers;
 mod sessions;
 mod snapshots;
 pub(crate) mod tag;
 mod tenants;
 #[cfg(test)]
 pub(crate) mod tests;
+mod toolsets;
 pub(crate) mod when;
 pub(crate) mod who;
 
@@ -56,20 +66,30 @@ fn operations() -> OpenApiRouter<Arc<Desk>> {
         .routes(routes!(admin_keys::list, admin_keys::create))
         .routes(routes!(admin_keys::show, admin_keys::revoke))
         .routes(routes!(admin_keys::rotate))
+        .routes(routes!(audit_policy::show, audit_policy::put, audit_policy::patch))
         .routes(routes!(catalogs::show))
         .routes(routes!(catalogs::refresh))
+        .routes(routes!(document::whole::show, document::whole::put))
         .routes(routes!(gateway::show))
         .routes(routes!(health::list))
         .routes(routes!(health::show))
+        .routes(routes!(issuers::list, issuers::create))
+        .routes(routes!(issuers::show, issuers::put, issuers::patch, issuers::delete))
+        .routes(routes!(limits::show, limits::put, limits::patch))
         .routes(routes!(me::show))
+        .routes(routes!(probe::ask))
         .routes(routes!(sealing::reseal))
         .routes(routes!(sealing::show))
+        .routes(routes!(servers::list, servers::create))
+        .routes(routes!(servers::show, servers::put, servers::patch, servers::delete))
         .routes(routes!(sessions::end))
         .routes(routes!(sessions::list))
         .routes(routes!(sessions::streams))
         .routes(routes!(snapshots::show))
-        .routes(routes!(tenants::list))
-        .routes(routes!(tenants::show, tenants::delete));
+        .routes(routes!(tenants::list, tenants::create))
+        .routes(routes!(tenants::show, tenants::patch, tenants::delete))
+        .routes(routes!(toolsets::list, toolsets::create))
+        .routes(routes!(toolsets::show, toolsets::put, toolsets::patch, toolsets::delete));
     OpenApiRouter::with_openapi(Document::openapi()).nest(ROOT, nouns)
 }
 

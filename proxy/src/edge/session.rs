@@ -186,7 +186,12 @@ struct Opened {
 
 /// The session of an id, opened at most once while it is remembered, and whether it was asked for in this second before. What
 /// does not open is not remembered.
-fn opened(token: &str, bound: &[u8; 32], now_s: u32, open: impl FnOnce() -> Option<Session>) -> Option<(Session, bool)> {
+fn opened(
+    token: &str,
+    bound: &[u8; 32],
+    now_s: u32,
+    open: impl FnOnce() -> Option<Session>,
+) -> Option<(Session, bool)> {
     thread_local!(static OPENED: RefCell<Vec<Option<Opened>>> = RefCell::new((0..OPENED_MAX).map(|_| None).collect()));
     // The last characters are those of the seal: as good as random.
     let place = token.bytes().rev().take(8).fold(0_usize, |sum, byte| sum.wrapping_mul(131).wrapping_add(byte.into()));

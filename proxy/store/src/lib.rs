@@ -137,8 +137,11 @@ pub trait Tenants {
     ) -> Result<Applied, StoreError>;
 
     /// Removes a tenant with all that belongs to it, apart from its audit, whose next record is `note`. `false` when there is
-    /// none of that name.
-    async fn tenant_delete(&self, slug: &Slug, note: &Note) -> Result<bool, StoreError>;
+    /// none of that name. With `expected`, the tenant must be at that generation.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the generation is another one.
+    async fn tenant_delete(&self, slug: &Slug, expected: Option<Generation>, note: &Note) -> Result<bool, StoreError>;
 }
 
 /// API keys. Making and revoking one is a change of the tenant, noted in its audit in the same transaction; using one is not.

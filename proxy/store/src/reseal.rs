@@ -149,7 +149,10 @@ async fn over(rows: &dyn SealedRows, kind: Kind) -> Result<Resealed, StoreError>
     }
     let tried = "some secrets are being changed over and over, and were not sealed anew; do it again when there are fewer changes, \
                  and keep the former keys until then";
-    Err(StoreError::Unavailable { tried: tried.to_owned(), source: "rows are locked, or change between two looks".into() })
+    Err(StoreError::Unavailable {
+        tried: tried.to_owned(),
+        source: "rows are locked, or change between two looks".into(),
+    })
 }
 
 async fn pass(rows: &dyn SealedRows, kind: Kind) -> Result<Tally, StoreError> {

@@ -196,8 +196,7 @@ pub fn explain(
 
 /// What was read of a server, in the order of [`ViewBuilder::place`].
 fn good(of: &Offered<'_>) -> Vec<Explained> {
-    let item =
-        |kind, native: &str| Explained { kind, native: native.to_owned(), left_out: None, places: Vec::new() };
+    let item = |kind, native: &str| Explained { kind, native: native.to_owned(), left_out: None, places: Vec::new() };
     let tools = of.tools.iter().map(|tool| item(ItemKind::Tool, &tool.native));
     let prompts = of.prompts.iter().map(|prompt| item(ItemKind::Prompt, &prompt.name));
     let resources = of.resources.iter().map(|resource| item(ItemKind::Resource, &resource.uri));

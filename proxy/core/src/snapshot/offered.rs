@@ -86,7 +86,8 @@ impl<'a> Offered<'a> {
             index,
             tools: tools.collect(),
             prompts: reader.read(ItemKind::Prompt, raw(|part| &part.prompts), item::prompt, |prompt| &prompt.name),
-            resources: reader.read(ItemKind::Resource, raw(|part| &part.resources), item::resource, |resource| &resource.uri),
+            resources: reader
+                .read(ItemKind::Resource, raw(|part| &part.resources), item::resource, |resource| &resource.uri),
             templates: reader.templates(raw(|part| &part.templates)),
             row,
             prefix,
@@ -162,7 +163,12 @@ impl Reader<'_> {
             let noun = kind.noun();
             self.warnings.say(|| format!("server `{server}` lists {over} {noun}s more than {max}; they are left out"));
             for (_, item) in &found[max..] {
-                self.record(kind, name(item), Reason::TooMany, &format_args!("the server lists more than {max} {noun}s"));
+                self.record(
+                    kind,
+                    name(item),
+                    Reason::TooMany,
+                    &format_args!("the server lists more than {max} {noun}s"),
+                );
             }
             found.truncate(self.items_max);
         }

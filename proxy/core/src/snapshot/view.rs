@@ -148,7 +148,11 @@ impl<'b, 'a> ViewBuilder<'b, 'a> {
     /// The renames that are in force, from the configuration alone: whether the server lists the tool just now makes no
     /// difference, so that a catalog can neither break a build nor move another tool's name. The toolset's word is stronger
     /// than the server's; what the filters hide has no name.
-    pub(super) fn renames<'s>(&'s self, servers: &[&'s Offered<'a>], rules: &Rules<'s>) -> Result<Renames<'s>, BuildError> {
+    pub(super) fn renames<'s>(
+        &'s self,
+        servers: &[&'s Offered<'a>],
+        rules: &Rules<'s>,
+    ) -> Result<Renames<'s>, BuildError> {
         let mut names = Renames::new();
         for server in servers {
             let slug = &server.row.slug;
@@ -243,7 +247,11 @@ impl<'b, 'a> ViewBuilder<'b, 'a> {
     }
 
     /// Holds `tools_max`, and gives the names of what is left out.
-    pub(super) fn cap(&self, shown: &mut Vec<Shown<'_, '_>>, warnings: &mut Warnings) -> Result<Vec<String>, BuildError> {
+    pub(super) fn cap(
+        &self,
+        shown: &mut Vec<Shown<'_, '_>>,
+        warnings: &mut Warnings,
+    ) -> Result<Vec<String>, BuildError> {
         let keep_first = Globs::compile(&self.spec.keep_first).map_err(|source| self.filter_error(source))?;
         let (toolset, count) = (self.toolset, shown.len());
         let max = self.spec.tools_max.map_or(usize::MAX, |max| max as usize);

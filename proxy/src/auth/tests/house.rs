@@ -99,7 +99,8 @@ impl House {
         let parts: BTreeMap<_, _> = row.servers.iter().map(|server| (server.id, catalog())).collect();
         let before = self.app.tenants.state(row.slug.as_str());
         let before = before.as_ref().map(|state| &*state.issuers);
-        let servers = row.servers.iter().map(|server| {
+        let enabled = row.servers.iter().filter(|server| server.spec.enabled);
+        let servers = enabled.map(|server| {
             let downstream = Unusable::new("nobody is there".to_owned());
             Arc::new(ServerHandle {
                 id: server.id,

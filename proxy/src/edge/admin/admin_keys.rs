@@ -207,7 +207,11 @@ pub(super) async fn list(
 #[utoipa::path(post, path = "/admin-keys", tag = "admin keys", request_body = NewKey,
     responses((status = 201, description = "It is made.", body = MadeAdminKey,
         headers(("ETag" = String, description = "Its state."), ("Location" = String, description = "Where it is.")))))]
-pub(super) async fn create(State(desk): State<Arc<Desk>>, admin: Admin, Body(new): Body<NewKey>) -> Result<Made, Problem> {
+pub(super) async fn create(
+    State(desk): State<Arc<Desk>>,
+    admin: Admin,
+    Body(new): Body<NewKey>,
+) -> Result<Made, Problem> {
     admin.may_change_something()?;
     let now_ms = now_ms();
     let (grant, expires_ms) = new.check(now_ms)?;
@@ -222,7 +226,9 @@ pub(super) async fn create(State(desk): State<Arc<Desk>>, admin: Admin, Body(new
     let note = pass.note(format!("made the admin key {}", named(&key.row)));
     match desk.store().admin_key_create(&key.row, &note).await {
         Ok(()) => Ok(made(&key, now_ms)),
-        Err(StoreError::NotFound(_)) => Err(Problem::invalid(vec![wrong("/tenant", "there is no tenant of this name")])),
+        Err(StoreError::NotFound(_)) => {
+            Err(Problem::invalid(vec![wrong("/tenant", "there is no tenant of this name")]))
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -300,8 +306,14 @@ impl NewKey {
     fn check(&self, now_ms: i64) -> Result<(Grant, Option<i64>), Problem> {
         let mut errors = Vec::new();
         let chars = self.label.chars().count();
-        if !(1..=LABEL_CHARS_MAX).contains(&chars) || self.label.trim() != self.label || self.label.contains(char::is_control) {
-            errors.push(wrong("/label", format!("expected 1 to {LABEL_CHARS_MAX} characters, without spaces around them")));
+        if !(1..=LABEL_CHARS_MAX).contains(&chars)
+            || self.label.trim() != self.label
+            || self.label.contains(char::is_control)
+        {
+            errors.push(wrong(
+                "/label",
+                format!("expected 1 to {LABEL_CHARS_MAX} characters, without spaces around them"),
+            ));
         }
         let expires = self.expires.as_ref().map(|text| when::future(text, "/expires", now_ms));
         let expires_ms = expires.transpose().unwrap_or_else(|error| {
@@ -317,14 +329,20 @@ impl NewKey {
     }
 
     fn grant(&self) -> Result<Grant, FieldError> {
-        let tenant: Option<Slug> =
-            self.tenant.as_ref().map(|text| text.parse()).transpose().map_err(|error| wrong("/tenant", format!("{error}")))?;
+        let tenant: Option<Slug> = self
+            .tenant
+            .as_ref()
+            .map(|text| text.parse())
+            .transpose()
+            .map_err(|error| wrong("/tenant", format!("{error}")))?;
         match (self.role, tenant) {
             (Role::PlatformAdmin, None) => Ok(Grant::PlatformAdmin),
             (Role::TenantAdmin, Some(tenant)) => Ok(Grant::TenantAdmin { tenant }),
             (Role::TenantViewer, Some(tenant)) => Ok(Grant::TenantViewer { tenant }),
             (Role::PlatformAdmin, Some(_)) => Err(wrong("/tenant", "a platform_admin is of no tenant: leave it out")),
-            (Role::TenantAdmin | Role::TenantViewer, None) => Err(wrong("/tenant", "expected the tenant that the role is about")),
+            (Role::TenantAdmin | Role::TenantViewer, None) => {
+                Err(wrong("/tenant", "expected the tenant that the role is about"))
+            }
         }
     }
 }
@@ -376,9 +394,8 @@ async fn find(desk: &Desk, admin: &Admin, id: &str) -> Result<(AdminKeyRow, Pass
 
 async fn is_last(desk: &Desk, row: &AdminKeyRow, now_ms: i64) -> Result<bool, Problem> {
     let rows = desk.store().admin_key_list().await?;
-    let other = |other: &AdminKeyRow| {
-        other.id != row.id && other.grant == Grant::PlatformAdmin && other.is_active(now_ms)
-    };
+    let other =
+        |other: &AdminKeyRow| other.id != row.id && other.grant == Grant::PlatformAdmin && other.is_active(now_ms);
     Ok(!rows.iter().any(other))
 }
 

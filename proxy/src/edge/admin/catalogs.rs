@@ -146,9 +146,10 @@ async fn explained(here: &Here<'_>, server: Slug, toolset: Option<Slug>) -> Resu
         snapshot::explain(&row, &parts, &options, &server, toolset.as_ref())
     };
     let explained = tokio::task::spawn_blocking(work).await.map_err(|_| Problem::internal())?;
-    let explained =
-        explained.map_err(|error| Problem::conflict(format!("what the servers offer now cannot be put in force: {error}")))?;
-    let mut items: Vec<_> = explained.into_iter().enumerate().map(|(place, item)| CatalogItem::of(place, item)).collect();
+    let explained = explained
+        .map_err(|error| Problem::conflict(format!("what the servers offer now cannot be put in force: {error}")))?;
+    let mut items: Vec<_> =
+        explained.into_iter().enumerate().map(|(place, item)| CatalogItem::of(place, item)).collect();
     items.sort_by(|a, b| a.key.cmp(&b.key));
     Ok(items)
 }
@@ -241,7 +242,11 @@ pub(super) async fn refresh(
     })?;
     let told = match timeout(REFRESH_PATIENCE, asked).await {
         Ok(told) => told.map_err(|_| replaced())?,
-        Err(_) => return Err(Problem::broken_off("the server is asked and has not answered yet: its health says how it goes")),
+        Err(_) => {
+            return Err(Problem::broken_off(
+                "the server is asked and has not answered yet: its health says how it goes",
+            ));
+        }
     };
     let heard_at = handle.inside.known().part.map(|part| when::shown(part.at_ms));
     let replica = here.app.replica.id.clone();

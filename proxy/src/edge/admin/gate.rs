@@ -120,7 +120,12 @@ impl Gate {
         Arc::new(Self { app, admins, allowed, places: Semaphore::new(REQUESTS_AT_ONCE_MAX) })
     }
 
-    async fn pass(&self, mut request: Request, next: Next, address: IpAddr) -> Result<(Response, Option<Admin>), Refusal> {
+    async fn pass(
+        &self,
+        mut request: Request,
+        next: Next,
+        address: IpAddr,
+    ) -> Result<(Response, Option<Admin>), Refusal> {
         let Ok(_place) = self.places.try_acquire() else {
             return Err(Problem::away("too many requests run at once: try again").into());
         };
@@ -143,9 +148,10 @@ impl Gate {
             return Err(Refusal::of_stranger(Problem::foreign(told), "foreign_host"));
         }
         match headers.get(header::ORIGIN) {
-            Some(origin) if !self.allowed.is_page(origin) => {
-                Err(Refusal::of_stranger(Problem::foreign("no page but those of admin.public_url may ask"), "foreign_origin"))
-            }
+            Some(origin) if !self.allowed.is_page(origin) => Err(Refusal::of_stranger(
+                Problem::foreign("no page but those of admin.public_url may ask"),
+                "foreign_origin",
+            )),
             _ => Ok(()),
         }
     }

@@ -8,12 +8,7 @@ use patchbay_core::admin::Need;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{
-    desk::Desk,
-    problem::Problem,
-    when,
-    who::Admin,
-};
+use super::{desk::Desk, problem::Problem, when, who::Admin};
 use crate::{app::App, worker::Gauges};
 
 /// The most tenants that are named with their generations.

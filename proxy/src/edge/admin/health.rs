@@ -4,12 +4,7 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
-use patchbay_core::{
-    era::Era,
-    json,
-    model::ServerRow,
-    snapshot::ServerKind,
-};
+use patchbay_core::{era::Era, json, model::ServerRow, snapshot::ServerKind};
 use patchbay_downstream::{Health, HealthState, Load};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -221,7 +216,8 @@ fn of_handle(handle: &ServerHandle, now_ms: i64, with_stderr: bool) -> ServerHea
     ServerHealth {
         last_error: last_error.filter(|_| state != HealthState::Up || known.failures > 0).map(text),
         failures: known.failures,
-        last_failure: last_failure.map(|failure| LastFailure { at: when::shown(failure.at_ms), detail: text(&failure.why) }),
+        last_failure: last_failure
+            .map(|failure| LastFailure { at: when::shown(failure.at_ms), detail: text(&failure.why) }),
         next_retry: next_retry.map(when::shown),
         next_reading: known.next_ms.map(when::shown),
         running: load.in_flight,

@@ -61,7 +61,8 @@ const UNCONDITIONAL: Sort =
 const INVALID: Sort = (StatusCode::UNPROCESSABLE_ENTITY, "urn:patchbay:problem:invalid", "The document is not valid");
 const TOO_LARGE: Sort = (StatusCode::PAYLOAD_TOO_LARGE, "about:blank", "Content Too Large");
 const MEDIA_TYPE: Sort = (StatusCode::UNSUPPORTED_MEDIA_TYPE, "about:blank", "Unsupported Media Type");
-const REUSED: Sort = (StatusCode::UNPROCESSABLE_ENTITY, "urn:patchbay:problem:reused", "The key was used for something else");
+const REUSED: Sort =
+    (StatusCode::UNPROCESSABLE_ENTITY, "urn:patchbay:problem:reused", "The key was used for something else");
 const LIMITED: Sort = (StatusCode::TOO_MANY_REQUESTS, "about:blank", "Too Many Requests");
 const INTERNAL: Sort = (StatusCode::INTERNAL_SERVER_ERROR, "about:blank", "Internal Server Error");
 const AWAY: Sort = (StatusCode::SERVICE_UNAVAILABLE, "urn:patchbay:problem:away", "Not possible now");
@@ -69,7 +70,15 @@ const AWAY: Sort = (StatusCode::SERVICE_UNAVAILABLE, "urn:patchbay:problem:away"
 impl Problem {
     fn new((status, kind, title): Sort, detail: impl Into<String>) -> Self {
         let detail = detail.into();
-        Self { kind, title, status: status.as_u16(), detail, errors: Vec::new(), retry_after_s: None, is_unchanged: false }
+        Self {
+            kind,
+            title,
+            status: status.as_u16(),
+            detail,
+            errors: Vec::new(),
+            retry_after_s: None,
+            is_unchanged: false,
+        }
     }
 
     /// A request that cannot be understood.
@@ -129,6 +138,28 @@ impl Problem {
         Self { errors, ..Self::new(INVALID, detail) }
     }
 
+    /// A body whose fields this role may not set so.
+    pub(crate) fn fenced(errors: Vec<FieldError>) -> Self {
+        Self { errors, ..Self::new(FORBIDDEN, "this needs the role platform_admin, as the fields say") }
+    }
+
+    /// A change of one part that the other parts do not allow.
+    pub(crate) fn unfit(errors: Vec<FieldError>) -> Self {
+        let detail = "the tenant would not be valid with this change: other parts of it, which the pointers name in the tenant's \
+                      document, would have to be changed first";
+        Self { errors, ..Self::new(CONFLICT, detail) }
+    }
+
+    /// A body in a form that is not understood.
+    pub(crate) fn unsupported(detail: impl Into<String>) -> Self {
+        Self::new(MEDIA_TYPE, detail)
+    }
+
+    /// What is done for others now, as often as it may be done at once.
+    pub(crate) fn busy(detail: impl Into<String>) -> Self {
+        Self { retry_after_s: Some(1), ..Self::new(LIMITED, detail) }
+    }
+
     /// A body that is longer than is read.
     pub(crate) fn too_large() -> Self {
         Self::new(TOO_LARGE, format!("the body is longer than {} bytes", super::ADMIN_BODY_BYTES_MAX))
@@ -136,7 +167,10 @@ impl Problem {
 
     /// A body of another kind than is read.
     pub(crate) fn media_type() -> Self {
-        Self::new(MEDIA_TYPE, "send the body as JSON or YAML, with its Content-Type: application/json or application/yaml")
+        Self::new(
+            MEDIA_TYPE,
+            "send the body as JSON or YAML, with its Content-Type: application/json or application/yaml",
+        )
     }
 
     /// An `Idempotency-Key` that came with another body before.
@@ -185,6 +219,8 @@ impl From<StoreError> for Problem {
                 "the store does not answer now: before you make a change again, look whether it was made",
             ),
             StoreError::Conflict { .. } => Self::stale(),
+            // Whoever gives such secrets anew gets out of it, so the words have to reach them.
+            StoreError::Sealed(what) => Self::conflict(what),
             StoreError::NotFound(what) => Self::bad_request(what.to_string()),
             StoreError::Exists(what) => Self::conflict(what.to_string()),
             other => {
@@ -198,7 +234,7 @@ impl From<StoreError> for Problem {
 impl From<ConfigErrors> for Problem {
     fn from(errors: ConfigErrors) -> Self {
         let of = |error: &patchbay_config::ConfigError| FieldError {
-            pointer: error.field.clone(),
+            pointer: error.pointer(),
             detail: error.message.clone(),
         };
         Self::invalid(errors.iter().map(of).collect())

@@ -72,5 +72,5 @@ fn known(desk: &Desk) -> Result<Vec<SealingKey>, Problem> {
         tracing::error!(error = format!("{error:#}"), "the sealing keys cannot be read");
         Problem::away("the sealing keys cannot be read now; the log says why")
     })?;
-    Ok(keys.known().map(|(id, source)| SealingKey { id, source: source.to_owned() }).collect())
+    Ok(keys.shown().map(|(id, source)| SealingKey { id, source: source.to_owned() }).collect())
 }

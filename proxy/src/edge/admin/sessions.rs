@@ -167,11 +167,9 @@ impl Principal {
         let plain = |kind| Self { kind, key: None, issuer: None, subject: None };
         match actor {
             Actor::Key(id) => Self { key: Some(id.to_string()), ..plain("key") },
-            Actor::Token(who) => Self {
-                issuer: Some(who.issuer.to_string()),
-                subject: Some(who.subject.to_string()),
-                ..plain("token")
-            },
+            Actor::Token(who) => {
+                Self { issuer: Some(who.issuer.to_string()), subject: Some(who.subject.to_string()), ..plain("token") }
+            }
             _ => plain("anonymous"),
         }
     }

@@ -1,14 +1,6 @@
 //! The nouns of the running gateway as admins of every sort are answered. What servers do is told in the stories from outside.
 
-use std::sync::Arc;
-
-use patchbay_core::{
-    Generation, Slug, TenantId,
-    admin::Grant,
-    audit::Actor,
-    era::Version,
-    model::{Overflow, TenantRow},
-};
+use patchbay_core::{Generation, Slug, era::Version, model::TenantRow};
 use serde_json::{Value as Json, json};
 
 use crate::{
@@ -16,7 +8,7 @@ use crate::{
     auth::tests::house::House,
     caller::Capabilities,
     edge::admin::{
-        tests::{Answer, Kit},
+        tests::{Answer, Kit, admin_of, viewer_of},
         who::Admin,
     },
     error::GatewayError,
@@ -28,18 +20,6 @@ const LOOKS: [&str; 6] = ["health", "servers/shop/health", "servers/shop/catalog
 
 fn slug(text: &str) -> Slug {
     text.parse().unwrap()
-}
-
-fn admin(grant: Grant) -> Admin {
-    Admin::new(Actor::Unknown, vec![grant])
-}
-
-fn viewer(tenant: &str) -> Admin {
-    admin(Grant::TenantViewer { tenant: slug(tenant) })
-}
-
-fn boss(tenant: &str) -> Admin {
-    admin(Grant::TenantAdmin { tenant: slug(tenant) })
 }
 
 /// A gateway with the tenant `acme`, in the store and in force.
@@ -71,7 +51,7 @@ async fn look(kit: &Kit, admin: &Admin, path: &str) -> Answer {
 #[tokio::test]
 async fn what_one_may_not_see_is_not_there_in_the_same_bytes() {
     let (kit, _) = kit().await;
-    let stranger = boss("other");
+    let stranger = admin_of("other");
     for path in LOOKS {
         let [foreign, unknown] = ["acme", "nobody"].map(|tenant| format!("/tenants/{tenant}/{path}"));
         let (foreign, unknown) = (look(&kit, &stranger, &foreign).await, look(&kit, &stranger, &unknown).await);
@@ -85,7 +65,7 @@ async fn what_one_may_not_see_is_not_there_in_the_same_bytes() {
         let foreign = kit.ask(&stranger, method, &format!("/tenants/acme/{path}"), &[], Json::Null).await;
         let unknown = kit.ask(&stranger, method, &format!("/tenants/nobody/{path}"), &[], Json::Null).await;
         assert_eq!((foreign.status, foreign.text), (404, unknown.text), "{path}");
-        let viewed = kit.ask(&viewer("acme"), method, &format!("/tenants/acme/{path}"), &[], Json::Null).await;
+        let viewed = kit.ask(&viewer_of("acme"), method, &format!("/tenants/acme/{path}"), &[], Json::Null).await;
         assert_eq!(viewed.status, 403, "{path}");
     }
 }
@@ -95,7 +75,7 @@ async fn a_viewer_sees_all_of_their_tenant_and_the_replica_says_which_it_is() {
     let (kit, _) = kit().await;
     let replica = house(&kit).app.replica.id.clone();
     for path in LOOKS {
-        let seen = kit.get(&viewer("acme"), &format!("/tenants/acme/{path}")).await;
+        let seen = kit.get(&viewer_of("acme"), &format!("/tenants/acme/{path}")).await;
         assert_eq!(seen.json["replica"], replica.as_str(), "{path}: {}", seen.text);
         assert!(!seen.text.contains("s3cr3t"), "{path}");
     }
@@ -123,24 +103,24 @@ async fn without_a_gateway_what_only_one_knows_is_said_to_be_away_and_the_rest_i
 #[tokio::test]
 async fn a_server_that_is_away_says_so_and_one_that_is_off_too() {
     let (kit, _) = kit().await;
-    let list = kit.get(&viewer("acme"), "/tenants/acme/health").await;
+    let list = kit.get(&viewer_of("acme"), "/tenants/acme/health").await;
     let names: Vec<_> = list.json["items"].as_array().unwrap().iter().map(|item| &item["server"]).collect();
     assert_eq!(names, ["shop", "spare"]);
     assert_eq!((&list.json["items"][0]["state"], &list.json["items"][1]["state"]), (&json!("down"), &json!("off")));
-    let off = kit.get(&viewer("acme"), "/tenants/acme/health?state=off").await;
+    let off = kit.get(&viewer_of("acme"), "/tenants/acme/health?state=off").await;
     assert_eq!(off.json["items"].as_array().unwrap().len(), 1);
-    let one = kit.get(&viewer("acme"), "/tenants/acme/servers/shop/health").await;
+    let one = kit.get(&viewer_of("acme"), "/tenants/acme/servers/shop/health").await;
     assert_eq!(one.json["last_error"], "nobody is there");
     assert_eq!((&one.json["kind"], &one.json["speaks"]["name"]), (&json!("http"), &json!("shop")));
     assert_eq!((&one.json["catalog"]["tools"], &one.json["catalog"]["stale"]), (&json!(2), &json!(false)));
-    assert_eq!(look(&kit, &viewer("acme"), "/tenants/acme/servers/none/health").await.status, 404);
-    assert_eq!(look(&kit, &viewer("acme"), "/tenants/acme/health?sate=off").await.status, 400);
+    assert_eq!(look(&kit, &viewer_of("acme"), "/tenants/acme/servers/none/health").await.status, 404);
+    assert_eq!(look(&kit, &viewer_of("acme"), "/tenants/acme/health?sate=off").await.status, 400);
 }
 
 #[tokio::test]
 async fn the_catalog_says_where_each_tool_is_shown_and_why_not() {
     let (kit, _) = kit().await;
-    let viewer = viewer("acme");
+    let viewer = viewer_of("acme");
     let all = kit.get(&viewer, "/tenants/acme/servers/shop/catalog").await;
     let items = all.json["items"].as_array().unwrap();
     assert_eq!(items.iter().map(|item| &item["native"]).collect::<Vec<_>>(), ["get", "put"]);
@@ -173,14 +153,14 @@ async fn a_refresh_of_a_server_that_is_off_or_let_go_says_so() {
     let (kit, _) = kit().await;
     for (server, status) in [("spare", 409), ("none", 404), ("shop", 503)] {
         let path = format!("/tenants/acme/servers/{server}/catalog/refresh");
-        assert_eq!(kit.ask(&boss("acme"), "POST", &path, &[], Json::Null).await.status, status, "{server}");
+        assert_eq!(kit.ask(&admin_of("acme"), "POST", &path, &[], Json::Null).await.status, status, "{server}");
     }
 }
 
 #[tokio::test]
 async fn the_snapshot_says_what_is_in_force_and_why_it_is_not_the_newest() {
     let (kit, row) = kit().await;
-    let viewer = viewer("acme");
+    let viewer = viewer_of("acme");
     let path = "/tenants/acme/snapshot";
     let seen = kit.get(&viewer, path).await.json;
     assert_eq!((&seen["current"], &seen["in_force"]["source"]), (&json!(true), &json!("store")));
@@ -205,9 +185,9 @@ async fn a_tenant_that_was_never_in_force_says_why() {
     let app = &house(&kit).app;
     let trouble = Trouble { generation: Some(Generation(1)), error: "no way".to_owned(), at_ms: 0 };
     app.tenants.trouble(&slug("acme"), Some(trouble));
-    let seen = kit.get(&viewer("acme"), "/tenants/acme/snapshot").await.json;
+    let seen = kit.get(&viewer_of("acme"), "/tenants/acme/snapshot").await.json;
     assert_eq!((&seen["in_force"], &seen["build_error"]["detail"]), (&Json::Null, &json!("no way")));
-    let health = look(&kit, &viewer("acme"), "/tenants/acme/health").await;
+    let health = look(&kit, &viewer_of("acme"), "/tenants/acme/health").await;
     assert!(health.status == 503 && health.text.contains("no way"), "{}", health.text);
 }
 
@@ -224,33 +204,33 @@ async fn a_session_is_seen_and_its_end_is_for_its_client_and_for_nobody_else() {
     let (mine, kept) = (begin(), begin());
     let find = |token: &str| house.app.sessions.find(token, &tenant, &principal, now_ms());
     let id = format!("{:032x}", u128::from_be_bytes(find(&mine).unwrap().id));
-    let list = kit.get(&viewer("acme"), "/tenants/acme/sessions").await;
+    let list = kit.get(&viewer_of("acme"), "/tenants/acme/sessions").await;
     assert_eq!((&list.json["count"], list.json["items"].as_array().unwrap().len()), (&json!(2), 2));
     let session = list.json["items"].as_array().unwrap().iter().find(|item| item["id"] == id.as_str()).unwrap();
     assert_eq!(session["principal"], json!({ "kind": "key", "key": key_row.id.to_string() }));
     assert!(!list.text.contains(&mine) && !list.text.contains(&kept), "an id opens nothing");
-    let filtered = kit.get(&viewer("acme"), "/tenants/acme/sessions?principal=corp:ann").await;
+    let filtered = kit.get(&viewer_of("acme"), "/tenants/acme/sessions?principal=corp:ann").await;
     assert_eq!((&filtered.json["count"], &filtered.json["items"]), (&json!(2), &json!([])));
     // Another tenant's admin who has come by the id ends nothing with it.
     kit.apply("tenant: other\n").await;
     let path = |tenant: &str| format!("/tenants/{tenant}/sessions/{id}");
-    assert_eq!(kit.ask(&boss("other"), "DELETE", &path("other"), &[], Json::Null).await.status, 204);
+    assert_eq!(kit.ask(&admin_of("other"), "DELETE", &path("other"), &[], Json::Null).await.status, 204);
     assert!(find(&mine).is_ok());
-    assert_eq!(kit.ask(&boss("acme"), "DELETE", &path("acme"), &[], Json::Null).await.status, 204);
+    assert_eq!(kit.ask(&admin_of("acme"), "DELETE", &path("acme"), &[], Json::Null).await.status, 204);
     assert!(matches!(find(&mine), Err(GatewayError::SessionGone)) && find(&kept).is_ok());
-    assert_eq!(kit.get(&viewer("acme"), "/tenants/acme/sessions").await.json["count"], 1);
+    assert_eq!(kit.get(&viewer_of("acme"), "/tenants/acme/sessions").await.json["count"], 1);
     let buried = kit.store().tombstone_list(0).await.unwrap();
     assert!(buried.iter().any(|ended| ended.tenant == row.id), "the other replicas are told");
     for odd in ["1", "0000000000000000000000000000000G", "+0000000000000000000000000000000"] {
         let path = format!("/tenants/acme/sessions/{odd}");
-        assert_eq!(kit.ask(&boss("acme"), "DELETE", &path, &[], Json::Null).await.status, 404, "{odd}");
+        assert_eq!(kit.ask(&admin_of("acme"), "DELETE", &path, &[], Json::Null).await.status, 404, "{odd}");
     }
 }
 
 #[tokio::test]
 async fn the_gateway_shows_everybody_their_tenants_and_its_load_to_platform_admins() {
     let (kit, _) = kit().await;
-    let (own, foreign) = (kit.get(&viewer("acme"), "/gateway").await.json, kit.get(&viewer("other"), "/gateway").await.json);
+    let (own, foreign) = (kit.get(&viewer_of("acme"), "/gateway").await.json, kit.get(&viewer_of("other"), "/gateway").await.json);
     assert_eq!((&own["tenants"][0]["name"], &own["store"], &own["state"]), (&json!("acme"), &json!("sqlite"), &json!("starting")));
     assert_eq!((&foreign["tenants"], &foreign["tenant_count"], &foreign["load"]), (&json!([]), &json!(0), &Json::Null));
     let all = kit.get(&Admin::operator(), "/gateway").await;
@@ -262,7 +242,7 @@ async fn the_gateway_shows_everybody_their_tenants_and_its_load_to_platform_admi
 async fn only_platform_admins_seal_anew() {
     let (kit, _) = kit().await;
     for (method, path) in [("GET", "/sealing-key"), ("POST", "/sealing-key/reseal")] {
-        assert_eq!(kit.ask(&boss("acme"), method, path, &[], Json::Null).await.status, 403, "{path}");
+        assert_eq!(kit.ask(&admin_of("acme"), method, path, &[], Json::Null).await.status, 403, "{path}");
     }
     let done = kit.ask(&Admin::operator(), "POST", "/sealing-key/reseal", &[], Json::Null).await;
     assert_eq!((done.status, &done.json["resealed"], &done.json["closed"]), (200, &json!(0), &json!(0)));
