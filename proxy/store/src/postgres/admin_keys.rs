@@ -125,12 +125,7 @@ async fn revoke(tx: &mut PgConnection, key: KeyId, at_ms: i64, note: &Note) -> R
 }
 
 /// Adds a key and its record.
-async fn insert(
-    tx: &mut PgConnection,
-    key: &AdminKeyRow,
-    tenant: Option<TenantId>,
-    note: &Note,
-) -> Result<(), Fault> {
+async fn insert(tx: &mut PgConnection, key: &AdminKeyRow, tenant: Option<TenantId>, note: &Note) -> Result<(), Fault> {
     let done = sqlx::query(INSERT)
         .bind(blob(key.id.bits()))
         .bind(tenant.map(|tenant| blob(tenant.bits())))
@@ -154,10 +149,8 @@ async fn insert(
 async fn tenant_of(tx: &mut PgConnection, grant: &Grant) -> Result<Option<TenantId>, Fault> {
     let Some(slug) = grant.tenant() else { return Ok(None) };
     lock(tx, slug).await?;
-    let id: Option<Vec<u8>> = sqlx::query_scalar("SELECT id FROM tenants WHERE slug = $1")
-        .bind(slug.as_str())
-        .fetch_optional(tx)
-        .await?;
+    let id: Option<Vec<u8>> =
+        sqlx::query_scalar("SELECT id FROM tenants WHERE slug = $1").bind(slug.as_str()).fetch_optional(tx).await?;
     let id = id.ok_or_else(|| no_tenant_named(slug))?;
     Ok(Some(TenantId::from_bits(bits("tenant id", &id)?)))
 }

@@ -117,10 +117,8 @@ async fn insert(tx: &mut SqliteConnection, key: &AdminKeyRow, note: &Note) -> Re
 /// The tenant that a key is for.
 async fn tenant_of(tx: &mut SqliteConnection, grant: &Grant) -> Result<Option<TenantId>, Fault> {
     let Some(slug) = grant.tenant() else { return Ok(None) };
-    let id: Option<Vec<u8>> = sqlx::query_scalar("SELECT id FROM tenants WHERE slug = $1")
-        .bind(slug.as_str())
-        .fetch_optional(tx)
-        .await?;
+    let id: Option<Vec<u8>> =
+        sqlx::query_scalar("SELECT id FROM tenants WHERE slug = $1").bind(slug.as_str()).fetch_optional(tx).await?;
     let id = id.ok_or_else(|| no_tenant_named(slug))?;
     Ok(Some(TenantId::from_bits(bits("tenant id", &id)?)))
 }
