@@ -1,8 +1,11 @@
 //! Changing the sealing key: everything is sealed anew, and who changes something meanwhile wins.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use patchbay_core::{Generation, ServerId, TenantId, issuer::INTROSPECTION_SECRET, model::TenantDoc};
@@ -17,6 +20,8 @@ use crate::{
 };
 
 const NEXT: [u8; 32] = [8; 32];
+/// Far longer than any of it takes; a story that waits this long has failed.
+const CEILING: Duration = Duration::from_secs(60);
 
 fn rotated() -> Vault {
     Vault::new(2, NEXT).with_former(1, KEY)
@@ -200,7 +205,8 @@ async fn row_that_somebody_holds_in_postgres_is_sealed_anew_once_it_is_free() {
         let store = place.open_with(rotated()).await;
         let sealing = tokio::spawn(async move { store.reseal().await });
         // The other one is done meanwhile: nobody waits for this one in a transaction.
-        while place.count("secrets WHERE get_byte(sealed, 0) = 2").await == 0 {}
+        let other = async { while place.count("secrets WHERE get_byte(sealed, 0) = 2").await == 0 {} };
+        tokio::time::timeout(CEILING, other).await.expect("the other one is sealed anew");
         holder.close().await.unwrap();
         assert_eq!(sealing.await.unwrap().unwrap(), Resealed { current: 0, resealed: 2, closed: 0 });
         let row = load(&place.open_with(Vault::new(2, NEXT)).await, "acme").await;
