@@ -118,6 +118,7 @@ suite! {
         revocation_comes_back_as_it_was_made,
         lifted_revocation_is_gone_and_may_come_again,
         expired_revocations_are_left_out_deleted_and_in_nobodys_way,
+        refused_revocation_holds_nothing_up,
         same_thing_revoked_again_for_longer_or_from_later_on_counts,
         same_thing_revoked_by_many_at_once_is_there_once,
     ]
