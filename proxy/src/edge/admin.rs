@@ -17,8 +17,12 @@ mod health;
 mod here;
 pub(crate) mod input;
 mod issuers;
+#[cfg(test)]
+mod kit;
 mod limits;
 mod listener;
+#[cfg(test)]
+mod matrix;
 mod me;
 mod once;
 pub(crate) mod page;

@@ -126,8 +126,8 @@ async fn demo_tenant_that_people_made_gets_no_key_by_itself() {
 #[test]
 fn the_key_is_shown_by_the_first_welcome_alone() {
     let text = |key: Option<&str>| {
-        let first = First { tenant: TENANT.parse().unwrap(), key: key.map(SecretString::from) };
-        welcome("http://127.0.0.1:8080", Path::new("/srv/data"), &first, "patchbay")
+        let first = First { tenant: TENANT.parse().unwrap(), key: key.map(SecretString::from), admin: None };
+        welcome("http://127.0.0.1:8080", Path::new("/srv/data"), &first, None, "patchbay")
     };
     let first = text(Some("pb_abc"));
     for expected in [
