@@ -17,7 +17,7 @@ use std::{
 };
 
 use patchbay_core::{audit::How, method::Method};
-use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, Registry, TextEncoder};
+use prometheus::{Gauge, Histogram, IntCounter, IntCounterVec, IntGauge, Registry, TextEncoder};
 
 use self::{
     process::Process,
@@ -113,6 +113,7 @@ pub struct Metrics {
     refusals: IntCounterVec,
     tokens: IntGauge,
     tenants_loaded: IntGauge,
+    snapshot_age: Gauge,
     servers_configured: IntGauge,
     /// Requests that are being answered.
     pub in_flight: IntGauge,
@@ -179,6 +180,10 @@ impl Metrics {
             ),
             tokens: all.gauge("patchbay_tokens_remembered", "Tokens that are remembered as good."),
             tenants_loaded: all.gauge("patchbay_tenants", "Tenants that are in force."),
+            snapshot_age: all.measure(
+                "patchbay_snapshot_age_seconds",
+                "Age of the oldest state that is in force by a copy from the disk; 0 when the store has been heard.",
+            ),
             servers_configured: all.gauge("patchbay_servers", "Servers of all tenants."),
             in_flight: all.gauge("patchbay_in_flight", "Requests that are being answered."),
             sessions_opened: all.counter("patchbay_sessions_opened_total", "Legacy sessions that were opened."),
@@ -262,6 +267,11 @@ impl Metrics {
     pub fn population(&self, tenants: usize, servers: usize) {
         self.tenants_loaded.set(whole(tenants as u64));
         self.servers_configured.set(whole(servers as u64));
+    }
+
+    /// How old the oldest state is that is in force by a copy from the disk; to be said before [`Self::render`].
+    pub fn snapshot_age(&self, age: Duration) {
+        self.snapshot_age.set(age.as_secs_f64());
     }
 
     /// How the limiter counts; to be said before [`Self::render`], and whenever its mode changes.

@@ -5,13 +5,12 @@ use std::{io::IsTerminal, path::PathBuf};
 use anyhow::Context;
 use patchbay_config::{GatewayConfig, LogFormat};
 use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
 use tracing_subscriber::{EnvFilter, fmt};
 
 use super::{ask::ask, complain, config_path, load_config, quickstart, say, tenants};
 use crate::{
     app::{Keys, open_store},
-    run::{self, Gateway},
+    run::{self, Gateway, Stop},
     telemetry::{Telemetry, log::WithIds},
 };
 
@@ -24,7 +23,7 @@ pub(super) async fn serve(given: Option<PathBuf>) -> anyhow::Result<()> {
     let gateway = Gateway::open(config).await?;
     let first = if is_trial { quickstart::prepare(gateway.app()).await? } else { None };
     let at = gateway.addresses()?;
-    let stop = CancellationToken::new();
+    let stop = Stop::default();
     run::stop_at_signal(stop.clone())?;
     let (told, up) = oneshot::channel();
     let app = gateway.app().clone();

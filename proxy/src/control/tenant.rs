@@ -1,7 +1,14 @@
 //! One tenant's task: holds the row and the last good catalogs, and turns every piece of news into a new snapshot. A snapshot
 //! that cannot be built leaves the last good one in force.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use patchbay_core::{
     ServerId, Slug, TenantId,
@@ -9,12 +16,16 @@ use patchbay_core::{
     snapshot::{self, BuildOptions, CatalogPart, TenantSnapshot},
 };
 use patchbay_downstream::Downstream;
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, sleep_until},
+};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{error, info, warn};
 
 use super::{
     builtins::Checks,
+    copies::Copy,
     entrance::Entrance,
     refresh,
     servers::{self, Opened},
@@ -22,6 +33,7 @@ use super::{
 };
 use crate::{
     app::App,
+    audit,
     metrics::TenantMeter,
     tenancy::{ServerHandle, TenantState},
     worker::Workers,
@@ -31,6 +43,10 @@ use crate::{
 const INBOX_MAX: usize = 64;
 /// How long the store may take until it is asked again.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
+/// How long changes are gathered before the last good copy is written.
+const COPY_AFTER: Duration = Duration::from_secs(1);
+/// The pause after a copy could not be written.
+const COPY_PAUSE: Duration = Duration::from_secs(60);
 /// How long the calls of a server that is gone may go on.
 const LINGER: Duration = Duration::from_secs(30);
 
@@ -40,6 +56,8 @@ pub(crate) enum News {
     Reload(Option<oneshot::Sender<()>>),
     /// A server's catalog was read, or could not be.
     Catalog(refresh::Reading),
+    /// The store is away, and this is what it said last; the sender is told when that is in force.
+    Copy(Box<Copy>, oneshot::Sender<()>),
 }
 
 /// A server that is kept between snapshots.
@@ -72,6 +90,12 @@ pub(super) struct TenantTask {
     servers: BTreeMap<ServerId, Kept>,
     children: servers::Children,
     settled: bool,
+    /// When the store last said what is held here, in milliseconds since 1970.
+    as_of_ms: Option<i64>,
+    /// When the last good copy is to be written.
+    copy_at: Option<Instant>,
+    /// Whether the tenant was deleted.
+    gone: Arc<AtomicBool>,
     inbox: mpsc::Receiver<News>,
     /// For the refreshers; weak, so that the task ends when `control` lets go of it.
     sender: mpsc::WeakSender<News>,
@@ -96,15 +120,23 @@ impl TenantTask {
             servers: BTreeMap::new(),
             children,
             settled: false,
+            as_of_ms: None,
+            copy_at: None,
+            gone: Arc::default(),
             inbox,
             sender: weak,
         };
         (sender, task)
     }
 
+    /// To be told when the tenant is deleted, and not only let go of: then nothing of it is kept.
+    pub(super) fn gone(&self) -> Arc<AtomicBool> {
+        self.gone.clone()
+    }
+
     /// Follows the news until nobody sends any.
     pub(super) async fn run(mut self) {
-        while let Some(news) = self.inbox.recv().await {
+        while let Some(news) = self.next().await {
             match news {
                 News::Reload(told) => {
                     self.reload().await;
@@ -113,14 +145,33 @@ impl TenantTask {
                     }
                 }
                 News::Catalog(reading) => self.catalog(reading).await,
+                News::Copy(copy, told) => {
+                    self.restore(*copy);
+                    let _ = told.send(());
+                }
             }
+        }
+        if self.copy_at.is_some() {
+            self.write_copy().await;
         }
         let closing = self.servers.into_values().map(|kept| async move { kept.handle.downstream.close().await });
         futures_util::future::join_all(closing).await;
     }
 
+    /// The next piece of news; while there is none, writes the copy when it is time to.
+    async fn next(&mut self) -> Option<News> {
+        loop {
+            let Some(at) = self.copy_at else { return self.inbox.recv().await };
+            tokio::select! {
+                news = self.inbox.recv() => return news,
+                () = sleep_until(at) => self.write_copy().await,
+            }
+        }
+    }
+
     async fn reload(&mut self) {
         self.is_retried = false;
+        let as_of_ms = audit::now_ms();
         let read = self.read_row().await;
         let row = match &read {
             Ok(Some(row)) => row,
@@ -131,15 +182,65 @@ impl TenantTask {
                 None => return,
             },
         };
-        if !self.entrance.read(&self.app, row).await {
+        let is_whole = self.entrance.read(&self.app, row).await;
+        if !is_whole {
             self.reload_soon();
         }
         let Ok(Some(row)) = read else { return self.publish_entrance() };
         let mut stored = self.read_catalogs(&row).await;
         self.reconcile(&row, &mut stored);
         self.row = Some(row);
+        let is_published = self.publish();
+        self.settle();
+        if is_whole {
+            self.as_of_ms = Some(as_of_ms);
+            if let Some(copies) = &self.app.copies {
+                copies.heard(&self.slug);
+            }
+        }
+        // A state of which no snapshot can be built is no good one.
+        self.copy_at = self.copy_at.filter(|_| is_published);
+        if is_whole && is_published {
+            self.copy_soon();
+        }
+    }
+
+    /// Puts in force what the store said last.
+    fn restore(&mut self, copy: Copy) {
+        let Copy { as_of_ms, row, keys, revoked, mut catalogs } = copy;
+        if let Some(copies) = &self.app.copies {
+            copies.took(&self.slug, as_of_ms);
+        }
+        self.entrance.restore(&self.app, &row, keys, revoked);
+        self.reconcile(&row, &mut catalogs);
+        self.row = Some(row);
+        self.as_of_ms = Some(as_of_ms);
         self.publish();
         self.settle();
+    }
+
+    /// Has the last good copy written when some changes are together. What the store has not said whole makes none.
+    fn copy_soon(&mut self) {
+        if self.app.copies.is_some() && self.as_of_ms.is_some() {
+            self.copy_at.get_or_insert_with(|| Instant::now() + COPY_AFTER);
+        }
+    }
+
+    async fn write_copy(&mut self) {
+        self.copy_at = None;
+        let (Some(copies), Some(as_of_ms), Some(row)) = (&self.app.copies, self.as_of_ms, &self.row) else { return };
+        if self.gone.load(Ordering::Acquire) {
+            return;
+        }
+        let parts = self.servers.iter().filter_map(|(id, kept)| Some((*id, kept.part.as_ref()?))).collect();
+        let written = copies.keep(as_of_ms, row, self.entrance.rows(), &parts).await;
+        // It may have been deleted while it was written.
+        if self.gone.load(Ordering::Acquire) {
+            copies.forget(&self.slug);
+        } else if let Err(error) = written {
+            warn!(tenant = %self.slug, %error, "the last good copy of {} cannot be written; trying again", self.slug);
+            self.copy_at = Some(Instant::now() + COPY_PAUSE);
+        }
     }
 
     /// Has the tenant read once more after a pause.
@@ -269,7 +370,9 @@ impl TenantTask {
                     warn!(tenant = %self.slug, %error, "a catalog cannot be stored; after a restart it is read anew");
                 }
             }
-            self.publish();
+            if self.publish() {
+                self.copy_soon();
+            }
         }
         self.settle();
     }
@@ -287,9 +390,10 @@ impl TenantTask {
         }
     }
 
-    /// Builds and publishes. What cannot be built leaves the last good snapshot in force, with who may enter now.
-    fn publish(&self) {
-        let Some(row) = &self.row else { return };
+    /// Builds and publishes. What cannot be built leaves the last good snapshot in force, with who may enter now; gives whether
+    /// it could.
+    fn publish(&self) -> bool {
+        let Some(row) = &self.row else { return false };
         let limits = &self.app.config.limits;
         let options = BuildOptions {
             limits: limits.tenants.clone(),
@@ -305,7 +409,8 @@ impl TenantTask {
             Err(error) => {
                 error!(tenant = %self.slug, %error, "no snapshot can be built for {}: the last good one stays in force", self.slug);
                 self.meter.build_failed();
-                return self.publish_entrance();
+                self.publish_entrance();
+                return false;
             }
         };
         for warning in &snapshot.warnings {
@@ -316,13 +421,14 @@ impl TenantTask {
         let servers: Vec<_> = handles.collect();
         if servers.len() != snapshot.servers.len() {
             error!(tenant = %self.slug, "the snapshot names a server that is not kept; it is not published");
-            return;
+            return false;
         }
         self.meter.published(snapshot.generation.0);
         let (tools, generation) =
             (snapshot.views.values().map(|view| view.tools.len()).max().unwrap_or(0), snapshot.generation);
         info!(tenant = %self.slug, %generation, tools, "published the snapshot of {}", self.slug);
         self.put_in_force(snapshot, servers);
+        true
     }
 
     /// Puts who may enter in force over the snapshot that is.

@@ -68,6 +68,11 @@ impl Calls {
         }
     }
 
+    /// Cancels all that run.
+    pub(crate) fn cancel_all(&self) {
+        self.running.iter().for_each(|token| token.cancel());
+    }
+
     /// How many run.
     pub fn len(&self) -> usize {
         self.running.len()
