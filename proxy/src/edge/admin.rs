@@ -4,12 +4,19 @@
 //! The command line speaks the same API: to a gateway elsewhere, or in process to [`routes`] over the local store, where no gateway
 //! need run. So a handler must not count on a running gateway: what only one knows is behind [`desk::Desk::live`].
 
+mod audit;
 pub(crate) mod desk;
 pub(crate) mod input;
+mod keys;
 pub(crate) mod page;
 pub(crate) mod problem;
+mod revocations;
 pub(crate) mod tag;
 mod tenants;
+#[cfg(test)]
+pub(crate) mod tests;
+mod usage;
+pub(crate) mod when;
 pub(crate) mod who;
 
 use std::sync::Arc;
@@ -38,8 +45,23 @@ struct Document;
 
 /// Every operation, with what describes it.
 fn operations() -> OpenApiRouter<Arc<Desk>> {
-    OpenApiRouter::with_openapi(Document::openapi())
-        .nest(ROOT, OpenApiRouter::new().routes(routes!(tenants::list)).routes(routes!(tenants::show, tenants::delete)))
+    let nouns = OpenApiRouter::new()
+        .routes(routes!(audit::export::of_all))
+        .routes(routes!(audit::export::of_tenant))
+        .routes(routes!(audit::of_all))
+        .routes(routes!(audit::of_tenant))
+        .routes(routes!(audit::public_keys))
+        .routes(routes!(audit::verify::of_all))
+        .routes(routes!(audit::verify::of_tenant))
+        .routes(routes!(keys::list, keys::create))
+        .routes(routes!(keys::rotate))
+        .routes(routes!(keys::show, keys::revoke))
+        .routes(routes!(revocations::list, revocations::create))
+        .routes(routes!(revocations::show, revocations::lift))
+        .routes(routes!(tenants::list))
+        .routes(routes!(tenants::show, tenants::delete))
+        .routes(routes!(usage::standing));
+    OpenApiRouter::with_openapi(Document::openapi()).nest(ROOT, nouns)
 }
 
 /// The operations over this desk. Whoever calls them puts a [`who::Admin`] into the request's extensions.
