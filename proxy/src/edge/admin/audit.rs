@@ -44,7 +44,8 @@ type Of = Option<Option<TenantId>>;
 /// A record, as it was written: what it has is in the documentation of the audit.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(transparent)]
-pub(crate) struct AuditRecord(#[schema(value_type = Object)] Box<RawValue>);
+#[schema(value_type = Object)]
+pub(crate) struct AuditRecord(Box<RawValue>);
 
 /// How something ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

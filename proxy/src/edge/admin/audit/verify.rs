@@ -11,6 +11,7 @@ use patchbay_core::{
     admin::Need,
     audit::{Action, ChainId, Checkpoint, Link, WriterId},
 };
+use patchbay_store::StoreError;
 use serde::{Deserialize, Serialize};
 use tracing::error;
 use utoipa::ToSchema;
@@ -166,7 +167,7 @@ async fn run(desk: &Desk, pass: &Pass, of: Of, how: Verification) -> Result<Json
 
 /// The store's own words, where it is the store.
 fn told(found: anyhow::Error) -> Problem {
-    match found.downcast() {
+    match found.downcast::<StoreError>() {
         Ok(store) => Problem::from(store),
         Err(other) => {
             error!(error = format!("{other:#}"), "the audit cannot be verified");
