@@ -105,6 +105,7 @@ mod tests {
         let path = FieldPath::of(["servers", "a b"]).key("allow").index(1);
         assert_eq!(path.to_string(), "servers.\"a b\".allow[1]");
         assert_eq!(path.last_key(), "allow");
+        assert_eq!(path.key("*/x~y").pointer(), "/servers/a b/allow/1/*~1x~0y");
         assert!(path.starts_with(&FieldPath::of(["servers"])));
         assert!(!path.starts_with(&FieldPath::of(["server"])));
     }

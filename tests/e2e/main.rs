@@ -3,14 +3,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod admin_matrix;
 mod catalog;
 mod clients;
 mod conformance;
 mod databases;
+mod drain;
 mod entrance;
 mod eyes;
 mod failure;
 mod fidelity;
+mod image;
 mod isolation;
 mod limits;
 mod limits_audit;

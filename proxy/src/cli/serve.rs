@@ -4,12 +4,17 @@ use std::{io::IsTerminal, path::PathBuf};
 
 use anyhow::Context;
 use patchbay_config::{GatewayConfig, LogFormat};
+use secrecy::ExposeSecret;
 use tokio::sync::oneshot;
 use tracing_subscriber::{EnvFilter, fmt};
 
-use super::{ask::ask, complain, config_path, load_config, quickstart, say, tenants};
+use super::{
+    ask::{ask, ask_at},
+    complain, config_path, load_config, quickstart, say, tenants,
+};
 use crate::{
     app::{Keys, open_store},
+    auth::bootstrap,
     run::{self, Gateway, Stop},
     telemetry::{Telemetry, log::WithIds},
 };
@@ -27,10 +32,19 @@ pub(super) async fn serve(given: Option<PathBuf>) -> anyhow::Result<()> {
     run::stop_at_signal(stop.clone())?;
     let (told, up) = oneshot::channel();
     let app = gateway.app().clone();
-    let serving = gateway.serve(stop, told);
+    // Told also when serving ends without having been asked to.
+    let over = stop.clone();
+    let serving = async move {
+        let served = gateway.serve(stop.clone(), told).await;
+        stop.cancel();
+        served
+    };
     let greeting = async move {
         if up.await.is_ok() {
             quickstart::greet(&app, at, first.as_ref()).await;
+        }
+        if let Some(key) = bootstrap::when_possible(&app, &over).await {
+            say(&format!("admin key (shown once): {}", key.expose_secret()));
         }
     };
     let (served, ()) = tokio::join!(serving, greeting);
@@ -78,11 +92,16 @@ pub(super) async fn check(given: Option<PathBuf>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Asks the operations listener of a running gateway.
-pub(super) async fn health(given: Option<PathBuf>) -> anyhow::Result<()> {
-    let config = load_config(given.as_deref())?;
-    let address = config.listen_operations;
-    let answer = ask(&config, "/readyz").await?;
+/// Asks the operations listener of a running gateway: that of the configuration, or the one at `HOST:PORT`, for which no
+/// configuration is read.
+pub(super) async fn health(given: Option<PathBuf>, address: Option<String>) -> anyhow::Result<()> {
+    let (address, answer) = match address {
+        Some(address) => (address.clone(), ask_at(&address, "/readyz").await?),
+        None => {
+            let config = load_config(given.as_deref())?;
+            (config.listen_operations.to_string(), ask(&config, "/readyz").await?)
+        }
+    };
     if answer.status != 200 {
         anyhow::bail!("the gateway on {address} is not ready: {}", answer.body.trim_end());
     }

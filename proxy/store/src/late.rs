@@ -100,25 +100,23 @@ impl LateStore {
     pub async fn arrived(&self, within: Duration) -> Result<Option<Arc<dyn Store>>, StoreError> {
         let mut outcome = self.shared.outcome.subscribe();
         let said = outcome.wait_for(|outcome| !matches!(outcome, Outcome::Waiting));
-        match tokio::time::timeout(within, said).await {
-            Ok(Ok(outcome)) => match &*outcome {
-                Outcome::Refused(refusal) => Err(refusal.error()),
-                Outcome::Here | Outcome::Waiting => Ok(self.shared.inner.get().cloned()),
-            },
-            Ok(Err(_)) | Err(_) => Ok(None),
+        match tokio::time::timeout(within, said).await.ok().and_then(Result::ok).as_deref() {
+            Some(Outcome::Refused(refusal)) => Err(refusal.error()),
+            Some(Outcome::Here | Outcome::Waiting) | None => Ok(self.shared.inner.get().cloned()),
         }
     }
 
     /// Waits until whoever answers refuses us, and says how. For good when nobody ever does.
     pub async fn refused(&self) -> StoreError {
         let mut outcome = self.shared.outcome.subscribe();
-        let refused = outcome.wait_for(|outcome| matches!(outcome, Outcome::Refused(_))).await;
-        match refused.as_deref() {
-            Ok(Outcome::Refused(refusal)) => return refusal.error(),
-            Ok(_) | Err(_) => {}
+        loop {
+            if let Outcome::Refused(refusal) = &*outcome.borrow_and_update() {
+                return refusal.error();
+            }
+            if outcome.changed().await.is_err() {
+                return std::future::pending().await;
+            }
         }
-        drop(refused);
-        std::future::pending().await
     }
 
     /// Whether the store is there.
@@ -218,7 +216,7 @@ handed_on!(Tenants {
     fn tenant_list() -> Vec<TenantSummary>;
     fn tenant_load(slug: &Slug) -> Option<TenantRow>;
     fn tenant_apply(doc: &TenantDoc, expected: Option<Generation>, note: &Note) -> Applied;
-    fn tenant_delete(slug: &Slug, note: &Note) -> bool;
+    fn tenant_delete(slug: &Slug, expected: Option<Generation>, note: &Note) -> bool;
 });
 
 handed_on!(ApiKeys {
@@ -233,8 +231,10 @@ handed_on!(AdminKeys {
     fn admin_key_create(key: &AdminKeyRow, note: &Note) -> ();
     fn admin_key_bootstrap(key: &AdminKeyRow, note: &Note) -> bool;
     fn admin_key_find(digest: [u8; 32]) -> Option<AdminKeyRow>;
+    fn admin_key_rotate(former: KeyId, key: &AdminKeyRow, until_ms: i64, note: &Note) -> bool;
     fn admin_key_list() -> Vec<AdminKeyRow>;
     fn admin_key_revoke(key: KeyId, at_ms: i64, note: &Note) -> bool;
+    fn admin_key_rotate(former: KeyId, key: &AdminKeyRow, until_ms: i64, note: &Note) -> bool;
     fn admin_key_touch(key: KeyId, at_ms: i64) -> ();
 });
 
@@ -329,11 +329,13 @@ mod tests {
         let store = late(&format!("postgres://u:hunter2@{}/d", nowhere().await));
         assert!(store.arrived(Duration::ZERO).await.expect("nobody refused").is_none());
         let begun = std::time::Instant::now();
-        let errors =
-            [store.ping().await.err(), store.tenant_list().await.err(), store.audit_known(&[1]).await.err()];
+        let errors = [store.ping().await.err(), store.tenant_list().await.err(), store.audit_known(&[1]).await.err()];
         for error in errors {
             let error = error.expect("there is no store");
-            assert!(matches!(&error, StoreError::Unavailable { .. }) && !error.to_string().contains("hunter2"), "{error}");
+            assert!(
+                matches!(&error, StoreError::Unavailable { .. }) && !error.to_string().contains("hunter2"),
+                "{error}"
+            );
         }
         assert!(begun.elapsed() < Duration::from_secs(1));
         assert!(!store.is_here());

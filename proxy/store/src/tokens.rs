@@ -10,10 +10,6 @@ use crate::{
     vault::{Bound, Of, Vault},
 };
 
-/// How often a token that is to be forgotten is looked at: it may be sealed anew between the look and the writing, and is then
-/// still the same one.
-pub(crate) const FORGET_TRIES_MAX: u32 = 3;
-
 /// A token as its row has it.
 #[derive(FromRow)]
 pub(crate) struct TokenRecord {

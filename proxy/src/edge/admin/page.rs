@@ -13,6 +13,7 @@ pub(crate) const PAGE_ITEMS_MAX: u16 = 1000;
 
 /// Which page.
 #[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct PageQuery {
     /// Items at the most.
@@ -33,6 +34,11 @@ pub(crate) struct Page<T> {
 }
 
 impl PageQuery {
+    /// The page that a query names.
+    pub(crate) fn of(limit: Option<u16>, cursor: Option<&String>) -> Self {
+        Self { limit, cursor: cursor.cloned() }
+    }
+
     /// How many items.
     ///
     /// # Errors

@@ -34,11 +34,30 @@ pub(crate) struct Condition {
 }
 
 impl Condition {
+    /// Whether the request has no condition.
+    pub(crate) const fn is_absent(&self) -> bool {
+        self.if_match.is_none() && self.if_none_match.is_none()
+    }
+
+    /// Whether the request would change any state.
+    pub(crate) fn is_any(&self) -> bool {
+        self.if_none_match.is_none() && self.if_match.as_deref().is_some_and(|listed| listed.trim() == "*")
+    }
+
     /// Lets through a change of what has this tag.
     ///
     /// # Errors
     /// 428 without `If-Match`, 412 when it names other states.
     pub(crate) fn change(&self, now: &Tag) -> Result<(), Problem> {
+        self.change_one(&[now])
+    }
+
+    /// The same for what is shown in several forms, each with a tag of its own.
+    ///
+    /// # Errors
+    /// As [`Self::change`].
+    pub(crate) fn change_one(&self, now: &[&Tag]) -> Result<(), Problem> {
+        let names = |listed: &str, now: &[&Tag]| now.iter().any(|tag| names(listed, tag));
         if self.if_none_match.as_deref().is_some_and(|listed| names(listed, now)) {
             return Err(Problem::stale());
         }

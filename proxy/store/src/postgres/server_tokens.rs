@@ -2,21 +2,29 @@
 
 use async_trait::async_trait;
 use patchbay_core::{ServerId, TenantId};
-use sqlx::postgres::PgQueryResult;
+use sqlx::{PgConnection, postgres::PgQueryResult};
 
-use super::PostgresStore;
+use super::{PostgresStore, ended};
 use crate::{
-    ServerToken, ServerTokens, StoreError,
+    ServerToken, ServerTokens, StoreError, Vault,
     error::{Fault, doing},
     rows::{blob, no_such_server},
-    tokens::{FORGET_TRIES_MAX, TokenRecord, seal},
+    tokens::{TokenRecord, seal},
 };
+
+const LOAD: &str = "SELECT sealed, expires_ms FROM server_tokens JOIN servers ON servers.id = server_tokens.server_id \
+     WHERE server_id = $1 AND tenant_id = $2 AND sealed IS NOT NULL";
+
+/// With the row locked: between the look and the writing, nobody replaces the token, nor seals the same one anew.
+const LOCK: &str = "SELECT sealed, expires_ms FROM server_tokens JOIN servers ON servers.id = server_tokens.server_id \
+     WHERE server_id = $1 AND tenant_id = $2 AND sealed IS NOT NULL \
+     FOR UPDATE OF server_tokens";
 
 #[async_trait]
 impl ServerTokens for PostgresStore {
     async fn server_token_load(&self, tenant: TenantId, server: ServerId) -> Result<Option<ServerToken>, StoreError> {
         doing("read the token of a server", async {
-            let record = self.token(tenant, server).await?;
+            let record = token_of(LOAD, &mut *self.pool.acquire().await?, tenant, server).await?;
             Ok(record.and_then(|record| record.open(tenant, server, &self.vault)))
         })
         .await
@@ -53,23 +61,9 @@ impl ServerTokens for PostgresStore {
         token: &ServerToken,
     ) -> Result<(), StoreError> {
         doing("forget the token of a server", async {
-            for _ in 0..FORGET_TRIES_MAX {
-                let Some(record) = self.token(tenant, server).await? else { break };
-                if !record.is(token, tenant, server, &self.vault) {
-                    break;
-                }
-                // By the sealed bytes, of which no two are alike: one that came meanwhile stays.
-                let done = sqlx::query(
-                    "UPDATE server_tokens SET sealed = NULL, expires_ms = NULL WHERE server_id = $1 AND sealed = $2",
-                )
-                .bind(blob(server.bits()))
-                .bind(record.sealed)
-                .execute(&self.pool)
-                .await?;
-                if done.rows_affected() > 0 {
-                    break;
-                }
-            }
+            let mut tx = self.writing().await?;
+            let done = forget(&mut tx, tenant, server, token, &self.vault).await;
+            ended(tx, done).await?;
             Ok(())
         })
         .await
@@ -107,18 +101,6 @@ impl ServerTokens for PostgresStore {
 }
 
 impl PostgresStore {
-    async fn token(&self, tenant: TenantId, server: ServerId) -> Result<Option<TokenRecord>, Fault> {
-        let record = sqlx::query_as(
-            "SELECT sealed, expires_ms FROM server_tokens JOIN servers ON servers.id = server_tokens.server_id \
-             WHERE server_id = $1 AND tenant_id = $2 AND sealed IS NOT NULL",
-        )
-        .bind(blob(server.bits()))
-        .bind(blob(tenant.bits()))
-        .fetch_optional(&self.pool)
-        .await?;
-        Ok(record)
-    }
-
     async fn has_server(&self, tenant: TenantId, server: ServerId) -> Result<bool, Fault> {
         let found: Option<Vec<u8>> = sqlx::query_scalar("SELECT id FROM servers WHERE id = $1 AND tenant_id = $2")
             .bind(blob(server.bits()))
@@ -137,4 +119,33 @@ fn written(done: Result<PgQueryResult, sqlx::Error>) -> Result<bool, Fault> {
         Err(sqlx::Error::Database(error)) if error.is_foreign_key_violation() => Ok(false),
         Err(error) => Err(error.into()),
     }
+}
+
+async fn token_of(
+    query: &'static str,
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    server: ServerId,
+) -> Result<Option<TokenRecord>, Fault> {
+    let query = sqlx::query_as(query).bind(blob(server.bits())).bind(blob(tenant.bits()));
+    Ok(query.fetch_optional(connection).await?)
+}
+
+/// Whether the token was this one, and is forgotten now.
+async fn forget(
+    tx: &mut PgConnection,
+    tenant: TenantId,
+    server: ServerId,
+    token: &ServerToken,
+    vault: &Vault,
+) -> Result<bool, Fault> {
+    let held = token_of(LOCK, tx, tenant, server).await?;
+    if !held.is_some_and(|held| held.is(token, tenant, server, vault)) {
+        return Ok(false);
+    }
+    sqlx::query("UPDATE server_tokens SET sealed = NULL, expires_ms = NULL WHERE server_id = $1")
+        .bind(blob(server.bits()))
+        .execute(tx)
+        .await?;
+    Ok(true)
 }

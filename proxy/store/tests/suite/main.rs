@@ -5,6 +5,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod admin_keys;
+mod admin_requests;
 mod audit;
 mod catalogs;
 mod changes;
@@ -14,6 +16,7 @@ mod migrating;
 mod notes;
 mod opening;
 mod place;
+mod resealing;
 mod retention;
 mod revocations;
 mod samples;
@@ -65,6 +68,7 @@ suite! {
         twenty_writers_at_once_lose_no_update,
         deleted_tenant_takes_everything_but_its_audit,
         tenant_made_again_goes_on_counting,
+        deletion_of_another_state_deletes_nothing,
         busy_tenant_is_deleted_and_made_again_without_harm,
     ]
     keys: [
@@ -75,6 +79,31 @@ suite! {
         replaced_key_ends_with_the_making_of_the_new_one_or_after_an_overlap,
         last_use_only_moves_forward_and_changes_no_generation,
         keys_made_at_once_each_add_one,
+    ]
+    admin_keys: [
+        admin_key_of_an_unknown_tenant_and_one_made_twice_are_refused,
+        change_of_an_admin_key_and_its_record_are_both_there_or_neither,
+        admin_key_comes_back_as_it_was_made,
+        admin_key_is_replaced_with_its_record_or_not_at_all,
+        revoked_admin_key_stays_revoked_since_the_first_time,
+        last_use_of_an_admin_key_is_noted_once_a_minute,
+        one_of_ten_makes_the_first_admin_key,
+        admin_keys_go_with_their_tenant,
+        admin_keys_of_a_tenant_that_comes_and_goes_do_no_harm,
+    ]
+    admin_requests: [
+        request_that_runs_or_was_done_is_not_done_again,
+        of_ten_who_reserve_at_once_one_may_do_it,
+        released_request_may_be_done_again_and_an_answered_one_may_not,
+        answer_that_cannot_be_kept_is_refused,
+        answer_is_sealed_and_one_that_stays_closed_counts_as_begun,
+        expired_requests_count_as_absent_and_are_deleted,
+    ]
+    resealing: [
+        what_no_key_opens_is_counted_and_left_as_it_is,
+        everything_is_sealed_anew_and_the_former_key_may_go,
+        concurrent_changes_win_and_nothing_is_lost,
+        long_tables_are_gone_over_page_by_page,
     ]
     issuers: [
         issuer_secret_to_keep_that_was_never_given_is_refused_and_nothing_is_written,
@@ -90,6 +119,7 @@ suite! {
         revocation_comes_back_as_it_was_made,
         lifted_revocation_is_gone_and_may_come_again,
         expired_revocations_are_left_out_deleted_and_in_nobodys_way,
+        refused_revocation_holds_nothing_up,
         same_thing_revoked_again_for_longer_or_from_later_on_counts,
         same_thing_revoked_by_many_at_once_is_there_once,
     ]
@@ -151,11 +181,14 @@ suite! {
     ]
     opening: [
         many_handles_at_once_make_one_set_of_tables,
-        store_of_a_newer_version_is_not_touched,
+        store_that_needs_a_newer_program_is_not_touched,
+        step_that_nobody_knows_is_refused,
         closed_store_refuses_at_once,
     ]
     migrating: [
         store_of_the_first_version_comes_along_with_all_that_it_holds,
         many_handles_at_once_bring_an_old_store_up_to_date,
+        newer_store_that_allows_it_is_worked_on_by_many_at_once,
+        what_the_release_before_writes_and_reads_is_still_understood,
     ]
 }

@@ -14,13 +14,14 @@ use crate::{
     tenants::load,
 };
 
-fn said(what: &str) -> Note {
+pub(crate) fn said(what: &str) -> Note {
     Note::by_operator(what, NOW_MS)
 }
 
 /// What the operators' chain of a tenant says, after it was verified.
-async fn told(store: &Arc<dyn Store>, tenant: TenantId) -> Vec<String> {
-    let heads = store.audit_heads(Some(WriterId::OPERATOR), Some(Some(tenant))).await.unwrap();
+pub(crate) async fn told(store: &Arc<dyn Store>, tenant: impl Into<Option<TenantId>>) -> Vec<String> {
+    let tenant = tenant.into();
+    let heads = store.audit_heads(Some(WriterId::OPERATOR), Some(tenant)).await.unwrap();
     let [head] = heads[..] else { panic!("there is one chain of operators: {heads:?}") };
     let rows = store.audit_chain(head.chain, 0, u32::MAX).await.unwrap();
     let mut verifier = Verifier::new(head.chain, Link::START, vec![]);
@@ -31,7 +32,8 @@ async fn told(store: &Arc<dyn Store>, tenant: TenantId) -> Vec<String> {
     let reason = |row: &AuditRow| {
         let record: serde_json::Value = serde_json::from_str(&row.json).unwrap();
         assert_eq!((row.kind.as_str(), &record["action"]), ("config.update", &"config.update".into()));
-        assert_eq!((row.facets.actor.as_str(), &record["tenant"]), ("operator", &tenant.to_string().into()));
+        let whose = tenant.map(|tenant| tenant.to_string().into()).unwrap_or_default();
+        assert_eq!((row.facets.actor.as_str(), &record["tenant"]), ("operator", &whose));
         record["reason"].as_str().unwrap().to_owned()
     };
     rows.iter().map(reason).collect()
@@ -76,7 +78,7 @@ pub(crate) async fn change_whose_record_cannot_be_written_is_not_made(place: Arc
     let refused = [
         store.tenant_apply(&other, None, &note()).await.map(drop),
         store.tenant_apply(&tenant("new"), None, &note()).await.map(drop),
-        store.tenant_delete(&slug("acme"), &note()).await.map(drop),
+        store.tenant_delete(&slug("acme"), None, &note()).await.map(drop),
         store.key_create(&key(id, 2), &note()).await,
         store.key_revoke(id, held.id, 5, &note()).await.map(drop),
         store.revocation_add(&revocation(id, "b", 1), &note()).await,
@@ -106,7 +108,7 @@ pub(crate) async fn every_change_leaves_a_record_in_one_chain(place: Arc<Place>)
     assert!(store.revocation_lift(id, revoked.id, &said("took it back")).await.unwrap());
     let other = with(tenant("acme"), "web", http("https://example.com/mcp", &[]));
     store.tenant_apply(&other, None, &said("added web")).await.unwrap();
-    assert!(store.tenant_delete(&slug("acme"), &said("deleted acme")).await.unwrap());
+    assert!(store.tenant_delete(&slug("acme"), None, &said("deleted acme")).await.unwrap());
     let all =
         ["made acme", "made a key", "revoked the key", "revoked a token", "took it back", "added web", "deleted acme"];
     assert_eq!(told(&store, id).await, all);
@@ -122,7 +124,7 @@ pub(crate) async fn what_is_no_change_leaves_no_record(place: Arc<Place>) {
     let store = place.open().await;
     let id = store.tenant_apply(&tenant("acme"), None, &said("made acme")).await.unwrap().id;
     assert!(!store.tenant_apply(&tenant("acme"), None, &note()).await.unwrap().changed);
-    assert!(!store.tenant_delete(&slug("nobody"), &note()).await.unwrap());
+    assert!(!store.tenant_delete(&slug("nobody"), None, &note()).await.unwrap());
     assert!(!store.key_revoke(id, KeyId::random(), 5, &note()).await.unwrap());
     assert!(!store.key_revoke(TenantId::random(), KeyId::random(), 5, &note()).await.unwrap());
     assert!(!store.revocation_lift(id, RevocationId::random(), &note()).await.unwrap());

@@ -37,16 +37,28 @@ pub(crate) async fn many_handles_at_once_make_one_set_of_tables(place: Arc<Place
     place.open().await.close().await;
 }
 
-pub(crate) async fn store_of_a_newer_version_is_not_touched(place: Arc<Place>) {
+pub(crate) async fn store_that_needs_a_newer_program_is_not_touched(place: Arc<Place>) {
+    place.open().await.close().await;
+    place.bring_to_the_future(9999).await;
+    let before = place.count("_sqlx_migrations").await;
+    for _ in 0..2 {
+        let error = refused(&place.url()).await;
+        let StoreError::Corrupt(text) = &error else { panic!("{error}") };
+        assert!(text.contains("newer Patchbay") && text.contains("start that version"), "{text}");
+    }
+    assert_eq!(place.count("_sqlx_migrations").await, before);
+}
+
+pub(crate) async fn step_that_nobody_knows_is_refused(place: Arc<Place>) {
     place.open().await.close().await;
     place
         .run(
             "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
-             VALUES (9999, 'later', true, '', 0)",
+             VALUES (0, 'by hand', true, '', 0)",
         )
         .await;
     let error = refused(&place.url()).await;
-    assert!(matches!(&error, StoreError::Corrupt(text) if text.contains("newer Patchbay")), "{error}");
+    assert!(matches!(&error, StoreError::Corrupt(text) if text.contains("not made by a released Patchbay")), "{error}");
 }
 
 pub(crate) async fn closed_store_refuses_at_once(place: Arc<Place>) {

@@ -116,6 +116,15 @@ impl Place {
         }
     }
 
+    /// Runs a statement in a transaction on Postgres that stays open until the connection is closed.
+    pub(crate) async fn hold(&self, sql: &'static str) -> PgConnection {
+        let Self::Postgres { url, .. } = self else { panic!("SQLite has no locks on rows") };
+        let mut connection = connect(url).await;
+        sqlx::raw_sql("BEGIN").execute(&mut connection).await.unwrap();
+        sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+        connection
+    }
+
     /// From now on no row can be added to a table.
     pub(crate) async fn refuse_rows(&self, table: &str) {
         let refuse = match self {
@@ -129,6 +138,19 @@ impl Place {
             ),
         };
         self.run(refuse).await;
+    }
+
+    /// Says in the tables that a program of the future was here, and which level a program must know since then.
+    pub(crate) async fn bring_to_the_future(&self, oldest: i64) {
+        self.run(format!(
+            "CREATE TABLE future_things (id INTEGER PRIMARY KEY); \
+             ALTER TABLE tenants ADD COLUMN future_id TEXT; \
+             ALTER TABLE admin_keys ADD COLUMN future_mark INTEGER NOT NULL DEFAULT 7; \
+             INSERT INTO schema_needs (oldest) VALUES ({oldest}); \
+             INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+             VALUES (9999, 'future', true, '', 0)"
+        ))
+        .await;
     }
 
     /// Counts the rows of a table behind the store's back.

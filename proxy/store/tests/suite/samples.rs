@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use patchbay_core::{
     KeyId, RevocationId, Slug, TenantId,
+    admin::{AdminKeyRow, Grant},
     audit::{ChainId, EventId, Facets, Link, WriterId},
     issuer::{IssuerDoc, IssuerSpec, RevocationRow, Revoked},
     model::{EraPin, KeyRow, ServerDoc, ServerSpec, Sharing, TenantDoc, TenantLimits, ToolRules, Transport},
@@ -151,4 +152,26 @@ pub(crate) fn key(tenant: TenantId, created_ms: i64) -> KeyRow {
         revoked_ms: None,
         used_ms: None,
     }
+}
+
+/// An admin key made at `created_ms`, whose digest is its id twice.
+pub(crate) fn admin_key(grant: Grant, created_ms: i64) -> AdminKeyRow {
+    let id = KeyId::random();
+    let digest: Vec<u8> = id.bits().to_be_bytes().repeat(2);
+    AdminKeyRow {
+        id,
+        label: "terraform".to_owned(),
+        shown: "pba_abcd".to_owned(),
+        digest: digest.try_into().unwrap(),
+        grant,
+        created_ms,
+        expires_ms: None,
+        revoked_ms: None,
+        used_ms: None,
+    }
+}
+
+/// The right to administer one tenant.
+pub(crate) fn admin_of(name: &str) -> Grant {
+    Grant::TenantAdmin { tenant: slug(name) }
 }
