@@ -144,7 +144,7 @@ async fn give(desk: Arc<Desk>, mut export: Export, pieces: mpsc::Sender<Piece>, 
 }
 
 fn body(pieces: mpsc::Receiver<Piece>) -> Body {
-    let next = |pieces: Option<mpsc::Receiver<Piece>>| async {
+    let next = |pieces: Option<mpsc::Receiver<Piece>>| async move {
         let mut pieces = pieces?;
         match pieces.recv().await {
             Some(Piece::Lines(lines)) => Some((Ok(lines), Some(pieces))),

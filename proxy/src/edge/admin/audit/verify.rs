@@ -11,6 +11,7 @@ use patchbay_core::{
     admin::Need,
     audit::{Action, ChainId, Checkpoint, Link, WriterId},
 };
+use patchbay_store::StoreError;
 use serde::{Deserialize, Serialize};
 use tracing::error;
 use utoipa::ToSchema;
@@ -18,7 +19,7 @@ use utoipa::ToSchema;
 use super::{
     super::{
         desk::Desk,
-        input::{Body, Path, name},
+        input::{Body, NoQuery, Path, name},
         keys::wrong,
         page::{PageQuery, cursor},
         problem::{FieldError, Problem},
@@ -132,6 +133,7 @@ pub(in super::super) async fn of_tenant(
     State(desk): State<Arc<Desk>>,
     admin: Admin,
     Path(tenant): Path<String>,
+    _: NoQuery,
     Body(how): Body<Verification>,
 ) -> Result<Json<VerificationReport>, Problem> {
     let tenant = name(&tenant)?;
@@ -146,6 +148,7 @@ pub(in super::super) async fn of_tenant(
 pub(in super::super) async fn of_all(
     State(desk): State<Arc<Desk>>,
     admin: Admin,
+    _: NoQuery,
     Body(how): Body<Verification>,
 ) -> Result<Json<VerificationReport>, Problem> {
     let pass = admin.may(Need::Platform)?;
@@ -166,7 +169,7 @@ async fn run(desk: &Desk, pass: &Pass, of: Of, how: Verification) -> Result<Json
 
 /// The store's own words, where it is the store.
 fn told(found: anyhow::Error) -> Problem {
-    match found.downcast() {
+    match found.downcast::<StoreError>() {
         Ok(store) => Problem::from(store),
         Err(other) => {
             error!(error = format!("{other:#}"), "the audit cannot be verified");
