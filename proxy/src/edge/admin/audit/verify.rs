@@ -19,7 +19,7 @@ use utoipa::ToSchema;
 use super::{
     super::{
         desk::Desk,
-        input::{Body, Path, name},
+        input::{Body, NoQuery, Path, name},
         keys::wrong,
         page::{PageQuery, cursor},
         problem::{FieldError, Problem},
@@ -133,6 +133,7 @@ pub(in super::super) async fn of_tenant(
     State(desk): State<Arc<Desk>>,
     admin: Admin,
     Path(tenant): Path<String>,
+    _: NoQuery,
     Body(how): Body<Verification>,
 ) -> Result<Json<VerificationReport>, Problem> {
     let tenant = name(&tenant)?;
@@ -147,6 +148,7 @@ pub(in super::super) async fn of_tenant(
 pub(in super::super) async fn of_all(
     State(desk): State<Arc<Desk>>,
     admin: Admin,
+    _: NoQuery,
     Body(how): Body<Verification>,
 ) -> Result<Json<VerificationReport>, Problem> {
     let pass = admin.may(Need::Platform)?;
