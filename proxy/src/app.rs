@@ -32,6 +32,7 @@ use crate::{
     edge::{origin::Allowed, session::Sessions, site::Sites},
     metrics::{AuditStats, LimiterStats, Metrics, SpanStats},
     outbound::Outbound,
+    replica::Replica,
     telemetry::Telemetry,
     tenancy::Directory,
     worker,
@@ -43,6 +44,8 @@ pub use keys::Keys;
 const LIMIT_KEYS_MAX: usize = 1 << 20;
 /// The most counts of addresses that are remembered at once; the same.
 const ADDRESS_KEYS_MAX: usize = 1 << 17;
+/// The same at the admin API.
+const ADMIN_ADDRESS_KEYS_MAX: usize = 4096;
 /// The most tokens that are remembered as good, over all tenants.
 const TOKENS_MAX: usize = 65_536;
 
@@ -90,6 +93,8 @@ pub struct App {
     pub questions: Questions,
     /// How busy the workers are, once there are some.
     pub(crate) workers: OnceLock<worker::Gauges>,
+    /// Which process this is.
+    pub(crate) replica: Replica,
     state: AtomicU8,
 }
 
@@ -133,6 +138,7 @@ impl App {
             calls: Calls::default(),
             questions: Questions::default(),
             workers: OnceLock::new(),
+            replica: Replica::here(),
             state: AtomicU8::new(STARTING),
             config,
         })
@@ -240,7 +246,9 @@ fn limits(config: &GatewayConfig) -> anyhow::Result<Limits> {
     };
     let doors = Arc::new(MemoryLimiter::new(ADDRESS_KEYS_MAX));
     let doors = Doors::new(doors, clock, config.limits.address, config.limits.failed_sign_ins);
-    Ok(Limits { tenants, doors, clock, headers: config.limits.headers, stats, modes })
+    let admins = Arc::new(MemoryLimiter::new(ADMIN_ADDRESS_KEYS_MAX));
+    let admins = Doors::new(admins, clock, None, config.limits.failed_sign_ins);
+    Ok(Limits { tenants, doors, admins, clock, headers: config.limits.headers, stats, modes })
 }
 
 /// How long a gateway waits for its store before it starts without it.
@@ -273,7 +281,8 @@ pub(crate) async fn open_store_or_wait(
     if !has_shared_store(config) {
         return Ok((open_store(config, keys).await?, None));
     }
-    let late = patchbay_store::open_late(&store_url(config)?, keys.vault(), OpenOptions::default()).context(NO_STORE)?;
+    let late =
+        patchbay_store::open_late(&store_url(config)?, keys.vault(), OpenOptions::default()).context(NO_STORE)?;
     match late.arrived(STORE_PATIENCE).await.context(NO_STORE)? {
         Some(store) => Ok((store, None)),
         None => Ok((late.clone(), Some(late))),

@@ -5,9 +5,10 @@
 //! refreshes its catalog ([`refresh`]).
 
 pub mod builtins;
-pub(crate) mod doubts;
 pub(crate) mod copies;
+pub(crate) mod doubts;
 mod entrance;
+pub(crate) mod inside;
 pub(crate) mod probe;
 pub mod refresh;
 pub mod servers;
@@ -57,12 +58,7 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(8);
 
 /// Runs everything off the trunk until `stop`, and closes all servers then. `loaded` is told when all tenants are in force
 /// for the first time.
-pub async fn run(
-    app: Arc<App>,
-    workers: Arc<Workers>,
-    loaded: oneshot::Sender<()>,
-    stop: CancellationToken,
-) {
+pub async fn run(app: Arc<App>, workers: Arc<Workers>, loaded: oneshot::Sender<()>, stop: CancellationToken) {
     match &app.copies {
         Some(copies) => copies.sweep(),
         None => copies::discard(&app.config.data_dir),
@@ -151,10 +147,11 @@ impl Control {
         for in_force in told {
             let _ = in_force.await;
         }
-        found.ended.iter().for_each(|ended| self.app.sessions.end(ended.digest, ended.expires_ms));
+        found.ended.iter().for_each(|ended| self.app.sessions.end(ended.tenant, ended.digest, ended.expires_ms));
         let age_s = self.app.copies.as_ref().map_or(0, |copies| copies.age(now_ms).as_secs());
         error!(
-            tenants, age_s,
+            tenants,
+            age_s,
             "the store does not answer: {tenants} tenants are served from their last good copies, of which the oldest is {age_s} s              old; what was changed or revoked since then is not known here"
         );
         true
@@ -256,7 +253,7 @@ impl Control {
         self.app.sessions.sweep(now_ms);
         match self.app.store.tombstone_list(now_ms).await {
             Ok(listed) => {
-                listed.iter().for_each(|ended| self.app.sessions.end(ended.digest, ended.expires_ms));
+                listed.iter().for_each(|ended| self.app.sessions.end(ended.tenant, ended.digest, ended.expires_ms));
                 if self.app.copies.is_some() {
                     self.ended = listed;
                     self.confirm_at = self.confirm_at.min(Instant::now() + CONFIRM_SOON);

@@ -78,6 +78,8 @@ pub enum Credential {
     Key,
     /// An access token.
     Token,
+    /// An admin key or an admin's token, at the admin API.
+    Admin,
 }
 
 impl Credential {
@@ -86,6 +88,7 @@ impl Credential {
         match self {
             Self::Key => "key",
             Self::Token => "token",
+            Self::Admin => "admin",
         }
     }
 }
@@ -107,8 +110,8 @@ pub struct Metrics {
     requests: [[IntCounter; OUTCOMES.len()]; METHODS.len()],
     seconds: [Histogram; METHODS.len()],
     errors: [IntCounter; BLAMES.len()],
-    signed_in: [IntCounter; 2],
-    sign_ins_refused: [IntCounter; 2],
+    signed_in: [IntCounter; 3],
+    sign_ins_refused: [IntCounter; 3],
     sign_ins_unavailable: IntCounter,
     refusals: IntCounterVec,
     tokens: IntGauge,
@@ -158,7 +161,7 @@ impl Metrics {
             "Credentials that were looked at, by how that ended. Tokens that are known are not looked at again.",
             &["credential", "outcome"],
         );
-        let credentials = [Credential::Key, Credential::Token].map(Credential::as_str);
+        let credentials = [Credential::Key, Credential::Token, Credential::Admin].map(Credential::as_str);
         let tenants = Tenants::new(&all);
         let mut metrics = Self {
             scrape: Mutex::default(),

@@ -126,6 +126,9 @@ impl Gateway {
         let at = self.addresses()?;
         let admin_at = at.admin.map_or_else(|| "off".to_owned(), |at| at.to_string());
         info!(mcp = %at.public, operations = %at.operations, admin = admin_at, "listening on {}", at.public);
+        let listeners = [("mcp", Some(at.public)), ("operations", Some(at.operations)), ("admin", at.admin)];
+        let listeners = listeners.into_iter().filter_map(|(name, at)| Some((name, at?)));
+        let _ = self.app.replica.listeners.set(listeners.collect());
         let Self { app, public, operations, admin } = self;
         app.audit.own_event(Action::GatewayStart, concat!("version ", env!("CARGO_PKG_VERSION")));
         let workers = Arc::new(Workers::start(app.config.limits.workers.get())?);

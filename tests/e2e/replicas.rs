@@ -133,7 +133,12 @@ impl Load {
         }
         let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
         let calls = self.calls.load(Ordering::Relaxed);
-        assert!(lost.is_empty(), "{} of {calls} calls were lost, such as: {:#?}", lost.len(), &lost[..lost.len().min(5)]);
+        assert!(
+            lost.is_empty(),
+            "{} of {calls} calls were lost, such as: {:#?}",
+            lost.len(),
+            &lost[..lost.len().min(5)]
+        );
         calls
     }
 }

@@ -14,7 +14,9 @@ use std::{
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, combinators::BoxBody};
-use hyper::{Request, Response, body::Incoming, client::conn::http1 as client, server::conn::http1, service::service_fn};
+use hyper::{
+    Request, Response, body::Incoming, client::conn::http1 as client, server::conn::http1, service::service_fn,
+};
 use hyper_util::rt::TokioIo;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -127,8 +129,7 @@ impl Pool {
 
 async fn look(pool: Arc<Pool>) {
     loop {
-        let members: Vec<_> =
-            pool.members().iter().map(|(address, member)| (*address, member.operations)).collect();
+        let members: Vec<_> = pool.members().iter().map(|(address, member)| (*address, member.operations)).collect();
         for (address, operations) in members {
             let is_ready = Ask::get("/readyz").try_send(operations).await.is_ok_and(|reply| reply.status == 200);
             if let Some(member) = pool.members().get_mut(&address) {

@@ -148,6 +148,17 @@ impl Setup {
             .set("sealing_key", json!(format!("file:{}", file.display())))
     }
 
+    /// Gives it its first admin key.
+    ///
+    /// # Panics
+    /// When the key cannot be written.
+    #[must_use]
+    pub fn first_admin_key(self, key: &str) -> Self {
+        let file = self.home.path("admin.key");
+        fs::write(&file, key).expect("the folder can be written");
+        self.set("admin", json!({ "bootstrap_key": format!("file:{}", file.display()) }))
+    }
+
     /// Counts limits in a Redis at this address.
     #[must_use]
     pub fn redis(self, address: SocketAddr) -> Self {

@@ -32,8 +32,7 @@ pub enum Purpose {
     Copy = 4,
 }
 
-const PURPOSES: [Purpose; 5] =
-    [Purpose::Session, Purpose::Cursor, Purpose::RequestState, Purpose::Task, Purpose::Copy];
+const PURPOSES: [Purpose; 5] = [Purpose::Session, Purpose::Cursor, Purpose::RequestState, Purpose::Task, Purpose::Copy];
 
 /// A secret with the number by which handles name it.
 #[derive(Clone)]

@@ -86,6 +86,11 @@ impl Keys {
         Self::ring(keys)
     }
 
+    /// The numbers of the keys that are known and where they stand, the current one first. They say nothing of the keys.
+    pub(crate) fn shown(&self) -> impl Iterator<Item = (u8, &str)> {
+        [&self.current].into_iter().chain(&self.former).map(|key| (key.id, &*key.source))
+    }
+
     /// The first is the current one. One that stands there twice counts once, so that a change may be made in any steps.
     fn ring(keys: Vec<Derived>) -> anyhow::Result<Self> {
         let mut ring: Vec<Derived> = Vec::with_capacity(keys.len());
@@ -280,7 +285,8 @@ mod tests {
         assert_eq!(second.former[0].handles, first.current.handles);
         assert_eq!(second.current.handles, Derived::of(B, String::new()).unwrap().handles);
         // Those that the configuration names come after them.
-        config.sealing_keys_old = vec![Configured { source: patchbay_config::SecretRef::Env("OLD".to_owned()), value: A.into() }];
+        config.sealing_keys_old =
+            vec![Configured { source: patchbay_config::SecretRef::Env("OLD".to_owned()), value: A.into() }];
         assert_eq!(Keys::of(&config).unwrap().former.len(), 2);
         std::fs::write(&file, "short\n").unwrap();
         let error = Keys::of(&config).unwrap_err().to_string();

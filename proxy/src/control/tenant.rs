@@ -11,7 +11,7 @@ use std::{
 };
 
 use patchbay_core::{
-    ServerId, Slug, TenantId,
+    Generation, ServerId, Slug, TenantId,
     model::{ServerRow, TenantRow},
     snapshot::{self, BuildOptions, CatalogPart, TenantSnapshot},
 };
@@ -27,6 +27,7 @@ use super::{
     builtins::Checks,
     copies::Copy,
     entrance::Entrance,
+    inside::ServerInside,
     refresh,
     servers::{self, Opened},
     stored::Stored,
@@ -35,7 +36,7 @@ use crate::{
     app::App,
     audit,
     metrics::TenantMeter,
-    tenancy::{ServerHandle, TenantState},
+    tenancy::{Made, ServerHandle, Source, TenantState, Trouble},
     worker::Workers,
 };
 
@@ -64,7 +65,7 @@ pub(crate) enum News {
 struct Kept {
     row: ServerRow,
     handle: Arc<ServerHandle>,
-    part: Option<Stored>,
+    part: Option<Arc<Stored>>,
     /// Whether there is a connection at all; if not, it is tried again now and then.
     is_usable: bool,
     /// Whether it had its first word since the gateway started.
@@ -83,7 +84,9 @@ pub(super) struct TenantTask {
     checks: Checks,
     slug: Slug,
     meter: Arc<TenantMeter>,
-    row: Option<TenantRow>,
+    row: Option<Arc<TenantRow>>,
+    /// Where the row came from.
+    source: Source,
     entrance: Entrance,
     /// Whether another reading is on its way, since the last one was not whole.
     is_retried: bool,
@@ -115,6 +118,7 @@ impl TenantTask {
             slug,
             meter,
             row: None,
+            source: Source::Store,
             entrance,
             is_retried: false,
             servers: BTreeMap::new(),
@@ -189,7 +193,7 @@ impl TenantTask {
         let Ok(Some(row)) = read else { return self.publish_entrance() };
         let mut stored = self.read_catalogs(&row).await;
         self.reconcile(&row, &mut stored);
-        self.row = Some(row);
+        (self.row, self.source) = (Some(Arc::new(row)), Source::Store);
         let is_published = self.publish();
         self.settle();
         if is_whole {
@@ -213,7 +217,7 @@ impl TenantTask {
         }
         self.entrance.restore(&self.app, &row, keys, revoked);
         self.reconcile(&row, &mut catalogs);
-        self.row = Some(row);
+        (self.row, self.source) = (Some(Arc::new(row)), Source::Copy { as_of_ms });
         self.as_of_ms = Some(as_of_ms);
         self.publish();
         self.settle();
@@ -232,7 +236,7 @@ impl TenantTask {
         if self.gone.load(Ordering::Acquire) {
             return;
         }
-        let parts = self.servers.iter().filter_map(|(id, kept)| Some((*id, kept.part.as_ref()?))).collect();
+        let parts = self.servers.iter().filter_map(|(id, kept)| Some((*id, kept.part.as_deref()?))).collect();
         let written = copies.keep(as_of_ms, row, self.entrance.rows(), &parts).await;
         // It may have been deleted while it was written.
         if self.gone.load(Ordering::Acquire) {
@@ -270,7 +274,7 @@ impl TenantTask {
                 }
                 Err(error) => {
                     error!(tenant = %self.slug, %error, "the tenant {} cannot be loaded", self.slug);
-                    self.meter.build_failed();
+                    self.trouble(None, error.to_string());
                     return Err(Unreadable);
                 }
             }
@@ -298,7 +302,7 @@ impl TenantTask {
                     if let Some(old) = other {
                         let_go(&old);
                     }
-                    self.open(row.id, server, stored.remove(&server.id))
+                    self.open(row.id, server, stored.remove(&server.id).map(Arc::new))
                 }
             };
             self.servers.insert(server.id, kept);
@@ -308,8 +312,8 @@ impl TenantTask {
         }
     }
 
-    fn open(&self, tenant: TenantId, server: &ServerRow, part: Option<Stored>) -> Kept {
-        let opened = self.connect(tenant, server, part.as_ref());
+    fn open(&self, tenant: TenantId, server: &ServerRow, part: Option<Arc<Stored>>) -> Kept {
+        let opened = self.connect(tenant, server, part.as_deref());
         if let Some(why) = &opened.problem {
             let (tenant, name) = (&self.slug, &server.slug);
             warn!(%tenant, server = %name, "the server {name} of {tenant} cannot be used: {why}");
@@ -329,14 +333,15 @@ impl TenantTask {
         servers::open(&place, server, hello)
     }
 
-    fn keep(&self, server: &ServerRow, part: Option<Stored>, opened: Opened) -> Kept {
+    fn keep(&self, server: &ServerRow, part: Option<Arc<Stored>>, opened: Opened) -> Kept {
         let Opened { downstream, problem, builtin } = opened;
         let is_usable = problem.is_none();
         let meter = self.app.metrics.server(self.slug.as_str(), server.slug.as_str());
         if let Some(part) = &part {
             meter.catalog_of(part.at_ms);
         }
-        let handle = Arc::new(ServerHandle { id: server.id, slug: server.slug.clone(), downstream, meter });
+        let (inside, rung) = ServerInside::new(server, part.clone());
+        let handle = Arc::new(ServerHandle { id: server.id, slug: server.slug.clone(), downstream, meter, inside });
         let stop = CancellationToken::new();
         let refresher = refresh::Refresher {
             app: self.app.clone(),
@@ -344,6 +349,7 @@ impl TenantTask {
             has_part: part.is_some(),
             is_child: matches!(server.spec.transport, patchbay_core::model::Transport::Stdio { .. }),
             news: self.sender.clone(),
+            rung,
         };
         tokio::spawn(refresher.run(stop.clone()));
         if let Some((asked, runtime)) = builtin {
@@ -353,7 +359,7 @@ impl TenantTask {
         Kept { row: server.clone(), handle, is_usable, heard: part.is_some(), part, _refresher: stop.drop_guard() }
     }
 
-    async fn catalog(&mut self, reading: refresh::Reading) {
+    async fn catalog(&mut self, mut reading: refresh::Reading) {
         let server = reading.of.id;
         let Some(kept) = self.servers.get_mut(&server) else { return };
         // A reading of a connection that was let go meanwhile says nothing of the new one.
@@ -362,32 +368,46 @@ impl TenantTask {
         }
         kept.heard = true;
         kept.handle.meter.heard(reading.is_good, reading.at_ms);
-        if !kept.is_usable {
-            self.try_again(server);
-            return self.settle();
-        }
-        let is_good = reading.is_good;
-        let (next, changed) = reading.merged(kept.part.take());
-        kept.part = next;
-        if changed {
-            if let (Some(part), Some(row), true) = (&kept.part, &self.row, is_good) {
-                let bytes = part.write();
-                if let Err(error) = self.app.store.catalog_put(row.id, server, &bytes).await {
-                    warn!(tenant = %self.slug, %error, "a catalog cannot be stored; after a restart it is read anew");
+        let asked = std::mem::take(&mut reading.asked);
+        let mut told = reading.told(false);
+        if kept.is_usable {
+            let is_good = reading.is_good;
+            let (next, changed) = reading.merged(kept.part.take());
+            kept.part = next;
+            kept.handle.inside.offers(kept.part.clone());
+            if changed {
+                self.store_catalog(server, is_good).await;
+                if self.publish() {
+                    self.copy_soon();
                 }
             }
-            if self.publish() {
-                self.copy_soon();
-            }
+            told.changed = changed;
+        } else {
+            self.try_again(server);
         }
         self.settle();
+        for admin in asked {
+            // They may have gone.
+            let _ = admin.send(told.clone());
+        }
+    }
+
+    /// Keeps the catalog for the next start, when it was just read.
+    async fn store_catalog(&self, server: ServerId, is_good: bool) {
+        let part = self.servers.get(&server).and_then(|kept| kept.part.as_ref());
+        if let (Some(part), Some(row), true) = (part, &self.row, is_good) {
+            let bytes = part.write();
+            if let Err(error) = self.app.store.catalog_put(row.id, server, &bytes).await {
+                warn!(tenant = %self.slug, %error, "a catalog cannot be stored; after a restart it is read anew");
+            }
+        }
     }
 
     /// Opens a server anew that could not be used: its command may have been installed or trusted meanwhile.
     fn try_again(&mut self, id: ServerId) {
         let (Some(kept), Some(row)) = (self.servers.get(&id), &self.row) else { return };
         let server = kept.row.clone();
-        let opened = self.connect(row.id, &server, kept.part.as_ref());
+        let opened = self.connect(row.id, &server, kept.part.as_deref());
         if opened.problem.is_none() {
             let part = self.servers.remove(&id).and_then(|kept| kept.part);
             let kept = Kept { heard: true, ..self.keep(&server, part, opened) };
@@ -400,21 +420,14 @@ impl TenantTask {
     /// it could.
     fn publish(&self) -> bool {
         let Some(row) = &self.row else { return false };
-        let limits = &self.app.config.limits;
-        let options = BuildOptions {
-            limits: limits.tenants.clone(),
-            audit: self.app.config.audit.defaults,
-            page_items_max: limits.page_size,
-            items_max: limits.catalog_items_max,
-            ..BuildOptions::default()
-        };
+        let options = options(&self.app);
         let parts: BTreeMap<ServerId, CatalogPart> =
             self.servers.iter().filter_map(|(id, kept)| Some((*id, kept.part.as_ref()?.part()))).collect();
         let snapshot = match snapshot::build(row, &parts, &options) {
             Ok(snapshot) => snapshot,
             Err(error) => {
                 error!(tenant = %self.slug, %error, "no snapshot can be built for {}: the last good one stays in force", self.slug);
-                self.meter.build_failed();
+                self.trouble(Some(row.generation), error.to_string());
                 self.publish_entrance();
                 return false;
             }
@@ -433,22 +446,31 @@ impl TenantTask {
         let (tools, generation) =
             (snapshot.views.values().map(|view| view.tools.len()).max().unwrap_or(0), snapshot.generation);
         info!(tenant = %self.slug, %generation, tools, "published the snapshot of {}", self.slug);
-        self.put_in_force(snapshot, servers);
+        let made = Made { row: row.clone(), at_ms: audit::now_ms(), source: self.source };
+        self.put_in_force(snapshot, servers, made);
+        self.app.tenants.trouble(&self.slug, None);
         true
+    }
+
+    /// Notes that the newest state cannot be put in force.
+    fn trouble(&self, generation: Option<Generation>, error: String) {
+        self.meter.build_failed();
+        self.app.tenants.trouble(&self.slug, Some(Trouble { generation, error, at_ms: audit::now_ms() }));
     }
 
     /// Puts who may enter in force over the snapshot that is.
     fn publish_entrance(&self) {
         if let Some(state) = self.app.tenants.state(self.slug.as_str()) {
-            self.put_in_force(state.snapshot.clone(), state.servers.clone());
+            self.put_in_force(state.snapshot.clone(), state.servers.clone(), state.made.clone());
         }
     }
 
-    fn put_in_force(&self, snapshot: TenantSnapshot, servers: Vec<Arc<ServerHandle>>) {
+    fn put_in_force(&self, snapshot: TenantSnapshot, servers: Vec<Arc<ServerHandle>>, made: Made) {
         // A tenant that was let go meanwhile must not come back.
         if !self.inbox.is_closed() {
             let (issuers, sign_in) = (self.entrance.issuers.clone(), self.entrance.sign_in.clone());
-            self.app.tenants.publish(TenantState { snapshot, servers, issuers, sign_in, meter: self.meter.clone() });
+            let meter = self.meter.clone();
+            self.app.tenants.publish(TenantState { snapshot, servers, issuers, sign_in, meter, made });
         }
     }
 
@@ -457,6 +479,18 @@ impl TenantTask {
             self.settled = true;
             self.app.tenants.settle(&self.slug);
         }
+    }
+}
+
+/// The bounds within which snapshots are built.
+pub(crate) fn options(app: &App) -> BuildOptions {
+    let limits = &app.config.limits;
+    BuildOptions {
+        limits: limits.tenants.clone(),
+        audit: app.config.audit.defaults,
+        page_items_max: limits.page_size,
+        items_max: limits.catalog_items_max,
+        ..BuildOptions::default()
     }
 }
 

@@ -173,14 +173,17 @@ async fn a_tenant_is_served_from_its_last_good_copy_until_the_store_is_heard() {
     in_force.await.unwrap();
     assert_eq!((takes(&house, "ann").await, takes(&house, "bob").await), (Some(true), Some(false)));
     assert!(copies.age(now_ms()) > Duration::ZERO);
-    let age = house.app.render_metrics().lines().find_map(|line| {
-        line.strip_prefix("patchbay_snapshot_age_seconds ").map(|age| age.parse::<f64>().unwrap())
-    });
+    let age =
+        house.app.render_metrics().lines().find_map(|line| {
+            line.strip_prefix("patchbay_snapshot_age_seconds ").map(|age| age.parse::<f64>().unwrap())
+        });
     assert!(age > Some(0.0), "{age:?}");
 
     task.reload().await;
     assert_eq!(takes(&house, "ann").await, Some(false), "the store knows more");
-    assert!(copies.age(now_ms()).is_zero() && house.app.render_metrics().contains("\npatchbay_snapshot_age_seconds 0\n"));
+    assert!(
+        copies.age(now_ms()).is_zero() && house.app.render_metrics().contains("\npatchbay_snapshot_age_seconds 0\n")
+    );
     task.end().await;
     let copy = copies.found(now_ms()).await.copies.pop().unwrap();
     assert_eq!(copy.revoked.len(), 2, "the copy is what the store said last");

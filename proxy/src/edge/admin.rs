@@ -1,39 +1,55 @@
 //! The admin API: `/admin/v1` on a listener of its own. What a noun can do is in the file of that noun; what they share is in
-//! [`desk`] (what a request works on), [`who`] (who asks and may they), [`problem`], [`tag`], [`page`] and [`input`].
+//! [`desk`] (what a request works on), [`who`] (who asks and may they), [`problem`], [`tag`], [`page`], [`when`] and [`input`]. On the
+//! listener, [`listener`], requests go through the [`gate`] first, and those that must not be done twice through [`once`].
 //!
 //! The command line speaks the same API: to a gateway elsewhere, or in process to [`routes`] over the local store, where no gateway
 //! need run. So a handler must not count on a running gateway: what only one knows is behind [`desk::Desk::live`].
 
+mod admin_keys;
 mod audit_policy;
+mod catalogs;
 pub(crate) mod desk;
 pub(crate) mod document;
 mod fence;
+mod gate;
+mod gateway;
+mod health;
+mod here;
 pub(crate) mod input;
 mod issuers;
+#[cfg(test)]
+mod kit;
 mod limits;
+mod listener;
+#[cfg(test)]
+mod matrix;
+mod me;
+mod once;
 pub(crate) mod page;
 mod parts;
 mod probe;
 pub(crate) mod problem;
 pub(crate) mod schema;
+mod sealing;
 mod servers;
+mod sessions;
+mod snapshots;
 pub(crate) mod tag;
 mod tenants;
 #[cfg(test)]
 pub(crate) mod tests;
 mod toolsets;
+pub(crate) mod when;
 pub(crate) mod who;
 
 use std::sync::Arc;
 
-use axum::{Router, extract::DefaultBodyLimit, middleware};
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
+use axum::{Router, extract::DefaultBodyLimit};
 use utoipa::{OpenApi, openapi};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+pub(crate) use self::listener::serve;
 use self::{desk::Desk, problem::Problem};
-use crate::app::App;
 
 /// Where the API stands on its listener.
 pub(crate) const ROOT: &str = "/admin/v1";
@@ -51,14 +67,29 @@ struct Document;
 /// Every operation, with what describes it.
 fn operations() -> OpenApiRouter<Arc<Desk>> {
     let nouns = OpenApiRouter::new()
+        .routes(routes!(admin_keys::list, admin_keys::create))
+        .routes(routes!(admin_keys::show, admin_keys::revoke))
+        .routes(routes!(admin_keys::rotate))
         .routes(routes!(audit_policy::show, audit_policy::put, audit_policy::patch))
+        .routes(routes!(catalogs::show))
+        .routes(routes!(catalogs::refresh))
         .routes(routes!(document::whole::show, document::whole::put))
+        .routes(routes!(gateway::show))
+        .routes(routes!(health::list))
+        .routes(routes!(health::show))
         .routes(routes!(issuers::list, issuers::create))
         .routes(routes!(issuers::show, issuers::put, issuers::patch, issuers::delete))
         .routes(routes!(limits::show, limits::put, limits::patch))
+        .routes(routes!(me::show))
         .routes(routes!(probe::ask))
+        .routes(routes!(sealing::reseal))
+        .routes(routes!(sealing::show))
         .routes(routes!(servers::list, servers::create))
         .routes(routes!(servers::show, servers::put, servers::patch, servers::delete))
+        .routes(routes!(sessions::end))
+        .routes(routes!(sessions::list))
+        .routes(routes!(sessions::streams))
+        .routes(routes!(snapshots::show))
         .routes(routes!(tenants::list, tenants::create))
         .routes(routes!(tenants::show, tenants::patch, tenants::delete))
         .routes(routes!(toolsets::list, toolsets::create))
@@ -79,12 +110,4 @@ pub(crate) fn routes(desk: Arc<Desk>) -> Router {
 /// The OpenAPI document.
 pub(crate) fn document() -> openapi::OpenApi {
     operations().into_openapi()
-}
-
-/// Serves admins until `stop`.
-pub(crate) async fn serve(app: Arc<App>, listener: TcpListener, stop: CancellationToken) -> std::io::Result<()> {
-    let desk = Arc::new(Desk::of_gateway(app));
-    let router = routes(desk.clone()).layer(middleware::from_fn_with_state(desk, who::authenticate));
-    let router = router.into_make_service_with_connect_info::<std::net::SocketAddr>();
-    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
 }

@@ -79,7 +79,12 @@ struct Watch {
 
 impl Watch {
     fn new() -> Self {
-        Self { began: Instant::now(), now_s: Cell::new(0), is_breaking: Cell::new(false), connections: RefCell::default() }
+        Self {
+            began: Instant::now(),
+            now_s: Cell::new(0),
+            is_breaking: Cell::new(false),
+            connections: RefCell::default(),
+        }
     }
 }
 

@@ -37,7 +37,13 @@ pub(crate) const INSERT: &str = "INSERT INTO admin_keys \
      (id, tenant_id, role, label, shown, digest, created_ms, expires_ms, revoked_ms, used_ms) \
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING";
 
-pub(crate) const TOUCH: &str = "UPDATE admin_keys SET used_ms = $2 WHERE id = $1 AND (used_ms IS NULL OR used_ms <= $3)";
+/// Has a key expire at $2 if not before, unless it has expired at $3 or was revoked.
+pub(crate) const EXPIRE: &str = "UPDATE admin_keys \
+    SET expires_ms = CASE WHEN expires_ms < $2 THEN expires_ms ELSE $2 END \
+    WHERE id = $1 AND revoked_ms IS NULL AND (expires_ms IS NULL OR expires_ms > $3)";
+
+pub(crate) const TOUCH: &str =
+    "UPDATE admin_keys SET used_ms = $2 WHERE id = $1 AND (used_ms IS NULL OR used_ms <= $3)";
 
 /// One that has expired and is still there counts as absent.
 pub(crate) const RESERVE: &str = "INSERT INTO admin_requests AS held (request, body, expires_ms) VALUES ($1, $2, $3) \
@@ -118,7 +124,9 @@ impl RequestRecord {
         match vault.open_bytes(bound(asked.request), sealed) {
             Ok(answer) => Reserved::Done(answer.expose_secret().to_vec()),
             Err(closed) => {
-                warn!("the answer of an admin's request cannot be opened: {closed}; the request counts as begun until it expires");
+                warn!(
+                    "the answer of an admin's request cannot be opened: {closed}; the request counts as begun until it expires"
+                );
                 Reserved::Begun
             }
         }
@@ -137,7 +145,9 @@ pub(crate) fn seal(request: [u8; 32], answer: &[u8], vault: &Vault) -> Result<Ve
 }
 
 pub(crate) fn not_reserved() -> StoreError {
-    StoreError::NotFound("the request is not reserved any more, or was answered before: its answer is not kept".to_owned())
+    StoreError::NotFound(
+        "the request is not reserved any more, or was answered before: its answer is not kept".to_owned(),
+    )
 }
 
 pub(crate) fn bound<'a>(request: [u8; 32]) -> Bound<'a> {

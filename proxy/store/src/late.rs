@@ -230,8 +230,10 @@ handed_on!(AdminKeys {
     fn admin_key_create(key: &AdminKeyRow, note: &Note) -> ();
     fn admin_key_bootstrap(key: &AdminKeyRow, note: &Note) -> bool;
     fn admin_key_find(digest: [u8; 32]) -> Option<AdminKeyRow>;
+    fn admin_key_rotate(former: KeyId, key: &AdminKeyRow, until_ms: i64, note: &Note) -> bool;
     fn admin_key_list() -> Vec<AdminKeyRow>;
     fn admin_key_revoke(key: KeyId, at_ms: i64, note: &Note) -> bool;
+    fn admin_key_rotate(former: KeyId, key: &AdminKeyRow, until_ms: i64, note: &Note) -> bool;
     fn admin_key_touch(key: KeyId, at_ms: i64) -> ();
 });
 
@@ -326,11 +328,13 @@ mod tests {
         let store = late(&format!("postgres://u:hunter2@{}/d", nowhere().await));
         assert!(store.arrived(Duration::ZERO).await.expect("nobody refused").is_none());
         let begun = std::time::Instant::now();
-        let errors =
-            [store.ping().await.err(), store.tenant_list().await.err(), store.audit_known(&[1]).await.err()];
+        let errors = [store.ping().await.err(), store.tenant_list().await.err(), store.audit_known(&[1]).await.err()];
         for error in errors {
             let error = error.expect("there is no store");
-            assert!(matches!(&error, StoreError::Unavailable { .. }) && !error.to_string().contains("hunter2"), "{error}");
+            assert!(
+                matches!(&error, StoreError::Unavailable { .. }) && !error.to_string().contains("hunter2"),
+                "{error}"
+            );
         }
         assert!(begun.elapsed() < Duration::from_secs(1));
         assert!(!store.is_here());

@@ -13,8 +13,8 @@ mod announce;
 mod audit;
 mod error;
 mod held;
-mod levels;
 mod late;
+mod levels;
 mod plan;
 mod postgres;
 mod reseal;
@@ -188,6 +188,19 @@ pub trait AdminKeys {
 
     /// Refuses a key from now on. `false` when there is no such key, or it was revoked before.
     async fn admin_key_revoke(&self, key: KeyId, at_ms: i64, note: &Note) -> Result<bool, StoreError>;
+
+    /// Adds a key in the place of a former one, which is refused from `until_ms` on if not before. `false` when the former one is
+    /// not there, or opens nothing at the moment at which the new one is made.
+    ///
+    /// # Errors
+    /// As [`Self::admin_key_create`].
+    async fn admin_key_rotate(
+        &self,
+        former: KeyId,
+        key: &AdminKeyRow,
+        until_ms: i64,
+        note: &Note,
+    ) -> Result<bool, StoreError>;
 
     /// Notes when a key was last used; the newest time wins. What is less than a minute after the time that is noted is not
     /// written.

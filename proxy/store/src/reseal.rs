@@ -18,7 +18,7 @@ use crate::{
 /// Rows of one transaction.
 pub(crate) const RESEAL_ROWS_MAX: usize = 100;
 /// How often the rows of a table are gone over when others change some of them at the same time.
-const PASSES_MAX: u32 = 8;
+const PASSES_MAX: u32 = 40;
 const PASS_PAUSE: Duration = Duration::from_millis(250);
 /// How long all of it may take.
 const RESEAL_MAX: Duration = Duration::from_secs(10 * 60);
@@ -149,7 +149,10 @@ async fn over(rows: &dyn SealedRows, kind: Kind) -> Result<Resealed, StoreError>
     }
     let tried = "some secrets are being changed over and over, and were not sealed anew; do it again when there are fewer changes, \
                  and keep the former keys until then";
-    Err(StoreError::Unavailable { tried: tried.to_owned(), source: "rows are locked, or change between two looks".into() })
+    Err(StoreError::Unavailable {
+        tried: tried.to_owned(),
+        source: "rows are locked, or change between two looks".into(),
+    })
 }
 
 async fn pass(rows: &dyn SealedRows, kind: Kind) -> Result<Tally, StoreError> {

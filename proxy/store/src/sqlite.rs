@@ -90,7 +90,7 @@ impl SqliteStore {
             read: pool(options.connections_max.max(1), options).connect_lazy_with(reading),
             vault,
             announcer,
-            watcher: Some(Background::new(tokio::spawn(watch.run()))),
+            watcher: Some(Background::new(|unwanted| watch.run(unwanted))),
         })
     }
 
@@ -210,7 +210,8 @@ async fn migrate(named: &str, connection: &mut SqliteConnection) -> Result<(), S
             Err(error) => return Err(open_error(named, error)),
         }
     };
-    let levels = levels(&mut locked).await.map_err(|error| from_sql(&format!("look at the tables in {named}"), error))?;
+    let levels =
+        levels(&mut locked).await.map_err(|error| from_sql(&format!("look at the tables in {named}"), error))?;
     levels.admit(named, &MIGRATIONS)?;
     // Not `run`: with its `Acquire` bound, rustc cannot prove to callers that `open` is `Send`.
     MIGRATIONS.run_direct(None, &mut *locked, false).await.map_err(|error| from_migration(named, error))?;

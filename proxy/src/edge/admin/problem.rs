@@ -29,7 +29,14 @@ pub(crate) struct Problem {
     /// After how many seconds it may be tried again.
     #[serde(skip)]
     retry_after_s: Option<u32>,
+    /// Whether it is certain that nothing was changed, although the status does not say so.
+    #[serde(skip)]
+    is_unchanged: bool,
 }
+
+/// Stands in the extensions of an answer with a status of 500 and above, when it is certain that nothing was changed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Unchanged;
 
 /// What is wrong with a field.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -47,14 +54,19 @@ const BAD_REQUEST: Sort = (StatusCode::BAD_REQUEST, "about:blank", "Bad Request"
 const UNAUTHORIZED: Sort = (StatusCode::UNAUTHORIZED, "about:blank", "Unauthorized");
 const FORBIDDEN: Sort = (StatusCode::FORBIDDEN, "urn:patchbay:problem:role", "Not allowed in this role");
 const NOT_FOUND: Sort = (StatusCode::NOT_FOUND, "about:blank", "Not Found");
+const REUSED: Sort =
+    (StatusCode::UNPROCESSABLE_ENTITY, "urn:patchbay:problem:reused", "The key was used for something else");
+const FOREIGN: Sort = (StatusCode::FORBIDDEN, "urn:patchbay:problem:foreign", "Not from here");
 const METHOD: Sort = (StatusCode::METHOD_NOT_ALLOWED, "about:blank", "Method Not Allowed");
 const CONFLICT: Sort = (StatusCode::CONFLICT, "about:blank", "Conflict");
 const STALE: Sort = (StatusCode::PRECONDITION_FAILED, "urn:patchbay:problem:stale", "Changed meanwhile");
 const UNCONDITIONAL: Sort =
     (StatusCode::PRECONDITION_REQUIRED, "urn:patchbay:problem:unconditional", "A condition is needed");
 const INVALID: Sort = (StatusCode::UNPROCESSABLE_ENTITY, "urn:patchbay:problem:invalid", "The document is not valid");
-const TOO_LARGE: Sort = (StatusCode::PAYLOAD_TOO_LARGE, "about:blank", "Payload Too Large");
+const TOO_LARGE: Sort = (StatusCode::PAYLOAD_TOO_LARGE, "about:blank", "Content Too Large");
 const UNSUPPORTED: Sort = (StatusCode::UNSUPPORTED_MEDIA_TYPE, "about:blank", "Unsupported Media Type");
+const REUSED: Sort =
+    (StatusCode::UNPROCESSABLE_ENTITY, "urn:patchbay:problem:reused", "The key was used for something else");
 const BUSY: Sort = (StatusCode::TOO_MANY_REQUESTS, "about:blank", "Too Many Requests");
 const INTERNAL: Sort = (StatusCode::INTERNAL_SERVER_ERROR, "about:blank", "Internal Server Error");
 const AWAY: Sort = (StatusCode::SERVICE_UNAVAILABLE, "urn:patchbay:problem:away", "Not possible now");
@@ -62,7 +74,15 @@ const AWAY: Sort = (StatusCode::SERVICE_UNAVAILABLE, "urn:patchbay:problem:away"
 impl Problem {
     fn new((status, kind, title): Sort, detail: impl Into<String>) -> Self {
         let detail = detail.into();
-        Self { kind, title, status: status.as_u16(), detail, errors: Vec::new(), retry_after_s: None }
+        Self {
+            kind,
+            title,
+            status: status.as_u16(),
+            detail,
+            errors: Vec::new(),
+            retry_after_s: None,
+            is_unchanged: false,
+        }
     }
 
     /// A request that cannot be understood.
@@ -78,6 +98,11 @@ impl Problem {
     /// Somebody who may see it and may not do this.
     pub(crate) fn forbidden(detail: impl Into<String>) -> Self {
         Self::new(FORBIDDEN, detail)
+    }
+
+    /// A request by a name, or from a page, that is not on the lists.
+    pub(crate) fn foreign(detail: impl Into<String>) -> Self {
+        Self::new(FOREIGN, detail)
     }
 
     /// What is not there, or not there for whoever asks: the same words.
@@ -129,11 +154,6 @@ impl Problem {
         Self { errors, ..Self::new(CONFLICT, detail) }
     }
 
-    /// A body that is larger than what is read.
-    pub(crate) fn too_large() -> Self {
-        Self::new(TOO_LARGE, format!("expected a body of {ADMIN_BODY_BYTES_MAX} bytes at the most"))
-    }
-
     /// A body in a form that is not understood.
     pub(crate) fn unsupported(detail: impl Into<String>) -> Self {
         Self::new(UNSUPPORTED, detail)
@@ -144,9 +164,31 @@ impl Problem {
         Self { retry_after_s: Some(1), ..Self::new(BUSY, detail) }
     }
 
-    /// What cannot be done now, and may be later.
+    /// A body that is longer than is read.
+    pub(crate) fn too_large() -> Self {
+        Self::new(TOO_LARGE, format!("expected a body of {ADMIN_BODY_BYTES_MAX} bytes at the most"))
+    }
+
+    /// An `Idempotency-Key` that came with another body before.
+    pub(crate) fn reused() -> Self {
+        Self::new(REUSED, "this Idempotency-Key came with another body before: take a new key for a new request")
+    }
+
+    /// Too many sign-ins failed.
+    pub(crate) fn limited(after: std::time::Duration) -> Self {
+        let seconds = u32::try_from(after.as_secs().saturating_add(1)).unwrap_or(u32::MAX);
+        let detail = "too many sign-ins from your address have failed: try again later";
+        Self { retry_after_s: Some(seconds), ..Self::new(BUSY, detail) }
+    }
+
+    /// What cannot be done now, and may be later. Nothing was changed.
     pub(crate) fn away(detail: impl Into<String>) -> Self {
-        Self { retry_after_s: Some(1), ..Self::new(AWAY, detail) }
+        Self { retry_after_s: Some(1), is_unchanged: true, ..Self::new(AWAY, detail) }
+    }
+
+    /// What broke off, so that nobody knows whether it was done.
+    pub(crate) fn broken_off(detail: impl Into<String>) -> Self {
+        Self { is_unchanged: false, ..Self::away(detail) }
     }
 
     /// What only a running gateway can answer.
@@ -168,7 +210,10 @@ impl Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Unavailable { .. } => Self::away("the store does not answer now: nothing was changed"),
+            // It may have been away only for the answer.
+            StoreError::Unavailable { .. } => Self::broken_off(
+                "the store does not answer now: before you make a change again, look whether it was made",
+            ),
             StoreError::Conflict { .. } => Self::stale(),
             // Whoever gives such secrets anew gets out of it, so the words have to reach them.
             StoreError::Sealed(what) => Self::conflict(what),
@@ -201,6 +246,10 @@ impl IntoResponse for Problem {
         if let Some(seconds) = self.retry_after_s {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
+        if self.is_unchanged {
+            response.extensions_mut().insert(Unchanged);
+        }
+        let headers = response.headers_mut();
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"patchbay admin\""));
         }

@@ -1,13 +1,12 @@
 //! Who administers, and may they. [`Admin::may`] is the one place where role and tenant are decided; a handler has a [`Pass`] only
-//! from there, and can change nothing without one.
+//! from there, and can change nothing without one. How somebody proves who they are is [`crate::auth`]'s.
 
-use std::sync::Arc;
-
-use axum::{
-    extract::{FromRequestParts, Request, State},
-    middleware::Next,
-    response::{IntoResponse, Response},
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
+
+use axum::extract::FromRequestParts;
 use http::request::Parts;
 use patchbay_core::{
     Slug,
@@ -16,7 +15,7 @@ use patchbay_core::{
 };
 use patchbay_store::Note;
 
-use super::{desk::Desk, problem::Problem};
+use super::problem::Problem;
 use crate::audit;
 
 /// Who asks.
@@ -27,6 +26,8 @@ pub(crate) struct Admin(Arc<Signed>);
 struct Signed {
     actor: Actor,
     grants: Vec<Grant>,
+    /// Whether they wanted something that they may not do.
+    refused: AtomicBool,
 }
 
 /// The proof that somebody may do what they ask for.
@@ -38,7 +39,7 @@ pub(crate) struct Pass {
 impl Admin {
     /// Somebody who may do this.
     pub(crate) fn new(actor: Actor, grants: Vec<Grant>) -> Self {
-        Self(Arc::new(Signed { actor, grants }))
+        Self(Arc::new(Signed { actor, grants, refused: AtomicBool::new(false) }))
     }
 
     /// Whoever runs the command line on the store itself.
@@ -69,6 +70,7 @@ impl Admin {
         if self.covers(need) {
             return Ok(Pass { actor: self.0.actor.clone() });
         }
+        self.refused();
         match need {
             Need::Platform => Err(Problem::forbidden("this needs the role platform_admin")),
             Need::Change(tenant) if self.covers(Need::See(tenant)) => {
@@ -76,6 +78,29 @@ impl Admin {
             }
             Need::Change(_) | Need::See(_) => Err(Problem::not_found()),
         }
+    }
+
+    /// Whether they may change anything at all; for what is of a tenant that is only known once it is found. What is found then
+    /// still needs [`Self::may`].
+    ///
+    /// # Errors
+    /// 403 for those who may only look.
+    pub(crate) fn may_change_something(&self) -> Result<(), Problem> {
+        let changes = |grant: &Grant| grant.tenant().is_none_or(|tenant| grant.covers(Need::Change(tenant)));
+        if self.0.grants.iter().any(changes) {
+            return Ok(());
+        }
+        self.refused();
+        Err(Problem::forbidden("this needs the role tenant_admin or platform_admin"))
+    }
+
+    fn refused(&self) {
+        self.0.refused.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether [`Self::may`] has refused them anything.
+    pub(crate) fn was_refused(&self) -> bool {
+        self.0.refused.load(Ordering::Relaxed)
     }
 
     /// Whether they may see the tenant; for lists.
@@ -97,9 +122,4 @@ impl<S: Sync> FromRequestParts<S> for Admin {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         parts.extensions.get::<Self>().cloned().ok_or_else(Problem::unauthorized)
     }
-}
-
-/// Finds out who asks, from the request's credential.
-pub(crate) async fn authenticate(State(_desk): State<Arc<Desk>>, _request: Request, _next: Next) -> Response {
-    Problem::unauthorized().into_response()
 }

@@ -5,9 +5,7 @@ use async_trait::async_trait;
 use super::PostgresStore;
 use crate::{
     AdminRequests, Reservation, Reserved, StoreError,
-    admin::{
-        ANSWER, FORGOTTEN_MAX, RELEASE, RESERVE, RESERVE_TRIES_MAX, RESERVED, RequestRecord, not_reserved, seal,
-    },
+    admin::{ANSWER, FORGOTTEN_MAX, RELEASE, RESERVE, RESERVE_TRIES_MAX, RESERVED, RequestRecord, not_reserved, seal},
     error::doing,
 };
 

@@ -77,7 +77,8 @@ pub(super) async fn migrate(to_server: &PgConnectOptions) -> Result<(), StoreErr
 async fn bring_up(store: &str, connection: &mut PgConnection) -> Result<(), StoreError> {
     // The lock that sqlx takes too; who has it may take it again.
     connection.lock().await.map_err(|error| from_migration(store, error))?;
-    let levels = levels(connection).await.map_err(|error| from_sql(&format!("look at the tables in {store}"), error))?;
+    let levels =
+        levels(connection).await.map_err(|error| from_sql(&format!("look at the tables in {store}"), error))?;
     levels.admit(store, &MIGRATIONS)?;
     // Not `run`: with its `Acquire` bound, rustc cannot prove to callers that `open` is `Send`.
     MIGRATIONS.run_direct(None, &mut *connection, false).await.map_err(|error| from_migration(store, error))?;

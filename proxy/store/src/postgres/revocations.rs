@@ -78,12 +78,7 @@ async fn add(tx: &mut PgConnection, row: &RevocationRow, note: &Note) -> Result<
 }
 
 /// The tenant's new state, or `None` when there was nothing to lift.
-async fn lift(
-    tx: &mut PgConnection,
-    tenant: TenantId,
-    id: RevocationId,
-    note: &Note,
-) -> Result<Option<State>, Fault> {
+async fn lift(tx: &mut PgConnection, tenant: TenantId, id: RevocationId, note: &Note) -> Result<Option<State>, Fault> {
     let Some(slug) = locked(tx, tenant).await? else { return Ok(None) };
     let gone = sqlx::query("DELETE FROM revocations WHERE id = $1 AND tenant_id = $2")
         .bind(blob(id.bits()))

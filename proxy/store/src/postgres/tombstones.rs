@@ -48,13 +48,14 @@ async fn bury(
     expires_ms: i64,
     origin: u64,
 ) -> Result<bool, Fault> {
-    let done =
-        sqlx::query("INSERT INTO tombstones (tenant_id, digest, expires_ms) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
-            .bind(blob(tenant.bits()))
-            .bind(digest.to_vec())
-            .bind(expires_ms)
-            .execute(&mut *tx)
-            .await;
+    let done = sqlx::query(
+        "INSERT INTO tombstones (tenant_id, digest, expires_ms) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+    )
+    .bind(blob(tenant.bits()))
+    .bind(digest.to_vec())
+    .bind(expires_ms)
+    .execute(&mut *tx)
+    .await;
     match done {
         Ok(done) if done.rows_affected() == 0 => Ok(false),
         Ok(_) => {

@@ -11,7 +11,7 @@ use sqlx::SqliteConnection;
 use super::{SqliteStore, audit};
 use crate::{
     AdminKeys, Note, StoreError,
-    admin::{AdminKeyRecord, FIND, INSERT, LIST, TOUCH, TOUCH_EVERY_MS, key_exists, no_tenant_named},
+    admin::{AdminKeyRecord, EXPIRE, FIND, INSERT, LIST, TOUCH, TOUCH_EVERY_MS, key_exists, no_tenant_named},
     error::{Fault, doing},
     rows::{all, bits, blob},
 };
@@ -78,6 +78,26 @@ impl AdminKeys for SqliteStore {
         .await
     }
 
+    async fn admin_key_rotate(
+        &self,
+        former: KeyId,
+        key: &AdminKeyRow,
+        until_ms: i64,
+        note: &Note,
+    ) -> Result<bool, StoreError> {
+        doing("replace an admin key", async {
+            let mut tx = self.writing().await?;
+            let expiring = sqlx::query(EXPIRE).bind(blob(former.bits())).bind(until_ms).bind(key.created_ms);
+            if expiring.execute(&mut *tx).await?.rows_affected() == 0 {
+                return Ok(false);
+            }
+            insert(&mut tx, key, note).await?;
+            tx.commit().await?;
+            Ok(true)
+        })
+        .await
+    }
+
     async fn admin_key_touch(&self, key: KeyId, at_ms: i64) -> Result<(), StoreError> {
         doing("note the last use of an admin key", async {
             sqlx::query(TOUCH)
@@ -117,10 +137,8 @@ async fn insert(tx: &mut SqliteConnection, key: &AdminKeyRow, note: &Note) -> Re
 /// The tenant that a key is for.
 async fn tenant_of(tx: &mut SqliteConnection, grant: &Grant) -> Result<Option<TenantId>, Fault> {
     let Some(slug) = grant.tenant() else { return Ok(None) };
-    let id: Option<Vec<u8>> = sqlx::query_scalar("SELECT id FROM tenants WHERE slug = $1")
-        .bind(slug.as_str())
-        .fetch_optional(tx)
-        .await?;
+    let id: Option<Vec<u8>> =
+        sqlx::query_scalar("SELECT id FROM tenants WHERE slug = $1").bind(slug.as_str()).fetch_optional(tx).await?;
     let id = id.ok_or_else(|| no_tenant_named(slug))?;
     Ok(Some(TenantId::from_bits(bits("tenant id", &id)?)))
 }

@@ -185,8 +185,12 @@ fn migrations_only_add_or_say_which_programs_they_leave_behind() {
             "{version} {name} may break the release before ({found:?}): see migrations/README.md"
         );
     }
-    let harmful = "ALTER TABLE a RENAME TO b; DROP TABLE c; ALTER TABLE a ADD COLUMN d INTEGER NOT NULL;\n-- DROP nothing here";
-    assert_eq!(harms(harmful), ["ALTER TABLE A RENAME TO B", "DROP TABLE C", "ALTER TABLE A ADD COLUMN D INTEGER NOT NULL"]);
+    let harmful =
+        "ALTER TABLE a RENAME TO b; DROP TABLE c; ALTER TABLE a ADD COLUMN d INTEGER NOT NULL;\n-- DROP nothing here";
+    assert_eq!(
+        harms(harmful),
+        ["ALTER TABLE A RENAME TO B", "DROP TABLE C", "ALTER TABLE A ADD COLUMN D INTEGER NOT NULL"]
+    );
     assert!(harms("ALTER TABLE a ADD COLUMN b TEXT NOT NULL DEFAULT ''; CREATE TABLE c (d TEXT NOT NULL);").is_empty());
 }
 
