@@ -4,7 +4,9 @@ use std::{io::IsTerminal, path::PathBuf};
 
 use anyhow::Context;
 use patchbay_config::{GatewayConfig, LogFormat};
+use secrecy::ExposeSecret;
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 use tracing_subscriber::{EnvFilter, fmt};
 
 use super::{
@@ -13,6 +15,7 @@ use super::{
 };
 use crate::{
     app::{Keys, open_store},
+    auth::bootstrap,
     run::{self, Gateway, Stop},
     telemetry::{Telemetry, log::WithIds},
 };
@@ -30,10 +33,20 @@ pub(super) async fn serve(given: Option<PathBuf>) -> anyhow::Result<()> {
     run::stop_at_signal(stop.clone())?;
     let (told, up) = oneshot::channel();
     let app = gateway.app().clone();
-    let serving = gateway.serve(stop, told);
+    // Told also when serving ends without having been asked to.
+    let over = CancellationToken::new();
+    let ended = over.clone();
+    let serving = async move {
+        let served = gateway.serve(stop, told).await;
+        ended.cancel();
+        served
+    };
     let greeting = async move {
         if up.await.is_ok() {
             quickstart::greet(&app, at, first.as_ref()).await;
+        }
+        if let Some(key) = bootstrap::when_possible(&app, &over).await {
+            say(&format!("admin key (shown once): {}", key.expose_secret()));
         }
     };
     let (served, ()) = tokio::join!(serving, greeting);

@@ -18,7 +18,11 @@ mod here;
 pub(crate) mod input;
 mod issuers;
 mod limits;
+#[cfg(test)]
+mod kit;
 mod listener;
+#[cfg(test)]
+mod matrix;
 mod me;
 mod once;
 pub(crate) mod page;

@@ -233,7 +233,6 @@ handed_on!(AdminKeys {
     fn admin_key_rotate(former: KeyId, key: &AdminKeyRow, until_ms: i64, note: &Note) -> bool;
     fn admin_key_list() -> Vec<AdminKeyRow>;
     fn admin_key_revoke(key: KeyId, at_ms: i64, note: &Note) -> bool;
-    fn admin_key_rotate(former: KeyId, key: &AdminKeyRow, until_ms: i64, note: &Note) -> bool;
     fn admin_key_touch(key: KeyId, at_ms: i64) -> ();
 });
 

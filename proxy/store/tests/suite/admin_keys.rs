@@ -75,6 +75,37 @@ pub(crate) async fn change_of_an_admin_key_and_its_record_are_both_there_or_neit
     assert_eq!(load(&store, "acme").await.generation, Generation(1), "none of it is a change of the tenant");
 }
 
+pub(crate) async fn admin_key_is_replaced_with_its_record_or_not_at_all(place: Arc<Place>) {
+    let store = place.open().await;
+    let acme = made(&store, "acme").await;
+    let former = AdminKeyRow { expires_ms: Some(900), ..admin_key(admin_of("acme"), 1) };
+    store.admin_key_create(&former, &said("made the first")).await.unwrap();
+    let next = |created_ms: i64| admin_key(admin_of("acme"), created_ms);
+    let rotate = async |key: &AdminKeyRow, until_ms: i64, what: &str| {
+        store.admin_key_rotate(former.id, key, until_ms, &said(what)).await
+    };
+    let expires_ms = async || found(&store, &former).await.unwrap().expires_ms;
+
+    let twice = AdminKeyRow { digest: former.digest, ..next(100) };
+    assert!(matches!(rotate(&twice, 500, "never").await, Err(StoreError::Exists(_))));
+    assert_eq!(expires_ms().await, Some(900), "the former one goes on as it did");
+    assert!(rotate(&next(100), 5000, "later than it expires").await.unwrap());
+    assert_eq!(expires_ms().await, Some(900));
+    let second = next(100);
+    assert!(rotate(&second, 500, "with an overlap").await.unwrap());
+    assert_eq!(expires_ms().await, Some(500));
+    assert!(rotate(&next(499), 499, "at once").await.unwrap());
+    assert_eq!(expires_ms().await, Some(499));
+    assert!(!rotate(&next(499), 600, "never").await.unwrap(), "it opens nothing any more");
+    assert!(!store.admin_key_rotate(KeyId::random(), &next(0), 600, &note()).await.unwrap());
+    store.admin_key_revoke(second.id, 450, &said("revoked the second")).await.unwrap();
+    assert!(!store.admin_key_rotate(second.id, &next(460), 600, &note()).await.unwrap());
+    assert_eq!(store.admin_key_list().await.unwrap().len(), 4);
+    let said =
+        ["made it", "made the first", "later than it expires", "with an overlap", "at once", "revoked the second"];
+    assert_eq!(told(&store, acme).await, said);
+}
+
 pub(crate) async fn admin_key_comes_back_as_it_was_made(place: Arc<Place>) {
     let store = place.open().await;
     made(&store, "acme").await;

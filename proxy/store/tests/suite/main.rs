@@ -83,6 +83,7 @@ suite! {
         admin_key_of_an_unknown_tenant_and_one_made_twice_are_refused,
         change_of_an_admin_key_and_its_record_are_both_there_or_neither,
         admin_key_comes_back_as_it_was_made,
+        admin_key_is_replaced_with_its_record_or_not_at_all,
         revoked_admin_key_stays_revoked_since_the_first_time,
         last_use_of_an_admin_key_is_noted_once_a_minute,
         one_of_ten_makes_the_first_admin_key,
