@@ -223,6 +223,7 @@ handed_on!(ApiKeys {
     fn key_create(key: &KeyRow, note: &Note) -> ();
     fn key_list(tenant: TenantId) -> Vec<KeyRow>;
     fn key_revoke(tenant: TenantId, key: KeyId, at_ms: i64, note: &Note) -> bool;
+    fn key_rotate(former: KeyId, key: &KeyRow, until_ms: i64, note: &Note) -> bool;
     fn keys_touch(used: &[(TenantId, KeyId, i64)]) -> ();
 });
 
