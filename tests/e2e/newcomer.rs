@@ -21,7 +21,8 @@ fn patchbay(folder: &Path, args: &[&str], env: &[(&str, &str)]) -> std::process:
     command
         .current_dir(folder)
         .env("PATCHBAY_LISTEN_MCP", "127.0.0.1:0")
-        .env("PATCHBAY_LISTEN_OPERATIONS", "127.0.0.1:0");
+        .env("PATCHBAY_LISTEN_OPERATIONS", "127.0.0.1:0")
+        .env("PATCHBAY_LISTEN_ADMIN", "127.0.0.1:0");
     command.envs(env.iter().copied());
     command
 }

@@ -28,6 +28,8 @@ pub struct TestGateway {
     pub address: SocketAddr,
     /// Where operators reach it.
     pub operations: SocketAddr,
+    /// Where admins reach it.
+    pub admin: SocketAddr,
     checked: bool,
 }
 
@@ -61,9 +63,9 @@ impl TestGateway {
             assert!(ended.is_none(), "the gateway ended: {ended:?}\n{}", process.err());
             at.is_some()
         });
-        let (address, operations) = at.expect("it was found");
+        let (address, operations, admin) = at.expect("it was found");
         let mark = Mark::of(process.pid()).expect("it lives");
-        let gateway = Self { process, mark, home, keys, address, operations, checked: false };
+        let gateway = Self { process, mark, home, keys, address, operations, admin, checked: false };
         gateway.wait_ready().await;
         gateway
     }
@@ -283,9 +285,9 @@ fn new_key(home: &Home, tenant: &str, label: &str, more: &[&str]) -> Key {
 }
 
 /// Where the gateway listens, by the line of its log that says so.
-fn addresses(log: &str) -> Option<(SocketAddr, SocketAddr)> {
+fn addresses(log: &str) -> Option<(SocketAddr, SocketAddr, SocketAddr)> {
     log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).find_map(|line| {
         let address = |name: &str| line[name].as_str()?.parse().ok();
-        Some((address("mcp")?, address("operations")?))
+        Some((address("mcp")?, address("operations")?, address("admin")?))
     })
 }

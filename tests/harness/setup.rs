@@ -101,7 +101,7 @@ impl Setup {
         let home = Home { folder, watched: Mutex::default() };
         let fixture = |name: &str| json!({ "path": program(name), "args_prefix": ["--stdio"] });
         let config = json!({
-            "listen": { "mcp": "127.0.0.1:0", "operations": "127.0.0.1:0" },
+            "listen": { "mcp": "127.0.0.1:0", "operations": "127.0.0.1:0", "admin": "127.0.0.1:0" },
             "data_dir": home.path("data"),
             "http": { "allow_private": ["127.0.0.0/8"], "allow_http": true },
             "stdio": { "commands": {
@@ -146,6 +146,17 @@ impl Setup {
         self.home.watched().database = Some(database.clone());
         self.set("store", json!({ "url": database.url() }))
             .set("sealing_key", json!(format!("file:{}", file.display())))
+    }
+
+    /// Gives it its first admin key.
+    ///
+    /// # Panics
+    /// When the key cannot be written.
+    #[must_use]
+    pub fn first_admin_key(self, key: &str) -> Self {
+        let file = self.home.path("admin.key");
+        fs::write(&file, key).expect("the folder can be written");
+        self.set("admin", json!({ "bootstrap_key": format!("file:{}", file.display()) }))
     }
 
     /// Counts limits in a Redis at this address.
