@@ -27,3 +27,4 @@ mod streaming;
 mod traces;
 mod trail;
 mod weather;
+mod without_store;

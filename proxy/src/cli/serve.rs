@@ -36,14 +36,14 @@ pub(super) async fn serve(given: Option<PathBuf>) -> anyhow::Result<()> {
     let over = stop.clone();
     let serving = async move {
         let served = gateway.serve(stop.clone(), told).await;
-        stop.cancel();
+        stop.ask();
         served
     };
     let greeting = async move {
         if up.await.is_ok() {
             quickstart::greet(&app, at, first.as_ref()).await;
         }
-        if let Some(key) = bootstrap::when_possible(&app, &over).await {
+        if let Some(key) = bootstrap::when_possible(&app, over.asked()).await {
             say(&format!("admin key (shown once): {}", key.expose_secret()));
         }
     };

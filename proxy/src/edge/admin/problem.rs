@@ -54,8 +54,6 @@ const BAD_REQUEST: Sort = (StatusCode::BAD_REQUEST, "about:blank", "Bad Request"
 const UNAUTHORIZED: Sort = (StatusCode::UNAUTHORIZED, "about:blank", "Unauthorized");
 const FORBIDDEN: Sort = (StatusCode::FORBIDDEN, "urn:patchbay:problem:role", "Not allowed in this role");
 const NOT_FOUND: Sort = (StatusCode::NOT_FOUND, "about:blank", "Not Found");
-const REUSED: Sort =
-    (StatusCode::UNPROCESSABLE_ENTITY, "urn:patchbay:problem:reused", "The key was used for something else");
 const FOREIGN: Sort = (StatusCode::FORBIDDEN, "urn:patchbay:problem:foreign", "Not from here");
 const METHOD: Sort = (StatusCode::METHOD_NOT_ALLOWED, "about:blank", "Method Not Allowed");
 const CONFLICT: Sort = (StatusCode::CONFLICT, "about:blank", "Conflict");

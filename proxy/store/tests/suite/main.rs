@@ -76,6 +76,7 @@ suite! {
         foreign_key_cannot_be_revoked_or_touched,
         key_comes_back_as_it_was_made,
         revoked_key_stays_revoked_since_the_first_time,
+        replaced_key_ends_with_the_making_of_the_new_one_or_after_an_overlap,
         last_use_only_moves_forward_and_changes_no_generation,
         keys_made_at_once_each_add_one,
     ]
