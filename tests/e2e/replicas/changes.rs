@@ -35,7 +35,8 @@ async fn a_thousand_changes_a_minute_never_mix_and_fail_no_call() {
     // Each change gives all tools the same new text; a second server comes and goes while it is called.
     let (began, mut changes) = (Instant::now(), 0_u64);
     let mut document = ask_document(&world.gateways[0]).await;
-    let second = document["servers"]["one"].clone();
+    let mut second = document["servers"]["one"].clone();
+    second["headers"] = json!({ "X-Team": "another-secret" });
     while began.elapsed() < WHILE {
         changes += 1;
         let texts: Value = TOOLS.iter().map(|tool| ((*tool).to_owned(), json!(format!("state {changes}")))).collect();
