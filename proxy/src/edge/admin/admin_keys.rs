@@ -146,6 +146,7 @@ pub(crate) struct Filter {
     /// Only those of this tenant.
     tenant: Option<String>,
     /// Only those in this state.
+    #[param(inline)]
     state: Option<KeyState>,
     /// Items at the most.
     #[param(minimum = 1, maximum = 1000)]

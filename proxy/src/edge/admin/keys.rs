@@ -93,6 +93,7 @@ pub(crate) struct MadeApiKey {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Filter {
     /// Only those in this state.
+    #[param(inline)]
     state: Option<ApiKeyState>,
     /// Items at the most.
     #[param(minimum = 1, maximum = 1000)]

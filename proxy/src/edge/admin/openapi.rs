@@ -21,7 +21,6 @@ use utoipa::OpenApi;
 
 pub(super) use self::problems::SORTS as PROBLEMS;
 use super::{
-    once::REPLAYED,
     problem::{FieldError, Problem},
     tag::Tag,
 };
@@ -162,7 +161,7 @@ fn say(operation: &mut Json) {
 fn replayed(responses: &mut Map<String, Json>) {
     let about = "`true` when this was done before, and the `Idempotency-Key` gives the first answer again.";
     for (_, response) in responses.iter_mut().filter(|(status, _)| status.starts_with('2')) {
-        response["headers"][REPLAYED.as_str()] =
+        response["headers"]["Idempotent-Replayed"] =
             json!({ "description": about, "schema": { "type": "string", "enum": ["true"] } });
     }
 }

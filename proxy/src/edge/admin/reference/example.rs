@@ -11,37 +11,45 @@ const EXAMPLE_FIELDS_MAX: usize = 16;
 
 /// A value as the schema has it, with the fields that are always there and some that may be.
 pub(super) fn value(shapes: Shapes<'_>, schema: &Json) -> Json {
-    value_at(shapes, "", schema, 0)
+    value_at(shapes, Field { owner: "", name: "" }, schema, 0)
 }
 
-fn value_at(shapes: Shapes<'_>, name: &str, schema: &Json, depth: usize) -> Json {
+/// The field that a value is for, and the shape that has the field.
+#[derive(Debug, Clone, Copy)]
+struct Field<'a> {
+    owner: &'a str,
+    name: &'a str,
+}
+
+fn value_at(shapes: Shapes<'_>, field: Field<'_>, schema: &Json, depth: usize) -> Json {
     for word in ["example", "default"] {
         if let Some(given) = schema.get(word).filter(|given| !given.is_null()) {
             return given.clone();
         }
     }
-    let schema = shapes.resolve(shapes.present(schema));
+    let present = shapes.present(schema);
+    let (owner, schema) = shapes.behind(present).unwrap_or((field.owner, present));
     if let Some(word) = words_of(schema).first() {
         return json!(word);
     }
     match kind(schema) {
         Some("boolean") => json!(true),
-        Some("integer") => json!(number(name)),
+        Some("integer") => json!(number(field.name)),
         Some("number") => json!(0.25),
         Some("array") if depth > EXAMPLE_DEPTH_MAX => json!([]),
-        Some("array") => json!([value_at(shapes, name, &schema["items"], depth + 1)]),
-        Some("string") => json!(text(name, schema)),
-        _ => object(shapes, schema, depth),
+        Some("array") => json!([value_at(shapes, field, &schema["items"], depth + 1)]),
+        Some("string") => json!(text(field, schema)),
+        _ => object(shapes, owner, schema, depth),
     }
 }
 
-fn object(shapes: Shapes<'_>, schema: &Json, depth: usize) -> Json {
+fn object(shapes: Shapes<'_>, owner: &str, schema: &Json, depth: usize) -> Json {
     let (fields, required) = shapes.members(schema);
     let mut shown = Map::new();
     if depth <= EXAMPLE_DEPTH_MAX {
         let wanted = |name: &&String| required.is_empty() || depth == 0 || required.contains(name);
         for name in fields.keys().filter(wanted).take(EXAMPLE_FIELDS_MAX) {
-            shown.insert(name.clone(), value_at(shapes, name, &fields[name], depth + 1));
+            shown.insert(name.clone(), value_at(shapes, Field { owner, name }, &fields[name], depth + 1));
         }
     }
     Json::Object(shown)
@@ -58,12 +66,17 @@ fn number(name: &str) -> u32 {
     }
 }
 
-fn text(name: &str, schema: &Json) -> &'static str {
+fn text(field: Field<'_>, schema: &Json) -> &'static str {
     if schema["format"] == "date-time" {
         return "2026-11-20T09:30:00.000Z";
     }
-    match name {
-        "id" | "replica" => "0190f5fe00007000a00000000000c0de",
+    match field.name {
+        "name" if field.owner.contains("Tenant") => "acme",
+        "name" if field.owner.contains("Toolset") => "default",
+        "name" if field.owner.contains("Issuer") => "corp",
+        "key" if field.owner.starts_with("MadeAdmin") => "pba_…",
+        "key" if field.owner.starts_with("Made") => "pb_…",
+        "id" | "replica" | "key" => "0190f5fe00007000a00000000000c0de",
         "tenant" => "acme",
         "server" | "servers" => "shop",
         "toolset" | "toolsets" => "default",

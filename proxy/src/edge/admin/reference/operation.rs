@@ -99,7 +99,10 @@ impl<'d> Operation<'d> {
                 ));
             }
         }
-        format!("<h4>Answers</h4><ul class=answers>{good}{named}<li class=refusals>{}</li></ul>", refusals.join(" "))
+        format!(
+            "<h4>Answers</h4><ul class=answers>{good}{named}<li class=refusals><span class=bound>Refused:</span> {}</li></ul>",
+            refusals.join(" ")
+        )
     }
 
     fn samples(self, shapes: Shapes<'_>) -> String {

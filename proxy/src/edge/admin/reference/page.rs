@@ -59,11 +59,20 @@ fn nouns(document: &Json) -> Vec<Noun<'_>> {
         Noun {
             name,
             about: tag["description"].as_str().unwrap_or_default(),
-            operations: all.iter().copied().filter(|operation| operation.is_of(name)).collect(),
+            operations: sorted(all.iter().copied().filter(|operation| operation.is_of(name)).collect()),
         }
     })
     .filter(|noun| !noun.operations.is_empty())
     .collect()
+}
+
+/// The operations of a noun: first those of its own paths, each from looking to taking away.
+fn sorted(mut operations: Vec<Operation<'_>>) -> Vec<Operation<'_>> {
+    const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
+    let place = |operation: &Operation<'_>| METHODS.iter().position(|method| *method == operation.method);
+    let is_odd = |operation: &Operation<'_>| operation.path.ends_with("/probe");
+    operations.sort_by_key(|operation| (is_odd(operation), operation.path, place(operation)));
+    operations
 }
 
 impl Noun<'_> {
@@ -94,7 +103,7 @@ fn contents(nouns: &[Noun<'_>], about: &[(&str, String)], name: &str) -> String 
             "<li><a href=\"#{}\">{} <span>{}</span></a></li>",
             escape(operation.id()),
             operation.badge(),
-            prose(operation.summary()),
+            prose(operation.summary().split([':', ';']).next().unwrap_or_default()),
         )
     };
     let noun = |noun: &Noun<'_>| {
