@@ -32,15 +32,26 @@ const ROUTES: &[(&str, &str, &str)] = &[
     ("GET /admin-keys/{id}", "1 1 3 4 + +", ""),
     ("DELETE /admin-keys/{id}", "1 1 3 4 + +", ""),
     ("POST /admin-keys/{id}/rotate", "1 1 3 4 + +", "{}"),
+    ("GET /gateway", "1 1 + + + +", ""),
     ("GET /me", "1 1 + + + +", ""),
+    ("GET /sealing-key", "1 1 3 3 3 +", ""),
+    ("POST /sealing-key/reseal", "1 1 3 3 3 +", ""),
     ("GET /tenants", "1 1 + + + +", ""),
     ("GET /tenants/{tenant}", "1 1 + 4 + +", ""),
     ("DELETE /tenants/{tenant}", "1 1 3 3 3 +", ""),
+    ("GET /tenants/{tenant}/health", "1 1 + 4 + +", ""),
+    ("GET /tenants/{tenant}/servers/{server}/catalog", "1 1 + 4 + +", ""),
+    ("POST /tenants/{tenant}/servers/{server}/catalog/refresh", "1 1 3 4 + +", ""),
+    ("GET /tenants/{tenant}/servers/{server}/health", "1 1 + 4 + +", ""),
+    ("GET /tenants/{tenant}/sessions", "1 1 + 4 + +", ""),
+    ("DELETE /tenants/{tenant}/sessions/{session}", "1 1 3 4 + +", ""),
+    ("GET /tenants/{tenant}/snapshot", "1 1 + 4 + +", ""),
+    ("GET /tenants/{tenant}/streams", "1 1 + 4 + +", ""),
 ];
 
 /// What stands for the parameters of a path. `{id}` is an admin key of `acme`.
 const PARAMETERS: &[(&str, &str)] =
-    &[("{tenant}", "acme"), ("{server}", "shop"), ("{toolset}", "default"), ("{issuer}", "corp")];
+    &[("{tenant}", "acme"), ("{server}", "shop"), ("{toolset}", "default"), ("{issuer}", "corp"), ("{session}", "0123456789abcdef0123456789abcdef")];
 
 fn listed() -> BTreeSet<String> {
     ROUTES.iter().map(|(route, ..)| (*route).to_owned()).collect()
