@@ -7,6 +7,7 @@ use futures_util::future::BoxFuture;
 use rmcp::{RoleServer, Service, service::DynService};
 use secrecy::SecretString;
 use serde_json::Value;
+use url::Url;
 
 use crate::{
     db::{self, DbExplorer},
@@ -22,6 +23,7 @@ pub const BUILTINS: &[Builtin] = &[
         name: "db",
         title: "DB explorer: read-only SQL over PostgreSQL and SQLite databases",
         options_help: db::OPTIONS_HELP,
+        reach: db::reach,
         make: |given| {
             let explorer = db::db(given)?;
             let checked = explorer.clone();
@@ -36,6 +38,7 @@ pub const BUILTINS: &[Builtin] = &[
         name: "weather",
         title: "Weather: alerts and forecasts for the US, and the weather now in any city",
         options_help: weather::OPTIONS_HELP,
+        reach: weather::reach,
         make: |given| {
             let weather = weather::weather(given)?;
             let checked = weather.clone();
@@ -92,6 +95,18 @@ pub struct Builtin {
     /// The options and their defaults, one line each.
     pub options_help: &'static str,
     make: fn(&Given) -> Result<ToolServer, OptionsError>,
+    reach: fn(&Given) -> Result<Reach, OptionsError>,
+}
+
+/// What options point a built-in server at, besides what it is at by default. A secret is in none of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reach {
+    /// Hosts of databases, as they are connected to, with their ports; of a socket the folder that it is in.
+    pub hosts: Vec<(String, u16)>,
+    /// Files that are read.
+    pub files: Vec<PathBuf>,
+    /// Addresses of services.
+    pub urls: Vec<Url>,
 }
 
 impl Builtin {
@@ -103,6 +118,11 @@ impl Builtin {
     /// A server of this kind, or a sentence about the option that is wrong. Connects to nothing.
     pub fn build(&self, given: &Given) -> Result<ToolServer, OptionsError> {
         (self.make)(given)
+    }
+
+    /// What a server with these options would reach, or a sentence about the option that is wrong. Opens and connects to nothing.
+    pub fn reach(&self, given: &Given) -> Result<Reach, OptionsError> {
+        (self.reach)(given)
     }
 }
 

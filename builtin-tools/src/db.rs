@@ -20,6 +20,7 @@ mod tools;
 use std::sync::Arc;
 
 pub use options::OPTIONS_HELP;
+pub(crate) use options::reach;
 pub use postgres::{create_sample_shop_in_postgres, explorer_statements, role_sql};
 pub use sqlite::{Sample, SampleError, create_sample_shop};
 

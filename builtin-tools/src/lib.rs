@@ -9,6 +9,6 @@ mod builtins;
 pub mod db;
 pub mod weather;
 
-pub use builtins::{BUILTINS, Builtin, Given, OffLimits, OptionsError, SECRET_PREFIX, ToolServer};
+pub use builtins::{BUILTINS, Builtin, Given, OffLimits, OptionsError, Reach, SECRET_PREFIX, ToolServer};
 pub use db::{DbExplorer, db};
 pub use weather::{Weather, weather};

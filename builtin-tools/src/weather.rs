@@ -21,6 +21,7 @@ use std::{ops::RangeInclusive, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 pub use options::OPTIONS_HELP;
+pub(crate) use options::reach;
 
 use crate::{Given, OptionsError};
 use answer::{AlertsAnswer, CurrentAnswer, ForecastAnswer};

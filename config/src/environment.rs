@@ -1,8 +1,8 @@
 //! Environment variables as settings: `PATCHBAY_` and the field's path in capitals, joined by `_`.
 //!
 //! The names follow from the schema by that rule alone: `limits.body_bytes_max` is `PATCHBAY_LIMITS_BODY_BYTES_MAX`,
-//! `listen.mcp` is `PATCHBAY_LISTEN_MCP`. Lists are written with commas; mappings with free keys (`stdio.commands`) can
-//! only be set in the file. An empty variable counts as not set.
+//! `listen.mcp` is `PATCHBAY_LISTEN_MCP`. Lists are written with commas; mappings with free keys (`stdio.commands`)
+//! and lists of mappings can only be set in the file. An empty variable counts as not set.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,7 +21,8 @@ use crate::{
 const PREFIX: &str = "PATCHBAY_";
 
 /// Variables that begin like ours and are no settings: what the command line reads, and what is left to the user.
-pub const NOT_SETTINGS: [&str; 4] = ["PATCHBAY_CONFIG", "PATCHBAY_LOG", "PATCHBAY_KEY", "PATCHBAY_URL"];
+pub const NOT_SETTINGS: [&str; 5] =
+    ["PATCHBAY_CONFIG", "PATCHBAY_LOG", "PATCHBAY_KEY", "PATCHBAY_ADMIN_KEY", "PATCHBAY_URL"];
 
 /// Beginnings of variables that are no settings. `PATCHBAY_SECRET_…` is free for secrets that files refer to.
 pub const NOT_SETTINGS_PREFIXES: [&str; 3] = ["PATCHBAY_TEST_", "PATCHBAY_BENCH_", "PATCHBAY_SECRET_"];
@@ -73,9 +74,15 @@ fn collect(schema: &Json, root: &Json, path: &mut Vec<String>, names: &mut BTree
             collect(field, root, path, names);
             path.pop();
         }
-    } else if schema["type"] != "object" {
+    } else if schema["type"] != "object" && !is_list_of_mappings(schema, root) {
         names.insert(format!("{PREFIX}{}", path.join("_").to_ascii_uppercase()), path.clone());
     }
+}
+
+/// Whether no text with commas could stand for it.
+fn is_list_of_mappings(schema: &Json, root: &Json) -> bool {
+    let name = schema["items"]["$ref"].as_str().and_then(|name| name.strip_prefix("#/$defs/"));
+    name.is_some_and(|name| root["$defs"][name]["type"] == "object")
 }
 
 /// Lays the variables over the file.

@@ -12,9 +12,16 @@ use crate::{
 /// Errors shown at the most; whoever has more repairs these first.
 const SHOWN_MAX: usize = 50;
 
+/// Errors that are gathered at the most; whoever sends a document to be told more of them wants something else.
+const GATHERED_MAX: usize = 1000;
+
 /// Everything that is wrong with a configuration, in the order of its lines. Never empty.
 #[derive(Clone, PartialEq, Eq)]
-pub struct ConfigErrors(Vec<ConfigError>);
+pub struct ConfigErrors {
+    errors: Vec<ConfigError>,
+    /// How many more there were than are gathered.
+    more: usize,
+}
 
 /// One thing that is wrong with a configuration.
 #[derive(Clone, PartialEq, Eq)]
@@ -25,6 +32,16 @@ pub struct ConfigError {
     pub field: String,
     /// What was expected, and what was found.
     pub message: String,
+    /// The field once more, step by step.
+    path: FieldPath,
+}
+
+impl ConfigError {
+    /// The field as a JSON pointer (RFC 6901) from the top of the document; empty for the whole of it. A field that should be
+    /// there and is not has one too.
+    pub fn pointer(&self) -> String {
+        self.path.pointer()
+    }
 }
 
 /// Where a value that is wrong came from.
@@ -39,17 +56,18 @@ pub enum Place {
 }
 
 impl ConfigErrors {
-    pub(crate) fn one(place: Place, field: &str, message: impl Into<String>) -> Self {
-        Self(vec![ConfigError { place, field: field.to_owned(), message: message.into() }])
+    pub(crate) fn one(place: Place, path: FieldPath, message: impl Into<String>) -> Self {
+        let error = ConfigError { place, field: path.to_string(), message: message.into(), path };
+        Self { errors: vec![error], more: 0 }
     }
 
     pub(crate) fn file(file: &str, message: impl Into<String>) -> Self {
-        Self::one(Place::File(file.into()), "", message)
+        Self::one(Place::File(file.into()), FieldPath::default(), message)
     }
 
-    /// The errors one by one, in the order of their lines.
+    /// The errors one by one, in the order of their lines; of very many, the first that were found.
     pub fn iter(&self) -> std::slice::Iter<'_, ConfigError> {
-        self.0.iter()
+        self.errors.iter()
     }
 }
 
@@ -66,13 +84,13 @@ impl std::error::Error for ConfigErrors {}
 
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, error) in self.0.iter().take(SHOWN_MAX).enumerate() {
+        for (index, error) in self.errors.iter().take(SHOWN_MAX).enumerate() {
             if index > 0 {
                 f.write_str("\n")?;
             }
             error.fmt(f)?;
         }
-        match self.0.len().saturating_sub(SHOWN_MAX) {
+        match self.errors.len().saturating_sub(SHOWN_MAX) + self.more {
             0 => Ok(()),
             more => write!(f, "\n… and {more} more"),
         }
@@ -124,16 +142,20 @@ pub(crate) struct Report<'a> {
     /// Fields whose shape is wrong: what follows from that is not said a second time.
     misshapen: Vec<FieldPath>,
     errors: Vec<ConfigError>,
+    /// How many more there were.
+    more: usize,
 }
 
 impl<'a> Report<'a> {
     pub(crate) fn new(file: &str, root: &'a Node) -> Self {
-        Self { file: file.into(), root, misshapen: Vec::new(), errors: Vec::new() }
+        Self { file: file.into(), root, misshapen: Vec::new(), errors: Vec::new(), more: 0 }
     }
 
     /// The value has the wrong type, or stands where none is expected.
     pub(crate) fn shape(&mut self, at: &At, field: &FieldPath, message: impl Into<String>) {
-        self.misshapen.push(field.clone());
+        if !self.is_full() {
+            self.misshapen.push(field.clone());
+        }
         self.push(at, field, message.into());
     }
 
@@ -156,13 +178,22 @@ impl<'a> Report<'a> {
         self.push(&At::Variable(name.into()), &FieldPath::default(), message.into());
     }
 
+    /// Whether further errors are only counted, so that nobody need think about what to say.
+    pub(crate) fn is_full(&self) -> bool {
+        self.errors.len() >= GATHERED_MAX
+    }
+
     fn push(&mut self, at: &At, field: &FieldPath, message: String) {
+        if self.is_full() {
+            self.more += 1;
+            return;
+        }
         let place = match at {
             At::Line(line, column) => Place::Line(self.file.clone(), *line, *column),
             At::Variable(name) => Place::Variable(name.clone()),
             At::Nowhere => Place::File(self.file.clone()),
         };
-        self.errors.push(ConfigError { place, field: field.to_string(), message });
+        self.errors.push(ConfigError { place, field: field.to_string(), message, path: field.clone() });
     }
 
     /// Whether the document has this very field.
@@ -177,7 +208,7 @@ impl<'a> Report<'a> {
         match value {
             Some(value) if errors.is_empty() => Ok(value),
             _ if errors.is_empty() => Err(ConfigErrors::file(&self.file, "the file cannot be understood as a whole")),
-            _ => Err(ConfigErrors(errors)),
+            _ => Err(ConfigErrors { errors, more: self.more }),
         }
     }
 }

@@ -15,6 +15,7 @@ use serde_json::{Map, Value as Json};
 use crate::{
     error::{ConfigErrors, Place},
     node::FILE_BYTES_MAX,
+    path::FieldPath,
     secret::Resolve,
     tenant::{SERVERS_MAX, slugify},
 };
@@ -74,7 +75,7 @@ fn syntax_error(error: &serde_json::Error, file: &str) -> ConfigErrors {
     let said = said.split(" at line ").next().unwrap_or_default();
     let at = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
     let place = Place::Line(file.into(), at(error.line()), at(error.column()).max(1));
-    ConfigErrors::one(place, "", format!("this is no valid JSON: {said}"))
+    ConfigErrors::one(place, FieldPath::default(), format!("this is no valid JSON: {said}"))
 }
 
 impl Imported {

@@ -31,9 +31,9 @@ pub use gateway::{
 };
 pub use import::{Imported, import_mcp_servers};
 pub use load::{DEFAULTS_YAML, json_schema, load};
-pub use secret::{Resolve, SecretRef, resolver};
+pub use secret::{Resolve, SecretRef, refuse_references, resolver};
 pub use tenant::{
-    ISSUERS_MAX, SEALED, SERVERS_MAX, TOOLSETS_MAX, diff, tenant_from_json, tenant_from_yaml, tenant_json_schema,
-    tenant_to_json, tenant_to_yaml,
+    ISSUERS_MAX, SEALED, SERVERS_MAX, TOOLSETS_MAX, diff, part_schemas, server_document, tenant_document,
+    tenant_from_json, tenant_from_yaml, tenant_json_schema, tenant_to_json, tenant_to_yaml,
 };
 pub use trust::{TrustError, trust_commands, trusted_commands};

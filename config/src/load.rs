@@ -27,7 +27,8 @@ pub fn json_schema() -> Json {
 /// The configuration in the file at `path`, or the defaults when there is none, with the environment's settings over it.
 ///
 /// A setting's variable is `PATCHBAY_` and the field's path in capitals, joined by `_`: `limits.body_bytes_max` is
-/// `PATCHBAY_LIMITS_BODY_BYTES_MAX`. Lists are written with commas; `stdio.commands` can only be set in the file. An empty
+/// `PATCHBAY_LIMITS_BODY_BYTES_MAX`. Lists are written with commas; lists of mappings, and mappings
+/// with free keys as `stdio.commands`, can only be set in the file. An empty
 /// variable counts as not set; one that begins with `PATCHBAY_` and is no setting is an error, except those of
 /// [`crate::NOT_SETTINGS`], [`crate::NOT_SETTINGS_PREFIXES`], those that the file itself refers to, and those that
 /// Kubernetes makes for a service.
@@ -65,9 +66,12 @@ fn from_yaml(text: &str, name: &str, folder: &Path, env: &Environment) -> Result
 fn referred_variables(file: &GatewayFile) -> Vec<String> {
     let of_sinks = file.audit.sinks.values().flat_map(|sink| sink.secret.iter().chain(sink.headers.values()));
     let urls = [&file.store.url, &file.redis.url].into_iter().flatten();
-    let secrets = urls.chain(of_sinks).chain(file.traces.headers.values());
-    let key = file.sealing_key.iter().filter_map(|text| text.strip_prefix("env:"));
-    secrets.flat_map(|text| variables(text)).chain(key).map(str::to_owned).collect()
+    let introspections = file.admin.issuers.values().filter_map(|issuer| issuer.introspection.as_ref());
+    let of_issuers = introspections.map(|introspection| &introspection.client_secret);
+    let secrets = urls.chain(of_sinks).chain(file.traces.headers.values()).chain(of_issuers);
+    let keys = file.sealing_key.iter().chain(&file.sealing_keys_old).chain(&file.admin.bootstrap_key);
+    let keys = keys.filter_map(|text| text.strip_prefix("env:"));
+    secrets.flat_map(|text| variables(text)).chain(keys).map(str::to_owned).collect()
 }
 
 /// The text of a configuration file.

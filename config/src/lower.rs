@@ -2,8 +2,10 @@
 //!
 //! All errors are reported before the file is refused. The shape of the document has been checked before.
 
+mod admin;
 mod audit;
 mod commands;
+mod keys;
 mod limits;
 
 use std::{
@@ -15,19 +17,17 @@ use std::{
 
 pub(crate) use commands::{check_command_name, check_command_path};
 use ipnet::IpNet;
+pub(crate) use keys::SEALING_KEYS_OLD_MAX;
 use patchbay_core::{Slug, model::DEFAULT_TOOLSET};
 use secrecy::SecretString;
 use url::Url;
 
 use crate::{
     error::Report,
-    gateway::{
-        AdminConfig, GatewayConfig, HttpConfig, LogConfig, OauthConfig, RedisConfig, SealingKey, StoreTarget,
-        TenantAdminsConfig,
-    },
+    gateway::{GatewayConfig, HttpConfig, LogConfig, OauthConfig, RedisConfig, StoreTarget},
     path::FieldPath,
     schema::{GatewayFile, RedisFile},
-    secret::{Resolve, SecretRef, expand},
+    secret::{Resolve, expand},
 };
 
 /// Where the values of a file are looked up and where its errors go.
@@ -48,10 +48,12 @@ impl Lower<'_, '_> {
         if listen_operations.is_some_and(|address| address.port() != 0 && listen_mcp == Some(address)) {
             self.report.meaning(&operations, "expected another address than listen.mcp, which must never show metrics");
         }
-        let public_url = file.public_url.as_deref().and_then(|text| self.public_url(text));
+        let others = [("listen.mcp", listen_mcp), ("listen.operations", listen_operations)];
+        let listen_admin = self.listen_admin(&file.listen.admin, &others);
+        let public_url = file.public_url.as_deref().and_then(|text| self.address(&FieldPath::of(["public_url"]), text));
         let store = self.store(file.store.url.as_deref(), &data_dir);
-        let sealing_key = file.sealing_key.as_deref().map(|text| self.sealing_key(text));
-        if matches!(store, Some(StoreTarget::Postgres(_))) && sealing_key.is_none() {
+        let (sealing_key, sealing_keys_old) = self.sealing_keys(file.sealing_key.as_deref(), &file.sealing_keys_old);
+        if matches!(store, Some(StoreTarget::Postgres(_))) && file.sealing_key.is_none() {
             self.report.meaning(
                 &FieldPath::of(["sealing_key"]),
                 "expected env:NAME or file:PATH, found nothing; with Postgres every replica needs the same key",
@@ -60,6 +62,9 @@ impl Lower<'_, '_> {
         let allowed_hosts = self.hosts(&file.allowed_hosts, public_url.as_ref());
         let allowed_origins = self.origins(&file.allowed_origins, public_url.as_ref());
         Some(GatewayConfig {
+            admin: self.admin(file.admin),
+            tenant_admins: self.tenant_admins(&file.tenant_admins),
+            start_without: hours(file.store.start_without_hours),
             trusted_proxies: self.nets(&FieldPath::of(["trusted_proxies"]), &file.trusted_proxies),
             redis: self.redis(file.redis),
             stdio: self.stdio(file.stdio),
@@ -78,17 +83,14 @@ impl Lower<'_, '_> {
             metrics_tools_max: size(file.metrics.tools_max),
             listen_mcp: listen_mcp?,
             listen_operations: listen_operations?,
+            listen_admin,
             public_url,
             store: store?,
             data_dir,
             allowed_hosts,
             allowed_origins,
-            sealing_key: sealing_key.flatten(),
-            sealing_keys_old: Vec::new(),
-            listen_admin: Some(([127, 0, 0, 1], 9091).into()),
-            admin: AdminConfig::default(),
-            tenant_admins: TenantAdminsConfig::default(),
-            start_without: Some(Duration::from_secs(24 * 3600)),
+            sealing_key,
+            sealing_keys_old,
         })
     }
 
@@ -100,7 +102,8 @@ impl Lower<'_, '_> {
         parsed
     }
 
-    fn public_url(&mut self, text: &str) -> Option<Url> {
+    /// An address under which others reach the gateway.
+    fn address(&mut self, field: &FieldPath, text: &str) -> Option<Url> {
         let good = |url: &Url| {
             matches!(url.scheme(), "http" | "https")
                 && url.has_host()
@@ -110,10 +113,8 @@ impl Lower<'_, '_> {
                 && url.fragment().is_none()
         };
         let Some(mut url) = Url::parse(text).ok().filter(good) else {
-            self.report.meaning(
-                &FieldPath::of(["public_url"]),
-                "expected an address as in https://tools.example.org, without user name, `?` and `#`",
-            );
+            let message = "expected an address as in https://tools.example.org, without user name, `?` and `#`";
+            self.report.meaning(field, message);
             return None;
         };
         let path = url.path().trim_end_matches('/').to_owned();
@@ -184,32 +185,6 @@ impl Lower<'_, '_> {
         None
     }
 
-    fn sealing_key(&mut self, text: &str) -> Option<SealingKey> {
-        let field = FieldPath::of(["sealing_key"]);
-        let Some(source) = SecretRef::parse(text) else {
-            // The text is not shown: it may be the key itself.
-            self.report.meaning(&field, "expected env:NAME or file:PATH, which say where the key is kept");
-            return None;
-        };
-        match (self.resolve)(&source) {
-            Ok(value) if !value.trim().is_empty() => {
-                let source = match source {
-                    SecretRef::File(path) => SecretRef::File(self.folder.join(path)),
-                    variable => variable,
-                };
-                Some(SealingKey { source, value: value.trim().into() })
-            }
-            Ok(_) => {
-                self.report.meaning(&field, format!("expected a key in {source}, found nothing"));
-                None
-            }
-            Err(why) => {
-                self.report.meaning(&field, why);
-                None
-            }
-        }
-    }
-
     fn nets(&mut self, field: &FieldPath, texts: &[String]) -> Vec<IpNet> {
         let mut nets = Vec::new();
         for (at, text) in texts.iter().enumerate() {
@@ -226,19 +201,25 @@ impl Lower<'_, '_> {
     }
 
     fn hosts(&mut self, texts: &[String], public_url: Option<&Url>) -> Vec<String> {
+        let mut hosts = self.authorities(&FieldPath::of(["allowed_hosts"]), texts);
+        let public = public_url.and_then(|url| url.host_str().map(str::to_owned));
+        hosts.extend(public.filter(|host| !hosts.contains(host)));
+        hosts
+    }
+
+    /// Hosts with or without a port, in lower case.
+    fn authorities(&mut self, field: &FieldPath, texts: &[String]) -> Vec<String> {
         let mut hosts = Vec::new();
         for (at, text) in texts.iter().enumerate() {
             if is_authority(text) {
                 hosts.push(text.to_ascii_lowercase());
             } else {
                 self.report.meaning(
-                    &FieldPath::of(["allowed_hosts"]).index(at),
+                    &field.index(at),
                     format!("expected a host name with or without a port, as in tools.example.org, found {text:?}"),
                 );
             }
         }
-        let public = public_url.and_then(|url| url.host_str().map(str::to_owned));
-        hosts.extend(public.filter(|host| !hosts.contains(host)));
         hosts
     }
 
@@ -264,10 +245,17 @@ impl Lower<'_, '_> {
     }
 }
 
+const ADDRESS_OR_OFF: &str = "an address and a port, as in 127.0.0.1:9091 or [::]:9091, or `off`";
+
 const ADDRESS: &str = "an address and a port, as in 127.0.0.1:8080 or [::]:8080";
 
 fn seconds(count: u32) -> Duration {
     Duration::from_secs(u64::from(count))
+}
+
+/// What 0 switches off.
+fn hours(count: u32) -> Option<Duration> {
+    (count > 0).then(|| seconds(count) * 3600)
 }
 
 /// The bounds of the schema fit into every `usize` that this program is built for.

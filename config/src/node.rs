@@ -3,6 +3,8 @@
 //! Files become a [`Node`] first; environment variables are laid over it; `check` holds it against the schema. So each
 //! later complaint can point at the place. Sizes and depths are bounded here.
 
+mod json;
+
 use std::{fmt, sync::Arc};
 
 use serde::{
@@ -201,7 +203,7 @@ fn syntax_error(error: &serde_saphyr::Error, file: &str) -> ConfigErrors {
         }
         other => format!("this is no valid YAML: {}", UserMessageFormatter.format_message(other)),
     };
-    ConfigErrors::one(place, "", message)
+    ConfigErrors::one(place, FieldPath::default(), message)
 }
 
 /// A value on its way from the parser, before the source text is consulted.

@@ -32,12 +32,31 @@ impl FieldPath {
         Self(self.0.iter().cloned().chain([step]).collect())
     }
 
+    /// The path of these steps, the last one first.
+    pub(crate) fn of_reversed(mut steps: Vec<Step>) -> Self {
+        steps.reverse();
+        Self(steps)
+    }
+
     pub(crate) fn steps(&self) -> &[Step] {
         &self.0
     }
 
     pub(crate) fn starts_with(&self, other: &Self) -> bool {
         self.0.starts_with(&other.0)
+    }
+
+    /// The same as a JSON pointer (RFC 6901); empty for the whole document.
+    pub(crate) fn pointer(&self) -> String {
+        let mut pointer = String::new();
+        for step in &self.0 {
+            pointer.push('/');
+            match step {
+                Step::Index(index) => pointer.push_str(&index.to_string()),
+                Step::Key(key) => pointer.push_str(&key.replace('~', "~0").replace('/', "~1")),
+            }
+        }
+        pointer
     }
 
     /// The last key, which says what kind of value the field holds.
@@ -73,10 +92,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn pointers_can_be_followed_whatever_the_keys_are() {
+        let document = serde_json::json!({ "a/b": { "m~n": ["x", { "": { ".~1": 1 } }] } });
+        let path = FieldPath::of(["a/b", "m~n"]).index(1).key("").key(".~1");
+        assert_eq!(path.pointer(), "/a~1b/m~0n/1//.~01");
+        assert_eq!(document.pointer(&path.pointer()), Some(&serde_json::json!(1)));
+        assert_eq!(FieldPath::default().pointer(), "");
+    }
+
+    #[test]
     fn paths_read_like_paths() {
         let path = FieldPath::of(["servers", "a b"]).key("allow").index(1);
         assert_eq!(path.to_string(), "servers.\"a b\".allow[1]");
         assert_eq!(path.last_key(), "allow");
+        assert_eq!(path.key("*/x~y").pointer(), "/servers/a b/allow/1/*~1x~0y");
         assert!(path.starts_with(&FieldPath::of(["servers"])));
         assert!(!path.starts_with(&FieldPath::of(["server"])));
     }

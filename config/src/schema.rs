@@ -3,6 +3,7 @@
 //! This is the wire form and the one source of the JSON schema, of the environment's names and of the numbers in error
 //! messages. The rest of the program sees [`crate::GatewayConfig`], which `lower` makes of it.
 
+mod admin;
 mod audit;
 
 use std::collections::BTreeMap;
@@ -10,10 +11,14 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use admin::{AdminFile, GrantFile, Role, TenantAdminsFile};
 pub use audit::SinkKind;
 pub(crate) use audit::{AuditFile, MetricsFile, SinkFile, TracesFile};
 
-use crate::rule::{FILE_RULES_MAX, RuleFiles};
+use crate::{
+    lower::SEALING_KEYS_OLD_MAX,
+    rule::{FILE_RULES_MAX, RuleFiles},
+};
 
 /// Configuration of the Patchbay gateway. Every field is optional.
 #[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -43,9 +48,16 @@ pub(crate) struct GatewayFile {
     #[schemars(length(max = 256))]
     pub(crate) allowed_origins: Vec<String>,
     /// The key that seals secrets: `env:NAME` or `file:PATH`. Without it the embedded store makes one in `data_dir`;
-    /// with Postgres it is needed.
+    /// with Postgres it is needed. Of several lines there, the first is the key, the others are old ones.
     #[schemars(length(min = 1, max = 4096))]
     pub(crate) sealing_key: Option<String>,
+    /// Keys that sealed before it and still open: `env:NAME` or `file:PATH`, one on each line there.
+    #[schemars(extend("maxItems" = SEALING_KEYS_OLD_MAX), inner(length(min = 1, max = 4096)))]
+    pub(crate) sealing_keys_old: Vec<String>,
+    /// Who administers the gateway by its admin API.
+    pub(crate) admin: AdminFile,
+    /// What tenants' own admins, unlike those of the platform, may point built-in servers at.
+    pub(crate) tenant_admins: TenantAdminsFile,
     /// Servers that are local child processes.
     pub(crate) stdio: StdioFile,
     /// Servers that are reached over HTTP.
@@ -77,6 +89,9 @@ impl Default for GatewayFile {
             allowed_hosts: texts(["localhost", "127.0.0.1", "[::1]"]),
             allowed_origins: texts(["http://localhost", "http://127.0.0.1", "http://[::1]"]),
             sealing_key: None,
+            sealing_keys_old: Vec::new(),
+            admin: AdminFile::default(),
+            tenant_admins: TenantAdminsFile::default(),
             stdio: StdioFile::default(),
             http: HttpFile::default(),
             oauth: OauthFile::default(),
@@ -99,22 +114,35 @@ pub(crate) struct ListenFile {
     /// Address and port for operators: metrics and health. Never make it public.
     #[schemars(length(min = 1, max = 64))]
     pub(crate) operations: String,
+    /// Address and port for the admin API, or `off`.
+    #[schemars(length(min = 1, max = 64))]
+    pub(crate) admin: String,
 }
 
 impl Default for ListenFile {
     fn default() -> Self {
-        Self { mcp: "127.0.0.1:8080".to_owned(), operations: "127.0.0.1:9090".to_owned() }
+        let address = |port: u16| format!("127.0.0.1:{port}");
+        Self { mcp: address(8080), operations: address(9090), admin: address(9091) }
     }
 }
 
 /// Where tenants, keys and the audit trail are kept.
-#[derive(Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct StoreFile {
     /// `sqlite://path/to/file` or `postgres://user:password@host/database`; absent: a SQLite file in `data_dir`.
     /// `${env:NAME}` and `${file:PATH}` are replaced.
     #[schemars(length(min = 1, max = 4096), extend("writeOnly" = true))]
     pub(crate) url: Option<String>,
+    /// Hours for which the last good copies of tenants in `data_dir` may start a gateway while the store is away; 0: never.
+    #[schemars(range(min = 0, max = 720))]
+    pub(crate) start_without_hours: u32,
+}
+
+impl Default for StoreFile {
+    fn default() -> Self {
+        Self { url: None, start_without_hours: 24 }
+    }
 }
 
 /// What replicas share besides the store.
@@ -247,6 +275,9 @@ pub(crate) struct LimitsFile {
     /// Seconds that running calls have to finish when the gateway is asked to stop.
     #[schemars(range(min = 0, max = 3600))]
     pub(crate) drain_s: u32,
+    /// Seconds that the gateway goes on as usual after it was asked to stop and says that it is not ready; then `drain_s` begins.
+    #[schemars(range(min = 0, max = 300))]
+    pub(crate) drain_delay_s: u32,
     /// Calls that may run at once on one server, unless the server says otherwise.
     #[schemars(range(min = 1, max = 4096))]
     pub(crate) concurrency_per_server: u32,
@@ -317,6 +348,7 @@ impl Default for LimitsFile {
             sse_after_s: 5,
             keepalive_s: 15,
             drain_s: 25,
+            drain_delay_s: 0,
             concurrency_per_server: 64,
             queue_per_server: 256,
             page_size: 500,

@@ -62,6 +62,15 @@ pub fn resolver<'a>(env: &'a Environment, folder: &'a Path) -> impl Fn(&SecretRe
     }
 }
 
+/// Refuses every reference. For documents from elsewhere: what their references would stand for is theirs, not the gateway's.
+pub fn refuse_references() -> impl Fn(&SecretRef) -> Result<String, String> {
+    |_| {
+        Err("references are looked up where the command line runs, not by the gateway: send the value itself, and write `$${` \
+             where the two characters `${` are meant"
+            .to_owned())
+    }
+}
+
 fn read(path: &Path) -> Result<String, String> {
     let shown = path.display();
     let mut text = String::new();
@@ -95,6 +104,11 @@ pub(crate) fn expand(text: &str, resolve: &Resolve<'_>) -> Result<String, String
     }
     out.push_str(rest);
     Ok(out)
+}
+
+/// The text that stands for this very value: `expand` gives it back, whatever is in it.
+pub(crate) fn escape(value: &str) -> String {
+    value.replace("${", "$${")
 }
 
 const UNKNOWN_REFERENCE: &str =
@@ -131,6 +145,18 @@ mod tests {
             assert_eq!(expand(text, &resolve), expected, "{text}");
         }
         assert_eq!(variables("a ${env:A} ${file:x} ${env:B}").collect::<Vec<_>>(), ["A", "B"]);
+    }
+
+    #[test]
+    fn an_escaped_value_means_itself() {
+        let refuse = refuse_references();
+        for value in
+            ["", "plain", "$", "${", "$${", "$$$${{", "${env:A}", "$${env:A}", "x${sealed}y", "a$", "${${a}}", "$$"]
+        {
+            assert_eq!(expand(&escape(value), &refuse).as_deref(), Ok(value), "{}", escape(value));
+        }
+        let said = expand("Bearer ${file:/etc/shadow}", &refuse).unwrap_err();
+        assert!(said.contains("send the value itself") && !said.contains("shadow"), "{said}");
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub struct Limits {
     pub tenants: Arc<dyn Limiter>,
     /// What is counted before anybody knows who asks.
     pub doors: Doors,
+    /// The same at the admin API, where failed sign-ins are counted apart.
+    pub admins: Doors,
     /// The time.
     pub clock: Clock,
     /// Whether answers tell how their limits stand.

@@ -1,5 +1,7 @@
 //! The composition root: everything that lives as long as the gateway, put together once. The one file that names the back
-//! ends: SQLite or Postgres, limits in memory or in Redis, the spool.
+//! ends: SQLite or Postgres, limits in memory or in Redis, the spool. The secrets that all of it needs are derived in [`keys`].
+
+mod keys;
 
 use std::{
     collections::HashSet,
@@ -7,16 +9,17 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicU8, Ordering},
     },
+    time::Duration,
 };
 
 use anyhow::Context;
 use patchbay_config::{GatewayConfig, StoreTarget};
 use patchbay_core::{
     audit::{ChainId, Checkpoint, DigestKey, Link, WriterId},
-    seal::{Sealer, SealingKey},
+    seal::Sealer,
 };
 use patchbay_limit::{Clock, Limiter, MemoryLimiter, RedisLimiter, RedisOptions};
-use patchbay_store::{AuditRow, OpenOptions, Store, StoreError, Vault};
+use patchbay_store::{AuditRow, LateStore, OpenOptions, Store, StoreError};
 use patchbay_token::{Fetch, TokenCache};
 use secrecy::ExposeSecret;
 
@@ -24,19 +27,25 @@ use crate::{
     admission::{Limits, door::Doors, modes::ModeChanges},
     audit::{Audit, LinkedRow, Signer, Sink, SinkError, SpoolOptions, now_ms},
     auth::KeyRing,
+    control::copies::Copies,
     dispatch::{calls::Calls, questions::Questions},
     edge::{origin::Allowed, session::Sessions, site::Sites},
     metrics::{AuditStats, LimiterStats, Metrics, SpanStats},
     outbound::Outbound,
+    replica::Replica,
     telemetry::Telemetry,
     tenancy::Directory,
     worker,
 };
 
+pub use keys::Keys;
+
 /// The most principals whose rates are remembered at once; those who have been quiet longest are forgotten first.
 const LIMIT_KEYS_MAX: usize = 1 << 20;
 /// The most counts of addresses that are remembered at once; the same.
 const ADDRESS_KEYS_MAX: usize = 1 << 17;
+/// The same at the admin API.
+const ADMIN_ADDRESS_KEYS_MAX: usize = 4096;
 /// The most tokens that are remembered as good, over all tenants.
 const TOKENS_MAX: usize = 65_536;
 
@@ -46,6 +55,10 @@ pub struct App {
     pub config: GatewayConfig,
     /// The store. No request touches it.
     pub store: Arc<dyn Store>,
+    /// The same, when the gateway was started before it came.
+    pub(crate) late: Option<Arc<LateStore>>,
+    /// What a start without the store is made from; `None` where there is none.
+    pub(crate) copies: Option<Arc<Copies>>,
     /// The tenants.
     pub tenants: Directory,
     /// The keys.
@@ -80,6 +93,8 @@ pub struct App {
     pub questions: Questions,
     /// How busy the workers are, once there are some.
     pub(crate) workers: OnceLock<worker::Gauges>,
+    /// Which process this is.
+    pub(crate) replica: Replica,
     state: AtomicU8,
 }
 
@@ -95,14 +110,18 @@ impl App {
     /// sent as configured.
     pub fn new(config: GatewayConfig, store: Arc<dyn Store>, keys: &Keys, audit: Arc<Audit>) -> anyhow::Result<Self> {
         patchbay_token::self_check()?;
-        let sealer = Arc::new(Sealer::new(vec![SealingKey { id: keys.id, secret: keys.handles }])?);
+        let sealer = Arc::new(keys.sealer()?);
         let limits = limits(&config)?;
+        let copies = config.start_without.filter(|_| has_shared_store(&config));
+        let copies = copies.map(|age_max| Arc::new(Copies::new(&config.data_dir, sealer.clone(), age_max)));
         let metrics = Metrics::new(config.metrics_tools_max);
         audit.tell_waits(metrics.audit_synced());
         let allowed = Allowed::new(&config.allowed_hosts, &config.allowed_origins);
         Ok(Self {
             sessions: Sessions::new(sealer.clone(), config.limits.session),
             store,
+            late: None,
+            copies,
             tenants: Directory::default(),
             keys: KeyRing::default(),
             tokens: TokenCache::new(TOKENS_MAX),
@@ -110,8 +129,8 @@ impl App {
             sealer,
             limits,
             audit,
-            digests: DigestKey::new(keys.audit_digest),
-            signer: Arc::new(Signer::new(keys.audit_seed())?),
+            digests: keys.digests(),
+            signer: Arc::new(keys.signer()?),
             metrics,
             telemetry: config.traces.as_ref().map(Telemetry::new).transpose()?,
             allowed,
@@ -119,6 +138,7 @@ impl App {
             calls: Calls::default(),
             questions: Questions::default(),
             workers: OnceLock::new(),
+            replica: Replica::here(),
             state: AtomicU8::new(STARTING),
             config,
         })
@@ -141,6 +161,11 @@ impl App {
         let _ = self.state.compare_exchange(STARTING, SERVING, Ordering::AcqRel, Ordering::Acquire);
     }
 
+    /// Whether no new work is wanted.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == DRAINING
+    }
+
     /// Notes that no new work is wanted.
     pub(crate) fn draining(&self) {
         self.state.store(DRAINING, Ordering::Release);
@@ -152,7 +177,7 @@ impl App {
         let depth = self.audit.depth();
         self.metrics.audit(&AuditStats {
             lag_records: depth.records,
-            lag: std::time::Duration::from_millis(depth.lag_ms),
+            lag: Duration::from_millis(depth.lag_ms),
             store_failures: depth.failures,
             checkpoints: depth.checkpoints,
             spool_bytes: depth.bytes,
@@ -170,6 +195,8 @@ impl App {
         }));
         self.metrics.limiter(&(self.limits.stats)());
         self.metrics.tokens(self.tokens.count());
+        let age = self.copies.as_ref().map_or(Duration::ZERO, |copies| copies.age(now_ms()));
+        self.metrics.snapshot_age(age);
         self.metrics.workers(&self.workers.get().map(worker::Gauges::loads).unwrap_or_default());
         self.look_at_servers();
         self.metrics.render()
@@ -219,78 +246,19 @@ fn limits(config: &GatewayConfig) -> anyhow::Result<Limits> {
     };
     let doors = Arc::new(MemoryLimiter::new(ADDRESS_KEYS_MAX));
     let doors = Doors::new(doors, clock, config.limits.address, config.limits.failed_sign_ins);
-    Ok(Limits { tenants, doors, clock, headers: config.limits.headers, stats, modes })
+    let admins = Arc::new(MemoryLimiter::new(ADMIN_ADDRESS_KEYS_MAX));
+    let admins = Doors::new(admins, clock, None, config.limits.failed_sign_ins);
+    Ok(Limits { tenants, doors, admins, clock, headers: config.limits.headers, stats, modes })
 }
 
-/// The secrets of the gateway itself, derived from the operator's sealing key.
-pub struct Keys {
-    id: u8,
-    handles: [u8; 32],
-    vault: [u8; 32],
-    audit: [u8; 32],
-    audit_digest: [u8; 32],
-}
+/// How long a gateway waits for its store before it starts without it.
+const STORE_PATIENCE: Duration = Duration::from_secs(5);
+/// What is said when there is no store.
+const NO_STORE: &str = "the store cannot be opened";
 
-impl std::fmt::Debug for Keys {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Keys").field("id", &self.id).finish_non_exhaustive()
-    }
-}
-
-impl Keys {
-    /// The keys of this configuration: from the operator's sealing key, or from the one in the data folder, which is made on
-    /// the first start of an embedded gateway.
-    ///
-    /// # Errors
-    /// When the key is too short, the file cannot be read or written, or a Postgres store is configured without a key.
-    pub fn of(config: &GatewayConfig) -> anyhow::Result<Self> {
-        if let Some(key) = &config.sealing_key {
-            return Self::derive(key.value.expose_secret()).with_context(|| format!("sealing_key ({})", key.source));
-        }
-        if matches!(config.store, StoreTarget::Postgres(_)) {
-            anyhow::bail!(
-                "a Postgres store needs a sealing key that all replicas share: set sealing_key in patchbay.yaml to env:NAME or \
-                 file:PATH, with at least 32 random characters behind it (for example from `openssl rand -hex 32`)"
-            );
-        }
-        let path = config.data_dir.join("sealing.key");
-        let text = crate::files::read_or_make_secret(&path)?;
-        Self::derive(&text).with_context(|| format!("the sealing key in {}", path.display()))
-    }
-
-    fn derive(text: &str) -> anyhow::Result<Self> {
-        use sha2::{Digest, Sha256};
-        let text = text.trim();
-        if text.len() < 32 {
-            anyhow::bail!("the key has {} characters; it needs at least 32, and they must be random", text.len());
-        }
-        let of = |purpose: &str| -> [u8; 32] {
-            Sha256::new()
-                .chain_update(b"patchbay ")
-                .chain_update(purpose)
-                .chain_update(b"\n")
-                .chain_update(text)
-                .finalize()
-                .into()
-        };
-        Ok(Self {
-            id: of("key id")[0],
-            handles: of("handles"),
-            vault: of("vault"),
-            audit: of("audit checkpoints"),
-            audit_digest: of("audit digest"),
-        })
-    }
-
-    /// The key for secrets at rest.
-    pub fn vault(&self) -> Vault {
-        Vault::new(self.id, self.vault)
-    }
-
-    /// The seed of the key that signs the audit's checkpoints.
-    pub const fn audit_seed(&self) -> [u8; 32] {
-        self.audit
-    }
+/// Whether replicas may share the store, so that it can be away while this gateway is there.
+fn has_shared_store(config: &GatewayConfig) -> bool {
+    matches!(config.store, StoreTarget::Postgres(_))
 }
 
 /// Opens the configured store.
@@ -298,7 +266,31 @@ impl Keys {
 /// # Errors
 /// With a sentence that says what to do.
 pub async fn open_store(config: &GatewayConfig, keys: &Keys) -> anyhow::Result<Arc<dyn Store>> {
-    let url = match &config.store {
+    let url = store_url(config)?;
+    patchbay_store::open(&url, keys.vault(), OpenOptions::default()).await.context(NO_STORE)
+}
+
+/// Opens the configured store for a gateway: one that replicas share may come later, and is then given a second time.
+///
+/// # Errors
+/// As [`open_store`], apart from a shared store that does not answer.
+pub(crate) async fn open_store_or_wait(
+    config: &GatewayConfig,
+    keys: &Keys,
+) -> anyhow::Result<(Arc<dyn Store>, Option<Arc<LateStore>>)> {
+    if !has_shared_store(config) {
+        return Ok((open_store(config, keys).await?, None));
+    }
+    let late =
+        patchbay_store::open_late(&store_url(config)?, keys.vault(), OpenOptions::default()).context(NO_STORE)?;
+    match late.arrived(STORE_PATIENCE).await.context(NO_STORE)? {
+        Some(store) => Ok((store, None)),
+        None => Ok((late.clone(), Some(late))),
+    }
+}
+
+fn store_url(config: &GatewayConfig) -> anyhow::Result<String> {
+    Ok(match &config.store {
         StoreTarget::Sqlite(path) => {
             if let Some(folder) = path.parent() {
                 crate::files::make_private_folder(folder)?;
@@ -306,8 +298,7 @@ pub async fn open_store(config: &GatewayConfig, keys: &Keys) -> anyhow::Result<A
             format!("sqlite://{}", path.display())
         }
         StoreTarget::Postgres(url) => url.expose_secret().to_owned(),
-    };
-    patchbay_store::open(&url, keys.vault(), OpenOptions::default()).await.context("the store cannot be opened")
+    })
 }
 
 /// The folder of the audit's spool inside the data folder.

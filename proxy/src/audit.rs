@@ -39,7 +39,7 @@ pub use flush::{NotKept, Syncs};
 use progress::Progress;
 use record::Head;
 pub use record::{LinkedRow, Row, Stage};
-pub use signer::{Signer, is_signed};
+pub use signer::{Signer, is_signed, is_signed_by_any};
 pub use sink::{Sink, SinkError};
 use spool::Spool;
 pub use spool::{SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, SpoolError, SpoolFull, SpoolOptions};

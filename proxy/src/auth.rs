@@ -1,7 +1,9 @@
 //! Who calls: turns a [`Door`] and the head of a request into a [`Principal`], or into the 401 that says how to come in.
 //! Whose tenant that principal may enter is decided in [`crate::tenancy`].
 
+pub(crate) mod admin;
 pub mod api_key;
+pub(crate) mod bootstrap;
 pub mod challenge;
 mod foreign;
 pub mod sign_in;
@@ -172,7 +174,8 @@ fn shown(headers: &HeaderMap) -> Result<Option<Shown<'_>>, GatewayError> {
                 return Err(GatewayError::MalformedCredential);
             }
             let credential = credential.trim();
-            let is_key = credential.starts_with(api_key::PREFIX);
+            // An admin key opens nothing here, and is never shown to an issuer either.
+            let is_key = [api_key::PREFIX, admin::PREFIX].iter().any(|prefix| credential.starts_with(prefix));
             Ok(Some(if is_key { Shown::Key(credential) } else { Shown::Token(credential) }))
         }
         (None, key) => Ok(key.map(Shown::Key)),

@@ -6,6 +6,7 @@ mod audit;
 pub mod connect;
 mod keys;
 mod limits;
+mod migrate;
 mod quickstart;
 mod serve;
 mod tenants;
@@ -47,6 +48,8 @@ enum Command {
     Serve,
     /// Check the configuration, the store, the commands on the operator's list and the tenants' servers, and change no tenant.
     Check,
+    /// Bring the store's tables up to date and end. Gateways do it too when they start.
+    Migrate,
     /// Make a tenant be what a file says.
     Apply(tenants::Apply),
     /// Write a tenant as a file, without its secrets.
@@ -71,7 +74,11 @@ enum Command {
     /// Print what to paste into an IDE to reach a tenant.
     Connect(connect::Connect),
     /// Ask a running gateway whether it is well; the exit code says so.
-    Health,
+    Health {
+        /// Where its operations listener is; without it, where the configuration says.
+        #[arg(long, value_name = "HOST:PORT")]
+        address: Option<String>,
+    },
     /// Print the JSON schema of a file.
     Schema {
         /// Which file.
@@ -112,7 +119,8 @@ fn run(args: Args) -> anyhow::Result<()> {
         }
         Command::Serve => runtime.block_on(serve::serve(given)),
         Command::Check => runtime.block_on(serve::check(given)),
-        Command::Health => runtime.block_on(serve::health(given)),
+        Command::Migrate => runtime.block_on(migrate::migrate(given)),
+        Command::Health { address } => runtime.block_on(serve::health(given, address)),
         Command::Apply(apply) => runtime.block_on(apply.run(&Desk::open(given))),
         Command::Export(export) => runtime.block_on(export.run(&Desk::open(given))),
         Command::Import(import) => runtime.block_on(import.run(&Desk::open(given))),

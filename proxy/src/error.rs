@@ -118,6 +118,11 @@ pub enum GatewayError {
     /// The tool is never called without an audit record, and there is no room for one.
     #[error("the audit trail cannot take another record, and this tool is never called without one")]
     AuditFull,
+    /// The gateway stops, and the call did not end in time.
+    #[error(
+        "the gateway is stopping and broke this request off; it may have been carried out: check before trying again"
+    )]
+    Stopping,
     /// A server failed; the chain says how.
     #[error("server {server}: {source}")]
     Server {
@@ -238,6 +243,7 @@ impl GatewayError {
             Self::LimitsAway { .. } => (503, CODE_OVERLOADED, text(), Gateway, "limits_away"),
             Self::Overloaded(_) => (503, CODE_OVERLOADED, text(), Gateway, "overloaded"),
             Self::AuditFull => (503, CODE_OVERLOADED, text(), Gateway, "audit_full"),
+            Self::Stopping => (503, CODE_OVERLOADED, text(), Gateway, "stopping"),
             Self::Server { server, source } => (200, -32603, Cow::Owned(server_text(server, source)), Server, "server"),
             Self::Internal(_) => {
                 (500, -32603, "internal error: the log of the gateway has the reason".into(), Gateway, "internal")

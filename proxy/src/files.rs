@@ -1,13 +1,16 @@
 //! Files of the gateway's own: folders and secrets that nobody else may read.
 
 use std::{
-    fs,
+    fs, io,
     io::Write,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::Path,
 };
 
 use anyhow::Context;
+
+/// How the names of files end that are not whole yet.
+pub(crate) const DRAFT: &str = "draft";
 
 /// Makes a folder that only this user can enter, if it is not there.
 ///
@@ -53,6 +56,21 @@ pub fn read_or_make_secret(path: &Path) -> anyhow::Result<String> {
         }
     }
     fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))
+}
+
+/// Puts a file for this user alone in the place of the one that is there, whole or not at all. Its bytes may be lost when the
+/// machine crashes.
+///
+/// # Errors
+/// When it cannot be written.
+pub(crate) fn replace_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let draft = path.with_extension(format!("{:08x}.{DRAFT}", u32::from_ne_bytes(patchbay_core::random_bytes())));
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+    let replaced = file.write_all(bytes).and_then(|()| fs::rename(&draft, path));
+    if replaced.is_err() {
+        let _ = fs::remove_file(&draft);
+    }
+    replaced
 }
 
 #[cfg(test)]

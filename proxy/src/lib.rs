@@ -23,6 +23,7 @@ pub mod files;
 mod ledger;
 pub mod metrics;
 mod outbound;
+mod replica;
 pub mod run;
 pub mod telemetry;
 pub mod tenancy;

@@ -17,7 +17,7 @@ use std::{
 };
 
 use patchbay_core::{audit::How, method::Method};
-use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, Registry, TextEncoder};
+use prometheus::{Gauge, Histogram, IntCounter, IntCounterVec, IntGauge, Registry, TextEncoder};
 
 use self::{
     process::Process,
@@ -78,6 +78,8 @@ pub enum Credential {
     Key,
     /// An access token.
     Token,
+    /// An admin key or an admin's token, at the admin API.
+    Admin,
 }
 
 impl Credential {
@@ -86,6 +88,7 @@ impl Credential {
         match self {
             Self::Key => "key",
             Self::Token => "token",
+            Self::Admin => "admin",
         }
     }
 }
@@ -107,12 +110,13 @@ pub struct Metrics {
     requests: [[IntCounter; OUTCOMES.len()]; METHODS.len()],
     seconds: [Histogram; METHODS.len()],
     errors: [IntCounter; BLAMES.len()],
-    signed_in: [IntCounter; 2],
-    sign_ins_refused: [IntCounter; 2],
+    signed_in: [IntCounter; 3],
+    sign_ins_refused: [IntCounter; 3],
     sign_ins_unavailable: IntCounter,
     refusals: IntCounterVec,
     tokens: IntGauge,
     tenants_loaded: IntGauge,
+    snapshot_age: Gauge,
     servers_configured: IntGauge,
     /// Requests that are being answered.
     pub in_flight: IntGauge,
@@ -157,7 +161,7 @@ impl Metrics {
             "Credentials that were looked at, by how that ended. Tokens that are known are not looked at again.",
             &["credential", "outcome"],
         );
-        let credentials = [Credential::Key, Credential::Token].map(Credential::as_str);
+        let credentials = [Credential::Key, Credential::Token, Credential::Admin].map(Credential::as_str);
         let tenants = Tenants::new(&all);
         let mut metrics = Self {
             scrape: Mutex::default(),
@@ -179,6 +183,10 @@ impl Metrics {
             ),
             tokens: all.gauge("patchbay_tokens_remembered", "Tokens that are remembered as good."),
             tenants_loaded: all.gauge("patchbay_tenants", "Tenants that are in force."),
+            snapshot_age: all.measure(
+                "patchbay_snapshot_age_seconds",
+                "Age of the oldest state that is in force by a copy from the disk; 0 when the store has been heard.",
+            ),
             servers_configured: all.gauge("patchbay_servers", "Servers of all tenants."),
             in_flight: all.gauge("patchbay_in_flight", "Requests that are being answered."),
             sessions_opened: all.counter("patchbay_sessions_opened_total", "Legacy sessions that were opened."),
@@ -262,6 +270,11 @@ impl Metrics {
     pub fn population(&self, tenants: usize, servers: usize) {
         self.tenants_loaded.set(whole(tenants as u64));
         self.servers_configured.set(whole(servers as u64));
+    }
+
+    /// How old the oldest state is that is in force by a copy from the disk; to be said before [`Self::render`].
+    pub fn snapshot_age(&self, age: Duration) {
+        self.snapshot_age.set(age.as_secs_f64());
     }
 
     /// How the limiter counts; to be said before [`Self::render`], and whenever its mode changes.

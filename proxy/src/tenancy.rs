@@ -6,8 +6,8 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
 use patchbay_core::{
-    ServerId, Slug, TenantId,
-    model::{Access, DEFAULT_TOOLSET},
+    Generation, ServerId, Slug, TenantId,
+    model::{Access, DEFAULT_TOOLSET, TenantRow},
     snapshot::{TenantSnapshot, View},
 };
 use patchbay_downstream::Downstream;
@@ -19,6 +19,7 @@ use tokio::{
 
 use crate::{
     auth::{Principal, challenge::Challenge, sign_in::SignIn, site::Site},
+    control::inside::ServerInside,
     error::GatewayError,
     metrics::{ServerMeter, TenantMeter},
 };
@@ -29,6 +30,8 @@ pub struct Directory {
     cells: DashMap<Slug, Arc<TenantCell>>,
     /// The tenants that an issuer signs in to, by its `iss`.
     by_issuer: DashMap<Box<str>, Vec<Slug>>,
+    /// The tenants whose newest state could not be put in force, and why.
+    troubled: DashMap<Slug, Arc<Trouble>>,
 }
 
 /// One tenant's place in the directory.
@@ -60,6 +63,49 @@ pub struct TenantState {
     pub sign_in: Arc<SignIn>,
     /// What is counted for it.
     pub meter: Arc<TenantMeter>,
+    /// What it was made of; for admins, no request looks at it.
+    pub(crate) made: Made,
+}
+
+/// What a snapshot was made of, and when.
+#[derive(Clone)]
+pub(crate) struct Made {
+    /// The row.
+    pub(crate) row: Arc<TenantRow>,
+    /// When, in milliseconds since 1970.
+    pub(crate) at_ms: i64,
+    /// Where the row came from.
+    pub(crate) source: Source,
+}
+
+/// Where a tenant's row came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// The store.
+    Store,
+    /// A copy on the disk, since the store did not answer.
+    Copy,
+}
+
+impl Source {
+    /// The word for it.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Store => "store",
+            Self::Copy => "copy",
+        }
+    }
+}
+
+/// That the newest state of a tenant could not be put in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Trouble {
+    /// Its number, when the row could be read.
+    pub(crate) generation: Option<Generation>,
+    /// Why, for operators.
+    pub(crate) error: String,
+    /// When, in milliseconds since 1970.
+    pub(crate) at_ms: i64,
 }
 
 /// A server of one tenant with its live connection. Never shared between tenants.
@@ -72,6 +118,8 @@ pub struct ServerHandle {
     pub downstream: Arc<dyn Downstream>,
     /// What is counted for it.
     pub meter: Arc<ServerMeter>,
+    /// What admins may know of it besides.
+    pub(crate) inside: Arc<ServerInside>,
 }
 
 /// What stands behind a URL before anybody has shown who they are: only the rules of entry.
@@ -120,6 +168,20 @@ impl Directory {
     pub(crate) fn remove(&self, slug: &Slug) {
         let before = self.cells.remove(slug).map(|(_, cell)| cell.current.load_full());
         self.note_issuers(slug, before.as_deref(), None);
+        self.troubled.remove(slug);
+    }
+
+    /// Notes why the newest state of a tenant is not in force, or that it is; called by `control` alone.
+    pub(crate) fn trouble(&self, slug: &Slug, trouble: Option<Trouble>) {
+        match trouble {
+            Some(trouble) => drop(self.troubled.insert(slug.clone(), Arc::new(trouble))),
+            None => drop(self.troubled.remove(slug)),
+        }
+    }
+
+    /// Why the newest state of a tenant is not in force.
+    pub(crate) fn troubles(&self, slug: &str) -> Option<Arc<Trouble>> {
+        self.troubled.get(slug).map(|trouble| trouble.clone())
     }
 
     fn note_issuers(&self, slug: &Slug, before: Option<&TenantState>, after: Option<&TenantState>) {

@@ -1,7 +1,7 @@
 //! What an operator sees: a real Prometheus reads a real gateway under load, and every query of every dashboard and every rule
 //! evaluates over what it found.
 
-mod prometheus;
+pub(crate) mod prometheus;
 
 use std::fs;
 

@@ -13,7 +13,7 @@ use patchbay_e2e::{
 use serde_json::json;
 
 /// Within what time a change is in force. What is promised is a second; a shared machine gets a little more.
-const PROMPT: Duration = Duration::from_secs(4);
+const PROMPT: Duration = Duration::from_secs(10);
 
 /// Waits for a change that has just been made, and holds the time.
 async fn promptly<F: Future<Output = bool>>(what: &str, condition: impl FnMut() -> F) {

@@ -93,13 +93,17 @@ pub fn source(language: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("clients").join(language)
 }
 
+/// What a variable of `cargo xtask test` names; `None`, with a line that says so, when it is not set and need not be.
+///
+/// # Panics
+/// When it is not set and has to be.
 #[expect(clippy::print_stderr, reason = "whoever reads the tests' output wants to know what was not tested")]
-fn variable(name: &str) -> Option<PathBuf> {
+pub fn variable(name: &str) -> Option<PathBuf> {
     let value = std::env::var_os(name);
     if value.is_none() {
         let required = std::env::var_os(REQUIRED).is_some();
         assert!(!required, "{REQUIRED} is set: expected {name} to name what `cargo xtask test` installs");
-        eprintln!("skipped: {name} is not set; `cargo xtask test` installs the official clients and sets it");
+        eprintln!("skipped: {name} is not set; `cargo xtask test` installs what it names and sets it");
     }
     value.map(PathBuf::from)
 }

@@ -4,6 +4,7 @@
 //! A test that is surprised panics, with the gateway's own log behind it. Nothing here sleeps and hopes: every wait looks for
 //! a condition, and ends with a sentence when it does not come.
 
+pub mod balancer;
 pub mod canary;
 pub mod client;
 pub mod collector;
@@ -21,6 +22,7 @@ pub mod setup;
 pub mod wait;
 pub mod wire;
 
+pub use balancer::Balancer;
 pub use client::{Client, Exchange};
 pub use collector::Collector;
 pub use fixture::Fixture;

@@ -15,7 +15,7 @@ use super::{
     source::{About, Bounds, Dialect},
     sqlite::SqliteSettings,
 };
-use crate::{Given, OptionsError};
+use crate::{Given, OptionsError, Reach};
 
 /// The most sources of one explorer.
 pub(crate) const SOURCES_MAX: usize = 32;
@@ -84,17 +84,41 @@ const fn timeout_ms_default() -> u64 {
 
 /// Reads the options; at least one source comes out, in the order of their names.
 pub(crate) fn parse(given: &Given) -> Result<Vec<Settings>, OptionsError> {
+    sources(given)?.into_iter().map(|(name, one)| settings(one, name, given)).collect()
+}
+
+/// What the sources are at. Whether anything is there is not looked at.
+pub(crate) fn reach(given: &Given) -> Result<Reach, OptionsError> {
+    let mut reach = Reach::default();
+    for (_, one) in sources(given)? {
+        let database = given.resolve("database", &one.database)?;
+        if is_url(&database) {
+            let config = postgres::config(&database, one.database.starts_with(crate::SECRET_PREFIX))?;
+            reach.hosts.extend(postgres::hosts(&config));
+        } else {
+            reach.files.push(PathBuf::from(database.expose_secret()));
+        }
+        reach.files.extend(one.ca_file);
+    }
+    Ok(reach)
+}
+
+fn is_url(database: &SecretString) -> bool {
+    ["postgres://", "postgresql://"].iter().any(|scheme| database.expose_secret().starts_with(scheme))
+}
+
+/// The sources as they are written, with their names where these stand outside.
+fn sources(given: &Given) -> Result<Vec<(Option<String>, One)>, OptionsError> {
     let shape = |error| OptionsError::Shape(error, OPTIONS_HELP);
     if given.options.get("sources").is_none() {
-        let one: One = serde_json::from_value(given.options.clone()).map_err(shape)?;
-        return Ok(vec![settings(one, None, given)?]);
+        return Ok(vec![(None, serde_json::from_value(given.options.clone()).map_err(shape)?)]);
     }
     let many: Many = serde_json::from_value(given.options.clone()).map_err(shape)?;
     if !(1..=SOURCES_MAX).contains(&many.sources.len()) {
         let sources = many.sources.len() as u64;
         return Err(OptionsError::Range { option: "sources", given: sources, least: 1, most: SOURCES_MAX as u64 });
     }
-    many.sources.into_iter().map(|(name, one)| settings(one, Some(name), given)).collect()
+    Ok(many.sources.into_iter().map(|(name, one)| (Some(name), one)).collect())
 }
 
 fn settings(one: One, name: Option<String>, given: &Given) -> Result<Settings, OptionsError> {
@@ -103,8 +127,11 @@ fn settings(one: One, name: Option<String>, given: &Given) -> Result<Settings, O
     }
     let database = given.resolve("database", &one.database)?;
     let is_secret = one.database.starts_with(crate::SECRET_PREFIX);
-    let url = ["postgres://", "postgresql://"].iter().any(|scheme| database.expose_secret().starts_with(scheme));
-    if url { postgres_of(one, name, &database, is_secret, given) } else { sqlite_of(&one, name, &database, given) }
+    if is_url(&database) {
+        postgres_of(one, name, &database, is_secret, given)
+    } else {
+        sqlite_of(&one, name, &database, given)
+    }
 }
 
 fn sqlite_of(

@@ -35,7 +35,7 @@ use secrecy::SecretString;
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use address::config;
+pub(crate) use address::{config, hosts};
 pub use catalog::{explorer_statements, role_sql};
 pub use sample::create_sample_shop_in_postgres;
 

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use url::{Host, Url};
 
-use crate::{Given, OptionsError, SECRET_PREFIX};
+use crate::{Given, OptionsError, Reach, SECRET_PREFIX};
 
 /// The longest contact.
 const CONTACT_BYTES_MAX: usize = 200;
@@ -85,12 +85,29 @@ struct Options {
     stale_max_s: Option<u64>,
 }
 
+fn read(given: &Given) -> Result<Options, OptionsError> {
+    match &given.options {
+        Value::Null => Ok(Options::default()),
+        options => serde_json::from_value(options.clone()).map_err(|error| OptionsError::Shape(error, OPTIONS_HELP)),
+    }
+}
+
+/// The addresses that are given instead of the providers' own.
+pub(crate) fn reach(given: &Given) -> Result<Reach, OptionsError> {
+    let options = read(given)?;
+    let urls = [
+        ("nws_url", options.nws_url),
+        ("open_meteo_url", options.open_meteo_url),
+        ("geocoding_url", options.geocoding_url),
+        ("weatherapi_url", options.weatherapi_url),
+    ];
+    let urls = urls.into_iter().filter_map(|(option, url)| Some(base(option, &url?)));
+    Ok(Reach { urls: urls.collect::<Result<_, _>>()?, ..Reach::default() })
+}
+
 /// Reads the options; none at all are fine.
 pub(crate) fn parse(given: &Given) -> Result<Settings, OptionsError> {
-    let options = match &given.options {
-        Value::Null => Options::default(),
-        options => serde_json::from_value(options.clone()).map_err(|error| OptionsError::Shape(error, OPTIONS_HELP))?,
-    };
+    let options = read(given)?;
     Ok(Settings {
         contact: options.contact.as_deref().map(contact).transpose()?,
         weatherapi_key: options.weatherapi_key.map(|text| key(given, &text)).transpose()?,
@@ -222,6 +239,14 @@ mod tests {
         assert!(refusal(json!({ "contact": "a\r\nX-Evil: 1" })).contains("`contact`"));
         assert!(refusal(json!({ "contact": "" })).contains("`contact`"));
         assert!(refusal(json!({ "citiy": 1 })).contains("nws_url"));
+    }
+
+    #[test]
+    fn reach_names_the_addresses_that_are_given_and_no_others() {
+        assert_eq!(reach(&Given::of(json!({ "contact": "a@example.org" }))).unwrap(), Reach::default());
+        let found = reach(&Given::of(json!({ "nws_url": "http://127.0.0.1:8080" }))).unwrap();
+        assert_eq!(found.urls.iter().map(Url::as_str).collect::<Vec<_>>(), ["http://127.0.0.1:8080/"]);
+        assert!(reach(&Given::of(json!({ "nws_url": "x" }))).is_err());
     }
 
     #[test]

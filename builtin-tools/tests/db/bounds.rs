@@ -23,7 +23,7 @@ async fn endless_query_ends_by_its_deadline() {
         "TIMEOUT: The query did not finish within 300 ms. Filter earlier, join fewer rows, aggregate, or end a \
          recursive query with a LIMIT."
     );
-    assert!(started.elapsed() >= Duration::from_millis(300) && started.elapsed() < Duration::from_secs(3));
+    assert!(started.elapsed() >= Duration::from_millis(300) && started.elapsed() < Duration::from_secs(20));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -35,7 +35,7 @@ async fn query_inside_one_long_call_of_a_function_is_left_behind_and_others_are_
                   SELECT instr(t, substr(t, 1, length(t) / 2) || 'b') FROM (SELECT max(t) AS t FROM c)";
     let started = Instant::now();
     let result = query(&client, halves).await;
-    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(6), "{:?}", started.elapsed());
     if is_error(&result) {
         assert!(text(&result).starts_with("TIMEOUT"), "{}", text(&result));
     }

@@ -1,5 +1,6 @@
 //! What operators get wrong, and what they hear; then what they get right.
 
+mod admin;
 mod governed;
 
 use super::*;
@@ -41,7 +42,10 @@ fn each_mistake_is_said_with_line_column_field_and_what_was_expected() {
             "patchbay.yaml:1:19: limits.drain_s: expected a whole number of seconds from 0 to 3600, found -1",
         ),
         ("limts:\n  depth_max: 64\n", "patchbay.yaml:1:1: limts: no such field; did you mean `limits`?"),
-        ("store:\n  colour: x\n", "patchbay.yaml:2:3: store.colour: no such field; expected `url`"),
+        (
+            "store:\n  colour: x\n",
+            "patchbay.yaml:2:3: store.colour: no such field; expected `url` or `start_without_hours`",
+        ),
         ("listen: here\n", "patchbay.yaml:1:9: listen: expected a mapping, found a text"),
         ("- listen\n", "patchbay.yaml:1:1: expected a mapping, found a list"),
         ("listen: {mcp: 8080}\n", LISTEN),
@@ -194,6 +198,7 @@ fn variables_that_others_make_are_let_be() {
         ("PATCHBAY_CONFIG", "/etc/patchbay.yaml"),
         ("PATCHBAY_LOG", "debug"),
         ("PATCHBAY_KEY", "pb_x"),
+        ("PATCHBAY_ADMIN_KEY", "pba_x"),
         ("PATCHBAY_TEST_POSTGRES", "x"),
         ("PATCHBAY_SECRET_MINE", "x"),
         ("PATCHBAY_SERVICE_HOST", "10.0.0.1"),
@@ -272,7 +277,9 @@ fn the_names_of_variables_are_unique_and_follow_the_paths() {
     for name in crate::NOT_SETTINGS {
         assert!(!names.contains_key(name), "{name}");
     }
-    assert_eq!(names.len(), leaves(&serde_json::to_value(GatewayFile::default()).unwrap()));
+    assert!(!names.contains_key("PATCHBAY_ADMIN_GRANTS") && !names.contains_key("PATCHBAY_ADMIN_ISSUERS"));
+    // `admin.grants` is a list of mappings.
+    assert_eq!(names.len() + 1, leaves(&serde_json::to_value(GatewayFile::default()).unwrap()));
 }
 
 fn leaves(value: &Json) -> usize {
@@ -325,6 +332,7 @@ fn the_example_means_what_it_says() {
     let variables = env([
         ("PATCHBAY_SECRET_DB", "hunter2"),
         ("PATCHBAY_SECRET_KEY", "k"),
+        ("PATCHBAY_SECRET_KEY_OLD", "hunter2"),
         ("PATCHBAY_SECRET_REDIS", "hunter2"),
         ("PATCHBAY_SECRET_SIEM", "hunter2hunter2hunter2"),
         ("PATCHBAY_SECRET_OTEL", "hunter2"),
@@ -338,6 +346,7 @@ fn the_example_means_what_it_says() {
     let rules: Vec<&str> = config.limits.tenants.rules.iter().map(|rule| &*rule.name).collect();
     assert_eq!(rules, ["databases", "tenant"]);
     assert_eq!((config.audit.retention_days, config.audit.sinks.len()), (Some(365), 1));
+    assert_eq!((config.admin.grants.len(), config.sealing_keys_old.len()), (3, 1));
     assert_eq!(config.traces.as_ref().map(|traces| traces.sample), Some(0.05));
     assert!(!format!("{config:?}").contains("hunter2"));
 }

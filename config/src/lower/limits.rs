@@ -46,7 +46,7 @@ impl Lower<'_, '_> {
             sse_after: seconds(file.sse_after_s),
             keepalive: seconds(file.keepalive_s),
             drain: seconds(file.drain_s),
-            drain_delay: Duration::ZERO,
+            drain_delay: seconds(file.drain_delay_s),
             concurrency_per_server: size(file.concurrency_per_server),
             queue_per_server: size(file.queue_per_server),
             page_size: size(file.page_size),

@@ -1,4 +1,4 @@
-//! From the issuers of a tenant file to [`IssuerDoc`]s: who signs people in, with the secrets taken out.
+//! From the issuers of a tenant file, or of admins, to [`IssuerDoc`]s: who signs people in, with the secrets taken out.
 //!
 //! Nothing is asked of an issuer here; whether it may be reached is the network policy's to say.
 
@@ -23,12 +23,17 @@ use crate::path::FieldPath;
 const INTROSPECTIONS_MAX: usize = 4;
 
 impl Lower<'_, '_> {
-    pub(crate) fn issuers(&mut self, files: BTreeMap<String, IssuerFile>) -> BTreeMap<Slug, IssuerDoc> {
+    /// The issuers under `field`.
+    pub(crate) fn issuers(
+        &mut self,
+        field: &FieldPath,
+        files: BTreeMap<String, IssuerFile>,
+    ) -> BTreeMap<Slug, IssuerDoc> {
         let mut docs = BTreeMap::new();
         let mut owners: BTreeMap<String, String> = BTreeMap::new();
         let mut introspections = 0;
         for (name, file) in files {
-            let field = FieldPath::of(["issuers"]).key(&name);
+            let field = field.key(&name);
             let slug = self.slug(&field, &name);
             introspections += usize::from(file.introspection.is_some());
             if file.introspection.is_some() && introspections > INTROSPECTIONS_MAX {

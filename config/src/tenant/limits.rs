@@ -35,7 +35,7 @@ impl Lower<'_, '_> {
             principal_per_second: file.principal_per_second,
             principal_burst: file.principal_burst,
             principal_concurrency: file.principal_concurrency,
-            rules: rule::lower(&mut self.report, &field.key("rules"), file.rules),
+            rules: rule::lower(self.report, &field.key("rules"), file.rules),
             weights: self.weights(&field.key("weights"), file.weights),
         };
         self.plan(&field, &limits);

@@ -19,7 +19,7 @@ const DESCRIPTION_CHARS_MAX: usize = 8000;
 
 /// Where a tenant file's secrets are looked up and where its errors go.
 pub(crate) struct Lower<'a, 'n> {
-    pub(crate) report: Report<'n>,
+    pub(crate) report: &'a mut Report<'n>,
     pub(crate) resolve: &'a Resolve<'a>,
 }
 
@@ -28,7 +28,7 @@ impl Lower<'_, '_> {
     pub(crate) fn tenant(&mut self, file: TenantFile) -> Option<TenantDoc> {
         let slug = self.slug(&FieldPath::of(["tenant"]), &file.tenant);
         let lacks_issuers = file.issuers.is_empty() && !self.report.is_misshapen(&FieldPath::of(["issuers"]));
-        let issuers = self.issuers(file.issuers);
+        let issuers = self.issuers(&FieldPath::of(["issuers"]), file.issuers);
         let mut servers = BTreeMap::new();
         for (name, server) in file.servers {
             let field = FieldPath::of(["servers"]).key(&name);

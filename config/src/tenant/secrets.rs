@@ -34,7 +34,7 @@ impl Lower<'_, '_> {
         if text == SEALED {
             return None;
         }
-        if text.contains(SEALED) {
+        if mentions_sealed(text) {
             self.report
                 .meaning(field, "expected `${sealed}` to stand alone: it keeps the whole value that the store has");
             return None;
@@ -43,6 +43,11 @@ impl Lower<'_, '_> {
         let checked = value.and_then(|value| check(&value).map(|()| value));
         checked.map_err(|why| self.report.meaning(field, why)).ok().map(SecretString::from)
     }
+}
+
+/// Whether `${sealed}` stands in the text, and is meant.
+pub(crate) fn mentions_sealed(text: &str) -> bool {
+    text.replace("$${", "").contains(SEALED)
 }
 
 /// A secret that a client shares with an authorization server.

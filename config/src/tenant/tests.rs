@@ -12,6 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::*;
 use crate::{Environment, SecretRef, resolver};
 
+mod document;
 mod governed;
 mod oauth;
 mod round_trip;

@@ -31,6 +31,15 @@ pub enum FilterError {
 #[derive(Debug, Clone, Default)]
 pub struct Globs(Vec<GlobMatcher>);
 
+/// Why a tool is not offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal<'a> {
+    /// No glob allows it.
+    NotAllowed,
+    /// This glob denies it.
+    Denied(&'a str),
+}
+
 impl Globs {
     /// Reads the globs.
     pub fn compile(patterns: &[String]) -> Result<Self, FilterError> {
@@ -87,6 +96,14 @@ impl<'a> Rules<'a> {
     /// Whether a tool of that name is offered. What is denied is not, whatever is allowed.
     pub fn offers(&self, name: &str) -> bool {
         (self.allow.is_empty() || self.allow.matches(name)) && !self.deny.matches(name)
+    }
+
+    /// Why a tool of that name is not offered; `None` for one that is.
+    pub fn refusal(&self, name: &str) -> Option<Refusal<'a>> {
+        if let Some(at) = self.deny.first(name) {
+            return Some(Refusal::Denied(&self.rules.deny[at]));
+        }
+        (!self.allow.is_empty() && !self.allow.matches(name)).then_some(Refusal::NotAllowed)
     }
 
     /// The whole exposed name that replaces it.

@@ -28,9 +28,11 @@ pub enum Purpose {
     RequestState = 2,
     /// A task that runs on.
     Task = 3,
+    /// A last good copy in the gateway's own folder. It never travels: see [`Sealer::seal_bytes`].
+    Copy = 4,
 }
 
-const PURPOSES: [Purpose; 4] = [Purpose::Session, Purpose::Cursor, Purpose::RequestState, Purpose::Task];
+const PURPOSES: [Purpose; 5] = [Purpose::Session, Purpose::Cursor, Purpose::RequestState, Purpose::Task, Purpose::Copy];
 
 /// A secret with the number by which handles name it.
 #[derive(Clone)]
@@ -110,6 +112,11 @@ impl Sealer {
     /// Seals `plain`. It opens again only with the same purpose and the same `aad`, part by part; say there to whom the
     /// handle belongs.
     pub fn seal(&self, purpose: Purpose, aad: &[&[u8]], plain: &[u8]) -> String {
+        URL_SAFE_NO_PAD.encode(self.seal_bytes(purpose, aad, plain))
+    }
+
+    /// The same as bytes of any length, for what stays with us.
+    pub fn seal_bytes(&self, purpose: Purpose, aad: &[&[u8]], plain: &[u8]) -> Vec<u8> {
         let ring = &self.rings[0];
         let mut sealed = Vec::with_capacity(HEAD + plain.len() + TAG);
         let nonce: [u8; NONCE] = crate::random_bytes();
@@ -121,7 +128,7 @@ impl Sealer {
             .encrypt_inout_detached(&XNonce::from(nonce), &bound, (&mut sealed[HEAD..]).into())
             .expect("a handle is shorter than the 256 GiB that the cipher can take");
         sealed.extend_from_slice(&tag);
-        URL_SAFE_NO_PAD.encode(&sealed)
+        sealed
     }
 
     /// What was sealed; `None` for everything that this sealer's keys did not seal for this purpose and this `aad`.
@@ -129,7 +136,11 @@ impl Sealer {
         if text.len() > SEALED_TEXT_BYTES_MAX {
             return None;
         }
-        let mut sealed = URL_SAFE_NO_PAD.decode(text).ok()?;
+        self.open_bytes(purpose, aad, URL_SAFE_NO_PAD.decode(text).ok()?)
+    }
+
+    /// What [`Self::seal_bytes`] sealed; else as [`Self::open`]. How many bytes are looked at is the caller's to bound.
+    pub fn open_bytes(&self, purpose: Purpose, aad: &[&[u8]], mut sealed: Vec<u8>) -> Option<Vec<u8>> {
         let [VERSION, id, ..] = sealed[..] else { return None };
         let ring = self.rings.iter().find(|ring| ring.id == id)?;
         let end = sealed.len().checked_sub(TAG).filter(|end| *end >= HEAD)?;

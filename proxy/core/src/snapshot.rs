@@ -7,6 +7,7 @@
 //! that lists too many tools.
 
 mod classes;
+mod explain;
 mod instructions;
 mod listing;
 mod lists;
@@ -21,13 +22,15 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-pub use self::{
-    lists::{List, Lists, Page, SERVER_INFO},
-    needs::ScopeList,
-};
 use self::{
+    explain::Record,
     offered::Offered,
     view::{Shows, ViewBuilder},
+};
+pub use self::{
+    explain::{Explained, ItemKind, LeftOut, Placed, Reason, explain},
+    lists::{List, Lists, Page, SERVER_INFO},
+    needs::ScopeList,
 };
 use crate::{
     Generation, ServerId, Slug, TenantId,
@@ -306,26 +309,9 @@ pub fn build(
     options: &BuildOptions,
 ) -> Result<TenantSnapshot, BuildError> {
     let mut warnings = Warnings::default();
-    let (limits, sieve) = LimitPlan::build(&options.limits, &row.limits)?;
     let audit = Arc::new(AuditPolicy::of(options.audit, &row.audit));
-    let said_of_tools = SaidOfTools {
-        sieve,
-        audit: AuditTools::compile(&audit)
-            .map_err(|source| BuildError::Filter { place: "the audit".to_owned(), source })?,
-    };
-    let mut rows: Vec<_> = row.servers.iter().collect();
-    rows.sort_by(|a, b| a.slug.cmp(&b.slug));
-    // Servers that are switched off keep their prefixes, so that nobody's names change when they come back.
-    let wishes = rows.iter().map(|server| (&server.slug, server.spec.prefix.as_deref()));
-    let (prefixes, said) = names::prefixes(wishes);
-    warnings.extend(said);
-    let enabled = rows.iter().zip(prefixes).filter(|(server, _)| server.spec.enabled);
-    let servers = enabled
-        .enumerate()
-        .map(|(index, (server, prefix))| {
-            Offered::read(index, server, prefix, catalogs.get(&server.id), &said_of_tools, options, &mut warnings)
-        })
-        .collect::<Result<Vec<_>, _>>()?;
+    let (limits, said_of_tools) = SaidOfTools::of(row, &audit, options)?;
+    let servers = read_servers(row, catalogs, &said_of_tools, options, &mut warnings)?;
     let mut views = HashMap::new();
     for (toolset, spec) in &row.toolsets {
         let builder = ViewBuilder {
@@ -358,6 +344,36 @@ struct SaidOfTools {
     audit: AuditTools,
 }
 
+impl SaidOfTools {
+    fn of(row: &TenantRow, audit: &AuditPolicy, options: &BuildOptions) -> Result<(LimitPlan, Self), BuildError> {
+        let (limits, sieve) = LimitPlan::build(&options.limits, &row.limits)?;
+        let audit = AuditTools::compile(audit)
+            .map_err(|source| BuildError::Filter { place: "the audit".to_owned(), source })?;
+        Ok((limits, Self { sieve, audit }))
+    }
+}
+
+/// What the servers offer that are switched on, by their names.
+fn read_servers<'a>(
+    row: &'a TenantRow,
+    catalogs: &'a BTreeMap<ServerId, CatalogPart>,
+    said: &SaidOfTools,
+    options: &BuildOptions,
+    warnings: &mut Warnings,
+) -> Result<Vec<Offered<'a>>, BuildError> {
+    let mut rows: Vec<_> = row.servers.iter().collect();
+    rows.sort_by(|a, b| a.slug.cmp(&b.slug));
+    // Servers that are switched off keep their prefixes, so that nobody's names change when they come back.
+    let wishes = rows.iter().map(|server| (&server.slug, server.spec.prefix.as_deref()));
+    let (prefixes, told) = names::prefixes(wishes);
+    warnings.extend(told);
+    let enabled = rows.iter().zip(prefixes).filter(|(server, _)| server.spec.enabled);
+    let read = enabled.enumerate().map(|(index, (server, prefix))| {
+        Offered::read(index, server, prefix, catalogs.get(&server.id), said, options, warnings)
+    });
+    read.collect()
+}
+
 impl ServerKind {
     /// The kind of a transport.
     pub const fn of(transport: &Transport) -> Self {
@@ -374,6 +390,8 @@ impl ServerKind {
 struct Warnings {
     said: Vec<String>,
     unsaid: usize,
+    /// What of one server is left out, where somebody wants to know.
+    record: Option<Record>,
 }
 
 impl Warnings {

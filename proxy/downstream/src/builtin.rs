@@ -101,6 +101,10 @@ impl Downstream for BuiltinDownstream {
         self.common.events()
     }
 
+    fn hurry(&self) {
+        self.seat.hurry();
+    }
+
     fn health(&self) -> Health {
         let mut health = Health::default();
         self.seat.add_to(&mut health);

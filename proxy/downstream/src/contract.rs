@@ -37,6 +37,9 @@ pub trait Downstream: Send + Sync + 'static {
         Load::default()
     }
 
+    /// Somebody wants it to be tried now: pauses after failures are over.
+    fn hurry(&self) {}
+
     /// Ends connections and children; calls that wait get [`Fault::Closed`].
     fn close(&self) -> BoxFuture<'_, ()>;
 }

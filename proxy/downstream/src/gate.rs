@@ -178,6 +178,11 @@ impl Downstream for Gated {
         }
     }
 
+    fn hurry(&self) {
+        self.breaker.hurry();
+        self.inner.hurry();
+    }
+
     fn close(&self) -> BoxFuture<'_, ()> {
         self.inner.close()
     }

@@ -242,6 +242,12 @@ impl Downstream for HttpDownstream {
         health
     }
 
+    fn hurry(&self) {
+        if let Some(keeper) = &self.peer.client.keeper {
+            keeper.hurry();
+        }
+    }
+
     fn load(&self) -> Load {
         Load { sessions: Some(self.peer.sessions.open()), ..Load::default() }
     }

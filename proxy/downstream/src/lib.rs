@@ -10,6 +10,7 @@ pub mod contract;
 pub mod fetch;
 pub mod gate;
 pub mod http;
+pub mod mask;
 mod pipe;
 mod seat;
 pub mod stdio;
@@ -19,3 +20,4 @@ pub use contract::{
     Answer, AnswerSink, ByteStream, CallCx, Children, Delivery, Downstream, DownstreamError, Event, Fault, Health,
     HealthState, Hello, List, Load, Message, MessageStream, Outgoing, Question, Reply, ShareKey,
 };
+pub use mask::Mask;

@@ -320,6 +320,11 @@ impl Seat {
         matches!(self.state().phase, Phase::Up { .. })
     }
 
+    /// Lets the next start be now.
+    pub(crate) fn hurry(&self) {
+        self.state().backoff.hurry();
+    }
+
     /// Adds what is known here to the health of the server.
     pub(crate) fn add_to(&self, health: &mut Health) {
         let state = self.state();

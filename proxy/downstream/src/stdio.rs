@@ -133,6 +133,11 @@ impl Downstream for StdioDownstream {
         Load { children: Some(children), ..Load::default() }
     }
 
+    fn hurry(&self) {
+        let others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        others.values().chain([&self.tenant]).for_each(|seat| seat.hurry());
+    }
+
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(self.common.close())
     }

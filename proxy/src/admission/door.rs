@@ -152,6 +152,24 @@ impl Doors {
     }
 }
 
+/// For the admin API, which has counts of its own.
+impl Doors {
+    /// Whether a credential that nobody knows yet may be looked at: when it may not, after which time.
+    pub(crate) async fn may_fail_again(&self, address: IpAddr) -> Result<(), Duration> {
+        self.may_fail(address).await
+    }
+
+    /// Counts a credential that opens nothing; when there were too many, after which time there may be another.
+    pub(crate) async fn fail(&self, address: IpAddr) -> Result<(), Duration> {
+        self.take(By::SignIns, address).await
+    }
+
+    /// Whether the audit gets a record of a refusal: of those after too many failures, one for each address and minute.
+    pub(crate) async fn is_refusal_recorded(&self, address: IpAddr, is_crowded: bool) -> bool {
+        if is_crowded { self.is_recorded(By::SignIns, address).await } else { self.is_stranger_recorded(address).await }
+    }
+}
+
 /// Stands where no address matters.
 const NOBODY: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
 

@@ -1,5 +1,5 @@
 //! Signs checkpoints: one Ed25519 key for all replicas of a gateway, derived from its sealing key, so that what one has signed
-//! another can verify. Whoever has the public key verifies without the gateway.
+//! another can verify. Whoever has the public key verifies without the gateway. Keys that signed before count as well.
 //!
 //! It is ring that signs, since TLS has brought it along: it needs no randomness for it, and so nothing is gathered at the start.
 
@@ -9,7 +9,8 @@ use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 /// The gateway's signing key for its audit.
 pub struct Signer {
     pair: Ed25519KeyPair,
-    public: [u8; 32],
+    /// Its own public key, then those of the keys that signed before it.
+    publics: Vec<[u8; 32]>,
 }
 
 impl std::fmt::Debug for Signer {
@@ -24,16 +25,28 @@ impl Signer {
     /// # Errors
     /// When this build cannot make a key of it.
     pub fn new(seed: [u8; 32]) -> anyhow::Result<Self> {
-        let refused =
-            |_| anyhow::anyhow!("the key that signs the audit cannot be made: check the build's ring library");
-        let pair = Ed25519KeyPair::from_seed_unchecked(&seed).map_err(refused)?;
-        let public = pair.public_key().as_ref().try_into()?;
-        Ok(Self { pair, public })
+        let pair = pair(seed)?;
+        let public = public(&pair)?;
+        Ok(Self { pair, publics: vec![public] })
     }
 
-    /// The key by which its signatures are verified.
-    pub const fn public(&self) -> [u8; 32] {
-        self.public
+    /// Adds the key of a seed that signed before: what it signed is believed, and nothing is signed with it any more.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_former(mut self, seed: [u8; 32]) -> anyhow::Result<Self> {
+        self.publics.push(public(&pair(seed)?)?);
+        Ok(self)
+    }
+
+    /// The key by which its own signatures are verified.
+    pub fn public(&self) -> [u8; 32] {
+        self.publics[0]
+    }
+
+    /// All keys whose signatures are believed: its own first, then the former ones.
+    pub fn publics(&self) -> &[[u8; 32]] {
+        &self.publics
     }
 
     /// Signs a checkpoint: fills in its signature.
@@ -41,6 +54,20 @@ impl Signer {
         let signature = self.pair.sign(&checkpoint.message());
         checkpoint.signature.copy_from_slice(signature.as_ref());
     }
+}
+
+fn pair(seed: [u8; 32]) -> anyhow::Result<Ed25519KeyPair> {
+    let refused = |_| anyhow::anyhow!("the key that signs the audit cannot be made: check the build's ring library");
+    Ed25519KeyPair::from_seed_unchecked(&seed).map_err(refused)
+}
+
+fn public(pair: &Ed25519KeyPair) -> anyhow::Result<[u8; 32]> {
+    Ok(pair.public_key().as_ref().try_into()?)
+}
+
+/// Whether a checkpoint was signed by the owner of one of these public keys.
+pub fn is_signed_by_any(checkpoint: &Checkpoint, publics: &[[u8; 32]]) -> bool {
+    publics.iter().any(|public| is_signed(checkpoint, public))
 }
 
 /// Whether a checkpoint was signed by the owner of this public key.
@@ -87,6 +114,18 @@ mod tests {
         }
         assert!(!is_signed(&checkpoint, &signed(2).1), "signed by another gateway");
         assert!(!is_signed(&checkpoint, &[0xff; 32]), "signed by no key at all");
+    }
+
+    #[test]
+    fn what_a_former_key_signed_is_believed_and_signed_no_more() {
+        let (before, former) = signed(1);
+        let signer = Signer::new([2; 32]).unwrap().with_former([1; 32]).unwrap();
+        assert_eq!(signer.publics(), [signed(2).1, former]);
+        assert!(is_signed_by_any(&before, signer.publics()) && !is_signed(&before, &signer.public()));
+        let mut after = before.clone();
+        signer.sign(&mut after);
+        assert!(is_signed(&after, &signer.public()) && !is_signed(&after, &former));
+        assert!(!is_signed_by_any(&signed(3).0, signer.publics()) && !is_signed_by_any(&before, &[]));
     }
 
     #[test]

@@ -333,6 +333,16 @@ impl Trail {
         self.close(ending, 0);
     }
 
+    /// The admin API refused what this admin, or nobody knows who, wanted, for the reason that the word says.
+    pub fn admin_refused(&mut self, who: Actor, what: &str, status: u16, reason: &'static str) {
+        if let Some(open) = &mut self.open {
+            open.action = Some(Action::AdminRefused);
+            open.actor = who;
+        }
+        self.rule(what);
+        self.refuse(status, 0, reason);
+    }
+
     /// The gateway answered by itself.
     pub fn answered(&mut self, bytes_out: usize) {
         self.close(Ending::answered(200), bytes_out);

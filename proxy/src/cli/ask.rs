@@ -1,6 +1,9 @@
 //! Asks the operations listener of a running gateway, for commands that tell how it is. One question, one bounded answer.
 
-use std::time::Duration;
+use std::{
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
 
 use anyhow::Context;
 use patchbay_config::GatewayConfig;
@@ -19,9 +22,13 @@ pub(super) struct Answer {
     pub(super) body: String,
 }
 
-/// Asks for a path of the operations listener.
+/// Asks for a path of the operations listener that is configured.
 pub(super) async fn ask(config: &GatewayConfig, path: &str) -> anyhow::Result<Answer> {
-    let address = config.listen_operations;
+    ask_at(&reachable(config.listen_operations).to_string(), path).await
+}
+
+/// Asks for a path of the operations listener at `HOST:PORT`.
+pub(super) async fn ask_at(address: &str, path: &str) -> anyhow::Result<Answer> {
     let asked = async {
         let mut stream = tokio::net::TcpStream::connect(address).await?;
         let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
@@ -38,6 +45,17 @@ pub(super) async fn ask(config: &GatewayConfig, path: &str) -> anyhow::Result<An
         .with_context(|| format!("{address} (listen.operations) does not answer like a gateway: what listens there?"))
 }
 
+/// Where a listener of this machine is found: one of all addresses (`0.0.0.0`, `[::]`) is no address to connect to, and is on
+/// loopback too.
+fn reachable(listens: SocketAddr) -> SocketAddr {
+    let ip = match listens {
+        SocketAddr::V4(at) if at.ip().is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        SocketAddr::V6(at) if at.ip().is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        at => at.ip(),
+    };
+    SocketAddr::new(ip, listens.port())
+}
+
 fn read(answer: &str) -> Option<Answer> {
     let (head, body) = answer.split_once("\r\n\r\n")?;
     let status = head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
@@ -47,6 +65,18 @@ fn read(answer: &str) -> Option<Answer> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_listener_of_all_addresses_is_asked_on_loopback() {
+        for (listens, asked) in [
+            ("0.0.0.0:9090", "127.0.0.1:9090"),
+            ("[::]:9090", "[::1]:9090"),
+            ("10.1.2.3:1", "10.1.2.3:1"),
+            ("[fd00::1]:1", "[fd00::1]:1"),
+        ] {
+            assert_eq!(reachable(listens.parse().unwrap()).to_string(), asked);
+        }
+    }
 
     #[test]
     fn only_what_is_an_answer_is_read_as_one() {

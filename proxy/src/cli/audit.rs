@@ -34,7 +34,8 @@ pub(super) enum Audit {
     Export(export::Export),
     /// Say whether records were changed, removed or moved, in the store or in an export. The exit code is 0 when nothing was.
     Verify(verify::Verify),
-    /// Print the public key of the checkpoints, by which an export is verified without the gateway.
+    /// Print the public keys of the checkpoints, by which an export is verified without the gateway: the one that signs now, then
+    /// those of former sealing keys.
     Key,
     /// Remove records older than so many days, now. A running gateway does it by itself where audit.retention_days is set.
     Retain {
@@ -85,7 +86,7 @@ impl Audit {
         let config = desk.config()?;
         let signer = signer(&config)?;
         if matches!(self, Self::Key) {
-            say(&hex(&signer.public()));
+            signer.publics().iter().for_each(|public| say(&hex(public)));
             return Ok(());
         }
         let store = desk.store().await?;
@@ -113,7 +114,7 @@ impl Whose {
 }
 
 fn signer(config: &patchbay_config::GatewayConfig) -> anyhow::Result<Signer> {
-    Signer::new(Keys::of(config)?.audit_seed()).context("the audit's key cannot be made from the sealing key")
+    Keys::of(config)?.signer().context("the audit's key cannot be made from the sealing key")
 }
 
 async fn retain(store: &dyn Store, signer: &Signer, days: u32) -> anyhow::Result<()> {

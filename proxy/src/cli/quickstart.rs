@@ -23,13 +23,12 @@ use super::{
     connect::{Client, Credential, Target, base_of, name_of, quoted, texts, url_of},
     note, say,
 };
-use crate::{app::App, audit, auth::NewKey, run::Addresses};
+use crate::{app::App, audit, auth::NewKey, control::builtins::SAMPLE_FILE, run::Addresses};
 
 const TENANT: &str = "demo";
 const SHOP: &str = "shop";
 const WEATHER: &str = "weather";
 const KEY_LABEL: &str = "quickstart";
-const DATABASE_FILE: &str = "shop.db";
 /// How long a start waits for another one that prepares the same data, and how often it looks.
 const TURN_PATIENCE: Duration = Duration::from_secs(20);
 const TURN_LOOK: Duration = Duration::from_millis(20);
@@ -83,7 +82,7 @@ async fn take_turn(folder: &Path) -> anyhow::Result<File> {
 
 async fn prepare_alone(store: &dyn Store, config: &GatewayConfig) -> anyhow::Result<Option<First>> {
     let slug: Slug = TENANT.parse()?;
-    let database = std::path::absolute(config.data_dir.join(DATABASE_FILE))?;
+    let database = std::path::absolute(config.data_dir.join(SAMPLE_FILE))?;
     if store.tenant_list().await?.is_empty() {
         make(store, &slug, &database).await?;
     }

@@ -5,13 +5,15 @@ use std::{io::IsTerminal, path::PathBuf};
 use anyhow::Context;
 use patchbay_config::{GatewayConfig, LogFormat};
 use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
 use tracing_subscriber::{EnvFilter, fmt};
 
-use super::{ask::ask, complain, config_path, load_config, quickstart, say, tenants};
+use super::{
+    ask::{ask, ask_at},
+    complain, config_path, load_config, quickstart, say, tenants,
+};
 use crate::{
     app::{Keys, open_store},
-    run::{self, Gateway},
+    run::{self, Gateway, Stop},
     telemetry::{Telemetry, log::WithIds},
 };
 
@@ -24,7 +26,7 @@ pub(super) async fn serve(given: Option<PathBuf>) -> anyhow::Result<()> {
     let gateway = Gateway::open(config).await?;
     let first = if is_trial { quickstart::prepare(gateway.app()).await? } else { None };
     let at = gateway.addresses()?;
-    let stop = CancellationToken::new();
+    let stop = Stop::default();
     run::stop_at_signal(stop.clone())?;
     let (told, up) = oneshot::channel();
     let app = gateway.app().clone();
@@ -79,11 +81,16 @@ pub(super) async fn check(given: Option<PathBuf>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Asks the operations listener of a running gateway.
-pub(super) async fn health(given: Option<PathBuf>) -> anyhow::Result<()> {
-    let config = load_config(given.as_deref())?;
-    let address = config.listen_operations;
-    let answer = ask(&config, "/readyz").await?;
+/// Asks the operations listener of a running gateway: that of the configuration, or the one at `HOST:PORT`, for which no
+/// configuration is read.
+pub(super) async fn health(given: Option<PathBuf>, address: Option<String>) -> anyhow::Result<()> {
+    let (address, answer) = match address {
+        Some(address) => (address.clone(), ask_at(&address, "/readyz").await?),
+        None => {
+            let config = load_config(given.as_deref())?;
+            (config.listen_operations.to_string(), ask(&config, "/readyz").await?)
+        }
+    };
     if answer.status != 200 {
         anyhow::bail!("the gateway on {address} is not ready: {}", answer.body.trim_end());
     }

@@ -2,7 +2,6 @@
 //! may say is decided in `patchbay-config`, and what is written at once in `patchbay-store`.
 
 mod apply;
-mod doubts;
 mod export;
 mod import;
 mod show;
@@ -24,7 +23,7 @@ use patchbay_core::{
 use patchbay_store::{Applied, Store, StoreError};
 
 use super::{Desk, complain, keys, note, say};
-use doubts::{Doubt, Seen, ask, look};
+use crate::control::doubts::{About, Doubt, Seen, ask, look};
 
 pub(super) use apply::Apply;
 pub(super) use export::Export;
@@ -101,7 +100,7 @@ async fn put(
         None => diff(held.as_ref(), doc),
         Some(why) => {
             let text = format!("what is different cannot be shown: {why}");
-            doubts.push(Doubt { server: None, command: None, text });
+            doubts.push(Doubt::new(About::Tenant, text));
             String::new()
         }
     };

@@ -10,6 +10,8 @@ use secrecy::SecretString;
 use serde_json::Value;
 use tokio::{sync::Semaphore, time::Instant};
 
+/// The sample database in the data folder, which everybody may look into.
+pub(crate) const SAMPLE_FILE: &str = "shop.db";
 /// How long those that are checked together may take.
 const CHECK_PATIENCE: Duration = Duration::from_secs(10);
 /// Servers that are checked at once.
@@ -55,7 +57,9 @@ type Check = BoxFuture<'static, Result<(), String>>;
 async fn told<T>(checks: Vec<(T, Check)>) -> Vec<(T, String)> {
     let deadline = Instant::now() + CHECK_PATIENCE;
     let run = |(of, check): (T, Check)| async move { Some((of, failure(check, deadline).await?)) };
-    stream::iter(checks).map(run).buffered(CHECKS_MAX).filter_map(std::future::ready).collect().await
+    // As a list: the compiler cannot see that a stream which makes its futures itself may cross threads.
+    let runs: Vec<_> = checks.into_iter().map(run).collect();
+    stream::iter(runs).buffered(CHECKS_MAX).filter_map(std::future::ready).collect().await
 }
 
 /// Why the check failed, if it did.

@@ -17,6 +17,8 @@ use crate::{app::App, audit, auth::sign_in::SignIn};
 pub(super) struct Entrance {
     /// What was revoked; `None` until it could be read for the first time.
     revoked: Option<Vec<RevocationRow>>,
+    /// The keys, where copies are kept; else they are in the ring alone.
+    keys: Vec<KeyRow>,
     pub(super) issuers: Arc<Issuers>,
     pub(super) sign_in: Arc<SignIn>,
 }
@@ -25,7 +27,7 @@ impl Entrance {
     /// Nobody may.
     pub(super) fn closed(app: &App) -> Self {
         let issuers = Issuers::new(&[], &[], None, app.fetch.clone());
-        Self { revoked: None, issuers, sign_in: Arc::default() }
+        Self { revoked: None, keys: Vec::new(), issuers, sign_in: Arc::default() }
     }
 
     /// Reads it anew; what cannot be read stays as it was. Whether all of it could be read. Until it is known what was
@@ -38,6 +40,16 @@ impl Entrance {
         is_whole
     }
 
+    /// Takes it from a last good copy.
+    pub(super) fn restore(&mut self, app: &App, row: &TenantRow, keys: Vec<KeyRow>, revoked: Vec<RevocationRow>) {
+        self.take(app, row, Ok(keys), Ok(revoked));
+    }
+
+    /// The keys and what was revoked, for a copy.
+    pub(super) fn rows(&self) -> (&[KeyRow], &[RevocationRow]) {
+        (&self.keys, self.revoked.as_deref().unwrap_or_default())
+    }
+
     fn take(
         &mut self,
         app: &App,
@@ -46,7 +58,12 @@ impl Entrance {
         revoked: Result<Vec<RevocationRow>, StoreError>,
     ) {
         match keys {
-            Ok(keys) => app.keys.replace(row.id, &keys),
+            Ok(keys) => {
+                app.keys.replace(row.id, &keys);
+                if app.copies.is_some() {
+                    self.keys = keys;
+                }
+            }
             Err(error) => {
                 warn!(tenant = %row.slug, %error, "the keys of {} cannot be read; the last ones stay", row.slug);
             }

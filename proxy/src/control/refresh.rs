@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::{
+    inside::{Asked, Refreshed},
     stored::{STALE_MS_MAX, Stored},
     tenant::News,
 };
@@ -39,6 +40,8 @@ pub(super) struct Refresher {
     /// Whether asking it would start a process.
     pub is_child: bool,
     pub news: mpsc::WeakSender<News>,
+    /// Admins who want it asked now.
+    pub rung: mpsc::Receiver<Asked>,
 }
 
 /// What a reading found.
@@ -49,24 +52,33 @@ pub(crate) struct Reading {
     pub is_good: bool,
     /// When.
     pub at_ms: i64,
+    /// Admins who wait for what comes of it.
+    pub(super) asked: Vec<Asked>,
     outcome: Result<Box<RawCatalog>, DownstreamError>,
 }
 
 impl Reading {
+    /// What an admin is told who asked for it.
+    pub(super) fn told(&self, changed: bool) -> Refreshed {
+        let why = self.outcome.as_ref().err().map(|error| self.of.inside.masked(&error.to_string()));
+        Refreshed { changed, error: why }
+    }
+
     /// The part that is in force after this reading, and whether a client would see a difference. What the server could not
     /// be asked keeps its last good part for a bounded time.
-    pub(super) fn merged(self, before: Option<Stored>) -> (Option<Stored>, bool) {
+    pub(super) fn merged(self, before: Option<Arc<Stored>>) -> (Option<Arc<Stored>>, bool) {
         match self.outcome {
             Ok(raw) => {
-                let next = read(*raw, before.as_ref(), self.at_ms);
+                let next = read(*raw, before.as_deref(), self.at_ms);
                 let changed = before.is_none_or(|before| next.differs(&before));
-                (Some(next), changed)
+                (Some(Arc::new(next)), changed)
             }
             Err(_) => match before {
                 Some(before) if self.at_ms - before.at_ms > STALE_MS_MAX => (None, true),
                 Some(before) => {
                     let changed = !before.stale;
-                    (Some(Stored { stale: true, ..before }), changed)
+                    let part = if changed { Arc::new(Stored { stale: true, ..(*before).clone() }) } else { before };
+                    (Some(part), changed)
                 }
                 None => (None, false),
             },
@@ -94,23 +106,27 @@ fn read(raw: RawCatalog, before: Option<&Stored>, at_ms: i64) -> Stored {
 
 impl Refresher {
     /// Works until `stop`.
-    pub(super) async fn run(self, stop: CancellationToken) {
+    pub(super) async fn run(mut self, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => {}
             () = self.work() => {}
         }
     }
 
-    async fn work(&self) {
+    async fn work(&mut self) {
         let mut events = self.server.downstream.events();
         let mut pause = PAUSE_MIN;
         let mut known = self.has_part;
+        let mut asked = Vec::new();
         loop {
             let asleep = known && self.is_child && self.server.downstream.health().state == HealthState::Idle;
             let mut wait = self.app.config.limits.catalog_refresh;
-            // A child that sleeps is not woken for its list; it is read when a call has woken it.
-            if !asleep {
-                let is_good = self.read(pause == PAUSE_MIN).await;
+            if !asked.is_empty() {
+                self.server.downstream.hurry();
+            }
+            // A child that sleeps is not woken for its list; it is read when a call has woken it, or when an admin asks.
+            if !asleep || !asked.is_empty() {
+                let is_good = self.read(pause == PAUSE_MIN, std::mem::take(&mut asked)).await;
                 if is_good {
                     (pause, known) = (PAUSE_MIN, true);
                 } else {
@@ -118,12 +134,14 @@ impl Refresher {
                     pause = (pause * 2).min(PAUSE_MAX);
                 }
             }
-            self.pause(&mut events, jittered(wait)).await;
+            let wait = jittered(wait);
+            self.server.inside.asked_again(audit::now_ms().saturating_add_unsigned(wait.as_millis() as u64));
+            asked = self.pause(&mut events, wait).await;
         }
     }
 
     /// Reads once; `first` is the first reading, or the first after a good one.
-    async fn read(&self, first: bool) -> bool {
+    async fn read(&self, first: bool, asked: Vec<Asked>) -> bool {
         let limits = &self.app.config.limits;
         let start = if self.is_child { self.app.config.stdio.start_timeout } else { Duration::ZERO };
         let bounds = CatalogBounds {
@@ -134,7 +152,11 @@ impl Refresher {
         };
         let outcome = catalog::fetch(&*self.server.downstream, bounds).await;
         let is_good = outcome.is_ok();
-        let name = self.server.slug.as_str();
+        let (name, at_ms) = (self.server.slug.as_str(), audit::now_ms());
+        match &outcome {
+            Ok(raw) => self.server.inside.heard(raw),
+            Err(error) => self.server.inside.failed(at_ms, &error.to_string()),
+        }
         match &outcome {
             Ok(raw) => {
                 raw.warnings.iter().for_each(|warning| warn!(server = name, "{warning}"));
@@ -147,33 +169,46 @@ impl Refresher {
             }
             Err(error) => info!(server = name, %error, "the server {name} still cannot be asked what it offers"),
         }
-        let reading =
-            Reading { of: self.server.clone(), is_good, outcome: outcome.map(Box::new), at_ms: audit::now_ms() };
+        let reading = Reading { of: self.server.clone(), is_good, outcome: outcome.map(Box::new), at_ms, asked };
         if let Some(news) = self.news.upgrade() {
             let _ = news.send(News::Catalog(reading)).await;
         }
         is_good
     }
 
-    /// Waits for the time, or for the server to say that something changed.
-    async fn pause(&self, events: &mut broadcast::Receiver<Event>, wait: Duration) {
+    /// Waits for the time, for the server to say that something changed, or for admins who ask: gives these.
+    async fn pause(&mut self, events: &mut broadcast::Receiver<Event>, wait: Duration) -> Vec<Asked> {
         let woken = async {
-            loop {
-                match events.recv().await {
-                    Ok(Event::ResourceUpdated(_)) => {}
-                    Ok(event) => {
-                        debug!(server = self.server.slug.as_str(), ?event, "a list changed");
-                        return;
-                    }
-                    Err(broadcast::error::RecvError::Lagged(_)) => return,
-                    Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
-                }
+            tokio::select! {
+                biased;
+                asked = self.rung.recv() => match asked {
+                    Some(first) => return vec![first],
+                    // Nobody can ask any more: the server is being let go.
+                    None => std::future::pending().await,
+                },
+                () = changed(events, self.server.slug.as_str()) => {}
             }
-        };
-        if tokio::time::timeout(wait, woken).await.is_ok() {
             tokio::time::sleep(DEBOUNCE).await;
-            // What was said while gathering is answered by the one reading that follows.
-            while events.try_recv().is_ok() {}
+            Vec::new()
+        };
+        let mut asked = tokio::time::timeout(wait, woken).await.unwrap_or_default();
+        while let Ok(more) = self.rung.try_recv() {
+            asked.push(more);
+        }
+        // What was said until now is answered by the one reading that follows.
+        while events.try_recv().is_ok() {}
+        asked
+    }
+}
+
+/// Waits until the server says that a list changed.
+async fn changed(events: &mut broadcast::Receiver<Event>, server: &str) {
+    loop {
+        match events.recv().await {
+            Ok(Event::ResourceUpdated(_)) => {}
+            Ok(event) => return debug!(server, ?event, "a list changed"),
+            Err(broadcast::error::RecvError::Lagged(_)) => return,
+            Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
         }
     }
 }

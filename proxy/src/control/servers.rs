@@ -20,7 +20,7 @@ use patchbay_downstream::{
 use tokio::runtime::Handle;
 
 use super::{builtins, unusable::Unusable, vault::StoreVault};
-use crate::{app::App, outbound::net_policy, worker::Workers};
+use crate::{app::App, outbound::net_policy};
 
 /// The children that one tenant may have.
 pub(super) type Children = ChildBudget;
@@ -34,8 +34,11 @@ pub(super) fn children(config: &GatewayConfig) -> Children {
 pub(super) struct Place<'a> {
     pub app: &'a App,
     pub tenant: TenantId,
-    pub workers: &'a Workers,
+    /// Where connections do their work.
+    pub runtime: Handle,
     pub children: &'a Children,
+    /// Whether the server is one that the store has, so that the gateway's tokens there are shared with all replicas.
+    pub is_stored: bool,
 }
 
 /// A connection as it was opened.
@@ -63,15 +66,15 @@ pub(super) fn open(place: &Place<'_>, row: &ServerRow, remembered: Option<Hello>
 type Connected = (Arc<dyn Downstream>, Option<(ToolServer, Handle)>);
 
 fn connect(place: &Place<'_>, row: &ServerRow, remembered: Option<Hello>) -> Result<Connected, String> {
-    let Place { app, workers, children, .. } = place;
+    let Place { app, runtime, children, .. } = place;
     let config = &app.config;
     match &row.spec.transport {
         Transport::Builtin { name, options, secrets } => {
             let secrets = builtins::secrets(secrets, |name| row.secrets.0.get(name).cloned());
             let server = builtins::build(config, name, options, secrets)?;
-            let (made, runtime) = (server.clone(), workers.handle());
+            let made = server.clone();
             let downstream = BuiltinDownstream::of(row.slug.as_str(), move || made.handler(), runtime.clone());
-            Ok((downstream, Some((server, runtime))))
+            Ok((downstream, Some((server, runtime.clone()))))
         }
         Transport::Stdio { command, args, env, cwd, sharing, era } => {
             let listed = listed(config, command).ok_or_else(|| {
@@ -82,7 +85,7 @@ fn connect(place: &Place<'_>, row: &ServerRow, remembered: Option<Hello>) -> Res
             })?;
             let search = std::env::var_os("PATH");
             let program = listed.find(search.as_deref()).map_err(|missing| missing.to_string())?;
-            let mut options = StdioOptions::new(row.slug.as_str(), program, (*children).clone(), workers.handle());
+            let mut options = StdioOptions::new(row.slug.as_str(), program, (*children).clone(), runtime.clone());
             options.args = listed.args_prefix.iter().chain(args).cloned().collect();
             options.env = env
                 .iter()
@@ -112,6 +115,11 @@ fn connect(place: &Place<'_>, row: &ServerRow, remembered: Option<Hello>) -> Res
     }
 }
 
+/// Whether the operator lists the command.
+pub(crate) fn is_listed(config: &GatewayConfig, command: &str) -> bool {
+    listed(config, command).is_some()
+}
+
 /// The command as the operator lists it: in the configuration, or among those that were trusted since the start.
 fn listed(config: &GatewayConfig, command: &str) -> Option<StdioCommand> {
     if let Some(listed) = config.stdio.commands.get(command) {
@@ -132,7 +140,7 @@ fn identity(place: &Place<'_>, row: &ServerRow, spec: &ServerOauth) -> OauthOpti
         spec: spec.clone(),
         client_secret: row.secrets.0.get(ServerOauth::SECRET).cloned(),
         private_key: row.secrets.0.get(ServerOauth::PRIVATE_KEY).cloned(),
-        vault: Some(StoreVault::new(place.app.store.clone(), place.tenant, row.id)),
+        vault: place.is_stored.then(|| StoreVault::new(place.app.store.clone(), place.tenant, row.id) as Arc<_>),
     }
 }
 

@@ -5,7 +5,7 @@ use patchbay_downstream::Hello;
 use serde::{Deserialize, Serialize};
 
 /// How long a part is served after its server was last heard, in milliseconds.
-pub(super) const STALE_MS_MAX: i64 = 15 * 60 * 1000;
+pub(crate) const STALE_MS_MAX: i64 = 15 * 60 * 1000;
 
 /// What one server offered when it was last heard.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,7 +41,7 @@ impl Stored {
     }
 
     /// The part of the snapshot.
-    pub(super) fn part(&self) -> CatalogPart {
+    pub(crate) fn part(&self) -> CatalogPart {
         CatalogPart {
             era: self.hello.era(),
             tools: self.tools.clone(),

@@ -1,29 +1,42 @@
 //! One tenant's task: holds the row and the last good catalogs, and turns every piece of news into a new snapshot. A snapshot
 //! that cannot be built leaves the last good one in force.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use patchbay_core::{
-    ServerId, Slug, TenantId,
+    Generation, ServerId, Slug, TenantId,
     model::{ServerRow, TenantRow},
     snapshot::{self, BuildOptions, CatalogPart, TenantSnapshot},
 };
 use patchbay_downstream::Downstream;
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, sleep_until},
+};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{error, info, warn};
 
 use super::{
     builtins::Checks,
+    copies::Copy,
     entrance::Entrance,
+    inside::ServerInside,
     refresh,
     servers::{self, Opened},
     stored::Stored,
 };
 use crate::{
     app::App,
+    audit,
     metrics::TenantMeter,
-    tenancy::{ServerHandle, TenantState},
+    tenancy::{Made, ServerHandle, Source, TenantState, Trouble},
     worker::Workers,
 };
 
@@ -31,6 +44,10 @@ use crate::{
 const INBOX_MAX: usize = 64;
 /// How long the store may take until it is asked again.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
+/// How long changes are gathered before the last good copy is written.
+const COPY_AFTER: Duration = Duration::from_secs(1);
+/// The pause after a copy could not be written.
+const COPY_PAUSE: Duration = Duration::from_secs(60);
 /// How long the calls of a server that is gone may go on.
 const LINGER: Duration = Duration::from_secs(30);
 
@@ -40,13 +57,15 @@ pub(crate) enum News {
     Reload(Option<oneshot::Sender<()>>),
     /// A server's catalog was read, or could not be.
     Catalog(refresh::Reading),
+    /// The store is away, and this is what it said last; the sender is told when that is in force.
+    Copy(Box<Copy>, oneshot::Sender<()>),
 }
 
 /// A server that is kept between snapshots.
 struct Kept {
     row: ServerRow,
     handle: Arc<ServerHandle>,
-    part: Option<Stored>,
+    part: Option<Arc<Stored>>,
     /// Whether there is a connection at all; if not, it is tried again now and then.
     is_usable: bool,
     /// Whether it had its first word since the gateway started.
@@ -65,13 +84,21 @@ pub(super) struct TenantTask {
     checks: Checks,
     slug: Slug,
     meter: Arc<TenantMeter>,
-    row: Option<TenantRow>,
+    row: Option<Arc<TenantRow>>,
+    /// Where the row came from.
+    source: Source,
     entrance: Entrance,
     /// Whether another reading is on its way, since the last one was not whole.
     is_retried: bool,
     servers: BTreeMap<ServerId, Kept>,
     children: servers::Children,
     settled: bool,
+    /// When the store last said what is held here, in milliseconds since 1970.
+    as_of_ms: Option<i64>,
+    /// When the last good copy is to be written.
+    copy_at: Option<Instant>,
+    /// Whether the tenant was deleted.
+    gone: Arc<AtomicBool>,
     inbox: mpsc::Receiver<News>,
     /// For the refreshers; weak, so that the task ends when `control` lets go of it.
     sender: mpsc::WeakSender<News>,
@@ -91,20 +118,29 @@ impl TenantTask {
             slug,
             meter,
             row: None,
+            source: Source::Store,
             entrance,
             is_retried: false,
             servers: BTreeMap::new(),
             children,
             settled: false,
+            as_of_ms: None,
+            copy_at: None,
+            gone: Arc::default(),
             inbox,
             sender: weak,
         };
         (sender, task)
     }
 
+    /// To be told when the tenant is deleted, and not only let go of: then nothing of it is kept.
+    pub(super) fn gone(&self) -> Arc<AtomicBool> {
+        self.gone.clone()
+    }
+
     /// Follows the news until nobody sends any.
     pub(super) async fn run(mut self) {
-        while let Some(news) = self.inbox.recv().await {
+        while let Some(news) = self.next().await {
             match news {
                 News::Reload(told) => {
                     self.reload().await;
@@ -113,14 +149,33 @@ impl TenantTask {
                     }
                 }
                 News::Catalog(reading) => self.catalog(reading).await,
+                News::Copy(copy, told) => {
+                    self.restore(*copy);
+                    let _ = told.send(());
+                }
             }
+        }
+        if self.copy_at.is_some() {
+            self.write_copy().await;
         }
         let closing = self.servers.into_values().map(|kept| async move { kept.handle.downstream.close().await });
         futures_util::future::join_all(closing).await;
     }
 
+    /// The next piece of news; while there is none, writes the copy when it is time to.
+    async fn next(&mut self) -> Option<News> {
+        loop {
+            let Some(at) = self.copy_at else { return self.inbox.recv().await };
+            tokio::select! {
+                news = self.inbox.recv() => return news,
+                () = sleep_until(at) => self.write_copy().await,
+            }
+        }
+    }
+
     async fn reload(&mut self) {
         self.is_retried = false;
+        let as_of_ms = audit::now_ms();
         let read = self.read_row().await;
         let row = match &read {
             Ok(Some(row)) => row,
@@ -131,15 +186,65 @@ impl TenantTask {
                 None => return,
             },
         };
-        if !self.entrance.read(&self.app, row).await {
+        let is_whole = self.entrance.read(&self.app, row).await;
+        if !is_whole {
             self.reload_soon();
         }
         let Ok(Some(row)) = read else { return self.publish_entrance() };
         let mut stored = self.read_catalogs(&row).await;
         self.reconcile(&row, &mut stored);
-        self.row = Some(row);
+        (self.row, self.source) = (Some(Arc::new(row)), Source::Store);
+        let is_published = self.publish();
+        self.settle();
+        if is_whole {
+            self.as_of_ms = Some(as_of_ms);
+            if let Some(copies) = &self.app.copies {
+                copies.heard(&self.slug);
+            }
+        }
+        // A state of which no snapshot can be built is no good one.
+        self.copy_at = self.copy_at.filter(|_| is_published);
+        if is_whole && is_published {
+            self.copy_soon();
+        }
+    }
+
+    /// Puts in force what the store said last.
+    fn restore(&mut self, copy: Copy) {
+        let Copy { as_of_ms, row, keys, revoked, mut catalogs } = copy;
+        if let Some(copies) = &self.app.copies {
+            copies.took(&self.slug, as_of_ms);
+        }
+        self.entrance.restore(&self.app, &row, keys, revoked);
+        self.reconcile(&row, &mut catalogs);
+        (self.row, self.source) = (Some(Arc::new(row)), Source::Copy);
+        self.as_of_ms = Some(as_of_ms);
         self.publish();
         self.settle();
+    }
+
+    /// Has the last good copy written when some changes are together. What the store has not said whole makes none.
+    fn copy_soon(&mut self) {
+        if self.app.copies.is_some() && self.as_of_ms.is_some() {
+            self.copy_at.get_or_insert_with(|| Instant::now() + COPY_AFTER);
+        }
+    }
+
+    async fn write_copy(&mut self) {
+        self.copy_at = None;
+        let (Some(copies), Some(as_of_ms), Some(row)) = (&self.app.copies, self.as_of_ms, &self.row) else { return };
+        if self.gone.load(Ordering::Acquire) {
+            return;
+        }
+        let parts = self.servers.iter().filter_map(|(id, kept)| Some((*id, kept.part.as_deref()?))).collect();
+        let written = copies.keep(as_of_ms, row, self.entrance.rows(), &parts).await;
+        // It may have been deleted while it was written.
+        if self.gone.load(Ordering::Acquire) {
+            copies.forget(&self.slug);
+        } else if let Err(error) = written {
+            warn!(tenant = %self.slug, %error, "the last good copy of {} cannot be written; trying again", self.slug);
+            self.copy_at = Some(Instant::now() + COPY_PAUSE);
+        }
     }
 
     /// Has the tenant read once more after a pause.
@@ -169,7 +274,7 @@ impl TenantTask {
                 }
                 Err(error) => {
                     error!(tenant = %self.slug, %error, "the tenant {} cannot be loaded", self.slug);
-                    self.meter.build_failed();
+                    self.trouble(None, error.to_string());
                     return Err(Unreadable);
                 }
             }
@@ -197,7 +302,7 @@ impl TenantTask {
                     if let Some(old) = other {
                         let_go(&old);
                     }
-                    self.open(row.id, server, stored.remove(&server.id))
+                    self.open(row.id, server, stored.remove(&server.id).map(Arc::new))
                 }
             };
             self.servers.insert(server.id, kept);
@@ -207,8 +312,8 @@ impl TenantTask {
         }
     }
 
-    fn open(&self, tenant: TenantId, server: &ServerRow, part: Option<Stored>) -> Kept {
-        let opened = self.connect(tenant, server, part.as_ref());
+    fn open(&self, tenant: TenantId, server: &ServerRow, part: Option<Arc<Stored>>) -> Kept {
+        let opened = self.connect(tenant, server, part.as_deref());
         if let Some(why) = &opened.problem {
             let (tenant, name) = (&self.slug, &server.slug);
             warn!(%tenant, server = %name, "the server {name} of {tenant} cannot be used: {why}");
@@ -218,18 +323,25 @@ impl TenantTask {
 
     fn connect(&self, tenant: TenantId, server: &ServerRow, part: Option<&Stored>) -> Opened {
         let hello = part.map(|part| part.hello.clone());
-        let place = servers::Place { app: &self.app, tenant, workers: &self.workers, children: &self.children };
+        let place = servers::Place {
+            app: &self.app,
+            tenant,
+            runtime: self.workers.handle(),
+            children: &self.children,
+            is_stored: true,
+        };
         servers::open(&place, server, hello)
     }
 
-    fn keep(&self, server: &ServerRow, part: Option<Stored>, opened: Opened) -> Kept {
+    fn keep(&self, server: &ServerRow, part: Option<Arc<Stored>>, opened: Opened) -> Kept {
         let Opened { downstream, problem, builtin } = opened;
         let is_usable = problem.is_none();
         let meter = self.app.metrics.server(self.slug.as_str(), server.slug.as_str());
         if let Some(part) = &part {
             meter.catalog_of(part.at_ms);
         }
-        let handle = Arc::new(ServerHandle { id: server.id, slug: server.slug.clone(), downstream, meter });
+        let (inside, rung) = ServerInside::new(server, part.clone());
+        let handle = Arc::new(ServerHandle { id: server.id, slug: server.slug.clone(), downstream, meter, inside });
         let stop = CancellationToken::new();
         let refresher = refresh::Refresher {
             app: self.app.clone(),
@@ -237,6 +349,7 @@ impl TenantTask {
             has_part: part.is_some(),
             is_child: matches!(server.spec.transport, patchbay_core::model::Transport::Stdio { .. }),
             news: self.sender.clone(),
+            rung,
         };
         tokio::spawn(refresher.run(stop.clone()));
         if let Some((asked, runtime)) = builtin {
@@ -246,7 +359,7 @@ impl TenantTask {
         Kept { row: server.clone(), handle, is_usable, heard: part.is_some(), part, _refresher: stop.drop_guard() }
     }
 
-    async fn catalog(&mut self, reading: refresh::Reading) {
+    async fn catalog(&mut self, mut reading: refresh::Reading) {
         let server = reading.of.id;
         let Some(kept) = self.servers.get_mut(&server) else { return };
         // A reading of a connection that was let go meanwhile says nothing of the new one.
@@ -255,30 +368,46 @@ impl TenantTask {
         }
         kept.heard = true;
         kept.handle.meter.heard(reading.is_good, reading.at_ms);
-        if !kept.is_usable {
-            self.try_again(server);
-            return self.settle();
-        }
-        let is_good = reading.is_good;
-        let (next, changed) = reading.merged(kept.part.take());
-        kept.part = next;
-        if changed {
-            if let (Some(part), Some(row), true) = (&kept.part, &self.row, is_good) {
-                let bytes = part.write();
-                if let Err(error) = self.app.store.catalog_put(row.id, server, &bytes).await {
-                    warn!(tenant = %self.slug, %error, "a catalog cannot be stored; after a restart it is read anew");
+        let asked = std::mem::take(&mut reading.asked);
+        let mut told = reading.told(false);
+        if kept.is_usable {
+            let is_good = reading.is_good;
+            let (next, changed) = reading.merged(kept.part.take());
+            kept.part = next;
+            kept.handle.inside.offers(kept.part.clone());
+            if changed {
+                self.store_catalog(server, is_good).await;
+                if self.publish() {
+                    self.copy_soon();
                 }
             }
-            self.publish();
+            told.changed = changed;
+        } else {
+            self.try_again(server);
         }
         self.settle();
+        for admin in asked {
+            // They may have gone.
+            let _ = admin.send(told.clone());
+        }
+    }
+
+    /// Keeps the catalog for the next start, when it was just read.
+    async fn store_catalog(&self, server: ServerId, is_good: bool) {
+        let part = self.servers.get(&server).and_then(|kept| kept.part.as_ref());
+        if let (Some(part), Some(row), true) = (part, &self.row, is_good) {
+            let bytes = part.write();
+            if let Err(error) = self.app.store.catalog_put(row.id, server, &bytes).await {
+                warn!(tenant = %self.slug, %error, "a catalog cannot be stored; after a restart it is read anew");
+            }
+        }
     }
 
     /// Opens a server anew that could not be used: its command may have been installed or trusted meanwhile.
     fn try_again(&mut self, id: ServerId) {
         let (Some(kept), Some(row)) = (self.servers.get(&id), &self.row) else { return };
         let server = kept.row.clone();
-        let opened = self.connect(row.id, &server, kept.part.as_ref());
+        let opened = self.connect(row.id, &server, kept.part.as_deref());
         if opened.problem.is_none() {
             let part = self.servers.remove(&id).and_then(|kept| kept.part);
             let kept = Kept { heard: true, ..self.keep(&server, part, opened) };
@@ -287,25 +416,20 @@ impl TenantTask {
         }
     }
 
-    /// Builds and publishes. What cannot be built leaves the last good snapshot in force, with who may enter now.
-    fn publish(&self) {
-        let Some(row) = &self.row else { return };
-        let limits = &self.app.config.limits;
-        let options = BuildOptions {
-            limits: limits.tenants.clone(),
-            audit: self.app.config.audit.defaults,
-            page_items_max: limits.page_size,
-            items_max: limits.catalog_items_max,
-            ..BuildOptions::default()
-        };
+    /// Builds and publishes. What cannot be built leaves the last good snapshot in force, with who may enter now; gives whether
+    /// it could.
+    fn publish(&self) -> bool {
+        let Some(row) = &self.row else { return false };
+        let options = options(&self.app);
         let parts: BTreeMap<ServerId, CatalogPart> =
             self.servers.iter().filter_map(|(id, kept)| Some((*id, kept.part.as_ref()?.part()))).collect();
         let snapshot = match snapshot::build(row, &parts, &options) {
             Ok(snapshot) => snapshot,
             Err(error) => {
                 error!(tenant = %self.slug, %error, "no snapshot can be built for {}: the last good one stays in force", self.slug);
-                self.meter.build_failed();
-                return self.publish_entrance();
+                self.trouble(Some(row.generation), error.to_string());
+                self.publish_entrance();
+                return false;
             }
         };
         for warning in &snapshot.warnings {
@@ -316,27 +440,37 @@ impl TenantTask {
         let servers: Vec<_> = handles.collect();
         if servers.len() != snapshot.servers.len() {
             error!(tenant = %self.slug, "the snapshot names a server that is not kept; it is not published");
-            return;
+            return false;
         }
         self.meter.published(snapshot.generation.0);
         let (tools, generation) =
             (snapshot.views.values().map(|view| view.tools.len()).max().unwrap_or(0), snapshot.generation);
         info!(tenant = %self.slug, %generation, tools, "published the snapshot of {}", self.slug);
-        self.put_in_force(snapshot, servers);
+        let made = Made { row: row.clone(), at_ms: audit::now_ms(), source: self.source };
+        self.put_in_force(snapshot, servers, made);
+        self.app.tenants.trouble(&self.slug, None);
+        true
+    }
+
+    /// Notes that the newest state cannot be put in force.
+    fn trouble(&self, generation: Option<Generation>, error: String) {
+        self.meter.build_failed();
+        self.app.tenants.trouble(&self.slug, Some(Trouble { generation, error, at_ms: audit::now_ms() }));
     }
 
     /// Puts who may enter in force over the snapshot that is.
     fn publish_entrance(&self) {
         if let Some(state) = self.app.tenants.state(self.slug.as_str()) {
-            self.put_in_force(state.snapshot.clone(), state.servers.clone());
+            self.put_in_force(state.snapshot.clone(), state.servers.clone(), state.made.clone());
         }
     }
 
-    fn put_in_force(&self, snapshot: TenantSnapshot, servers: Vec<Arc<ServerHandle>>) {
+    fn put_in_force(&self, snapshot: TenantSnapshot, servers: Vec<Arc<ServerHandle>>, made: Made) {
         // A tenant that was let go meanwhile must not come back.
         if !self.inbox.is_closed() {
             let (issuers, sign_in) = (self.entrance.issuers.clone(), self.entrance.sign_in.clone());
-            self.app.tenants.publish(TenantState { snapshot, servers, issuers, sign_in, meter: self.meter.clone() });
+            let meter = self.meter.clone();
+            self.app.tenants.publish(TenantState { snapshot, servers, issuers, sign_in, meter, made });
         }
     }
 
@@ -345,6 +479,18 @@ impl TenantTask {
             self.settled = true;
             self.app.tenants.settle(&self.slug);
         }
+    }
+}
+
+/// The bounds within which snapshots are built.
+pub(crate) fn options(app: &App) -> BuildOptions {
+    let limits = &app.config.limits;
+    BuildOptions {
+        limits: limits.tenants.clone(),
+        audit: app.config.audit.defaults,
+        page_items_max: limits.page_size,
+        items_max: limits.catalog_items_max,
+        ..BuildOptions::default()
     }
 }
 

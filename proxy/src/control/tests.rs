@@ -1,6 +1,13 @@
 //! Who may enter is in force whatever becomes of the rest: of the snapshot, of the store, of the tenant.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use patchbay_core::{
     Generation, RevocationId, Slug,
@@ -16,6 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     builtins::Checks,
+    copies::Copies,
     entrance::Entrance,
     tenant::{News, TenantTask},
     vault::StoreVault,
@@ -81,6 +89,7 @@ async fn takes(house: &House, subject: &str) -> Option<bool> {
 
 struct Task {
     sender: mpsc::Sender<News>,
+    gone: Arc<AtomicBool>,
     running: tokio::task::JoinHandle<()>,
 }
 
@@ -88,7 +97,7 @@ impl Task {
     fn begin(house: &House) -> Self {
         let workers = Arc::new(Workers::start(1).unwrap());
         let (sender, task) = TenantTask::new(house.app.clone(), workers, Checks::new(), slug());
-        Self { sender, running: tokio::spawn(task.run()) }
+        Self { sender, gone: task.gone(), running: tokio::spawn(task.run()) }
     }
 
     async fn reload(&self) {
@@ -131,6 +140,97 @@ async fn a_tenant_that_was_let_go_does_not_come_back_with_its_last_news() {
     task.end().await;
     in_force.await.unwrap();
     assert_eq!(takes(&house, "ann").await, None);
+}
+
+/// A house that keeps last good copies.
+async fn with_copies() -> (House, Arc<Copies>) {
+    let mut house = House::new().await;
+    let app = Arc::get_mut(&mut house.app).unwrap();
+    let copies = Copies::new(&app.config.data_dir, app.sealer.clone(), Duration::from_secs(3600));
+    let copies = Arc::new(copies);
+    app.copies = Some(copies.clone());
+    (house, copies)
+}
+
+#[tokio::test]
+async fn a_tenant_is_served_from_its_last_good_copy_until_the_store_is_heard() {
+    let (house, copies) = with_copies().await;
+    let first = apply(&house, &doc(&["a"])).await;
+    revoke(&house, "bob").await;
+    let task = Task::begin(&house);
+    task.reload().await;
+    // What is still to be written is written when the gateway ends.
+    task.end().await;
+    house.app.tenants.remove(&slug());
+    revoke(&house, "ann").await;
+    assert_eq!(takes(&house, "ann").await, None);
+
+    let task = Task::begin(&house);
+    let copy = copies.found(now_ms()).await.copies.pop().unwrap();
+    assert!(copy.row.generation > first);
+    let (told, in_force) = oneshot::channel();
+    task.sender.send(News::Copy(Box::new(copy), told)).await.unwrap();
+    in_force.await.unwrap();
+    assert_eq!((takes(&house, "ann").await, takes(&house, "bob").await), (Some(true), Some(false)));
+    assert!(copies.age(now_ms()) > Duration::ZERO);
+    let age =
+        house.app.render_metrics().lines().find_map(|line| {
+            line.strip_prefix("patchbay_snapshot_age_seconds ").map(|age| age.parse::<f64>().unwrap())
+        });
+    assert!(age > Some(0.0), "{age:?}");
+
+    task.reload().await;
+    assert_eq!(takes(&house, "ann").await, Some(false), "the store knows more");
+    assert!(
+        copies.age(now_ms()).is_zero() && house.app.render_metrics().contains("\npatchbay_snapshot_age_seconds 0\n")
+    );
+    task.end().await;
+    let copy = copies.found(now_ms()).await.copies.pop().unwrap();
+    assert_eq!(copy.revoked.len(), 2, "the copy is what the store said last");
+}
+
+#[tokio::test]
+async fn a_copy_from_before_a_restart_gives_way_also_to_the_same_state() {
+    let (house, copies) = with_copies().await;
+    apply(&house, &doc(&["a"])).await;
+    let task = Task::begin(&house);
+    task.reload().await;
+    task.end().await;
+    let task = Task::begin(&house);
+    let copy = copies.found(now_ms()).await.copies.pop().unwrap();
+    let (told, in_force) = oneshot::channel();
+    task.sender.send(News::Copy(Box::new(copy), told)).await.unwrap();
+    in_force.await.unwrap();
+    let before = house.app.tenants.state("acme").unwrap();
+    task.reload().await;
+    let after = house.app.tenants.state("acme").unwrap();
+    assert_eq!(before.snapshot.generation, after.snapshot.generation);
+    assert!(!Arc::ptr_eq(&before, &after) && copies.age(now_ms()).is_zero());
+    task.end().await;
+}
+
+#[tokio::test]
+async fn nothing_is_kept_of_what_cannot_be_built_and_of_a_tenant_that_was_deleted() {
+    let (house, copies) = with_copies().await;
+    let first = apply(&house, &doc(&["a"])).await;
+    let task = Task::begin(&house);
+    task.reload().await;
+    task.end().await;
+    let task = Task::begin(&house);
+    apply(&house, &doc(&["a", "b"])).await;
+    task.reload().await;
+    task.end().await;
+    let copy = copies.found(now_ms()).await.copies.pop().unwrap();
+    assert_eq!(copy.row.generation, first, "the last good one stays");
+    let task = Task::begin(&house);
+    apply(&house, &doc(&["b"])).await;
+    task.reload().await;
+    task.gone.store(true, Ordering::Release);
+    copies.forget(&slug());
+    task.end().await;
+    while !copies.found(now_ms()).await.copies.is_empty() {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]

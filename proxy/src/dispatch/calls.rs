@@ -68,6 +68,16 @@ impl Calls {
         }
     }
 
+    /// Cancels all that run.
+    pub(crate) fn cancel_all(&self) {
+        self.running.iter().for_each(|token| token.cancel());
+    }
+
+    /// How many run of the sessions that `is_wanted` lets through.
+    pub(crate) fn count(&self, is_wanted: impl Fn(&[u8; 16]) -> bool) -> usize {
+        self.running.iter().filter(|call| is_wanted(&call.key().0)).count()
+    }
+
     /// How many run.
     pub fn len(&self) -> usize {
         self.running.len()

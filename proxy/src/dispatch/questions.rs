@@ -52,6 +52,11 @@ impl Questions {
         Ok((asked, Asked { waiting: self.waiting.clone(), id }))
     }
 
+    /// How many of a tenant wait for their answers.
+    pub(crate) fn count(&self, tenant: TenantId) -> usize {
+        self.waiting.iter().filter(|waiting| waiting.tenant == tenant).count()
+    }
+
     /// The question with this id, when it was asked of this principal. It can be answered once.
     pub fn take(&self, id: &Bytes, tenant: TenantId, principal: [u8; 16]) -> Option<Pending> {
         let own = |waiting: &Waiting| waiting.tenant == tenant && waiting.principal == principal;

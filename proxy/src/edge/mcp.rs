@@ -237,8 +237,8 @@ async fn end_session(listener: &hear::Listener<'_>, trail: &mut Trail) -> Result
     if !app.sessions.has_room() {
         return Err(GatewayError::Overloaded("too many ended sessions are remembered; this one ends by itself"));
     }
-    app.sessions.end(session.tombstone(), session.expires_ms());
     let tenant = listener.tenant.id();
+    app.sessions.end(tenant, session.tombstone(), session.expires_ms());
     if let Err(error) = app.store.tombstone_put(tenant, session.tombstone(), session.expires_ms()).await {
         warn!(%error, "an ended session could not be told to the other replicas");
     }

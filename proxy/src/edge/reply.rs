@@ -26,7 +26,7 @@ use super::{
     mcp::{Reply, empty, json as json_response},
     refusal::{Refusal, note_rule, refuse},
     sse::{self, Source},
-    trace,
+    trace, watch,
 };
 use crate::{
     app::App,
@@ -117,9 +117,17 @@ pub(super) async fn answer(app: &Arc<App>, call: Call) -> Result<Reply, Refusal>
     let (era, id, ids) = (call.era, call.id.clone(), call.log);
     let outlives = era == Era::Legacy;
     let mut work = Detached { work: Some(log::within(ids, call.work)), outlives };
-    match tokio::time::timeout(app.config.limits.sse_after, &mut work).await {
+    let outcome = match tokio::time::timeout(app.config.limits.sse_after, until_broken_off(&mut work)).await {
+        Ok(Some(outcome)) => Ok(outcome),
+        Ok(None) => {
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            return Ok(json_response(status, ReplyBody::Whole(broken_off(&id))));
+        }
+        Err(silence) => Err(silence),
+    };
+    match outcome {
         Ok(Ok(Answer::Messages(messages))) => {
-            Ok(sse::respond(app, Source::Answer(Box::new(Answer::Messages(messages))), outlives))
+            Ok(sse::respond(app, Source::Answer(Box::new(Answer::Messages(messages))), outlives, id))
         }
         Ok(Ok(Answer::Cancelled)) => Ok(sse::nothing()),
         Ok(Ok(Answer::Whole(body))) => Ok(json_response(StatusCode::OK, ReplyBody::Whole(body))),
@@ -131,7 +139,7 @@ pub(super) async fn answer(app: &Arc<App>, call: Call) -> Result<Reply, Refusal>
         }
         Ok(Err((error, mut trail))) => Ok(refused(app, Refusal { error, era, id: Some(id) }, &mut trail).await),
         Err(_silence) => {
-            let own = app.clone();
+            let (own, asked) = (app.clone(), id.clone());
             let pending = async move {
                 match work.await {
                     Ok(answer) => answer,
@@ -139,9 +147,25 @@ pub(super) async fn answer(app: &Arc<App>, call: Call) -> Result<Reply, Refusal>
                 }
             };
             let pending = Box::pin(log::within(ids, Box::pin(pending)));
-            Ok(sse::respond(app, Source::Pending(pending), outlives))
+            Ok(sse::respond(app, Source::Pending(pending), outlives, asked))
         }
     }
+}
+
+/// The work's outcome; `None` when a gateway that stops can wait for it no longer. Costs a look at each poll and no more.
+async fn until_broken_off(work: &mut Detached) -> Option<Outcome> {
+    std::future::poll_fn(|cx| match Pin::new(&mut *work).poll(cx) {
+        Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
+        Poll::Pending if watch::is_breaking() => Poll::Ready(None),
+        Poll::Pending => Poll::Pending,
+    })
+    .await
+}
+
+/// What is said to a request that a gateway that stops can wait for no longer.
+pub(super) fn broken_off(id: &Bytes) -> Bytes {
+    let facts = GatewayError::Stopping.facts(Era::Modern);
+    error_body(Some(id), facts.code, &facts.public, None).into()
 }
 
 /// A refusal, once its record is kept as the tenant wants it. It leaves also when it is not: nothing was carried out.

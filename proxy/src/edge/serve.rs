@@ -3,7 +3,7 @@
 
 use std::{
     convert::Infallible,
-    net::IpAddr,
+    net::{IpAddr, SocketAddr, TcpStream as StdStream},
     pin::Pin,
     sync::{
         Arc,
@@ -13,6 +13,7 @@ use std::{
 };
 
 use dashmap::DashMap;
+use http::{HeaderValue, header};
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -32,6 +33,8 @@ const WRITE_STALL_S: u32 = 30;
 const HEADERS_MAX: usize = 128;
 /// The pause after the operating system gave no connection (no file descriptors left).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// The most connections that are taken over from the listener's queue at the end; systems keep fewer.
+const BACKLOG_MAX: usize = 65_536;
 
 /// Counts connections against the bounds.
 #[derive(Debug, Default)]
@@ -79,31 +82,52 @@ impl Drop for Place {
     }
 }
 
-/// Accepts connections until `stop`. A connection over a bound is closed at once.
+/// Accepts connections until `stop`, and then those that have been waiting for it. A connection over a bound is closed at once.
 pub(crate) async fn accept(app: Arc<App>, listener: TcpListener, workers: Arc<Workers>, stop: CancellationToken) {
-    let count = Arc::new(Count::default());
     let on_loopback = listener.local_addr().is_ok_and(|at| at.ip().is_loopback());
+    let acceptor = Acceptor { app, workers, count: Arc::default(), on_loopback };
     loop {
         let accepted = tokio::select! {
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => break,
             accepted = listener.accept() => accepted,
         };
-        let (stream, ip) = match accepted {
-            Ok((stream, from)) => (stream, from.ip().to_canonical()),
+        match accepted.and_then(|(stream, from)| Ok((stream.into_std()?, from))) {
+            Ok((stream, from)) => acceptor.hand_over(stream, from),
             Err(error) => {
                 warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
             }
-        };
-        let Some(place) = Place::take(&count, ip, &app) else {
+        }
+    }
+    // To their clients these are connected, and a closed listener would reset them. The system is asked, not the runtime, which
+    // may not have heard of them yet.
+    let Ok(listener) = listener.into_std() else { return };
+    for _ in 0..BACKLOG_MAX {
+        let Ok((stream, from)) = listener.accept() else { return };
+        if stream.set_nonblocking(true).is_ok() {
+            acceptor.hand_over(stream, from);
+        }
+    }
+}
+
+/// Hands connections to the workers.
+struct Acceptor {
+    app: Arc<App>,
+    workers: Arc<Workers>,
+    count: Arc<Count>,
+    on_loopback: bool,
+}
+
+impl Acceptor {
+    fn hand_over(&self, stream: StdStream, from: SocketAddr) {
+        let ip = from.ip().to_canonical();
+        let Some(place) = Place::take(&self.count, ip, &self.app) else {
             debug!(%ip, "too many connections: one is closed unheard");
-            continue;
+            return;
         };
-        let peer = Peer { ip, loopback: on_loopback && ip.is_loopback() };
-        let Ok(stream) = stream.into_std() else { continue };
-        let app = app.clone();
-        workers.run(move || async move {
+        let peer = Peer { ip, loopback: self.on_loopback && ip.is_loopback() };
+        let app = self.app.clone();
+        self.workers.run(move || async move {
             let Ok(stream) = TcpStream::from_std(stream) else { return };
             serve(app, stream, peer).await;
             drop(place);
@@ -129,7 +153,11 @@ async fn serve(app: Arc<App>, stream: TcpStream, peer: Peer) {
             // Boxed, since a connection keeps the place for its service's future also while it is idle.
             Box::pin(async move {
                 watched.enter(Phase::Body);
-                let response = mcp::route(app, peer, request, &watched).await;
+                let mut response = mcp::route(app.clone(), peer, request, &watched).await;
+                if app.is_draining() {
+                    // Who keeps the connection for more goes elsewhere, before it is closed under a request.
+                    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                }
                 Ok::<_, Infallible>(response)
             })
         })
@@ -153,7 +181,20 @@ where
             _ = connection.as_mut() => return,
             order = watched.ordered() => match order {
                 Order::Drop => return,
-                Order::Drain => connection.as_mut().drain(),
+                Order::Drain => {
+                    if watched.phase() == Phase::Idle {
+                        // By then the runtime has looked once more whether the next request is there.
+                        tokio::select! {
+                            biased;
+                            _ = connection.as_mut() => return,
+                            () = tokio::task::yield_now() => {}
+                        }
+                    }
+                    // One whose next request has begun to come is closed by the answer.
+                    if watched.phase() != Phase::Head {
+                        connection.as_mut().drain();
+                    }
+                }
             },
         }
     }

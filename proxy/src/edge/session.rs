@@ -1,7 +1,9 @@
 //! Legacy sessions. An id is a sealed token that says all there is to know — revision, capabilities, expiry — and opens only for
 //! the tenant, toolset and principal it was made for, on any replica and after any restart. Nothing is kept for an open
 //! session; what is kept is the ids that were ended, until they expire by themselves, and the few log levels that were asked
-//! for.
+//! for. Beside that, [`seen`] remembers for admins which sessions this replica has met.
+
+pub(crate) mod seen;
 
 use std::{cell::RefCell, sync::Arc};
 
@@ -12,6 +14,7 @@ use patchbay_core::{
     seal::{Purpose, Sealer},
 };
 
+use self::seen::{Met, Seen};
 use crate::{
     auth::Principal,
     caller::{Capabilities, LogLevel},
@@ -30,7 +33,9 @@ const PLAIN_BYTES: usize = 22;
 pub struct Sessions {
     sealer: Arc<Sealer>,
     lifetime_s: u32,
-    ended: DashMap<[u8; 32], i64>,
+    /// By whose they were: nobody ends another's.
+    ended: DashMap<(TenantId, [u8; 32]), i64>,
+    seen: Seen,
     levels: DashMap<[u8; 16], LogLevel>,
 }
 
@@ -50,7 +55,7 @@ impl Sessions {
     /// Sessions of this lifetime.
     pub fn new(sealer: Arc<Sealer>, lifetime: std::time::Duration) -> Self {
         let lifetime_s = u32::try_from(lifetime.as_secs()).unwrap_or(u32::MAX);
-        Self { sealer, lifetime_s, ended: DashMap::new(), levels: DashMap::new() }
+        Self { sealer, lifetime_s, ended: DashMap::new(), seen: Seen::default(), levels: DashMap::new() }
     }
 
     /// Opens a session and gives its id for the `Mcp-Session-Id` header.
@@ -67,7 +72,10 @@ impl Sessions {
         plain[0] = Version::ALL.iter().position(|known| *known == version).unwrap_or_default() as u8;
         plain[1] = can.bits();
         plain[2..6].copy_from_slice(&expires_s.to_be_bytes());
-        plain[6..].copy_from_slice(&patchbay_core::random_bytes::<16>());
+        let id = patchbay_core::random_bytes::<16>();
+        plain[6..].copy_from_slice(&id);
+        let met = || Met::new(tenant.id(), principal, version, expires_s, self.lifetime_s);
+        self.seen.touch(id, seconds(now_ms), met);
         self.sealer.seal(Purpose::Session, &[&bound_to(tenant, principal)], &plain)
     }
 
@@ -82,12 +90,16 @@ impl Sessions {
         principal: &Principal,
         now_ms: i64,
     ) -> Result<Session, GatewayError> {
-        let bound = bound_to(tenant, principal);
-        let session = opened(token, &bound, || Session::read(&self.sealer.open(Purpose::Session, &[&bound], token)?));
-        let session = session.ok_or(GatewayError::SessionGone)?;
-        let over = seconds(now_ms) >= session.expires_s;
-        if over || (!self.ended.is_empty() && self.ended.contains_key(&session.tombstone())) {
+        let (bound, now_s) = (bound_to(tenant, principal), seconds(now_ms));
+        let open = || Session::read(&self.sealer.open(Purpose::Session, &[&bound], token)?);
+        let (session, is_touched) = opened(token, &bound, now_s, open).ok_or(GatewayError::SessionGone)?;
+        let over = now_s >= session.expires_s;
+        if over || (!self.ended.is_empty() && self.ended.contains_key(&(tenant.id(), session.tombstone()))) {
             return Err(GatewayError::SessionGone);
+        }
+        if !is_touched {
+            let met = || Met::new(tenant.id(), principal, session.version, session.expires_s, self.lifetime_s);
+            self.seen.touch(session.id, now_s, met);
         }
         Ok(session)
     }
@@ -98,13 +110,26 @@ impl Sessions {
     }
 
     /// Notes that a session has ended, here or at another replica.
-    pub fn end(&self, tombstone: [u8; 32], expires_ms: i64) {
-        self.ended.insert(tombstone, expires_ms);
+    pub fn end(&self, tenant: TenantId, tombstone: [u8; 32], expires_ms: i64) {
+        self.ended.insert((tenant, tombstone), expires_ms);
+        self.seen.forget(tenant, tombstone);
+    }
+
+    /// The sessions of a tenant that this replica has met and that are open, as far as it knows.
+    pub(crate) fn seen(&self, tenant: TenantId, now_ms: i64) -> Vec<([u8; 16], Met)> {
+        self.seen.of(tenant, seconds(now_ms))
+    }
+
+    /// What ends the session with this id, which may have been opened on any replica up to now, and when that can be forgotten.
+    pub(crate) fn tombstone_of(&self, id: [u8; 16], now_ms: i64) -> ([u8; 32], i64) {
+        let longest = now_ms.saturating_add(i64::from(self.lifetime_s).saturating_mul(1000));
+        (tombstone(id), self.seen.expires_ms(id).unwrap_or(longest))
     }
 
     /// Forgets the ended sessions that have expired by now.
     pub fn sweep(&self, now_ms: i64) {
         self.ended.retain(|_, expires_ms| *expires_ms > now_ms);
+        self.seen.sweep(seconds(now_ms));
     }
 
     /// From which level on the session wants log messages.
@@ -138,9 +163,7 @@ impl Session {
 
     /// What is told to the other replicas when the session ends.
     pub fn tombstone(&self) -> [u8; 32] {
-        let mut digest = [0; 32];
-        digest[..16].copy_from_slice(&self.id);
-        digest
+        tombstone(self.id)
     }
 
     /// When it ends by itself, in milliseconds since 1970.
@@ -157,23 +180,39 @@ struct Opened {
     token: Box<str>,
     bound: [u8; 32],
     session: Session,
+    /// The second in which it was last asked for.
+    asked_s: u32,
 }
 
-/// The session of an id, opened at most once while it is remembered. What does not open is not remembered.
-fn opened(token: &str, bound: &[u8; 32], open: impl FnOnce() -> Option<Session>) -> Option<Session> {
+/// The session of an id, opened at most once while it is remembered, and whether it was asked for in this second before. What
+/// does not open is not remembered.
+fn opened(
+    token: &str,
+    bound: &[u8; 32],
+    now_s: u32,
+    open: impl FnOnce() -> Option<Session>,
+) -> Option<(Session, bool)> {
     thread_local!(static OPENED: RefCell<Vec<Option<Opened>>> = RefCell::new((0..OPENED_MAX).map(|_| None).collect()));
     // The last characters are those of the seal: as good as random.
     let place = token.bytes().rev().take(8).fold(0_usize, |sum, byte| sum.wrapping_mul(131).wrapping_add(byte.into()));
     let place = place % OPENED_MAX;
-    let known = OPENED.with_borrow(|all| {
-        let known = all[place].as_ref().filter(|known| *known.token == *token && known.bound == *bound);
-        known.map(|known| known.session)
+    let known = OPENED.with_borrow_mut(|all| {
+        let known = all[place].as_mut().filter(|known| *known.token == *token && known.bound == *bound)?;
+        Some((known.session, std::mem::replace(&mut known.asked_s, now_s) == now_s))
     });
     known.or_else(|| {
         let session = open()?;
-        OPENED.with_borrow_mut(|all| all[place] = Some(Opened { token: token.into(), bound: *bound, session }));
-        Some(session)
+        let known = Opened { token: token.into(), bound: *bound, session, asked_s: now_s };
+        OPENED.with_borrow_mut(|all| all[place] = Some(known));
+        Some((session, false))
     })
+}
+
+/// What ends the session with this id.
+pub(crate) fn tombstone(id: [u8; 16]) -> [u8; 32] {
+    let mut digest = [0; 32];
+    digest[..16].copy_from_slice(&id);
+    digest
 }
 
 /// What a session id is bound to, besides the sealing key.

@@ -1,14 +1,24 @@
 //! Events: the answer to a call as a stream of messages, with a sign of life while nothing comes. A legacy call goes on when
-//! its client has left; a modern one ends with its stream.
+//! its client has left; a modern one ends with its stream. A gateway that stops and can wait no longer ends streams with an error.
 
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use http::{HeaderValue, Response, header};
 use tokio::{sync::mpsc, task::JoinHandle};
 
-use super::{body::ReplyBody, mcp::Reply};
+use super::{
+    body::{Broken, ReplyBody},
+    mcp::Reply,
+    reply, watch,
+};
 use crate::{app::App, dispatch::Answer};
 
 /// Messages that wait for a slow reader before the call itself waits.
@@ -25,17 +35,46 @@ pub(super) enum Source {
     Answer(Box<Answer>),
 }
 
-/// The response that sends `source` as events. `outlives` says whether the call goes on when the client has left.
-pub(super) fn respond(app: &Arc<App>, source: Source, outlives: bool) -> Reply {
+/// The response that sends `source` as events to the request with this id. `outlives` says whether the call goes on when the
+/// client has left.
+pub(super) fn respond(app: &Arc<App>, source: Source, outlives: bool, id: Bytes) -> Reply {
     let keepalive = app.config.limits.keepalive;
     let open = OpenStream::enter(app);
     let (sender, receiver) = mpsc::channel(WAITING_MAX);
     let task = tokio::task::spawn_local(pump(source, keepalive, sender));
     let guard = (!outlives).then(|| AbortOnDrop(task));
-    let events = futures_util::stream::unfold((receiver, guard, open), |(mut receiver, guard, open)| async move {
-        receiver.recv().await.map(|event| (Ok(event), (receiver, guard, open)))
-    });
-    events_response(events.boxed_local())
+    events_response(Events { receiver, unanswered: Some(id), _guard: guard, _open: open }.boxed_local())
+}
+
+/// The events of one answer.
+struct Events {
+    receiver: mpsc::Receiver<Bytes>,
+    /// The id of the request, until the stream has ended.
+    unanswered: Option<Bytes>,
+    _guard: Option<AbortOnDrop>,
+    _open: OpenStream,
+}
+
+impl Stream for Events {
+    type Item = Result<Bytes, Broken>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.unanswered.is_none() {
+            return Poll::Ready(None);
+        }
+        match self.receiver.poll_recv(cx) {
+            Poll::Ready(Some(event)) => Poll::Ready(Some(Ok(event))),
+            Poll::Ready(None) => {
+                self.unanswered = None;
+                Poll::Ready(None)
+            }
+            Poll::Pending if watch::is_breaking() => {
+                let broken_off = self.unanswered.take().map(|id| event(&[reply::broken_off(&id)]));
+                Poll::Ready(broken_off.map(Ok))
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
 }
 
 /// A response without any event: the client took the request back and waits for nothing.

@@ -15,7 +15,10 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::{auth::NewKey, run::Gateway};
+use crate::{
+    auth::NewKey,
+    run::{Gateway, Stop},
+};
 
 /// Takes keys, tokens, or both; and one that is switched off.
 const TENANTS: [&str; 3] = [
@@ -88,8 +91,15 @@ async fn limited(limits: &str, settings: &str) -> Running {
     }
     let at = gateway.addresses().unwrap();
     let (stop, (up, is_up)) = (CancellationToken::new(), oneshot::channel());
-    let token = stop.clone();
-    let serving = tokio::spawn(async move { gateway.serve(token, up).await.unwrap() });
+    let (asked, told) = (stop.clone(), Stop::default());
+    let serving = tokio::spawn(async move {
+        let stopping = async {
+            asked.cancelled().await;
+            told.hurry();
+        };
+        let (served, ()) = tokio::join!(gateway.serve(told.clone(), up), stopping);
+        served.unwrap();
+    });
     is_up.await.unwrap();
     let (key, key_id) = key.unwrap();
     Running {

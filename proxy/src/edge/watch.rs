@@ -48,14 +48,20 @@ pub(crate) struct Watched {
     stalled_since_s: Cell<Option<u32>>,
     told: Notify,
     order: Cell<Option<Order>>,
+    /// Whether it was told to finish.
+    is_draining: Cell<bool>,
 }
+
+/// How many seconds a connection lies idle at least before it is closed by a gateway that stops: what its client sends in the same
+/// moment would be lost, so one that was just used gets its next request answered, by an answer that says that it closes.
+const QUIET_S: u32 = 2;
 
 /// What a connection is told from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Order {
     /// It is over time: drop it.
     Drop,
-    /// Finish what runs and take no more.
+    /// Finish what runs and take no more; also a call to look whether the thread [breaks off](is_breaking) what runs.
     Drain,
 }
 
@@ -67,12 +73,18 @@ thread_local! {
 struct Watch {
     began: Instant,
     now_s: Cell<u32>,
+    is_breaking: Cell<bool>,
     connections: RefCell<Vec<Weak<Watched>>>,
 }
 
 impl Watch {
     fn new() -> Self {
-        Self { began: Instant::now(), now_s: Cell::new(0), connections: RefCell::default() }
+        Self {
+            began: Instant::now(),
+            now_s: Cell::new(0),
+            is_breaking: Cell::new(false),
+            connections: RefCell::default(),
+        }
     }
 }
 
@@ -86,6 +98,7 @@ impl Watched {
                 stalled_since_s: Cell::new(None),
                 told: Notify::new(),
                 order: Cell::new(None),
+                is_draining: Cell::new(false),
             });
             let mut connections = watch.connections.borrow_mut();
             if connections.is_empty() {
@@ -100,6 +113,11 @@ impl Watched {
     pub(crate) fn enter(&self, phase: Phase) {
         self.phase.set(phase);
         self.since_s.set(WATCH.with(|watch| watch.now_s.get()));
+    }
+
+    /// What the connection is doing.
+    pub(crate) fn phase(&self) -> Phase {
+        self.phase.get()
     }
 
     /// Waits for an order.
@@ -155,11 +173,50 @@ async fn look_over(patience: Patience) {
     }
 }
 
-/// Tells all connections of this thread to finish.
+/// Tells the connections of this thread to finish, apart from those that were just used and wait for a request; to be
+/// called again for these, and for new ones.
 pub(crate) fn drain_thread() {
+    drain(|watched, now_s| {
+        watched.phase.get() != Phase::Idle || now_s.saturating_sub(watched.since_s.get()) >= QUIET_S
+    });
+}
+
+/// Tells all connections of this thread to finish.
+pub(crate) fn drain_thread_at_once() {
+    drain(|_, _| true);
+}
+
+fn drain(is_due: impl Fn(&Watched, u32) -> bool) {
     WATCH.with(|watch| {
+        let now_s = watch.now_s.get();
+        for watched in watch.connections.borrow().iter().filter_map(Weak::upgrade) {
+            if !watched.is_draining.get() && is_due(&watched, now_s) {
+                watched.is_draining.set(true);
+                watched.tell(Order::Drain);
+            }
+        }
+    });
+}
+
+/// Has this thread break off what still runs: answers that have not begun and streams of events end with an error, see
+/// [`is_breaking`].
+pub(crate) fn break_thread() {
+    WATCH.with(|watch| {
+        watch.is_breaking.set(true);
         watch.connections.borrow().iter().filter_map(Weak::upgrade).for_each(|watched| watched.tell(Order::Drain));
     });
+}
+
+/// Drops all connections of this thread.
+pub(crate) fn drop_thread() {
+    WATCH.with(|watch| {
+        watch.connections.borrow().iter().filter_map(Weak::upgrade).for_each(|watched| watched.tell(Order::Drop));
+    });
+}
+
+/// Whether this thread breaks off what still runs. Whoever waits looks when it is polled; connections are then.
+pub(crate) fn is_breaking() -> bool {
+    WATCH.with(|watch| watch.is_breaking.get())
 }
 
 /// A socket that notes when a head begins and when its client takes nothing.

@@ -89,7 +89,7 @@ pub(crate) async fn retain(
 ) -> anyhow::Result<Retained> {
     let (mut anchors, mut refused) = (Vec::new(), 0);
     for (chain, link) in store.audit_expired(before_ms).await? {
-        if let Some(fault) = verify::until(store, chain, link, &signer.public()).await? {
+        if let Some(fault) = verify::until(store, chain, link, signer.publics()).await? {
             let tenant = chain.tenant.map_or_else(|| "none".to_owned(), |tenant| tenant.to_string());
             warn!(
                 tenant,

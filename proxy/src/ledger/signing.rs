@@ -12,7 +12,7 @@ use tracing::warn;
 use super::verify;
 use crate::{
     app::App,
-    audit::{Signer, is_signed, now_ms},
+    audit::{Signer, is_signed_by_any, now_ms},
 };
 
 /// How often it is looked for such chains. One that has not grown since is signed: whoever writes it had the time to.
@@ -68,12 +68,11 @@ pub(super) async fn sign(store: &dyn Store, signer: &Signer, seen: &mut Seen) ->
 }
 
 async fn one(store: &dyn Store, signer: &Signer, chain: ChainId, last: Link) -> anyhow::Result<()> {
-    let public = signer.public();
     let there = store.audit_checkpoint_list(chain, last.seq.saturating_sub(1)).await?;
-    if there.iter().any(|checkpoint| checkpoint.link == last && is_signed(checkpoint, &public)) {
+    if there.iter().any(|checkpoint| checkpoint.link == last && is_signed_by_any(checkpoint, signer.publics())) {
         return Ok(());
     }
-    if let Some(fault) = verify::until(store, chain, last, &public).await? {
+    if let Some(fault) = verify::until(store, chain, last, signer.publics()).await? {
         let tenant = chain.tenant.map_or_else(|| "none".to_owned(), |tenant| tenant.to_string());
         let writer = format!("{:016x}", chain.writer.0);
         warn!(tenant, writer, %fault, "a chain of the audit is not what was written: see `patchbay audit verify`");

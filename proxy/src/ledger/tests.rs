@@ -42,10 +42,10 @@ fn signed(signer: &Signer, link: Link, reason: CheckpointReason) -> Checkpoint {
     checkpoint
 }
 
-fn verified(lines: &[String], public: Option<&[u8; 32]>) -> Verdict {
+fn verified(lines: &[String], publics: &[[u8; 32]]) -> Verdict {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     lines.iter().for_each(|line| writeln!(file, "{line}").unwrap());
-    verify::file(file.path(), public).unwrap().remove(0)
+    verify::file(file.path(), publics).unwrap().remove(0)
 }
 
 fn texts(rows: &[AuditRow]) -> Vec<String> {
@@ -94,21 +94,21 @@ fn a_whole_file_is_good_and_one_that_was_touched_is_not() {
     let mut lines = vec![Line::begin(CHAIN, &Link::START).text()];
     lines.extend(texts(&rows));
     lines.push(Line::checkpoint(&signed(&signer, rows[5].link, CheckpointReason::Head)).text());
-    let good = verified(&lines, Some(&public));
+    let good = verified(&lines, &[public]);
     assert_eq!((good.fault.as_ref(), good.records, good.checkpoints, good.covered), (None, 6, 1, 6));
 
     let mut edited = lines.clone();
     edited[3] = edited[3].replace("\\\"duration_us\\\":3", "").replace("\"duration_us\":3", "\"duration_us\":4");
-    assert!(verified(&edited, Some(&public)).fault.unwrap().to_string().contains("record 3"));
+    assert!(verified(&edited, &[public]).fault.unwrap().to_string().contains("record 3"));
     let mut cut = lines.clone();
     cut.remove(6);
-    assert!(verified(&cut, Some(&public)).fault.unwrap().to_string().contains('6'));
-    assert_eq!(verified(&cut, None).fault, None, "without a key nobody knows how far it had come");
+    assert!(verified(&cut, &[public]).fault.unwrap().to_string().contains('6'));
+    assert_eq!(verified(&cut, &[]).fault, None, "without a key nobody knows how far it had come");
     let mut inner = lines.clone();
     inner.remove(2);
-    assert!(verified(&inner, None).fault.unwrap().to_string().contains("records 2 to 2"));
+    assert!(verified(&inner, &[]).fault.unwrap().to_string().contains("records 2 to 2"));
     let other = Signer::new([4; 32]).unwrap().public();
-    assert!(verified(&lines, Some(&other)).fault.unwrap().to_string().contains("not signed"));
+    assert!(verified(&lines, &[other]).fault.unwrap().to_string().contains("not signed"));
 }
 
 #[test]
@@ -117,12 +117,12 @@ fn a_part_of_a_chain_begins_where_its_file_says_or_where_the_gateway_signed() {
     let rows = rows(6);
     let mut lines = vec![Line::begin(CHAIN, &rows[2].link).text()];
     lines.extend(texts(&rows[3..]));
-    let part = verified(&lines, None);
+    let part = verified(&lines, &[]);
     assert_eq!((part.fault, part.begin, part.records, part.is_anchored), (None, 3, 3, false));
     let anchor = Line::checkpoint(&signed(&signer, rows[3].link, CheckpointReason::Retention)).text();
     // What was to be removed and is still there does no harm.
     lines.push(anchor);
-    let anchored = verified(&lines, Some(&signer.public()));
+    let anchored = verified(&lines, signer.publics());
     assert_eq!((anchored.fault, anchored.begin, anchored.records, anchored.is_anchored), (None, 4, 2, true));
 }
 
@@ -156,7 +156,7 @@ async fn a_chain_without_a_head_is_missed_and_odd_texts_are_not() {
     let link = Link::START.next(CHAIN, 1 << 64, 1, "resource.read", &json);
     let (kind, facets) = ("resource.read".to_owned(), Facets::of(&json));
     let store = store(&[AuditRow { event_id: 1 << 64, chain: CHAIN, link, at_ms: 1, kind, facets, json }]).await;
-    let verdicts = verify::store(&*store, None, &signer.public(), &[]).await.unwrap();
+    let verdicts = verify::store(&*store, None, signer.publics(), &[]).await.unwrap();
     assert_eq!((verdicts.len(), &verdicts[0].fault), (1, &None));
 
     let headless = ChainId { tenant: None, ..CHAIN };
@@ -164,7 +164,7 @@ async fn a_chain_without_a_head_is_missed_and_odd_texts_are_not() {
     anchor.chain = headless;
     signer.sign(&mut anchor);
     store.audit_checkpoint_put(&[anchor]).await.unwrap();
-    let verdicts = verify::store(&*store, None, &signer.public(), &[]).await.unwrap();
+    let verdicts = verify::store(&*store, None, signer.publics(), &[]).await.unwrap();
     assert_eq!((verdicts.len(), &verdicts[0].fault), (2, &Some(verify::Fault::Headless)));
 }
 
@@ -176,7 +176,7 @@ async fn nothing_is_signed_away_that_is_not_what_was_written() {
     let before_ms = i64::MAX;
     let done = keeping::retain(&*whole, &signer, before_ms, 9).await.unwrap();
     assert_eq!(done, Retained { removed: 6, refused: 0 });
-    let verdict = verify::store(&*whole, None, &signer.public(), &[]).await.unwrap().remove(0);
+    let verdict = verify::store(&*whole, None, signer.publics(), &[]).await.unwrap().remove(0);
     assert_eq!((verdict.fault, verdict.begin), (None, 6));
 
     let mut touched = good.clone();
@@ -216,6 +216,6 @@ async fn chains_that_nobody_signs_are_signed_once_and_only_if_they_are_whole() {
     let note = patchbay_store::Note::by_operator("a look", 5);
     store.audit_note(None, patchbay_core::audit::Action::AuditQuery, &note).await.unwrap();
     signing::sign(&*store, &signer, &mut signing::Seen::new()).await.unwrap();
-    let verdict = verify::store(&*store, None, &signer.public(), &[]).await.unwrap().remove(0);
+    let verdict = verify::store(&*store, None, signer.publics(), &[]).await.unwrap().remove(0);
     assert_eq!((verdict.fault, verdict.covered), (None, 1), "what the command line did is signed too");
 }

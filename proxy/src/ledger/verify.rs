@@ -12,7 +12,7 @@ use patchbay_core::audit::{ChainFault, ChainId, Chained, Checkpoint, CheckpointR
 use patchbay_store::{AuditHead, AuditRow, Store};
 
 use super::lines::{LINE_BYTES_MAX, Line, LineKind};
-use crate::audit::is_signed;
+use crate::audit::is_signed_by_any;
 
 /// The most chains and checkpoints that a file may hold.
 const FILE_CHECKPOINTS_MAX: usize = 1_000_000;
@@ -47,7 +47,7 @@ pub(crate) enum Fault {
     #[error(transparent)]
     Chain(#[from] ChainFault),
     /// A checkpoint is not the gateway's.
-    #[error("the checkpoint at record {seq} is not signed by the key that was given")]
+    #[error("the checkpoint at record {seq} is not signed by a key that was given")]
     Forged {
         /// Where.
         seq: u64,
@@ -77,15 +77,15 @@ pub(crate) enum Fault {
     },
 }
 
-/// Verifies the chains of a store. `tenant` as in [`patchbay_store::AuditLog::audit_heads`]; `public` is the key of the
-/// checkpoints; `elsewhere` are checkpoints that were kept in another place, and count when they are signed.
+/// Verifies the chains of a store. `tenant` as in [`patchbay_store::AuditLog::audit_heads`]; `publics` are the keys of
+/// the checkpoints, any of which may have signed one; `elsewhere` are checkpoints that were kept in another place, and count when they are signed.
 ///
 /// # Errors
 /// When the store does not answer.
 pub(crate) async fn store(
     store: &dyn Store,
     tenant: Option<Option<TenantId>>,
-    public: &[u8; 32],
+    publics: &[[u8; 32]],
     elsewhere: &[Checkpoint],
 ) -> anyhow::Result<Vec<Verdict>> {
     // Before the heads: a chain that begins meanwhile has both or none.
@@ -98,7 +98,7 @@ pub(crate) async fn store(
     let mut verdicts = Vec::with_capacity(chains.len());
     for chain in chains {
         let elsewhere: Vec<_> = elsewhere.iter().filter(|other| other.chain == chain).collect();
-        verdicts.push(chain_of(store, chain, heads.get(&chain), &elsewhere, public).await?);
+        verdicts.push(chain_of(store, chain, heads.get(&chain), &elsewhere, publics).await?);
     }
     Ok(verdicts)
 }
@@ -108,13 +108,13 @@ async fn chain_of(
     chain: ChainId,
     head: Option<&AuditHead>,
     elsewhere: &[&Checkpoint],
-    public: &[u8; 32],
+    publics: &[[u8; 32]],
 ) -> anyhow::Result<Verdict> {
     let mut checkpoints = super::checkpoints(store, chain, 0).await?;
     loop {
         let own = checkpoints.len();
         checkpoints.extend(elsewhere.iter().copied().cloned());
-        let mut check = Check::begin(chain, None, &checkpoints, public);
+        let mut check = Check::begin(chain, None, &checkpoints, publics);
         check.head = head.map(|head| head.last);
         check.rows(store, u64::MAX).await?;
         let mut verdict = check.end();
@@ -149,15 +149,15 @@ pub(crate) async fn until(
     store: &dyn Store,
     chain: ChainId,
     place: Link,
-    public: &[u8; 32],
+    publics: &[[u8; 32]],
 ) -> anyhow::Result<Option<Fault>> {
     let mut checkpoints = super::checkpoints(store, chain, 0).await?;
-    checkpoints.retain(|checkpoint| is_signed(checkpoint, public));
+    checkpoints.retain(|checkpoint| is_signed_by_any(checkpoint, publics));
     if checkpoints.iter().filter_map(retained).any(|anchor| anchor.seq >= place.seq) {
         return Ok(None);
     }
     checkpoints.retain(|checkpoint| checkpoint.link.seq <= place.seq);
-    let mut check = Check::begin(chain, None, &checkpoints, public);
+    let mut check = Check::begin(chain, None, &checkpoints, publics);
     check.head = Some(place);
     check.rows(store, place.seq).await?;
     let Verdict { last, fault, .. } = check.end();
@@ -169,11 +169,11 @@ fn retained(checkpoint: &Checkpoint) -> Option<Link> {
     Some(checkpoint).filter(|checkpoint| checkpoint.reason == CheckpointReason::Retention).map(|anchor| anchor.link)
 }
 
-/// Verifies a file of lines; it is read twice. Without a public key, signatures are not looked at and checkpoints do not count.
+/// Verifies a file of lines; it is read twice. Without any public key, signatures are not looked at and checkpoints do not count.
 ///
 /// # Errors
 /// When the file cannot be read, or has lines of another kind.
-pub(crate) fn file(path: &std::path::Path, public: Option<&[u8; 32]>) -> anyhow::Result<Vec<Verdict>> {
+pub(crate) fn file(path: &std::path::Path, publics: &[[u8; 32]]) -> anyhow::Result<Vec<Verdict>> {
     let mut begins = BTreeMap::new();
     let mut checkpoints: BTreeMap<ChainId, Vec<Checkpoint>> = BTreeMap::new();
     let mut count = 0;
@@ -190,12 +190,11 @@ pub(crate) fn file(path: &std::path::Path, public: Option<&[u8; 32]>) -> anyhow:
         );
         Ok(())
     })?;
-    let unsigned = [0; 32];
     let mut checks: BTreeMap<ChainId, Check> = BTreeMap::new();
     let begin = |chain: ChainId| {
         let own = checkpoints.get(&chain).map_or(&[][..], |own| own).iter();
-        let own: Vec<_> = own.filter(|_| public.is_some()).cloned().collect();
-        Check::begin(chain, begins.get(&chain).copied(), &own, public.unwrap_or(&unsigned))
+        let own: Vec<_> = own.filter(|_| !publics.is_empty()).cloned().collect();
+        Check::begin(chain, begins.get(&chain).copied(), &own, publics)
     };
     for chain in begins.keys().chain(checkpoints.keys()) {
         checks.entry(*chain).or_insert_with(|| begin(*chain));
@@ -262,8 +261,8 @@ struct Check {
 
 impl Check {
     /// Begins at the last signed retention checkpoint, or at `begin` where a file says so, whichever comes later.
-    fn begin(chain: ChainId, begin: Option<Link>, checkpoints: &[Checkpoint], public: &[u8; 32]) -> Self {
-        let forged = checkpoints.iter().find(|checkpoint| !is_signed(checkpoint, public));
+    fn begin(chain: ChainId, begin: Option<Link>, checkpoints: &[Checkpoint], publics: &[[u8; 32]]) -> Self {
+        let forged = checkpoints.iter().find(|checkpoint| !is_signed_by_any(checkpoint, publics));
         let anchor = checkpoints.iter().filter_map(retained).max_by_key(|link| link.seq);
         let is_anchored = anchor.is_some_and(|anchor| begin.is_none_or(|begin| begin.seq <= anchor.seq));
         let start = if is_anchored { anchor } else { begin }.unwrap_or(Link::START);

@@ -37,6 +37,11 @@ pub(crate) const INSERT: &str = "INSERT INTO admin_keys \
      (id, tenant_id, role, label, shown, digest, created_ms, expires_ms, revoked_ms, used_ms) \
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING";
 
+/// Has a key expire at $2 if not before, unless it has expired at $3 or was revoked.
+pub(crate) const EXPIRE: &str = "UPDATE admin_keys \
+    SET expires_ms = CASE WHEN expires_ms < $2 THEN expires_ms ELSE $2 END \
+    WHERE id = $1 AND revoked_ms IS NULL AND (expires_ms IS NULL OR expires_ms > $3)";
+
 pub(crate) const TOUCH: &str =
     "UPDATE admin_keys SET used_ms = $2 WHERE id = $1 AND (used_ms IS NULL OR used_ms <= $3)";
 

@@ -13,6 +13,7 @@ mod announce;
 mod audit;
 mod error;
 mod held;
+mod late;
 mod levels;
 mod plan;
 mod postgres;
@@ -39,6 +40,7 @@ use tokio::sync::broadcast;
 pub use admin::ANSWER_BYTES_MAX;
 pub use audit::{AUDIT_PAGE_MAX, AuditFilter, AuditHead, AuditLog, AuditRow, Note};
 pub use error::StoreError;
+pub use late::{LateStore, open_late};
 pub use vault::Vault;
 
 /// Opens the store at `url`, brings its tables up to date and starts to watch it for changes.
@@ -135,8 +137,11 @@ pub trait Tenants {
     ) -> Result<Applied, StoreError>;
 
     /// Removes a tenant with all that belongs to it, apart from its audit, whose next record is `note`. `false` when there is
-    /// none of that name.
-    async fn tenant_delete(&self, slug: &Slug, note: &Note) -> Result<bool, StoreError>;
+    /// none of that name. With `expected`, the tenant must be at that generation.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the generation is another one.
+    async fn tenant_delete(&self, slug: &Slug, expected: Option<Generation>, note: &Note) -> Result<bool, StoreError>;
 }
 
 /// API keys. Making and revoking one is a change of the tenant, noted in its audit in the same transaction; using one is not.
@@ -183,6 +188,19 @@ pub trait AdminKeys {
 
     /// Refuses a key from now on. `false` when there is no such key, or it was revoked before.
     async fn admin_key_revoke(&self, key: KeyId, at_ms: i64, note: &Note) -> Result<bool, StoreError>;
+
+    /// Adds a key in the place of a former one, which is refused from `until_ms` on if not before. `false` when the former one is
+    /// not there, or opens nothing at the moment at which the new one is made.
+    ///
+    /// # Errors
+    /// As [`Self::admin_key_create`].
+    async fn admin_key_rotate(
+        &self,
+        former: KeyId,
+        key: &AdminKeyRow,
+        until_ms: i64,
+        note: &Note,
+    ) -> Result<bool, StoreError>;
 
     /// Notes when a key was last used; the newest time wins. What is less than a minute after the time that is noted is not
     /// written.

@@ -78,7 +78,7 @@ impl TokenCache {
         wanted: Wanted<'_>,
         now_ms: i64,
     ) -> Result<Arc<Verified>, TokenError> {
-        self.judged(tenant, issuers, token, now_ms, async || issuers.verify(token, wanted, now_ms).await).await
+        self.judged(tenant, issuers, token, wanted, now_ms, true).await
     }
 
     /// The same for signed tokens alone: no issuer is asked about an opaque one.
@@ -93,7 +93,7 @@ impl TokenCache {
         wanted: Wanted<'_>,
         now_ms: i64,
     ) -> Result<Arc<Verified>, TokenError> {
-        self.judged(tenant, issuers, token, now_ms, async || issuers.verify_signed(token, wanted, now_ms).await).await
+        self.judged(tenant, issuers, token, wanted, now_ms, false).await
     }
 
     async fn judged(
@@ -101,9 +101,12 @@ impl TokenCache {
         tenant: TenantId,
         issuers: &Issuers,
         token: &str,
+        wanted: Wanted<'_>,
         now_ms: i64,
-        judge: impl AsyncFn() -> Result<Arc<Verified>, TokenError>,
+        asks: bool,
     ) -> Result<Arc<Verified>, TokenError> {
+        // No closure, whose future could not be sent to another thread.
+        let judge = || issuers.judge(token, wanted, now_ms, asks);
         let mut epoch = issuers.epoch();
         for _ in 1..ROUNDS {
             let verified = judge().await?;

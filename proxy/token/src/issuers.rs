@@ -86,7 +86,7 @@ impl Issuers {
     /// # Errors
     /// [`TokenError`].
     pub async fn verify(&self, token: &str, wanted: Wanted<'_>, now_ms: i64) -> Result<Arc<Verified>, TokenError> {
-        Judge { issuers: self, wanted, now_ms, asks: true, walk: &mut Walk::judging() }.judge(token).await
+        self.judge(token, wanted, now_ms, true).await
     }
 
     /// The same for signed tokens alone: no issuer is asked about an opaque one.
@@ -99,7 +99,18 @@ impl Issuers {
         wanted: Wanted<'_>,
         now_ms: i64,
     ) -> Result<Arc<Verified>, TokenError> {
-        Judge { issuers: self, wanted, now_ms, asks: false, walk: &mut Walk::judging() }.judge(token).await
+        self.judge(token, wanted, now_ms, false).await
+    }
+
+    /// Judges a token; with `asks`, an issuer is asked about an opaque one.
+    pub(crate) async fn judge(
+        &self,
+        token: &str,
+        wanted: Wanted<'_>,
+        now_ms: i64,
+        asks: bool,
+    ) -> Result<Arc<Verified>, TokenError> {
+        Judge { issuers: self, wanted, now_ms, asks, walk: &mut Walk::judging() }.judge(token).await
     }
 
     /// Whether a verified token may be used at this resource: by its audiences.

@@ -25,12 +25,12 @@ pub(super) struct Prometheus {
 }
 
 /// The repository.
-pub(super) fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
 /// A program of Debian's package `prometheus`; `None` where it is not installed and need not be.
-pub(super) fn installed(variable: &str, name: &str) -> Option<PathBuf> {
+pub(crate) fn installed(variable: &str, name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let in_path = || env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file());
     let found = env::var_os(variable).map(PathBuf::from).or_else(in_path);

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{World, acme, now_s, path};
 
 /// The promise.
-const PROMPT: Duration = Duration::from_secs(5);
+const PROMPT: Duration = Duration::from_secs(10);
 
 /// Waits until both replicas answer like this, and holds the time.
 async fn promptly(what: &str, replicas: [&TestGateway; 2], token: &str, wanted: u16) {

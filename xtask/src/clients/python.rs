@@ -1,4 +1,4 @@
-//! The Python SDKs and FastMCP: one virtual environment per file of `tests/clients/python`, kept until the file changes.
+//! The Python SDKs, FastMCP and what checks the chart: one virtual environment per file of `tests/clients/python`, kept until the file changes.
 
 use std::{
     fs,
@@ -18,24 +18,26 @@ use crate::{
 const INSTALL_LIMIT: Duration = Duration::from_secs(10 * 60);
 const LOOK_LIMIT: Duration = Duration::from_secs(60);
 
-/// FastMCP pulls in many packages, so it has an environment of its own beside the plain SDK.
-const ENVIRONMENTS: [(&str, &str); 3] = [
-    ("PATCHBAY_TEST_PY_LEGACY", "legacy"),
-    ("PATCHBAY_TEST_PY_MODERN", "modern"),
-    ("PATCHBAY_TEST_PY_FASTMCP", "fastmcp"),
+/// The variable, the file of the requirements, and a module that is there when they are. FastMCP pulls in many packages, so it has
+/// an environment of its own beside the plain SDK; what checks the chart has nothing to do with either.
+const ENVIRONMENTS: [(&str, &str, &str); 4] = [
+    ("PATCHBAY_TEST_PY_LEGACY", "legacy", "mcp"),
+    ("PATCHBAY_TEST_PY_MODERN", "modern", "mcp"),
+    ("PATCHBAY_TEST_PY_FASTMCP", "fastmcp", "mcp"),
+    ("PATCHBAY_TEST_PY_CHART", "chart", "kubernetes_validate"),
 ];
 
 pub(super) fn prepare() -> Result<Environment> {
-    ENVIRONMENTS.iter().map(|(variable, name)| Ok((*variable, environment(name)?.into()))).collect()
+    ENVIRONMENTS.iter().map(|(variable, name, module)| Ok((*variable, environment(name, module)?.into()))).collect()
 }
 
 /// The Python executable of the environment.
-fn environment(name: &str) -> Result<PathBuf> {
+fn environment(name: &str, module: &str) -> Result<PathBuf> {
     let requirements = workspace::root().join(format!("tests/clients/python/{name}.txt"));
     let folder = workspace::target().join(format!("e2e-py-{name}"));
     let python = folder.join("bin/python");
     let (mark, wanted) = (folder.join("installed"), workspace::fingerprint(std::slice::from_ref(&requirements))?);
-    if fs::read_to_string(&mark).is_ok_and(|found| found == wanted) && succeeds(&python, "import mcp")? {
+    if fs::read_to_string(&mark).is_ok_and(|found| found == wanted) && succeeds(&python, &format!("import {module}"))? {
         return Ok(python);
     }
     println!("installing the Python packages of tests/clients/python/{name}.txt (once)");

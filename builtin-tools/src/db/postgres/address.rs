@@ -85,6 +85,17 @@ pub(crate) fn places(config: &Config) -> impl Iterator<Item = Place> + '_ {
     })
 }
 
+/// The hosts that are connected to, and their ports.
+pub(crate) fn hosts(config: &Config) -> Vec<(String, u16)> {
+    let host = |place: Place| match (place.address, place.host) {
+        (Some(address), _) => (address.to_string(), place.port),
+        (None, Host::Tcp(name)) => (name, place.port),
+        #[cfg(unix)]
+        (None, Host::Unix(path)) => (path.to_string_lossy().into_owned(), place.port),
+    };
+    places(config).map(host).collect()
+}
+
 fn is_loopback(name: &str) -> bool {
     let name = name.trim_matches(['[', ']']);
     name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())

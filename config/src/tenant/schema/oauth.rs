@@ -23,7 +23,7 @@ use crate::{
 pub(crate) struct ScopeList(pub(crate) Vec<String>);
 
 /// Who signs people in: an issuer of access tokens.
-#[derive(Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(extend("required" = ["issuer"]))]
 pub(crate) struct IssuerFile {
@@ -72,7 +72,7 @@ pub(crate) struct IssuerFile {
 }
 
 /// The claims that say who somebody is.
-#[derive(PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct ClaimsFile {
     /// The claim that never changes for a person.
@@ -94,7 +94,7 @@ impl Default for ClaimsFile {
 }
 
 /// How opaque tokens are looked up (RFC 7662).
-#[derive(Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(extend("required" = ["client_id", "client_secret"]))]
 pub(crate) struct IntrospectionFile {
@@ -127,7 +127,7 @@ impl Default for IntrospectionFile {
 }
 
 /// How clients come to a client id at an issuer.
-#[derive(Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct RegistrationFile {
     /// A public client id that was registered for IDEs beforehand.

@@ -364,6 +364,23 @@ fn audit() -> impl Strategy<Value = TenantAudit> {
         })
 }
 
+/// The server with the same value in the place of each of its secrets.
+fn with_secrets(spec: ServerSpec, secret: &str) -> ServerDoc {
+    let secrets: Vec<_> = match &spec.transport {
+        Transport::Http { headers, oauth, .. } => {
+            let of_oauth = oauth.as_ref().map(|oauth| match oauth.auth {
+                ClientAuth::PrivateKeyJwt => ServerOauth::PRIVATE_KEY.to_owned(),
+                ClientAuth::Basic | ClientAuth::Post => ServerOauth::SECRET.to_owned(),
+            });
+            headers.iter().map(|name| format!("header:{name}")).chain(of_oauth).collect()
+        }
+        Transport::Stdio { env, .. } => env.iter().map(|name| format!("env:{name}")).collect(),
+        Transport::Builtin { secrets, .. } => secrets.iter().map(|name| format!("secret:{name}")).collect(),
+    };
+    let secrets = secrets.into_iter().map(|name| (name, Some(SecretString::from(secret.trim())))).collect();
+    ServerDoc { spec, secrets }
+}
+
 fn tenant() -> impl Strategy<Value = TenantDoc> {
     let limit = || option::of(1..60_000_u32);
     (
@@ -374,21 +391,8 @@ fn tenant() -> impl Strategy<Value = TenantDoc> {
         ((limit(), option::of(1000..60_000_u32), limit()), limit_rules(), weights(), audit()),
     )
         .prop_map(|((slug, title, enabled), servers, toolsets, issuers, (limits, rules, weights, audit))| {
-            let server = |(at, spec): (usize, ServerSpec)| {
-                let secrets: Vec<_> = match &spec.transport {
-                    Transport::Http { headers, oauth, .. } => {
-                        let of_oauth = oauth.as_ref().map(|oauth| match oauth.auth {
-                            ClientAuth::PrivateKeyJwt => ServerOauth::PRIVATE_KEY.to_owned(),
-                            ClientAuth::Basic | ClientAuth::Post => ServerOauth::SECRET.to_owned(),
-                        });
-                        headers.iter().map(|name| format!("header:{name}")).chain(of_oauth).collect()
-                    }
-                    Transport::Stdio { env, .. } => env.iter().map(|name| format!("env:{name}")).collect(),
-                    Transport::Builtin { secrets, .. } => secrets.iter().map(|name| format!("secret:{name}")).collect(),
-                };
-                let secrets = secrets.into_iter().map(|name| (name, Some(SecretString::from("hunter2")))).collect();
-                (format!("s{at}").parse().unwrap(), ServerDoc { spec, secrets })
-            };
+            let server =
+                |(at, spec): (usize, ServerSpec)| (format!("s{at}").parse().unwrap(), with_secrets(spec, "hunter2"));
             let issuer = |(at, mut spec): (usize, IssuerSpec)| {
                 spec.issuer = format!("https://login.example.org/{at}");
                 let secret =
@@ -427,26 +431,106 @@ proptest! {
         prop_assert!(!exported.contains("hunter2"));
         let again = tenant_from_yaml(&exported, "t.yaml", &no_secrets);
         let again = again.map_err(|errors| TestCaseError::fail(format!("{errors}\n{exported}")))?;
-        prop_assert_eq!(&again.slug, &doc.slug);
-        prop_assert_eq!(&again.title, &doc.title);
-        prop_assert_eq!(again.enabled, doc.enabled);
-        prop_assert_eq!(&again.limits, &doc.limits, "{}", exported);
-        prop_assert_eq!(&again.audit, &doc.audit, "{}", exported);
-        prop_assert_eq!(&again.toolsets, &doc.toolsets, "{}", exported);
-        for (name, server) in &doc.servers {
-            let other = &again.servers[name];
-            prop_assert_eq!(&other.spec, &server.spec, "{}", exported);
-            prop_assert!(other.secrets.values().all(Option::is_none));
-            prop_assert!(other.secrets.keys().eq(server.secrets.keys()));
-        }
-        prop_assert_eq!(again.servers.len(), doc.servers.len());
-        for (name, issuer) in &doc.issuers {
-            let other = &again.issuers[name];
-            prop_assert_eq!(&other.spec, &issuer.spec, "{}", exported);
-            prop_assert!(other.secrets.values().all(Option::is_none));
-            prop_assert!(other.secrets.keys().eq(issuer.secrets.keys()));
-        }
-        prop_assert_eq!(again.issuers.len(), doc.issuers.len());
+        same(&again, &doc, &exported)?;
         prop_assert!(diff(Some(&row), &again).ends_with("nothing changes\n"));
     }
+
+    #[test]
+    fn what_the_api_shows_can_be_sent_back_and_is_the_same(doc in tenant()) {
+        let row = row(&doc);
+        let shown = tenant_to_json(&row);
+        prop_assert!(!shown.to_string().contains("hunter2"));
+        let again = tenant_from_json(&shown, "acme", &crate::refuse_references());
+        let again = again.map_err(|errors| TestCaseError::fail(format!("{errors}\n{shown:#}")))?;
+        same(&again, &doc, &shown.to_string())?;
+        prop_assert_eq!(tenant_to_json(&super::row(&again)), shown);
+    }
+
+    #[test]
+    fn whatever_is_put_into_a_document_is_taken_or_refused_with_a_place_and_a_reason(
+        doc in tenant(), at in any::<prop::sample::Index>(), put in value(), under in option::of(text())
+    ) {
+        let mut document = tenant_to_json(&row(&doc));
+        let mut places = Vec::new();
+        pointers("", &document, &mut places);
+        let place = document.pointer_mut(&places[at.index(places.len())]).unwrap();
+        match (under, place.as_object_mut()) {
+            (Some(key), Some(members)) => drop(members.insert(key, put)),
+            _ => *place = put,
+        }
+        if let Err(errors) = tenant_from_json(&document, "acme", &crate::refuse_references()) {
+            for error in &errors {
+                prop_assert!(!error.message.contains("cannot be understood"), "{}", document);
+                let pointer = error.pointer();
+                // A field that is missing stands in something that is there.
+                let around = pointer.rsplit_once('/').map_or("", |(around, _)| around);
+                prop_assert!(document.pointer(around).is_some(), "{} of {}", pointer, document);
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_and_the_document_made_of_it_mean_the_same(doc in tenant()) {
+        let exported = tenant_to_yaml(&row(&doc));
+        let document = tenant_document(&exported, "t.yaml", &no_secrets);
+        let document = document.map_err(|errors| TestCaseError::fail(format!("{errors}\n{exported}")))?;
+        let again = tenant_from_json(&document, "acme", &crate::refuse_references());
+        let again = again.map_err(|errors| TestCaseError::fail(format!("{errors}\n{document:#}")))?;
+        same(&again, &doc, &exported)?;
+    }
+
+    #[test]
+    fn a_server_is_sent_with_whatever_its_secrets_are(spec in server(), secret in "[ -~]{0,8}(\\$\\{|\\$\\$\\{|x)[ -~]{1,8}x") {
+        let doc = TenantDoc { servers: [("s0".parse().unwrap(), with_secrets(spec, &secret))].into(), ..parse("tenant: a").unwrap() };
+        let Some(server) = doc.servers.get("s0").filter(|server| !server.secrets.contains_key(ServerOauth::PRIVATE_KEY)) else { return Ok(()) };
+        let document = json!({ "tenant": "a", "servers": { "s0": crate::server_document(server) } });
+        let again = tenant_from_json(&document, "acme", &crate::refuse_references());
+        let again = again.map_err(|errors| TestCaseError::fail(format!("{errors}\n{document:#}")))?;
+        prop_assert_eq!(&again.servers["s0"].spec, &server.spec);
+        for (name, value) in &again.servers["s0"].secrets {
+            prop_assert_eq!(value.as_ref().map(ExposeSecret::expose_secret), Some(secret.trim()), "{}", name);
+        }
+        prop_assert_eq!(again.servers["s0"].secrets.len(), server.secrets.len());
+    }
+}
+
+/// All places of a document.
+fn pointers(at: &str, json: &Json, found: &mut Vec<String>) {
+    found.push(at.to_owned());
+    match json {
+        Json::Object(members) => {
+            for (key, inner) in members {
+                pointers(&format!("{at}/{}", key.replace('~', "~0").replace('/', "~1")), inner, found);
+            }
+        }
+        Json::Array(items) => {
+            items.iter().enumerate().for_each(|(index, inner)| pointers(&format!("{at}/{index}"), inner, found))
+        }
+        _ => {}
+    }
+}
+
+/// Whether the tenant that came back is the one that went, its secrets apart.
+fn same(again: &TenantDoc, doc: &TenantDoc, exported: &str) -> Result<(), TestCaseError> {
+    prop_assert_eq!(&again.slug, &doc.slug);
+    prop_assert_eq!(&again.title, &doc.title);
+    prop_assert_eq!(again.enabled, doc.enabled);
+    prop_assert_eq!(&again.limits, &doc.limits, "{}", exported);
+    prop_assert_eq!(&again.audit, &doc.audit, "{}", exported);
+    prop_assert_eq!(&again.toolsets, &doc.toolsets, "{}", exported);
+    for (name, server) in &doc.servers {
+        let other = &again.servers[name];
+        prop_assert_eq!(&other.spec, &server.spec, "{}", exported);
+        prop_assert!(other.secrets.values().all(Option::is_none));
+        prop_assert!(other.secrets.keys().eq(server.secrets.keys()));
+    }
+    prop_assert_eq!(again.servers.len(), doc.servers.len());
+    for (name, issuer) in &doc.issuers {
+        let other = &again.issuers[name];
+        prop_assert_eq!(&other.spec, &issuer.spec, "{}", exported);
+        prop_assert!(other.secrets.values().all(Option::is_none));
+        prop_assert!(other.secrets.keys().eq(issuer.secrets.keys()));
+    }
+    prop_assert_eq!(again.issuers.len(), doc.issuers.len());
+    Ok(())
 }

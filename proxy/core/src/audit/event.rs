@@ -107,4 +107,10 @@ actions! {
     GatewayStart = 16 "gateway.start",
     /// A gateway stopped serving.
     GatewayStop = 17 "gateway.stop",
+    /// A server was asked for its lists because an admin wanted it.
+    CatalogRefresh = 20 "catalog.refresh",
+    /// What is sealed was sealed anew with the current key.
+    Reseal = 21 "keys.reseal",
+    /// A request to the admin API was refused.
+    AdminRefused = 18 "admin.refused",
 }

@@ -68,7 +68,22 @@ pub struct Page {
     pub more: bool,
 }
 
+impl Lists {
+    /// How many bytes they take.
+    pub fn bytes(&self) -> usize {
+        [&self.tools, &self.prompts, &self.resources, &self.templates].into_iter().map(List::bytes).sum()
+    }
+}
+
 impl List {
+    /// How many bytes it takes; pages that both eras share count once.
+    pub fn bytes(&self) -> usize {
+        let own = |(modern, legacy): (&Bytes, &Bytes)| {
+            if modern.as_ptr() == legacy.as_ptr() { modern.len() } else { modern.len() + legacy.len() }
+        };
+        self.modern.iter().zip(&self.legacy).map(own).sum()
+    }
+
     /// The page of that number, from 0. The first one is always there.
     pub fn page(&self, era: Era, number: usize) -> Option<Page> {
         let (pages, tail) = match era {

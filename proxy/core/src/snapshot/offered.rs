@@ -4,7 +4,8 @@
 use std::{collections::HashSet, sync::Arc};
 
 use super::{
-    BuildError, BuildOptions, CatalogPart, SaidOfTools, ServerEntry, ServerKind, Warnings, classes::Classes, shown,
+    BuildError, BuildOptions, CatalogPart, ItemKind, Reason, SaidOfTools, ServerEntry, ServerKind, Warnings,
+    classes::Classes, shown,
 };
 use crate::{
     access::ToolClass,
@@ -62,7 +63,7 @@ impl<'a> Offered<'a> {
         let classes = Classes::compile(&row.spec.classes, kind).map_err(fault)?;
         let mut reader = Reader { server: row.slug.as_str(), items_max: options.items_max, warnings };
         let raw = |list: fn(&'a CatalogPart) -> &'a Vec<String>| part.map_or(&[][..], |part| list(part));
-        let tools = reader.read("tool", raw(|part| &part.tools), item::tool, |tool| &tool.name);
+        let tools = reader.read(ItemKind::Tool, raw(|part| &part.tools), item::tool, |tool| &tool.name);
         let is_modern_http = kind == ServerKind::Http && part.is_some_and(|part| part.era == Era::Modern);
         let idempotent: HashSet<&str> = row.spec.idempotent_tools.iter().map(String::as_str).collect();
         let tools = tools.into_iter().filter_map(|tool| {
@@ -84,8 +85,9 @@ impl<'a> Offered<'a> {
         Ok(Self {
             index,
             tools: tools.collect(),
-            prompts: reader.read("prompt", raw(|part| &part.prompts), item::prompt, |prompt| &prompt.name),
-            resources: reader.read("resource", raw(|part| &part.resources), item::resource, |resource| &resource.uri),
+            prompts: reader.read(ItemKind::Prompt, raw(|part| &part.prompts), item::prompt, |prompt| &prompt.name),
+            resources: reader
+                .read(ItemKind::Resource, raw(|part| &part.resources), item::resource, |resource| &resource.uri),
             templates: reader.templates(raw(|part| &part.templates)),
             row,
             prefix,
@@ -130,7 +132,7 @@ impl Reader<'_> {
     /// server sent first.
     fn read<'a, T>(
         &mut self,
-        noun: &str,
+        kind: ItemKind,
         list: &'a [String],
         read: impl Fn(&'a str) -> Result<T, ItemFault>,
         name: impl Fn(&T) -> &str,
@@ -146,30 +148,44 @@ impl Reader<'_> {
         faults.sort_by(|a, b| (&a.name, a.reason.to_string()).cmp(&(&b.name, b.reason.to_string())));
         for fault in faults {
             let name = fault.name.as_deref().unwrap_or("(no name)");
-            self.left_out(noun, name, &fault.reason);
+            self.left_out(kind, name, Reason::Invalid, &fault.reason);
         }
         found.sort_by(|(a_raw, a), (b_raw, b)| (name(a), a_raw).cmp(&(name(b), b_raw)));
         found.dedup_by(|(_, later), (_, earlier)| {
             let same = name(later) == name(earlier);
             if same {
-                self.left_out(noun, name(later), &"the server lists it twice");
+                self.left_out(kind, name(later), Reason::Duplicate, &"the server lists it twice");
             }
             same
         });
         if found.len() > self.items_max {
             let (server, max, over) = (self.server, self.items_max, found.len() - self.items_max);
+            let noun = kind.noun();
             self.warnings.say(|| format!("server `{server}` lists {over} {noun}s more than {max}; they are left out"));
+            for (_, item) in &found[max..] {
+                self.record(
+                    kind,
+                    name(item),
+                    Reason::TooMany,
+                    &format_args!("the server lists more than {max} {noun}s"),
+                );
+            }
             found.truncate(self.items_max);
         }
         found.into_iter().map(|(_, item)| item).collect()
     }
 
     fn templates<'a>(&mut self, list: &'a [String]) -> Vec<Resource<'a>> {
-        let mut found = self.read("resource template", list, item::template, |template| &template.uri);
+        let mut found = self.read(ItemKind::Template, list, item::template, |template| &template.uri);
         found.retain(|template| {
             let good = Template::parse(&template.uri).is_some();
             if !good {
-                self.left_out("resource template", &template.uri, &"it is no URI template that can be matched");
+                self.left_out(
+                    ItemKind::Template,
+                    &template.uri,
+                    Reason::Template,
+                    &"it is no URI template that can be matched",
+                );
             }
             good
         });
@@ -179,7 +195,12 @@ impl Reader<'_> {
     /// The mirrored arguments of a tool; `None` when the tool has to be hidden.
     fn headers(&mut self, tool: &Tool<'_>, is_modern_http: bool) -> Option<HeaderParams> {
         if tool.needs_task {
-            self.left_out("tool", &tool.name, &"it runs only as a task, which is not offered");
+            self.left_out(
+                ItemKind::Tool,
+                &tool.name,
+                Reason::TaskOnly,
+                &"it runs only as a task, which is not offered",
+            );
             return None;
         }
         if tool.output == OutputSchema::Nobody {
@@ -191,7 +212,7 @@ impl Reader<'_> {
         match HeaderParams::of(tool.schema) {
             Ok(headers) => Some(headers),
             Err(error) if is_modern_http => {
-                self.left_out("tool", &tool.name, &error);
+                self.left_out(ItemKind::Tool, &tool.name, Reason::HeaderArguments, &error);
                 None
             }
             Err(error) => {
@@ -216,8 +237,15 @@ impl Reader<'_> {
         }
     }
 
-    fn left_out(&mut self, noun: &str, name: &str, reason: &dyn std::fmt::Display) {
-        let server = self.server;
-        self.warnings.say(|| format!("{noun} `{}` of server `{server}` is left out: {reason}", shown(name)));
+    fn left_out(&mut self, kind: ItemKind, name: &str, reason: Reason, why: &dyn std::fmt::Display) {
+        let (server, noun) = (self.server, kind.noun());
+        self.warnings.say(|| format!("{noun} `{}` of server `{server}` is left out: {why}", shown(name)));
+        self.record(kind, name, reason, why);
+    }
+
+    fn record(&mut self, kind: ItemKind, name: &str, reason: Reason, why: &dyn std::fmt::Display) {
+        if let Some(record) = &mut self.warnings.record {
+            record.add(self.server, kind, name, reason, why);
+        }
     }
 }

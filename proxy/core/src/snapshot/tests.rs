@@ -1,6 +1,7 @@
 //! Snapshots of hostile, odd and ordinary tenants.
 
 mod access;
+mod explained;
 mod governed;
 
 use proptest::prelude::*;

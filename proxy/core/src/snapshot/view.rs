@@ -63,7 +63,7 @@ pub(super) struct ShownPrompt<'s, 'a> {
 }
 
 /// From a new name to the tool (`server/native`) that has it.
-type Renames<'s> = HashMap<&'s str, String>;
+pub(super) type Renames<'s> = HashMap<&'s str, String>;
 
 impl<'b, 'a> ViewBuilder<'b, 'a> {
     /// The view, and the one beside it for those who may not see the tools that write.
@@ -123,7 +123,7 @@ impl<'b, 'a> ViewBuilder<'b, 'a> {
     }
 
     /// The servers of the view, by name. One that is switched off is silently absent.
-    fn members(&self, warnings: &mut Warnings) -> Vec<&'b Offered<'a>> {
+    pub(super) fn members(&self, warnings: &mut Warnings) -> Vec<&'b Offered<'a>> {
         let Some(wanted) = &self.spec.servers else {
             return self.servers.iter().collect();
         };
@@ -141,14 +141,18 @@ impl<'b, 'a> ViewBuilder<'b, 'a> {
         self.servers.iter().map(|server| self.sieve.for_server(self.toolset, &server.row.slug)).collect()
     }
 
-    fn filter_error(&self, source: FilterError) -> BuildError {
+    pub(super) fn filter_error(&self, source: FilterError) -> BuildError {
         BuildError::Filter { place: format!("toolset `{}`", self.toolset), source }
     }
 
     /// The renames that are in force, from the configuration alone: whether the server lists the tool just now makes no
     /// difference, so that a catalog can neither break a build nor move another tool's name. The toolset's word is stronger
     /// than the server's; what the filters hide has no name.
-    fn renames<'s>(&'s self, servers: &[&'s Offered<'a>], rules: &Rules<'s>) -> Result<Renames<'s>, BuildError> {
+    pub(super) fn renames<'s>(
+        &'s self,
+        servers: &[&'s Offered<'a>],
+        rules: &Rules<'s>,
+    ) -> Result<Renames<'s>, BuildError> {
         let mut names = Renames::new();
         for server in servers {
             let slug = &server.row.slug;
@@ -186,7 +190,7 @@ impl<'b, 'a> ViewBuilder<'b, 'a> {
 
     /// The tools that the view shows, sorted by their exposed names. Names are given before anything is hidden, so that hiding
     /// one tool never renames another.
-    fn tools<'s>(
+    pub(super) fn tools<'s>(
         &'s self,
         servers: &[&'s Offered<'a>],
         rules: &Rules<'s>,
@@ -243,7 +247,11 @@ impl<'b, 'a> ViewBuilder<'b, 'a> {
     }
 
     /// Holds `tools_max`, and gives the names of what is left out.
-    fn cap(&self, shown: &mut Vec<Shown<'_, '_>>, warnings: &mut Warnings) -> Result<Vec<String>, BuildError> {
+    pub(super) fn cap(
+        &self,
+        shown: &mut Vec<Shown<'_, '_>>,
+        warnings: &mut Warnings,
+    ) -> Result<Vec<String>, BuildError> {
         let keep_first = Globs::compile(&self.spec.keep_first).map_err(|source| self.filter_error(source))?;
         let (toolset, count) = (self.toolset, shown.len());
         let max = self.spec.tools_max.map_or(usize::MAX, |max| max as usize);
@@ -271,7 +279,7 @@ impl<'b, 'a> ViewBuilder<'b, 'a> {
         Ok(dropped)
     }
 
-    fn prompts<'s>(&self, servers: &[&'s Offered<'a>]) -> Vec<ShownPrompt<'s, 'a>> {
+    pub(super) fn prompts<'s>(&self, servers: &[&'s Offered<'a>]) -> Vec<ShownPrompt<'s, 'a>> {
         let mut taken = HashSet::new();
         let mut found = Vec::new();
         for &server in servers {
@@ -285,7 +293,7 @@ impl<'b, 'a> ViewBuilder<'b, 'a> {
     }
 
     /// The URIs of the view: what is listed, and the pages that shown tools link to, which servers need not list.
-    fn uris(&self, servers: &[&Offered<'_>], shown: &[Shown<'_, '_>], warnings: &mut Warnings) -> UriMap {
+    pub(super) fn uris(&self, servers: &[&Offered<'_>], shown: &[Shown<'_, '_>], warnings: &mut Warnings) -> UriMap {
         let mut pages: HashMap<usize, Vec<&str>> = HashMap::new();
         for shown in shown {
             pages.entry(shown.server.index).or_default().extend(shown.tool.tool.ui_uris.iter().map(String::as_str));

@@ -150,6 +150,13 @@ impl Breaker {
         }
     }
 
+    /// Lets the next probe through now.
+    pub(super) fn hurry(&self) {
+        if let Some(open) = &mut self.state().open {
+            open.until = Instant::now();
+        }
+    }
+
     /// Whether it is open.
     pub(super) fn is_open(&self) -> bool {
         self.open.load(Acquire)

@@ -33,6 +33,11 @@ impl Backoff {
         self.not_before.filter(|when| *when > Instant::now())
     }
 
+    /// The next start may be now. What failed is not forgotten.
+    pub(super) fn hurry(&mut self) {
+        self.not_before = self.not_before.map(|when| when.min(Instant::now()));
+    }
+
     /// Whether the last child failed.
     pub(super) fn has_failed(&self) -> bool {
         self.not_before.is_some()

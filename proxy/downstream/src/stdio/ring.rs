@@ -9,17 +9,18 @@ use std::{
 use secrecy::{ExposeSecret, SecretString};
 use tokio::io::AsyncRead;
 
-use crate::pipe::lines::{Line, Lines};
+use crate::{
+    Mask,
+    pipe::lines::{Line, Lines},
+};
 
 const LINES_MAX: usize = 200;
 const BYTES_MAX: usize = 64 * 1024;
 const LINE_BYTES_MAX: usize = 4 * 1024;
-/// A shorter value is no secret worth the name, and replacing it would garble every line.
-const SECRET_BYTES_MIN: usize = 6;
 
 /// See the module.
 pub(super) struct Ring {
-    secrets: Vec<SecretString>,
+    mask: Mask,
     kept: Mutex<Kept>,
 }
 
@@ -31,9 +32,8 @@ struct Kept {
 
 impl Ring {
     pub(super) fn new(env: &[(String, SecretString)]) -> Self {
-        let long = |value: &&SecretString| value.expose_secret().len() >= SECRET_BYTES_MIN;
-        let secrets = env.iter().map(|(_, value)| value).filter(long).cloned().collect();
-        Self { secrets, kept: Mutex::default() }
+        let mask = Mask::of(env.iter().map(|(_, value)| value.expose_secret()));
+        Self { mask, kept: Mutex::default() }
     }
 
     /// Reads to the end, so that a child never hangs in a write, and keeps the last lines.
@@ -42,7 +42,10 @@ impl Ring {
         while let Ok(Some(line)) = lines.next().await {
             match line {
                 Line::Whole(line) => self.push(&String::from_utf8_lossy(&line)),
-                Line::Oversized { head, .. } => self.push(&format!("{}…", String::from_utf8_lossy(&head))),
+                // Where it is cut there may be the beginning of a secret.
+                Line::Oversized { head, .. } => {
+                    self.push(&format!("{}…", self.mask.without_beginning(&String::from_utf8_lossy(&head))));
+                }
             }
         }
     }
@@ -53,12 +56,8 @@ impl Ring {
     }
 
     fn push(&self, line: &str) {
-        let mut text: String = line.chars().map(|c| if c.is_control() && c != '\t' { ' ' } else { c }).collect();
-        for secret in &self.secrets {
-            if text.contains(secret.expose_secret()) {
-                text = text.replace(secret.expose_secret(), "[redacted]");
-            }
-        }
+        let text = self.mask.over(line).chars().map(|c| if c.is_control() && c != '\t' { ' ' } else { c }).collect();
+        let text: String = text;
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.bytes += text.len();
         kept.lines.push_back(text);
@@ -82,5 +81,11 @@ mod tests {
         assert_eq!((lines.len(), &*lines[199]), (LINES_MAX, "499  [31mtoken=[redacted]"));
         ring.fill(format!("{}\n", "x".repeat(100_000)).as_bytes()).await;
         assert!(ring.lines().last().is_some_and(|line| line.len() < 2 * LINE_BYTES_MAX));
+        // A line is cut in the middle of the secret, wherever that is.
+        for before in LINE_BYTES_MAX - 12..LINE_BYTES_MAX {
+            ring.fill(format!("{}s3cr3t-value{}\n", "x".repeat(before), "y".repeat(100)).as_bytes()).await;
+            let line = ring.lines().pop().unwrap();
+            assert!(!line.contains("s3cr"), "{}", &line[line.len() - 40..]);
+        }
     }
 }

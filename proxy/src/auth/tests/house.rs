@@ -33,9 +33,9 @@ use crate::{
     app::{App, Keys, open_audit, open_store},
     audit::{Trail, now_ms},
     auth::{NewKey, Peer, Principal, identify, sign_in::SignIn, site::Site},
-    control::unusable::Unusable,
+    control::{inside::ServerInside, unusable::Unusable},
     error::GatewayError,
-    tenancy::{Door, ServerHandle, Tenant, TenantState},
+    tenancy::{Door, Made, ServerHandle, Source, Tenant, TenantState},
 };
 
 /// The issuer that the tenants of a house have.
@@ -105,6 +105,7 @@ impl House {
                 slug: server.slug.clone(),
                 downstream,
                 meter: self.app.metrics.server(row.slug.as_str(), server.slug.as_str()),
+                inside: ServerInside::new(server, None).0,
             })
         });
         let limits = self.app.config.limits.tenants.clone();
@@ -115,6 +116,7 @@ impl House {
             issuers: Issuers::new(&row.issuers, revoked, before, self.issuer.clone()),
             sign_in: Arc::new(SignIn::of(&row.issuers)),
             meter: self.app.metrics.tenant(row.slug.as_str()),
+            made: Made { row: Arc::new(row.clone()), at_ms: now_ms(), source: Source::Store },
         });
     }
 

@@ -170,7 +170,7 @@ mod tests {
         let export = Export { whose, span, out: None };
         let head = store.audit_heads(None, None).await.unwrap().remove(0);
         export.chain(&*store, &head, &mut file.as_file()).await.unwrap();
-        verify::file(file.path(), Some(&signer.public())).unwrap().pop()
+        verify::file(file.path(), signer.publics()).unwrap().pop()
     }
 
     #[tokio::test]

@@ -24,9 +24,10 @@ pub(in crate::cli) struct Verify {
     /// An export to verify instead of the store. It needs no store, and no configuration when --key is given.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["tenant", "tenant_id", "no_tenant", "checkpoints"])]
     file: Option<PathBuf>,
-    /// The public key of the checkpoints, as `audit key` prints it. Without: the key of this gateway.
+    /// A public key of the checkpoints, as `audit key` prints it; may be given several times, since each sealing key that the
+    /// gateway had signed with another. Without: the keys of this gateway.
     #[arg(long, value_name = "HEX", value_parser = public_key)]
-    key: Option<PublicKey>,
+    key: Vec<PublicKey>,
     /// An earlier export whose checkpoints the store has to keep to as well: so even a whole chain that was removed is missed.
     #[arg(long, value_name = "FILE")]
     checkpoints: Option<PathBuf>,
@@ -54,20 +55,20 @@ impl Verify {
     /// Verifies an export.
     pub(super) fn run_offline(&self, desk: &Desk) -> anyhow::Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
-        let own = || desk.config().ok().and_then(|config| signer(&config).ok()).map(|signer| signer.public());
-        let public = self.key.map(|key| key.0).or_else(own);
-        if public.is_none() {
+        let own = || desk.config().ok().and_then(|config| signer(&config).ok());
+        let publics = self.keys(|| own().map_or_else(Vec::new, |signer| signer.publics().to_vec()));
+        if publics.is_empty() {
             complain("no key is known, so checkpoints are not looked at: give --key (see `patchbay audit key`)");
         }
-        self.tell(&verify::file(file, public.as_ref())?)
+        self.tell(&verify::file(file, &publics)?)
     }
 
     /// Verifies the store.
     pub(super) async fn run(self, store: &dyn Store, own: &Signer) -> anyhow::Result<()> {
         let tenant = self.whose.tenant(store).await?;
-        let public = self.key.map_or_else(|| own.public(), |key| key.0);
+        let publics = self.keys(|| own.publics().to_vec());
         let elsewhere = self.checkpoints.as_deref().map(verify::checkpoints_of).transpose()?.unwrap_or_default();
-        let verdicts = verify::store(store, tenant, &public, &elsewhere).await?;
+        let verdicts = verify::store(store, tenant, &publics, &elsewhere).await?;
         let unchained = store.audit_unchained(tenant.flatten()).await?;
         if unchained > 0 {
             complain(&format!(
@@ -75,6 +76,11 @@ impl Verify {
             ));
         }
         self.tell(&verdicts)
+    }
+
+    /// The keys that were given, or else the gateway's own.
+    fn keys(&self, own: impl FnOnce() -> Vec<[u8; 32]>) -> Vec<[u8; 32]> {
+        if self.key.is_empty() { own() } else { self.key.iter().map(|key| key.0).collect() }
     }
 
     fn tell(&self, verdicts: &[Verdict]) -> anyhow::Result<()> {

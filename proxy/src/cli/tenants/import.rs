@@ -98,9 +98,9 @@ impl Import {
         };
         notes.extend(trusted.iter().filter_map(|command| not_installed(command)));
         // Commands are told once for all servers, and what the tenant had before is not this import's business.
-        outcome.doubts.retain(|doubt| {
-            doubt.command.is_none() && doubt.server.as_ref().is_none_or(|server| taken.contains(server))
-        });
+        outcome
+            .doubts
+            .retain(|doubt| doubt.command.is_none() && doubt.server().is_none_or(|server| taken.contains(server)));
         Ok(Report { outcome, taken, kept, trusted, untrusted, notes })
     }
 

@@ -187,7 +187,7 @@ async fn delete(store: &dyn Store, slug: &Slug, yes: bool) -> anyhow::Result<()>
             active(&all, audit::now_ms())
         );
     }
-    let gone = store.tenant_delete(slug, &note(format!("deleted {slug}"))).await?;
+    let gone = store.tenant_delete(slug, None, &note(format!("deleted {slug}"))).await?;
     say(&if gone { format!("{slug} is deleted") } else { format!("{slug} was deleted by somebody else") });
     Ok(())
 }

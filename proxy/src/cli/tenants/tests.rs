@@ -142,7 +142,7 @@ servers:
     assert!(outcome.changed);
     let of = |server: &str| {
         let mut doubts = outcome.doubts.iter();
-        doubts.find(|doubt| doubt.server.as_ref().is_some_and(|name| name.as_str() == server)).map(|doubt| &doubt.text)
+        doubts.find(|doubt| doubt.server().is_some_and(|name| name.as_str() == server)).map(|doubt| &doubt.text)
     };
     assert!(of("tools").unwrap().contains("`npx`, which is not on the operator's list"));
     assert!(of("near").unwrap().contains("http.allow_private"));
@@ -198,7 +198,7 @@ servers:
         assert!(outcome.doubts.is_empty() && !outcome.diff.contains("s3cret"), "{outcome:?}");
         outcome.ask_builtins().await;
         let [doubt] = &outcome.doubts[..] else { panic!("{outcome:?}") };
-        assert_eq!(doubt.server.as_ref().map(Slug::as_str), Some("deep"));
+        assert_eq!(doubt.server().map(Slug::as_str), Some("deep"));
         assert!(
             doubt.text.starts_with("the server `deep` cannot be used as it stands: The source `books`: "),
             "{doubt:?}"

@@ -11,7 +11,7 @@ use sqlx::PgConnection;
 use super::{PostgresStore, audit, ended, lock, locked};
 use crate::{
     AdminKeys, Note, StoreError,
-    admin::{AdminKeyRecord, FIND, INSERT, LIST, TOUCH, TOUCH_EVERY_MS, key_exists, no_tenant_named},
+    admin::{AdminKeyRecord, EXPIRE, FIND, INSERT, LIST, TOUCH, TOUCH_EVERY_MS, key_exists, no_tenant_named},
     error::{Fault, doing},
     rows::{all, bits, blob},
 };
@@ -74,6 +74,21 @@ impl AdminKeys for PostgresStore {
         .await
     }
 
+    async fn admin_key_rotate(
+        &self,
+        former: KeyId,
+        key: &AdminKeyRow,
+        until_ms: i64,
+        note: &Note,
+    ) -> Result<bool, StoreError> {
+        doing("replace an admin key", async {
+            let mut tx = self.writing().await?;
+            let done = replace(&mut tx, former, key, until_ms, note).await;
+            ended(tx, done).await
+        })
+        .await
+    }
+
     async fn admin_key_touch(&self, key: KeyId, at_ms: i64) -> Result<(), StoreError> {
         doing("note the last use of an admin key", async {
             sqlx::query(TOUCH)
@@ -121,6 +136,23 @@ async fn revoke(tx: &mut PgConnection, key: KeyId, at_ms: i64, note: &Note) -> R
         return Ok(false);
     }
     audit::record_as(tx, tenant, Action::ConfigUpdate, note).await?;
+    Ok(true)
+}
+
+/// Its tenant is locked first, as by every change of it.
+async fn replace(
+    tx: &mut PgConnection,
+    former: KeyId,
+    key: &AdminKeyRow,
+    until_ms: i64,
+    note: &Note,
+) -> Result<bool, Fault> {
+    let tenant = tenant_of(tx, &key.grant).await?;
+    let expiring = sqlx::query(EXPIRE).bind(blob(former.bits())).bind(until_ms).bind(key.created_ms);
+    if expiring.execute(&mut *tx).await?.rows_affected() == 0 {
+        return Ok(false);
+    }
+    insert(tx, key, tenant, note).await?;
     Ok(true)
 }
 

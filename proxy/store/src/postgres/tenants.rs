@@ -14,7 +14,7 @@ use crate::{
     error::{Fault, doing},
     held::{Held, Records, TenantRecord},
     plan::Plan,
-    rows::{SummaryRecord, all, bits, blob},
+    rows::{SummaryRecord, all, bits, blob, generation},
 };
 
 #[async_trait]
@@ -55,10 +55,10 @@ impl Tenants for PostgresStore {
         .await
     }
 
-    async fn tenant_delete(&self, slug: &Slug, note: &Note) -> Result<bool, StoreError> {
+    async fn tenant_delete(&self, slug: &Slug, expected: Option<Generation>, note: &Note) -> Result<bool, StoreError> {
         doing("delete a tenant", async {
             let mut tx = self.writing().await?;
-            let state = delete(&mut tx, slug, note).await;
+            let state = delete(&mut tx, slug, expected, note).await;
             self.settled(tx, state.map(|state| (state.is_some(), state))).await
         })
         .await
@@ -91,8 +91,19 @@ async fn apply(
 }
 
 /// The name's new state, or `None` when there was no such tenant.
-async fn delete(tx: &mut PgConnection, slug: &Slug, note: &Note) -> Result<Option<State>, Fault> {
+async fn delete(
+    tx: &mut PgConnection,
+    slug: &Slug,
+    expected: Option<Generation>,
+    note: &Note,
+) -> Result<Option<State>, Fault> {
     lock(tx, slug).await?;
+    if let Some(expected) = expected {
+        let Some(found) = generation_of(tx, slug).await? else { return Ok(None) };
+        if found != expected {
+            return Err(StoreError::Conflict { expected, found }.into());
+        }
+    }
     lock_keys(tx, slug).await?;
     let gone: Option<Vec<u8>> = sqlx::query_scalar("DELETE FROM tenants WHERE slug = $1 RETURNING id")
         .bind(slug.as_str())
@@ -114,6 +125,16 @@ async fn lock_keys(tx: &mut PgConnection, slug: &Slug) -> Result<(), Fault> {
     .execute(tx)
     .await?;
     Ok(())
+}
+
+/// Where a tenant is; `None` when there is none.
+async fn generation_of(tx: &mut PgConnection, slug: &Slug) -> Result<Option<Generation>, Fault> {
+    let number: Option<i64> =
+        sqlx::query_scalar("SELECT generation FROM tenants JOIN generations USING (slug) WHERE slug = $1")
+            .bind(slug.as_str())
+            .fetch_optional(tx)
+            .await?;
+    Ok(number.map(generation).transpose()?)
 }
 
 async fn held(tx: &mut PgConnection, slug: &Slug) -> Result<Option<Held>, Fault> {

@@ -11,7 +11,7 @@ use sqlx::SqliteConnection;
 use super::{SqliteStore, audit};
 use crate::{
     AdminKeys, Note, StoreError,
-    admin::{AdminKeyRecord, FIND, INSERT, LIST, TOUCH, TOUCH_EVERY_MS, key_exists, no_tenant_named},
+    admin::{AdminKeyRecord, EXPIRE, FIND, INSERT, LIST, TOUCH, TOUCH_EVERY_MS, key_exists, no_tenant_named},
     error::{Fault, doing},
     rows::{all, bits, blob},
 };
@@ -72,6 +72,26 @@ impl AdminKeys for SqliteStore {
             let Some(tenant) = revoked else { return Ok(false) };
             let tenant = tenant.map(|id| bits("tenant id", &id)).transpose()?.map(TenantId::from_bits);
             audit::record_as(&mut tx, tenant, Action::ConfigUpdate, note).await?;
+            tx.commit().await?;
+            Ok(true)
+        })
+        .await
+    }
+
+    async fn admin_key_rotate(
+        &self,
+        former: KeyId,
+        key: &AdminKeyRow,
+        until_ms: i64,
+        note: &Note,
+    ) -> Result<bool, StoreError> {
+        doing("replace an admin key", async {
+            let mut tx = self.writing().await?;
+            let expiring = sqlx::query(EXPIRE).bind(blob(former.bits())).bind(until_ms).bind(key.created_ms);
+            if expiring.execute(&mut *tx).await?.rows_affected() == 0 {
+                return Ok(false);
+            }
+            insert(&mut tx, key, note).await?;
             tx.commit().await?;
             Ok(true)
         })

@@ -69,9 +69,15 @@ impl Tenants for SqliteStore {
         .await
     }
 
-    async fn tenant_delete(&self, slug: &Slug, note: &Note) -> Result<bool, StoreError> {
+    async fn tenant_delete(&self, slug: &Slug, expected: Option<Generation>, note: &Note) -> Result<bool, StoreError> {
         doing("delete a tenant", async {
             let mut tx = self.writing().await?;
+            if let Some(expected) = expected {
+                let Some(found) = generation_of(&mut tx, slug).await? else { return Ok(false) };
+                if found != expected {
+                    return Err(StoreError::Conflict { expected, found }.into());
+                }
+            }
             let gone: Option<Vec<u8>> = sqlx::query_scalar("DELETE FROM tenants WHERE slug = $1 RETURNING id")
                 .bind(slug.as_str())
                 .fetch_optional(&mut *tx)
@@ -107,6 +113,16 @@ pub(super) async fn slug_of(tx: &mut SqliteConnection, tenant: TenantId) -> Resu
         .fetch_optional(tx)
         .await?;
     Ok(text.map(|text| slug("tenant name", &text)).transpose()?)
+}
+
+/// Where a tenant is; `None` when there is none.
+async fn generation_of(tx: &mut SqliteConnection, slug: &Slug) -> Result<Option<Generation>, Fault> {
+    let number: Option<i64> =
+        sqlx::query_scalar("SELECT generation FROM tenants JOIN generations USING (slug) WHERE slug = $1")
+            .bind(slug.as_str())
+            .fetch_optional(tx)
+            .await?;
+    Ok(number.map(generation).transpose()?)
 }
 
 async fn held(tx: &mut SqliteConnection, slug: &Slug) -> Result<Option<Held>, Fault> {

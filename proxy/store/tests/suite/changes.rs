@@ -48,7 +48,7 @@ pub(crate) async fn second_handle_hears_of_every_change(place: Arc<Place>) {
     writer.revocation_lift(id, row.id, &note()).await.unwrap();
     assert_eq!(next(&mut changes).await, acme_at(5));
     assert_eq!(reader.revocation_list(id, 0).await.unwrap(), []);
-    writer.tenant_delete(&slug("acme"), &note()).await.unwrap();
+    writer.tenant_delete(&slug("acme"), None, &note()).await.unwrap();
     assert_eq!(next(&mut changes).await, acme_gone());
     writer.tenant_apply(&tenant("acme"), None, &note()).await.unwrap();
     assert_eq!(next(&mut changes).await, acme_at(7));
@@ -59,7 +59,7 @@ pub(crate) async fn own_changes_are_heard_once(place: Arc<Place>) {
     let (store, other) = (place.open().await, place.open().await);
     let mut changes = store.changes();
     store.tenant_apply(&tenant("acme"), None, &note()).await.unwrap();
-    store.tenant_delete(&slug("acme"), &note()).await.unwrap();
+    store.tenant_delete(&slug("acme"), None, &note()).await.unwrap();
     // What the other one does is heard through the watcher, and by then the watcher has seen one's own changes too.
     other.tenant_apply(&tenant("other"), None, &note()).await.unwrap();
     let told: VecDeque<_> = [next(&mut changes).await, next(&mut changes).await, next(&mut changes).await].into();
@@ -91,7 +91,7 @@ pub(crate) async fn what_is_no_change_is_not_told(place: Arc<Place>) {
     assert!(writer.revocation_add(&same, &note()).await.is_err());
     assert_eq!(writer.revocation_list(id, 5).await.unwrap(), []);
     assert!(!writer.revocation_lift(id, short.id, &note()).await.unwrap());
-    assert!(!writer.tenant_delete(&slug("nobody"), &note()).await.unwrap());
+    assert!(!writer.tenant_delete(&slug("nobody"), None, &note()).await.unwrap());
     writer.tenant_apply(&tenant("end"), None, &note()).await.unwrap();
     let end = Change::Tenant { slug: slug("end"), generation: Generation(1) };
     for changes in &mut changes {

@@ -94,7 +94,7 @@ pub(crate) async fn nothing_sealed_opens_where_it_was_moved_to(place: Arc<Place>
             "of issuer `other`",
         ),
     ] {
-        store.tenant_delete(&slug("acme"), &note()).await.unwrap();
+        store.tenant_delete(&slug("acme"), None, &note()).await.unwrap();
         let id = store.tenant_apply(&doc, None, &note()).await.unwrap().id;
         let server = load(&store, "acme").await.servers[0].id;
         store.server_token_save(id, server, &server_token("four", 9)).await.unwrap();

@@ -68,6 +68,7 @@ suite! {
         twenty_writers_at_once_lose_no_update,
         deleted_tenant_takes_everything_but_its_audit,
         tenant_made_again_goes_on_counting,
+        deletion_of_another_state_deletes_nothing,
         busy_tenant_is_deleted_and_made_again_without_harm,
     ]
     keys: [
@@ -83,6 +84,7 @@ suite! {
         change_of_an_admin_key_and_its_record_are_both_there_or_neither,
         admin_key_comes_back_as_it_was_made,
         revoked_admin_key_stays_revoked_since_the_first_time,
+        rotated_admin_key_gives_way_to_its_successor_once,
         last_use_of_an_admin_key_is_noted_once_a_minute,
         one_of_ten_makes_the_first_admin_key,
         admin_keys_go_with_their_tenant,

@@ -78,7 +78,7 @@ pub(crate) async fn change_whose_record_cannot_be_written_is_not_made(place: Arc
     let refused = [
         store.tenant_apply(&other, None, &note()).await.map(drop),
         store.tenant_apply(&tenant("new"), None, &note()).await.map(drop),
-        store.tenant_delete(&slug("acme"), &note()).await.map(drop),
+        store.tenant_delete(&slug("acme"), None, &note()).await.map(drop),
         store.key_create(&key(id, 2), &note()).await,
         store.key_revoke(id, held.id, 5, &note()).await.map(drop),
         store.revocation_add(&revocation(id, "b", 1), &note()).await,
@@ -108,7 +108,7 @@ pub(crate) async fn every_change_leaves_a_record_in_one_chain(place: Arc<Place>)
     assert!(store.revocation_lift(id, revoked.id, &said("took it back")).await.unwrap());
     let other = with(tenant("acme"), "web", http("https://example.com/mcp", &[]));
     store.tenant_apply(&other, None, &said("added web")).await.unwrap();
-    assert!(store.tenant_delete(&slug("acme"), &said("deleted acme")).await.unwrap());
+    assert!(store.tenant_delete(&slug("acme"), None, &said("deleted acme")).await.unwrap());
     let all =
         ["made acme", "made a key", "revoked the key", "revoked a token", "took it back", "added web", "deleted acme"];
     assert_eq!(told(&store, id).await, all);
@@ -124,7 +124,7 @@ pub(crate) async fn what_is_no_change_leaves_no_record(place: Arc<Place>) {
     let store = place.open().await;
     let id = store.tenant_apply(&tenant("acme"), None, &said("made acme")).await.unwrap().id;
     assert!(!store.tenant_apply(&tenant("acme"), None, &note()).await.unwrap().changed);
-    assert!(!store.tenant_delete(&slug("nobody"), &note()).await.unwrap());
+    assert!(!store.tenant_delete(&slug("nobody"), None, &note()).await.unwrap());
     assert!(!store.key_revoke(id, KeyId::random(), 5, &note()).await.unwrap());
     assert!(!store.key_revoke(TenantId::random(), KeyId::random(), 5, &note()).await.unwrap());
     assert!(!store.revocation_lift(id, RevocationId::random(), &note()).await.unwrap());

@@ -35,7 +35,7 @@ pub(crate) fn acme_with_token(value: Option<&str>) -> TenantDoc {
 pub(crate) async fn unknown_tenant_is_none_and_cannot_be_deleted(place: Arc<Place>) {
     let store = place.open().await;
     assert!(store.tenant_load(&slug("acme")).await.unwrap().is_none());
-    assert!(!store.tenant_delete(&slug("acme"), &note()).await.unwrap());
+    assert!(!store.tenant_delete(&slug("acme"), None, &note()).await.unwrap());
     assert_eq!(store.tenant_list().await.unwrap(), []);
     store.ping().await.unwrap();
 }

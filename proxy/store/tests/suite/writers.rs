@@ -57,7 +57,7 @@ pub(crate) async fn deleted_tenant_takes_everything_but_its_audit(place: Arc<Pla
     store.tombstone_put(id, [1; 32], i64::MAX).await.unwrap();
     store.audit_append(&[loose(1, Some(id), 1)]).await.unwrap();
 
-    assert!(store.tenant_delete(&slug("acme"), &note()).await.unwrap());
+    assert!(store.tenant_delete(&slug("acme"), None, &note()).await.unwrap());
     assert!(store.tenant_load(&slug("acme")).await.unwrap().is_none());
     assert!(store.key_list(id).await.unwrap().is_empty());
     assert!(store.catalog_list(id).await.unwrap().is_empty());
@@ -68,16 +68,28 @@ pub(crate) async fn deleted_tenant_takes_everything_but_its_audit(place: Arc<Pla
         assert_eq!(place.count(table).await, 0, "{table}");
     }
     assert_eq!(store.audit_count(Some(id)).await.unwrap(), 5, "what was there, and four notes of changes");
-    assert!(!store.tenant_delete(&slug("acme"), &note()).await.unwrap());
+    assert!(!store.tenant_delete(&slug("acme"), None, &note()).await.unwrap());
 }
 
 pub(crate) async fn tenant_made_again_goes_on_counting(place: Arc<Place>) {
     let store = place.open().await;
     let first = store.tenant_apply(&tenant("acme"), None, &note()).await.unwrap();
-    store.tenant_delete(&slug("acme"), &note()).await.unwrap();
+    store.tenant_delete(&slug("acme"), None, &note()).await.unwrap();
     let second = store.tenant_apply(&tenant("acme"), Some(Generation(0)), &note()).await.unwrap();
     assert_ne!(first.id, second.id);
     assert_eq!(second.generation, Generation(3), "made, deleted, made again");
+}
+
+pub(crate) async fn deletion_of_another_state_deletes_nothing(place: Arc<Place>) {
+    let store = place.open().await;
+    let generation = store.tenant_apply(&tenant("acme"), None, &note()).await.unwrap().generation;
+    for stale in [0, generation.0 + 1] {
+        let refused = store.tenant_delete(&slug("acme"), Some(Generation(stale)), &note()).await;
+        assert!(matches!(refused, Err(StoreError::Conflict { found, .. }) if found == generation), "{refused:?}");
+    }
+    assert!(store.tenant_load(&slug("acme")).await.unwrap().is_some());
+    assert!(store.tenant_delete(&slug("acme"), Some(generation), &note()).await.unwrap());
+    assert!(!store.tenant_delete(&slug("acme"), Some(generation), &note()).await.unwrap());
 }
 
 pub(crate) async fn busy_tenant_is_deleted_and_made_again_without_harm(place: Arc<Place>) {
@@ -97,7 +109,7 @@ pub(crate) async fn busy_tenant_is_deleted_and_made_again_without_harm(place: Ar
                 tokio::spawn(async move { use_until_gone(store, used, server).await })
             })
             .collect();
-        assert!(handles[round % 2].tenant_delete(&slug("acme"), &note()).await.unwrap());
+        assert!(handles[round % 2].tenant_delete(&slug("acme"), None, &note()).await.unwrap());
         for user in users {
             user.await.unwrap();
         }

@@ -268,6 +268,12 @@ impl Keeper {
         self.held.load_full().filter(|held| held.is_alive())
     }
 
+    /// Lets the next attempt at a token be now.
+    pub(crate) fn hurry(&self) {
+        let mut state = self.state();
+        state.retry_at = state.retry_at.map(|at| at.min(Instant::now()));
+    }
+
     /// What operators have to know, when there is something: it goes before what calls met.
     pub(crate) fn tell(&self, health: &mut Health) {
         let state = self.state();

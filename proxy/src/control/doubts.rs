@@ -1,5 +1,6 @@
-//! What will not work in a tenant as it stands, although the store may have it: told by `apply` and `import`, so that nobody
-//! has to find it out by a call. Nothing here refuses anything: the gateway may run elsewhere, or be configured otherwise later.
+//! What will not work in a tenant as it stands, although the store may have it: told by the commands and by the admin API, so that
+//! nobody has to find it out by a call. Nothing here refuses anything: the gateway may run elsewhere, or be configured otherwise
+//! later.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -13,61 +14,111 @@ use patchbay_core::{
 use secrecy::SecretString;
 use url::{Host, Url};
 
-use crate::{control::builtins, outbound};
+use super::builtins;
+use crate::outbound;
 
 /// Something that will not work.
 #[derive(Debug)]
-pub(super) struct Doubt {
-    /// The server that it is about; `None` when it is about a toolset.
-    pub(super) server: Option<Slug>,
+pub(crate) struct Doubt {
+    /// What it is about.
+    pub(crate) about: About,
     /// The command that is not on the operator's list, if that is what it is about.
-    pub(super) command: Option<String>,
+    pub(crate) command: Option<String>,
     /// A whole sentence.
-    pub(super) text: String,
+    pub(crate) text: String,
+}
+
+/// What a doubt is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum About {
+    /// The tenant as a whole.
+    Tenant,
+    /// Its limits.
+    Limits,
+    /// One of its servers.
+    Server(Slug),
+    /// One of its toolsets.
+    Toolset(Slug),
+    /// One of its issuers.
+    Issuer(Slug),
+}
+
+impl Doubt {
+    pub(crate) fn new(about: About, text: String) -> Self {
+        Self { about, command: None, text }
+    }
+
+    /// The server that it is about.
+    pub(crate) fn server(&self) -> Option<&Slug> {
+        match &self.about {
+            About::Server(name) => Some(name),
+            _ => None,
+        }
+    }
 }
 
 /// What can be said of a tenant without asking anybody.
-pub(super) struct Seen {
+pub(crate) struct Seen {
     /// Servers that nobody will reach, and toolsets that nobody may enter.
-    pub(super) doubts: Vec<Doubt>,
+    pub(crate) doubts: Vec<Doubt>,
     /// The built-in servers, to be asked by [`ask`].
-    pub(super) builtins: Vec<(Slug, ToolServer)>,
+    pub(crate) builtins: Vec<(Slug, ToolServer)>,
 }
 
 /// Looks at the tenant that `doc` describes; a secret that it keeps as it is stands in `held`, what the store has.
-pub(super) fn look(config: &GatewayConfig, doc: &TenantDoc, held: Option<&TenantRow>) -> Seen {
+pub(crate) fn look(config: &GatewayConfig, doc: &TenantDoc, held: Option<&TenantRow>) -> Seen {
     let mut seen = Seen { doubts: Vec::new(), builtins: Vec::new() };
-    for (name, server) in doc.servers.iter().filter(|(_, server)| server.spec.enabled) {
-        let doubt = match &server.spec.transport {
-            Transport::Builtin { .. } => match builtin(config, name, server, held) {
-                Some(Ok(built)) => {
-                    seen.builtins.push((name.clone(), built));
-                    None
-                }
-                Some(Err(why)) => Some((None, format!("cannot be used: {why}"))),
-                None => None,
-            },
-            Transport::Stdio { command, .. } => stdio(config, command),
-            Transport::Http { url, .. } => http(config, url).map(|why| (None, why)),
-        };
-        seen.doubts.extend(doubt.map(|(command, why)| Doubt {
-            server: Some(name.clone()),
-            command,
-            text: format!("the server `{name}` {why}"),
-        }));
+    for (name, server) in &doc.servers {
+        let (doubt, builtin) = at_server(config, name, server, held);
+        seen.doubts.extend(doubt);
+        seen.builtins.extend(builtin.map(|built| (name.clone(), built)));
     }
-    seen.doubts.extend(limits(config, doc));
-    seen.doubts.extend(closed_toolsets(config, doc));
-    seen.doubts.extend(issuers(config, doc));
-    seen.doubts.extend(nameless_toolsets(config, doc));
+    seen.doubts.extend(beside_servers(config, doc));
     seen
 }
 
+/// Looks at one server; one that is switched off is in no doubt. A built-in one that can be made can then be asked.
+pub(crate) fn at_server(
+    config: &GatewayConfig,
+    name: &Slug,
+    server: &ServerDoc,
+    held: Option<&TenantRow>,
+) -> (Option<Doubt>, Option<ToolServer>) {
+    if !server.spec.enabled {
+        return (None, None);
+    }
+    let doubt = match &server.spec.transport {
+        Transport::Builtin { .. } => match builtin(config, name, server, held) {
+            Some(Ok(built)) => return (None, Some(built)),
+            Some(Err(why)) => Some((None, format!("cannot be used: {why}"))),
+            None => None,
+        },
+        Transport::Stdio { command, .. } => stdio(config, command),
+        Transport::Http { url, .. } => http(config, url).map(|why| (None, why)),
+    };
+    let doubt = doubt.map(|(command, why)| Doubt {
+        about: About::Server(name.clone()),
+        command,
+        text: format!("the server `{name}` {why}"),
+    });
+    (doubt, None)
+}
+
+/// Looks at everything but the servers.
+pub(crate) fn beside_servers(config: &GatewayConfig, doc: &TenantDoc) -> Vec<Doubt> {
+    let mut doubts = Vec::new();
+    doubts.extend(limits(config, doc));
+    doubts.extend(closed_toolsets(config, doc));
+    doubts.extend(issuers(config, doc));
+    doubts.extend(nameless_toolsets(config, doc));
+    doubts
+}
+
 /// Asks the built-in servers of some tenants whether they can be used: takes ten seconds at the most, and changes nothing.
-pub(super) async fn ask<T>(servers: Vec<((T, Slug), ToolServer)>) -> Vec<(T, Doubt)> {
+pub(crate) async fn ask<T>(servers: Vec<((T, Slug), ToolServer)>) -> Vec<(T, Doubt)> {
     let doubt = |((of, name), why): ((T, Slug), String)| {
         let text = format!("the server `{name}` cannot be used as it stands: {why}");
-        (of, Doubt { server: Some(name), command: None, text })
+        (of, Doubt::new(About::Server(name), text))
     };
     builtins::check_all(servers).await.into_iter().map(doubt).collect()
 }
@@ -78,7 +129,7 @@ fn limits(config: &GatewayConfig, doc: &TenantDoc) -> Option<Doubt> {
     let text = format!(
         "its limits cannot be put in force beside those of the gateway, so the last good configuration stays in force: {why}"
     );
-    Some(Doubt { server: None, command: None, text })
+    Some(Doubt::new(About::Limits, text))
 }
 
 fn closed_toolsets(config: &GatewayConfig, doc: &TenantDoc) -> Vec<Doubt> {
@@ -90,7 +141,7 @@ fn closed_toolsets(config: &GatewayConfig, doc: &TenantDoc) -> Vec<Doubt> {
             "the toolset `{name}` is open to everybody (access: anonymous), but only callers of this machine may do without a \
              key, and listen.mcp is {listens}"
         );
-        Doubt { server: None, command: None, text }
+        Doubt::new(About::Toolset(name.clone()), text)
     });
     toolsets.collect()
 }
@@ -103,7 +154,7 @@ fn issuers(config: &GatewayConfig, doc: &TenantDoc) -> Vec<Doubt> {
         let introspection = spec.introspection.as_ref().and_then(|introspection| introspection.url.as_ref());
         let asked = [Some(&spec.issuer), spec.metadata_url.as_ref(), spec.jwks_url.as_ref(), introspection];
         let why = asked.into_iter().flatten().find_map(|url| http(config, url));
-        doubts.extend(why.map(|why| Doubt { server: None, command: None, text: format!("the issuer `{name}` {why}") }));
+        doubts.extend(why.map(|why| Doubt::new(About::Issuer(name.clone()), format!("the issuer `{name}` {why}"))));
     }
     doubts
 }
@@ -119,7 +170,7 @@ fn nameless_toolsets(config: &GatewayConfig, doc: &TenantDoc) -> Vec<Doubt> {
             "the toolset `{name}` takes tokens, which are made for its address, and public_url in patchbay.yaml does not say which \
              one that is: set it to the address that clients use"
         );
-        Doubt { server: None, command: None, text }
+        Doubt::new(About::Toolset(name.clone()), text)
     };
     open.map(|(name, _)| doubt(name)).collect()
 }

@@ -1,0 +1,109 @@
+//! The admin API: `/admin/v1` on a listener of its own. What a noun can do is in the file of that noun; what they share is in
+//! [`desk`] (what a request works on), [`who`] (who asks and may they), [`problem`], [`tag`], [`page`], [`when`] and [`input`]. On the
+//! listener, [`listener`], requests go through the [`gate`] first, and those that must not be done twice through [`once`].
+//!
+//! The command line speaks the same API: to a gateway elsewhere, or in process to [`routes`] over the local store, where no gateway
+//! need run. So a handler must not count on a running gateway: what only one knows is behind [`desk::Desk::live`].
+
+mod admin_keys;
+mod audit_policy;
+mod catalogs;
+pub(crate) mod desk;
+pub(crate) mod document;
+mod fence;
+mod gate;
+mod gateway;
+mod health;
+mod here;
+pub(crate) mod input;
+mod issuers;
+mod limits;
+mod listener;
+mod me;
+mod once;
+pub(crate) mod page;
+mod parts;
+mod probe;
+pub(crate) mod problem;
+pub(crate) mod schema;
+mod sealing;
+mod servers;
+mod sessions;
+mod snapshots;
+pub(crate) mod tag;
+mod tenants;
+#[cfg(test)]
+pub(crate) mod tests;
+mod toolsets;
+pub(crate) mod when;
+pub(crate) mod who;
+
+use std::sync::Arc;
+
+use axum::{Router, extract::DefaultBodyLimit};
+use utoipa::{OpenApi, openapi};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+pub(crate) use self::listener::serve;
+use self::{desk::Desk, problem::Problem};
+
+/// Where the API stands on its listener.
+pub(crate) const ROOT: &str = "/admin/v1";
+/// Bytes of a request's body.
+const ADMIN_BODY_BYTES_MAX: usize = 4 << 20;
+
+/// What stands above the operations in the OpenAPI document.
+#[derive(OpenApi)]
+#[openapi(info(
+    title = "Patchbay admin API",
+    description = "Tenants and what belongs to them, and the gateway itself."
+))]
+struct Document;
+
+/// Every operation, with what describes it.
+fn operations() -> OpenApiRouter<Arc<Desk>> {
+    let nouns = OpenApiRouter::new()
+        .routes(routes!(admin_keys::list, admin_keys::create))
+        .routes(routes!(admin_keys::show, admin_keys::revoke))
+        .routes(routes!(admin_keys::rotate))
+        .routes(routes!(audit_policy::show, audit_policy::put, audit_policy::patch))
+        .routes(routes!(catalogs::show))
+        .routes(routes!(catalogs::refresh))
+        .routes(routes!(document::whole::show, document::whole::put))
+        .routes(routes!(gateway::show))
+        .routes(routes!(health::list))
+        .routes(routes!(health::show))
+        .routes(routes!(issuers::list, issuers::create))
+        .routes(routes!(issuers::show, issuers::put, issuers::patch, issuers::delete))
+        .routes(routes!(limits::show, limits::put, limits::patch))
+        .routes(routes!(me::show))
+        .routes(routes!(probe::ask))
+        .routes(routes!(sealing::reseal))
+        .routes(routes!(sealing::show))
+        .routes(routes!(servers::list, servers::create))
+        .routes(routes!(servers::show, servers::put, servers::patch, servers::delete))
+        .routes(routes!(sessions::end))
+        .routes(routes!(sessions::list))
+        .routes(routes!(sessions::streams))
+        .routes(routes!(snapshots::show))
+        .routes(routes!(tenants::list, tenants::create))
+        .routes(routes!(tenants::show, tenants::patch, tenants::delete))
+        .routes(routes!(toolsets::list, toolsets::create))
+        .routes(routes!(toolsets::show, toolsets::put, toolsets::patch, toolsets::delete));
+    OpenApiRouter::with_openapi(Document::openapi()).nest(ROOT, nouns)
+}
+
+/// The operations over this desk. Whoever calls them puts a [`who::Admin`] into the request's extensions.
+pub(crate) fn routes(desk: Arc<Desk>) -> Router {
+    let (router, _) = operations().split_for_parts();
+    router
+        .fallback(|| async { Problem::not_found() })
+        .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
+        .layer(DefaultBodyLimit::max(ADMIN_BODY_BYTES_MAX))
+        .with_state(desk)
+}
+
+/// The OpenAPI document.
+pub(crate) fn document() -> openapi::OpenApi {
+    operations().into_openapi()
+}
