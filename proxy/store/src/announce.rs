@@ -216,10 +216,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn task_is_asked_to_end_and_one_that_does_not_listen_is_broken_off() {
-        let (said, mut heard) = tokio::sync::mpsc::unbounded_channel();
+        let (said, mut heard) = tokio::sync::mpsc::channel(1);
         let polite = Background::asked(|unwanted| async move {
             let _ = unwanted.await;
-            said.send("goodbye").expect("somebody listens");
+            said.try_send("goodbye").expect("somebody listens");
         });
         polite.stop().await;
         assert_eq!(heard.try_recv(), Ok("goodbye"));
