@@ -17,6 +17,7 @@ mod gateway;
 mod health;
 mod here;
 pub(crate) mod input;
+mod inside;
 mod issuers;
 mod keys;
 mod limits;
@@ -48,7 +49,7 @@ use axum::{Router, extract::DefaultBodyLimit};
 use utoipa::{OpenApi, openapi};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub(crate) use self::listener::serve;
+pub(crate) use self::{inside::{Inside, Pieces}, listener::serve};
 use self::{desk::Desk, problem::Problem};
 
 /// Where the API stands on its listener.
