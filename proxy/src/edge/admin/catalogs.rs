@@ -81,6 +81,7 @@ pub(crate) struct WhyLeftOut {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wanted {
     /// Only these: `tool`, `prompt`, `resource` or `template`.
+    #[param(inline)]
     kind: Option<Kind>,
     /// Only what is left out: of everything, or of a toolset (that one, when `toolset` is given). With `false`, only what is not.
     dropped: Option<bool>,
