@@ -135,7 +135,7 @@ async fn a_revoked_key_is_refused_at_once_and_its_last_use_is_known() {
     assert_eq!(guarded.get(&key, "/me").await.status, 401);
     let of_gone = guarded.key(admin_of("acme")).await;
     assert_eq!(guarded.get(&of_gone, "/tenants/acme").await.status, 200);
-    store.tenant_delete(&slug("acme"), &Note::by_operator("a test", 0)).await.unwrap();
+    store.tenant_delete(&slug("acme"), None, &Note::by_operator("a test", 0)).await.unwrap();
     assert_eq!(guarded.get(&of_gone, "/me").await.status, 401, "a key goes with its tenant");
 }
 
