@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod admin_live;
 mod admin_matrix;
 mod catalog;
 mod clients;
@@ -27,3 +28,4 @@ mod streaming;
 mod traces;
 mod trail;
 mod weather;
+mod without_store;
