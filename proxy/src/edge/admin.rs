@@ -17,9 +17,9 @@ mod health;
 mod here;
 pub(crate) mod input;
 mod issuers;
-mod limits;
 #[cfg(test)]
 mod kit;
+mod limits;
 mod listener;
 #[cfg(test)]
 mod matrix;

@@ -50,8 +50,13 @@ const ROUTES: &[(&str, &str, &str)] = &[
 ];
 
 /// What stands for the parameters of a path. `{id}` is an admin key of `acme`.
-const PARAMETERS: &[(&str, &str)] =
-    &[("{tenant}", "acme"), ("{server}", "shop"), ("{toolset}", "default"), ("{issuer}", "corp"), ("{session}", "0123456789abcdef0123456789abcdef")];
+const PARAMETERS: &[(&str, &str)] = &[
+    ("{tenant}", "acme"),
+    ("{server}", "shop"),
+    ("{toolset}", "default"),
+    ("{issuer}", "corp"),
+    ("{session}", "0123456789abcdef0123456789abcdef"),
+];
 
 fn listed() -> BTreeSet<String> {
     ROUTES.iter().map(|(route, ..)| (*route).to_owned()).collect()

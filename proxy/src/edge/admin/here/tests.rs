@@ -124,9 +124,12 @@ async fn the_catalog_says_where_each_tool_is_shown_and_why_not() {
     let all = kit.get(&viewer, "/tenants/acme/servers/shop/catalog").await;
     let items = all.json["items"].as_array().unwrap();
     assert_eq!(items.iter().map(|item| &item["native"]).collect::<Vec<_>>(), ["get", "put"]);
-    assert_eq!(items[0]["toolsets"][0], json!({
-        "toolset": "default", "shown": true, "name": "shop_get", "write_groups_only": false
-    }));
+    assert_eq!(
+        items[0]["toolsets"][0],
+        json!({
+            "toolset": "default", "shown": true, "name": "shop_get", "write_groups_only": false
+        })
+    );
     let dropped = kit.get(&viewer, "/tenants/acme/servers/shop/catalog?dropped=true&toolset=default").await;
     assert_eq!(dropped.json["items"].as_array().unwrap().len(), 1);
     let why = &dropped.json["items"][0]["toolsets"][0]["left_out"];
@@ -164,9 +167,12 @@ async fn the_snapshot_says_what_is_in_force_and_why_it_is_not_the_newest() {
     let path = "/tenants/acme/snapshot";
     let seen = kit.get(&viewer, path).await.json;
     assert_eq!((&seen["current"], &seen["in_force"]["source"]), (&json!(true), &json!("store")));
-    assert_eq!(seen["in_force"]["toolsets"][0], json!({
-        "name": "default", "tools": 1, "tools_dropped": 0, "prompts": 0, "resources": 0, "templates": 0, "stale": false
-    }));
+    assert_eq!(
+        seen["in_force"]["toolsets"][0],
+        json!({
+            "name": "default", "tools": 1, "tools_dropped": 0, "prompts": 0, "resources": 0, "templates": 0, "stale": false
+        })
+    );
     assert!(seen["in_force"]["list_bytes"].as_u64().unwrap() > 50, "{seen}");
     let app = &house(&kit).app;
     let trouble = Trouble { generation: Some(Generation(7)), error: "no way".to_owned(), at_ms: 1_800_000_000_000 };
@@ -230,8 +236,12 @@ async fn a_session_is_seen_and_its_end_is_for_its_client_and_for_nobody_else() {
 #[tokio::test]
 async fn the_gateway_shows_everybody_their_tenants_and_its_load_to_platform_admins() {
     let (kit, _) = kit().await;
-    let (own, foreign) = (kit.get(&viewer_of("acme"), "/gateway").await.json, kit.get(&viewer_of("other"), "/gateway").await.json);
-    assert_eq!((&own["tenants"][0]["name"], &own["store"], &own["state"]), (&json!("acme"), &json!("sqlite"), &json!("starting")));
+    let (own, foreign) =
+        (kit.get(&viewer_of("acme"), "/gateway").await.json, kit.get(&viewer_of("other"), "/gateway").await.json);
+    assert_eq!(
+        (&own["tenants"][0]["name"], &own["store"], &own["state"]),
+        (&json!("acme"), &json!("sqlite"), &json!("starting"))
+    );
     assert_eq!((&foreign["tenants"], &foreign["tenant_count"], &foreign["load"]), (&json!([]), &json!(0), &Json::Null));
     let all = kit.get(&Admin::operator(), "/gateway").await;
     assert!(all.json["load"]["audit"]["spool"].is_number(), "{}", all.text);
