@@ -21,8 +21,8 @@ use crate::{
 const PREFIX: &str = "PATCHBAY_";
 
 /// Variables that begin like ours and are no settings: what the command line reads, and what is left to the user.
-pub const NOT_SETTINGS: [&str; 5] =
-    ["PATCHBAY_CONFIG", "PATCHBAY_LOG", "PATCHBAY_KEY", "PATCHBAY_ADMIN_KEY", "PATCHBAY_URL"];
+pub const NOT_SETTINGS: [&str; 6] =
+    ["PATCHBAY_CONFIG", "PATCHBAY_LOG", "PATCHBAY_KEY", "PATCHBAY_ADMIN_KEY", "PATCHBAY_SERVER", "PATCHBAY_URL"];
 
 /// Beginnings of variables that are no settings. `PATCHBAY_SECRET_…` is free for secrets that files refer to.
 pub const NOT_SETTINGS_PREFIXES: [&str; 3] = ["PATCHBAY_TEST_", "PATCHBAY_BENCH_", "PATCHBAY_SECRET_"];

@@ -1,12 +1,15 @@
-//! The audit read back: its lines in files ([`lines`]), whether its chains are whole ([`verify`]), its way to other places
-//! ([`ship`]), how long it is kept ([`keeping`]), and who
-//! signs for chains that no gateway writes ([`signing`]). Writing it is [`crate::audit`]'s; no request comes here.
+//! The audit read back: what records there are ([`query`]), chains as lines in files ([`export`], [`lines`]), whether chains are
+//! whole ([`verify`]), their way to other places ([`ship`]), how long they are kept ([`keeping`]), and who signs for chains that no
+//! gateway writes ([`signing`]). Writing it is [`crate::audit`]'s; no request of a client comes here.
 
+pub(crate) mod export;
 pub(crate) mod keeping;
 pub(crate) mod lines;
 mod otlp;
+pub(crate) mod query;
 pub(crate) mod ship;
 mod signing;
+pub(crate) mod span;
 pub(crate) mod verify;
 mod webhook;
 

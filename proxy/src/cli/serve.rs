@@ -6,7 +6,6 @@ use anyhow::Context;
 use patchbay_config::{GatewayConfig, LogFormat};
 use secrecy::ExposeSecret;
 use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
 use tracing_subscriber::{EnvFilter, fmt};
 
 use super::{
@@ -34,18 +33,17 @@ pub(super) async fn serve(given: Option<PathBuf>) -> anyhow::Result<()> {
     let (told, up) = oneshot::channel();
     let app = gateway.app().clone();
     // Told also when serving ends without having been asked to.
-    let over = CancellationToken::new();
-    let ended = over.clone();
+    let over = stop.clone();
     let serving = async move {
-        let served = gateway.serve(stop, told).await;
-        ended.cancel();
+        let served = gateway.serve(stop.clone(), told).await;
+        stop.ask();
         served
     };
     let greeting = async move {
         if up.await.is_ok() {
             quickstart::greet(&app, at, first.as_ref()).await;
         }
-        if let Some(key) = bootstrap::when_possible(&app, &over).await {
+        if let Some(key) = bootstrap::when_possible(&app, over.asked()).await {
             say(&format!("admin key (shown once): {}", key.expose_secret()));
         }
     };

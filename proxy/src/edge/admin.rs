@@ -6,6 +6,7 @@
 //! need run. So a handler must not count on a running gateway: what only one knows is behind [`desk::Desk::live`].
 
 mod admin_keys;
+mod audit;
 mod audit_policy;
 mod catalogs;
 pub(crate) mod desk;
@@ -17,6 +18,7 @@ mod health;
 mod here;
 pub(crate) mod input;
 mod issuers;
+mod keys;
 #[cfg(test)]
 mod kit;
 mod limits;
@@ -29,6 +31,7 @@ pub(crate) mod page;
 mod parts;
 mod probe;
 pub(crate) mod problem;
+mod revocations;
 pub(crate) mod schema;
 mod sealing;
 mod servers;
@@ -39,6 +42,7 @@ mod tenants;
 #[cfg(test)]
 pub(crate) mod tests;
 mod toolsets;
+mod usage;
 pub(crate) mod when;
 pub(crate) mod who;
 
@@ -68,20 +72,32 @@ struct Document;
 fn operations() -> OpenApiRouter<Arc<Desk>> {
     let nouns = OpenApiRouter::new()
         .routes(routes!(admin_keys::list, admin_keys::create))
-        .routes(routes!(admin_keys::show, admin_keys::revoke))
         .routes(routes!(admin_keys::rotate))
+        .routes(routes!(admin_keys::show, admin_keys::revoke))
+        .routes(routes!(audit::export::of_all))
+        .routes(routes!(audit::export::of_tenant))
+        .routes(routes!(audit::of_all))
+        .routes(routes!(audit::of_tenant))
+        .routes(routes!(audit::public_keys))
+        .routes(routes!(audit::verify::of_all))
+        .routes(routes!(audit::verify::of_tenant))
         .routes(routes!(audit_policy::show, audit_policy::put, audit_policy::patch))
-        .routes(routes!(catalogs::show))
         .routes(routes!(catalogs::refresh))
+        .routes(routes!(catalogs::show))
         .routes(routes!(document::whole::show, document::whole::put))
         .routes(routes!(gateway::show))
         .routes(routes!(health::list))
         .routes(routes!(health::show))
         .routes(routes!(issuers::list, issuers::create))
         .routes(routes!(issuers::show, issuers::put, issuers::patch, issuers::delete))
+        .routes(routes!(keys::list, keys::create))
+        .routes(routes!(keys::rotate))
+        .routes(routes!(keys::show, keys::revoke))
         .routes(routes!(limits::show, limits::put, limits::patch))
         .routes(routes!(me::show))
         .routes(routes!(probe::ask))
+        .routes(routes!(revocations::list, revocations::create))
+        .routes(routes!(revocations::show, revocations::lift))
         .routes(routes!(sealing::reseal))
         .routes(routes!(sealing::show))
         .routes(routes!(servers::list, servers::create))
@@ -93,7 +109,8 @@ fn operations() -> OpenApiRouter<Arc<Desk>> {
         .routes(routes!(tenants::list, tenants::create))
         .routes(routes!(tenants::show, tenants::patch, tenants::delete))
         .routes(routes!(toolsets::list, toolsets::create))
-        .routes(routes!(toolsets::show, toolsets::put, toolsets::patch, toolsets::delete));
+        .routes(routes!(toolsets::show, toolsets::put, toolsets::patch, toolsets::delete))
+        .routes(routes!(usage::standing));
     OpenApiRouter::with_openapi(Document::openapi()).nest(ROOT, nouns)
 }
 

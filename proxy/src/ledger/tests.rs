@@ -219,3 +219,30 @@ async fn chains_that_nobody_signs_are_signed_once_and_only_if_they_are_whole() {
     let verdict = verify::store(&*store, None, signer.publics(), &[]).await.unwrap().remove(0);
     assert_eq!((verdict.fault, verdict.covered), (None, 1), "what the command line did is signed too");
 }
+
+#[tokio::test]
+async fn a_chain_that_is_verified_in_parts_is_seen_whole_and_what_is_wrong_in_a_later_part_is_named() {
+    let signer = Signer::new([3; 32]).unwrap();
+    let good = rows(4_500);
+    let mut touched = good.clone();
+    touched[4_200].json.push(' ');
+    let over = std::time::Instant::now();
+    for (rows, fault) in [(&good, None), (&touched, Some(4_201))] {
+        let store = store(rows).await;
+        let signed = |at: usize| signed(&signer, good[at].link, CheckpointReason::Head);
+        store.audit_checkpoint_put(&[signed(99), signed(1_999), signed(3_000), signed(4_499)]).await.unwrap();
+        let (mut from, mut records, mut checkpoints, mut parts, mut found) = (None, 0, 0, 0, None);
+        loop {
+            let part = verify::part(&*store, None, signer.publics(), &[], from, over).await.unwrap();
+            let [verdict] = &part.verdicts[..] else { panic!("{part:?}") };
+            (records, checkpoints, parts) = (records + verdict.records, checkpoints + verdict.checkpoints, parts + 1);
+            found = found.or(verdict.fault.as_ref().and_then(verify::Fault::seq));
+            from = part.next;
+            if from.is_none() {
+                break;
+            }
+        }
+        assert_eq!((found, parts, checkpoints), (fault, 3, 4));
+        assert_eq!(records, fault.map_or(4_500, |at| at - 1));
+    }
+}

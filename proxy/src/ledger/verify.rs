@@ -1,15 +1,15 @@
 //! Whether chains are whole: every record's hash, every number, every checkpoint, in the store or in a file of lines. Says which
 //! record is the first that is wrong; what comes after it says nothing any more.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    io::BufRead,
-};
+mod chains;
+
+use std::{collections::BTreeMap, io::BufRead, time::Instant};
 
 use anyhow::Context;
-use patchbay_core::TenantId;
 use patchbay_core::audit::{ChainFault, ChainId, Chained, Checkpoint, CheckpointReason, Link, Verifier};
-use patchbay_store::{AuditHead, AuditRow, Store};
+use patchbay_store::{AuditRow, Store};
+
+pub(crate) use chains::{Found, Place, part, store};
 
 use super::lines::{LINE_BYTES_MAX, Line, LineKind};
 use crate::audit::is_signed_by_any;
@@ -77,69 +77,6 @@ pub(crate) enum Fault {
     },
 }
 
-/// Verifies the chains of a store. `tenant` as in [`patchbay_store::AuditLog::audit_heads`]; `publics` are the keys of
-/// the checkpoints, any of which may have signed one; `elsewhere` are checkpoints that were kept in another place, and count when they are signed.
-///
-/// # Errors
-/// When the store does not answer.
-pub(crate) async fn store(
-    store: &dyn Store,
-    tenant: Option<Option<TenantId>>,
-    publics: &[[u8; 32]],
-    elsewhere: &[Checkpoint],
-) -> anyhow::Result<Vec<Verdict>> {
-    // Before the heads: a chain that begins meanwhile has both or none.
-    let known = store.audit_chains(tenant).await?;
-    let heads: BTreeMap<ChainId, AuditHead> =
-        store.audit_heads(None, tenant).await?.into_iter().map(|head| (head.chain, head)).collect();
-    let wanted = |chain: &ChainId| tenant.is_none_or(|tenant| chain.tenant == tenant);
-    let named = elsewhere.iter().map(|checkpoint| checkpoint.chain).filter(wanted);
-    let chains: BTreeSet<ChainId> = heads.keys().copied().chain(named).chain(known).collect();
-    let mut verdicts = Vec::with_capacity(chains.len());
-    for chain in chains {
-        let elsewhere: Vec<_> = elsewhere.iter().filter(|other| other.chain == chain).collect();
-        verdicts.push(chain_of(store, chain, heads.get(&chain), &elsewhere, publics).await?);
-    }
-    Ok(verdicts)
-}
-
-async fn chain_of(
-    store: &dyn Store,
-    chain: ChainId,
-    head: Option<&AuditHead>,
-    elsewhere: &[&Checkpoint],
-    publics: &[[u8; 32]],
-) -> anyhow::Result<Verdict> {
-    let mut checkpoints = super::checkpoints(store, chain, 0).await?;
-    loop {
-        let own = checkpoints.len();
-        checkpoints.extend(elsewhere.iter().copied().cloned());
-        let mut check = Check::begin(chain, None, &checkpoints, publics);
-        check.head = head.map(|head| head.last);
-        check.rows(store, u64::MAX).await?;
-        let mut verdict = check.end();
-        if verdict.fault.is_none() {
-            verdict.fault = match head {
-                None => Some(Fault::Headless),
-                Some(head) if head.last.seq > verdict.last => {
-                    Some(Fault::Short { last: verdict.last, head: head.last.seq })
-                }
-                Some(_) => None,
-            };
-        }
-        if verdict.fault.is_none() {
-            return Ok(verdict);
-        }
-        // The beginning may have been removed by its age while it was read; then there is a later anchor now.
-        let anchor = |all: &[Checkpoint]| all.iter().filter_map(retained).map(|link| link.seq).max();
-        let now = super::checkpoints(store, chain, 0).await?;
-        if anchor(&now) <= anchor(&checkpoints[..own]) {
-            return Ok(verdict);
-        }
-        checkpoints = now;
-    }
-}
-
 /// What is wrong with a chain up to this place, before the gateway signs that what came until there was removed: whoever wrote
 /// into the store could else have it sign that records of today were old ones.
 ///
@@ -159,7 +96,7 @@ pub(crate) async fn until(
     checkpoints.retain(|checkpoint| checkpoint.link.seq <= place.seq);
     let mut check = Check::begin(chain, None, &checkpoints, publics);
     check.head = Some(place);
-    check.rows(store, place.seq).await?;
+    check.rows(store, place.seq, None).await?;
     let Verdict { last, fault, .. } = check.end();
     Ok(fault.or((last != place.seq).then_some(Fault::Short { last, head: place.seq })))
 }
@@ -167,6 +104,23 @@ pub(crate) async fn until(
 /// The place up to which a checkpoint says that the chain was removed.
 fn retained(checkpoint: &Checkpoint) -> Option<Link> {
     Some(checkpoint).filter(|checkpoint| checkpoint.reason == CheckpointReason::Retention).map(|anchor| anchor.link)
+}
+
+impl Fault {
+    /// The record that it is about, or the first that is missing; `None` for the chain as a whole.
+    pub(crate) const fn seq(&self) -> Option<u64> {
+        match self {
+            Self::Chain(
+                ChainFault::Changed { seq } | ChainFault::Misplaced { seq } | ChainFault::Checkpoint { seq },
+            )
+            | Self::Forged { seq }
+            | Self::Facets { seq }
+            | Self::Head { seq } => Some(*seq),
+            Self::Chain(ChainFault::Missing { first, .. }) => Some(*first),
+            Self::Short { last, .. } => Some(last.saturating_add(1)),
+            Self::Headless => None,
+        }
+    }
 }
 
 /// Verifies a file of lines; it is read twice. Without any public key, signatures are not looked at and checkpoints do not count.
@@ -256,6 +210,10 @@ struct Check {
     verifier: Option<Verifier>,
     /// A place that one of the records has to have.
     head: Option<Link>,
+    /// The place of the last record that was good.
+    at: Link,
+    /// The numbers of the checkpoints' records, in their order.
+    signed: Vec<u64>,
     verdict: Verdict,
 }
 
@@ -282,19 +240,24 @@ impl Check {
             covered: heads.last().map_or(start.seq, |link| link.seq),
             fault: forged.map(|checkpoint| Fault::Forged { seq: checkpoint.link.seq }),
         };
-        Self { verifier: Some(Verifier::new(chain, start, heads)), head: None, verdict }
+        let signed = heads.iter().map(|link| link.seq).collect();
+        Self { verifier: Some(Verifier::new(chain, start, heads)), head: None, at: start, signed, verdict }
     }
 
-    /// Reads the chain from the store, up to this number.
-    async fn rows(&mut self, store: &dyn Store, last: u64) -> anyhow::Result<()> {
+    /// Reads the chain from the store, up to this number. `false` when its time was over before; some of it is read in any case.
+    async fn rows(&mut self, store: &dyn Store, last: u64, until: Option<Instant>) -> anyhow::Result<bool> {
         let mut at = self.verdict.begin;
         while self.verdict.fault.is_none() && at < last {
             let rows = store.audit_chain(self.verdict.chain, at, PAGE_ROWS).await?;
             let Some(end) = rows.last() else { break };
             at = end.link.seq;
             rows.iter().take_while(|row| row.link.seq <= last).for_each(|row| self.row(row));
+            let is_late = until.is_some_and(|until| Instant::now() >= until);
+            if is_late && rows.len() == PAGE_ROWS as usize && self.verdict.fault.is_none() {
+                return Ok(false);
+            }
         }
-        Ok(())
+        Ok(true)
     }
 
     fn row(&mut self, row: &AuditRow) {
@@ -314,12 +277,21 @@ impl Check {
             Ok(()) => {
                 self.verdict.records += 1;
                 self.verdict.last = record.link.seq;
+                self.at = record.link;
                 if self.head.is_some_and(|head| head.seq == record.link.seq && head != record.link) {
                     self.verdict.fault = Some(Fault::Head { seq: record.link.seq });
                 }
             }
             Err(fault) => self.verdict.fault = Some(fault.into()),
         }
+    }
+
+    /// Stops before the end: what was found so far, and where to go on.
+    fn stop(mut self) -> (Verdict, Link) {
+        let passed = self.signed.partition_point(|seq| *seq <= self.at.seq);
+        self.verdict.checkpoints = passed;
+        self.verdict.covered = self.signed[..passed].last().copied().unwrap_or(self.verdict.begin);
+        (self.verdict, self.at)
     }
 
     fn end(mut self) -> Verdict {

@@ -44,8 +44,14 @@ pub fn open_late(url: &str, vault: Vault, options: OpenOptions) -> Result<Arc<La
         outcome: watch::Sender::new(Outcome::Waiting),
         changes: broadcast::Sender::new(CHANGES_MAX),
     });
-    let task = tokio::spawn(shared.clone().follow(url.to_owned(), vault, options));
-    Ok(Arc::new(LateStore { shared, task: Background::new(task) }))
+    let following = shared.clone().follow(url.to_owned(), vault, options);
+    let task = Background::new(|unwanted| async move {
+        tokio::select! {
+            _ = unwanted => {}
+            () = following => {}
+        }
+    });
+    Ok(Arc::new(LateStore { shared, task }))
 }
 
 /// A store that may come later. Dropped or closed, it tries no more.
@@ -223,6 +229,7 @@ handed_on!(ApiKeys {
     fn key_create(key: &KeyRow, note: &Note) -> ();
     fn key_list(tenant: TenantId) -> Vec<KeyRow>;
     fn key_revoke(tenant: TenantId, key: KeyId, at_ms: i64, note: &Note) -> bool;
+    fn key_rotate(former: KeyId, key: &KeyRow, until_ms: i64, note: &Note) -> bool;
     fn keys_touch(used: &[(TenantId, KeyId, i64)]) -> ();
 });
 

@@ -159,6 +159,14 @@ pub trait ApiKeys {
     /// Refuses a key from now on. `false` when the tenant has no such key, or it was revoked before.
     async fn key_revoke(&self, tenant: TenantId, key: KeyId, at_ms: i64, note: &Note) -> Result<bool, StoreError>;
 
+    /// Adds a key in the place of a former one of its tenant, which is refused from `until_ms` on if not before; when that is not
+    /// after the moment at which the new one is made, it is revoked. One change, of both or of none. `false` when the tenant has
+    /// no such key, or it opens nothing at that moment.
+    ///
+    /// # Errors
+    /// As [`Self::key_create`].
+    async fn key_rotate(&self, former: KeyId, key: &KeyRow, until_ms: i64, note: &Note) -> Result<bool, StoreError>;
+
     /// Notes when keys were last used. The newest time wins; keys that are gone are passed over.
     async fn keys_touch(&self, used: &[(TenantId, KeyId, i64)]) -> Result<(), StoreError>;
 }

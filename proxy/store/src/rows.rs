@@ -140,6 +140,11 @@ impl TryFrom<KeyRecord> for KeyRow {
     }
 }
 
+/// Ends the key `$1` of the tenant `$2` for one that is made at `$3`: at `$4` if not before, or at once.
+pub(crate) const REPLACE: &str = "UPDATE api_keys SET revoked_ms = CASE WHEN $4 <= $3 THEN $3 END, \
+     expires_ms = CASE WHEN $4 <= $3 OR expires_ms <= $4 THEN expires_ms ELSE $4 END \
+     WHERE id = $1 AND tenant_id = $2 AND revoked_ms IS NULL AND (expires_ms IS NULL OR expires_ms > $3)";
+
 /// The newest use of each key, in the order of their ids, so that writers who lock many rows lock them in one order.
 pub(crate) fn newest_uses(used: &[(TenantId, KeyId, i64)]) -> BTreeMap<(KeyId, TenantId), i64> {
     let mut newest = BTreeMap::new();

@@ -8,7 +8,7 @@ use memchr::{memchr, memchr2};
 /// What a record is found by.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Facets {
-    /// Who: `key:ID`, `token:ISSUER:SUBJECT`, `operator`, `anonymous`, `unknown`, `gateway`.
+    /// Who: `key:ID`, `token:ISSUER:SUBJECT`, `admin_key:ID`, `operator`, `anonymous`, `unknown`, `gateway`.
     pub actor: String,
     /// The server.
     pub server: Option<String>,
@@ -49,7 +49,7 @@ fn actor(object: &str) -> String {
         *place = text(value).unwrap_or_default();
     }
     match &*kind {
-        "key" => [&*kind, ":", &key].concat(),
+        "key" | "admin_key" => [&*kind, ":", &key].concat(),
         "token" => [&*kind, ":", &issuer, ":", &subject].concat(),
         _ => kind.into_owned(),
     }
@@ -162,6 +162,7 @@ mod tests {
                 json!({"kind": "token", "issuer": "corp", "iss": "https://i", "subject": "a\"é\n", "name": "x"}),
                 "token:corp:a\"é\n",
             ),
+            (json!({"kind": "admin_key", "key": "c0de"}), "admin_key:c0de"),
             (json!({"kind": "operator"}), "operator"),
             (json!({"kind": "anonymous", "ip": "::1"}), "anonymous"),
             (json!({"kind": "unknown"}), "unknown"),

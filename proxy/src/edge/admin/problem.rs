@@ -54,8 +54,6 @@ const BAD_REQUEST: Sort = (StatusCode::BAD_REQUEST, "about:blank", "Bad Request"
 const UNAUTHORIZED: Sort = (StatusCode::UNAUTHORIZED, "about:blank", "Unauthorized");
 const FORBIDDEN: Sort = (StatusCode::FORBIDDEN, "urn:patchbay:problem:role", "Not allowed in this role");
 const NOT_FOUND: Sort = (StatusCode::NOT_FOUND, "about:blank", "Not Found");
-const REUSED: Sort =
-    (StatusCode::UNPROCESSABLE_ENTITY, "urn:patchbay:problem:reused", "The key was used for something else");
 const FOREIGN: Sort = (StatusCode::FORBIDDEN, "urn:patchbay:problem:foreign", "Not from here");
 const METHOD: Sort = (StatusCode::METHOD_NOT_ALLOWED, "about:blank", "Method Not Allowed");
 const CONFLICT: Sort = (StatusCode::CONFLICT, "about:blank", "Conflict");
@@ -63,8 +61,10 @@ const STALE: Sort = (StatusCode::PRECONDITION_FAILED, "urn:patchbay:problem:stal
 const UNCONDITIONAL: Sort =
     (StatusCode::PRECONDITION_REQUIRED, "urn:patchbay:problem:unconditional", "A condition is needed");
 const INVALID: Sort = (StatusCode::UNPROCESSABLE_ENTITY, "urn:patchbay:problem:invalid", "The document is not valid");
-const TOO_LARGE: Sort = (StatusCode::PAYLOAD_TOO_LARGE, "about:blank", "Payload Too Large");
+const TOO_LARGE: Sort = (StatusCode::PAYLOAD_TOO_LARGE, "about:blank", "Content Too Large");
 const UNSUPPORTED: Sort = (StatusCode::UNSUPPORTED_MEDIA_TYPE, "about:blank", "Unsupported Media Type");
+const REUSED: Sort =
+    (StatusCode::UNPROCESSABLE_ENTITY, "urn:patchbay:problem:reused", "The key was used for something else");
 const BUSY: Sort = (StatusCode::TOO_MANY_REQUESTS, "about:blank", "Too Many Requests");
 const INTERNAL: Sort = (StatusCode::INTERNAL_SERVER_ERROR, "about:blank", "Internal Server Error");
 const AWAY: Sort = (StatusCode::SERVICE_UNAVAILABLE, "urn:patchbay:problem:away", "Not possible now");
@@ -152,19 +152,19 @@ impl Problem {
         Self { errors, ..Self::new(CONFLICT, detail) }
     }
 
+    /// A body in a form that is not understood.
+    pub(crate) fn unsupported(detail: impl Into<String>) -> Self {
+        Self::new(UNSUPPORTED, detail)
+    }
+
     /// What is done for others now, as often as it may be done at once.
     pub(crate) fn busy(detail: impl Into<String>) -> Self {
         Self { retry_after_s: Some(1), ..Self::new(BUSY, detail) }
     }
 
-    /// A body that is larger than what is read.
+    /// A body that is longer than is read.
     pub(crate) fn too_large() -> Self {
         Self::new(TOO_LARGE, format!("expected a body of {ADMIN_BODY_BYTES_MAX} bytes at the most"))
-    }
-
-    /// A body in a form that is not understood.
-    pub(crate) fn unsupported(detail: impl Into<String>) -> Self {
-        Self::new(UNSUPPORTED, detail)
     }
 
     /// An `Idempotency-Key` that came with another body before.

@@ -1,4 +1,4 @@
-//! API keys in Postgres. Making and revoking one adds one to the tenant's generation; noting a use does not.
+//! API keys in Postgres. Making, replacing and revoking one adds one to the tenant's generation; noting a use does not.
 
 use async_trait::async_trait;
 use patchbay_core::{KeyId, TenantId, model::KeyRow};
@@ -9,7 +9,7 @@ use crate::{
     ApiKeys, Note, StoreError,
     announce::State,
     error::{Fault, doing},
-    rows::{KeyRecord, all, blob, json, newest_uses, no_such_tenant},
+    rows::{KeyRecord, REPLACE, all, blob, json, newest_uses, no_such_tenant},
 };
 
 /// Keys per statement; what one transaction locks stays small.
@@ -50,6 +50,15 @@ impl ApiKeys for PostgresStore {
         doing("revoke an API key", async {
             let mut tx = self.writing().await?;
             let state = revoke(&mut tx, tenant, key, at_ms, note).await;
+            self.settled(tx, state.map(|state| (state.is_some(), state))).await
+        })
+        .await
+    }
+
+    async fn key_rotate(&self, former: KeyId, key: &KeyRow, until_ms: i64, note: &Note) -> Result<bool, StoreError> {
+        doing("replace an API key", async {
+            let mut tx = self.writing().await?;
+            let state = replace(&mut tx, former, key, until_ms, note).await;
             self.settled(tx, state.map(|state| (state.is_some(), state))).await
         })
         .await
@@ -102,6 +111,31 @@ async fn revoke(
     }
     let state = bump(tx, &slug, true).await?;
     audit::record(tx, tenant, note).await?;
+    Ok(Some(state))
+}
+
+/// The tenant's new state, or `None` when the former key opens nothing.
+async fn replace(
+    tx: &mut PgConnection,
+    former: KeyId,
+    key: &KeyRow,
+    until_ms: i64,
+    note: &Note,
+) -> Result<Option<State>, Fault> {
+    let slug = locked(tx, key.tenant).await?.ok_or_else(|| no_such_tenant(key.tenant))?;
+    let replaced = sqlx::query(REPLACE)
+        .bind(blob(former.bits()))
+        .bind(blob(key.tenant.bits()))
+        .bind(key.created_ms)
+        .bind(until_ms)
+        .execute(&mut *tx)
+        .await?;
+    if replaced.rows_affected() == 0 {
+        return Ok(None);
+    }
+    insert(tx, key).await?;
+    let state = bump(tx, &slug, true).await?;
+    audit::record(tx, key.tenant, note).await?;
     Ok(Some(state))
 }
 

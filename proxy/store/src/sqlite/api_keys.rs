@@ -1,4 +1,4 @@
-//! API keys in SQLite. Making and revoking one adds one to the tenant's generation; noting a use does not.
+//! API keys in SQLite. Making, replacing and revoking one adds one to the tenant's generation; noting a use does not.
 
 use async_trait::async_trait;
 use patchbay_core::{KeyId, TenantId, model::KeyRow};
@@ -11,7 +11,7 @@ use super::{
 use crate::{
     ApiKeys, Note, StoreError,
     error::{Fault, doing},
-    rows::{KeyRecord, all, blob, json, newest_uses, no_such_tenant},
+    rows::{KeyRecord, REPLACE, all, blob, json, newest_uses, no_such_tenant},
 };
 
 #[async_trait]
@@ -61,6 +61,30 @@ impl ApiKeys for SqliteStore {
             }
             let state = bump(&mut tx, &slug, true).await?;
             audit::record(&mut tx, tenant, note).await?;
+            tx.commit().await?;
+            self.announcer.tenant(&state);
+            Ok(true)
+        })
+        .await
+    }
+
+    async fn key_rotate(&self, former: KeyId, key: &KeyRow, until_ms: i64, note: &Note) -> Result<bool, StoreError> {
+        doing("replace an API key", async {
+            let mut tx = self.writing().await?;
+            let slug = slug_of(&mut tx, key.tenant).await?.ok_or_else(|| no_such_tenant(key.tenant))?;
+            let replaced = sqlx::query(REPLACE)
+                .bind(blob(former.bits()))
+                .bind(blob(key.tenant.bits()))
+                .bind(key.created_ms)
+                .bind(until_ms)
+                .execute(&mut *tx)
+                .await?;
+            if replaced.rows_affected() == 0 {
+                return Ok(false);
+            }
+            insert(&mut tx, key).await?;
+            let state = bump(&mut tx, &slug, true).await?;
+            audit::record(&mut tx, key.tenant, note).await?;
             tx.commit().await?;
             self.announcer.tenant(&state);
             Ok(true)

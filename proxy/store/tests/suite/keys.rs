@@ -76,6 +76,40 @@ pub(crate) async fn revoked_key_stays_revoked_since_the_first_time(place: Arc<Pl
     assert_eq!(generation(&store, "acme").await, Generation(3));
 }
 
+pub(crate) async fn replaced_key_ends_with_the_making_of_the_new_one_or_after_an_overlap(place: Arc<Place>) {
+    let store = place.open().await;
+    let (acme, other) = (made(&store, "acme").await, made(&store, "other").await);
+    let (mut at_once, mut later, mut sooner) = (key(acme, 1), key(acme, 2), key(acme, 3));
+    (at_once.expires_ms, later.expires_ms, sooner.expires_ms) = (None, Some(900), Some(150));
+    let (mut over, mut revoked) = (key(acme, 4), key(acme, 5));
+    (over.expires_ms, revoked.revoked_ms) = (Some(100), Some(50));
+    for row in [&at_once, &later, &sooner, &over, &revoked] {
+        store.key_create(row, &note()).await.unwrap();
+    }
+    let before = generation(&store, "acme").await;
+    // Those that open nothing, those of others, and those whose successor cannot be made: nothing is changed.
+    for nothing in [over.id, revoked.id, KeyId::random()] {
+        assert!(!store.key_rotate(nothing, &key(acme, 100), 200, &note()).await.unwrap());
+    }
+    assert!(!store.key_rotate(later.id, &key(other, 100), 200, &note()).await.unwrap());
+    let twice = store.key_rotate(at_once.id, &later, 2, &note()).await;
+    assert!(matches!(twice, Err(StoreError::Exists(_))), "{twice:?}");
+    let nowhere = store.key_rotate(later.id, &key(TenantId::random(), 100), 200, &note()).await;
+    assert!(matches!(nowhere, Err(StoreError::NotFound(_))), "{nowhere:?}");
+    assert_eq!(generation(&store, "acme").await, before);
+
+    for (number, (former, until_ms)) in [(&at_once, 100), (&later, 200), (&sooner, 200)].into_iter().enumerate() {
+        let new = key(acme, 100);
+        assert!(store.key_rotate(former.id, &new, until_ms, &note()).await.unwrap());
+        assert_eq!(generation(&store, "acme").await, Generation(before.0 + number as u64 + 1));
+    }
+    let rows = store.key_list(acme).await.unwrap();
+    let ends: Vec<_> = rows.iter().map(|row| (row.revoked_ms, row.expires_ms)).collect();
+    let expected = [(Some(100), None), (None, Some(200)), (None, Some(150)), (None, Some(100)), (Some(50), None)];
+    assert_eq!((&ends[..5], rows.len()), (&expected[..], 8));
+    assert!(!store.key_rotate(at_once.id, &key(acme, 101), 200, &note()).await.unwrap(), "it was replaced before");
+}
+
 pub(crate) async fn last_use_only_moves_forward_and_changes_no_generation(place: Arc<Place>) {
     let store = place.open().await;
     let acme = made(&store, "acme").await;
