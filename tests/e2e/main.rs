@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod admin_api;
 mod admin_live;
 mod admin_matrix;
 mod catalog;
