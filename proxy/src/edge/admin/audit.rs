@@ -80,6 +80,7 @@ pub(crate) struct TenantQuery {
     /// Which tool, prompt or URI, by the name that the client used.
     name: Option<String>,
     /// How it ended.
+    #[param(inline)]
     outcome: Option<AuditOutcome>,
     /// That began at this time or later: as in RFC 3339, or an age such as `90m`, `24h` or `7d`.
     since: Option<String>,
@@ -112,6 +113,7 @@ pub(crate) struct PlatformQuery {
     /// Which tool, prompt or URI, by the name that the client used.
     name: Option<String>,
     /// How it ended.
+    #[param(inline)]
     outcome: Option<AuditOutcome>,
     /// That began at this time or later: as in RFC 3339, or an age such as `90m`, `24h` or `7d`.
     since: Option<String>,
