@@ -26,8 +26,8 @@ use patchbay_config::{ConfigErrors, Environment, GatewayConfig};
 use patchbay_store::{Note, Store};
 use std::sync::Arc;
 
-pub use crate::files;
 use self::api::Server;
+pub use crate::files;
 use crate::{
     app::{self, Keys},
     audit as trail,

@@ -56,6 +56,11 @@ impl Stop {
         self.asked.cancel();
     }
 
+    /// Cancelled when it is asked to stop.
+    pub(crate) const fn asked(&self) -> &CancellationToken {
+        &self.asked
+    }
+
     /// The same without the delay, and without patience for connections that only lie there.
     pub fn hurry(&self) {
         self.hurried.cancel();

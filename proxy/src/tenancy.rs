@@ -84,7 +84,10 @@ pub(crate) enum Source {
     /// The store.
     Store,
     /// A copy on the disk, since the store did not answer.
-    Copy,
+    Copy {
+        /// When the store last said so, in milliseconds since 1970.
+        as_of_ms: i64,
+    },
 }
 
 impl Source {
@@ -92,7 +95,7 @@ impl Source {
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Store => "store",
-            Self::Copy => "copy",
+            Self::Copy { .. } => "copy",
         }
     }
 }

@@ -3,10 +3,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod admin_live;
+mod admin_matrix;
 mod catalog;
 mod clients;
 mod conformance;
 mod databases;
+mod drain;
 mod entrance;
 mod eyes;
 mod failure;
@@ -26,3 +29,4 @@ mod streaming;
 mod traces;
 mod trail;
 mod weather;
+mod without_store;

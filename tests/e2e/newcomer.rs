@@ -165,7 +165,8 @@ fn a_store_that_cannot_be_opened_is_said_in_a_sentence_without_its_password() {
         port.local_addr().unwrap()
     };
     let url = format!("postgres://patchbay:hunter2-canary@{nobody}/patchbay");
-    let outcome = tried(folder.path(), &[], &[("PATCHBAY_STORE_URL", &url), key[0], key[1]]);
+    // A gateway would wait for it.
+    let outcome = tried(folder.path(), &["check"], &[("PATCHBAY_STORE_URL", &url), key[0], key[1]]);
     assert_eq!(outcome.code, 1, "{outcome:?}");
     assert!(outcome.err.contains("the store cannot be opened") && outcome.err.contains("127.0.0.1"), "{}", outcome.err);
     assert!(!outcome.err.contains("hunter2"), "the password is in the message: {}", outcome.err);

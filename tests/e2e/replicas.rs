@@ -15,7 +15,9 @@ use std::{
     },
 };
 
-use patchbay_e2e::{Balancer, Client, Fixture, Redis, Setup, TestGateway, database::Postgres, setup::tenant};
+use patchbay_e2e::{
+    Ask, Balancer, Client, Fixture, Redis, Setup, TestGateway, database::Postgres, setup::tenant, wait_until,
+};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -23,6 +25,9 @@ use tokio::task::JoinSet;
 const REPLICAS: usize = 3;
 /// How long a gateway goes on after it was asked to stop; the proxy notices within a fraction of it.
 const DRAIN_DELAY_S: u64 = 2;
+
+/// The first admin key of all of them.
+const ADMIN: &str = "pba_0123456789abcdef0123456789abcdef-for-tests";
 
 /// Gateways behind a proxy.
 struct World {
@@ -44,6 +49,11 @@ impl World {
         for gateway in &gateways {
             balancer.add(gateway.address, gateway.operations).await;
         }
+        let admin = gateways[0].admin;
+        wait_until("the first admin key opens", || async {
+            Ask::get("/admin/v1/me").bearer(ADMIN).send(admin).await.status == 200
+        })
+        .await;
         let key = gateways[0].key("acme").to_owned();
         Self { balancer, gateways, key, _server: server }
     }
@@ -88,7 +98,8 @@ fn acme(server: &Fixture) -> Value {
 
 /// What each gateway is started with.
 fn replica(database: &Postgres, redis: &Redis) -> Setup {
-    TestGateway::setup().postgres(database).redis(redis.address).limit("drain_delay_s", DRAIN_DELAY_S)
+    let setup = TestGateway::setup().postgres(database).redis(redis.address).first_admin_key(ADMIN);
+    setup.limit("drain_delay_s", DRAIN_DELAY_S)
 }
 
 /// Clients that call without a pause.

@@ -15,6 +15,7 @@ pub mod gateway;
 pub mod http;
 pub mod idp;
 pub mod installed;
+pub mod kept;
 pub mod process;
 pub mod programs;
 pub mod redis;

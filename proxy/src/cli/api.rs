@@ -19,8 +19,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value as Json;
 
-pub(super) use self::{remote::Server, trouble::Trouble};
 use self::{remote::Remote, trouble::Refusal};
+pub(super) use self::{remote::Server, trouble::Trouble};
 use super::{Desk, connect::base_of};
 use crate::{
     app::{Keys, open_store},
@@ -350,7 +350,9 @@ impl Api {
         }
         let Ok(listed) = self.all::<Tenant>(|| Ask::get("/tenants")).await else { return error };
         if listed.is_empty() {
-            return anyhow::anyhow!("there is no tenant `{tenant}`, and no other: make one with `patchbay apply -f FILE`");
+            return anyhow::anyhow!(
+                "there is no tenant `{tenant}`, and no other: make one with `patchbay apply -f FILE`"
+            );
         }
         let known: Vec<_> = listed.iter().map(|tenant| tenant.name.as_str()).collect();
         anyhow::anyhow!("there is no tenant `{tenant}`; there are: {}", known.join(", "))
@@ -374,8 +376,9 @@ impl Api {
 
 /// The tenant that a document of the API describes.
 pub(super) fn described(document: &Json) -> anyhow::Result<TenantDoc> {
-    tenant_from_json(document, "the tenant's document", &refuse_references())
-        .map_err(|errors| anyhow::anyhow!("the tenant's document cannot be read: is the gateway of this version? {errors}"))
+    tenant_from_json(document, "the tenant's document", &refuse_references()).map_err(|errors| {
+        anyhow::anyhow!("the tenant's document cannot be read: is the gateway of this version? {errors}")
+    })
 }
 
 /// A text as a segment of a path.

@@ -3,6 +3,7 @@
 
 use std::{
     fs::{File, TryLockError},
+    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -23,7 +24,13 @@ use super::{
     connect::{Client, Credential, Target, base_of, name_of, quoted, texts, url_of},
     note, say,
 };
-use crate::{app::App, audit, auth::NewKey, control::builtins::SAMPLE_FILE, run::Addresses};
+use crate::{
+    app::App,
+    audit,
+    auth::{NewKey, bootstrap},
+    control::builtins::SAMPLE_FILE,
+    run::Addresses,
+};
 
 const TENANT: &str = "demo";
 const SHOP: &str = "shop";
@@ -41,12 +48,18 @@ pub(super) struct First {
     tenant: Slug,
     /// The key, at the start that made it and never again.
     key: Option<SecretString>,
+    /// The first admin key, likewise.
+    admin: Option<SecretString>,
 }
 
 /// Makes the tenant to try, if the store has no tenant at all. `None` when there is nothing to try: a store that is shared, or
 /// one that was filled by other means.
 pub(super) async fn prepare(app: &App) -> anyhow::Result<Option<First>> {
-    prepare_in(&*app.store, &app.config).await
+    let mut first = prepare_in(&*app.store, &app.config).await?;
+    if let Some(first) = &mut first {
+        first.admin = bootstrap::bootstrap(&*app.store, &app.config).await?;
+    }
+    Ok(first)
 }
 
 async fn prepare_in(store: &dyn Store, config: &GatewayConfig) -> anyhow::Result<Option<First>> {
@@ -96,7 +109,7 @@ async fn prepare_alone(store: &dyn Store, config: &GatewayConfig) -> anyhow::Res
     } else {
         None
     };
-    Ok(Some(First { tenant: slug, key }))
+    Ok(Some(First { tenant: slug, key, admin: None }))
 }
 
 async fn make(store: &dyn Store, slug: &Slug, database: &Path) -> anyhow::Result<()> {
@@ -161,10 +174,12 @@ pub(super) async fn greet(app: &App, at: Addresses, first: Option<&First>) {
     let base = base_of(&app.config, at.public);
     if let Some(first) = first {
         let data = std::path::absolute(&app.config.data_dir).unwrap_or_else(|_| app.config.data_dir.clone());
-        return say(&welcome(&base, &data, first, &program()));
+        return say(&welcome(&base, &data, first, at.admin, &program()));
     }
+    let admins = at.admin.map(|at| format!(", and on http://{at} for admins")).unwrap_or_default();
+    let and = if admins.is_empty() { " and" } else { "," };
     say(&format!(
-        "Patchbay listens on http://{} for clients and on http://{} for operators.",
+        "Patchbay listens on http://{} for clients{and} on http://{} for operators{admins}.",
         at.public, at.operations
     ));
     match app.store.tenant_list().await.map(|tenants| tenants.len()) {
@@ -183,8 +198,8 @@ fn program() -> String {
     quoted(&called.map_or_else(|| "patchbay".to_owned(), |path| path.display().to_string()))
 }
 
-fn welcome(base: &str, data: &Path, first: &First, program: &str) -> String {
-    let First { tenant, key } = first;
+fn welcome(base: &str, data: &Path, first: &First, admins: Option<SocketAddr>, program: &str) -> String {
+    let First { tenant, key, admin } = first;
     let toolset = DEFAULT_TOOLSET.parse().expect("the name of the default toolset is a slug");
     let target = Target {
         name: name_of(tenant, &toolset),
@@ -195,9 +210,12 @@ fn welcome(base: &str, data: &Path, first: &First, program: &str) -> String {
         Some(key) => format!("{}   (shown this once, and kept nowhere)", key.expose_secret()),
         None => format!("was shown at the first start; another: {program} key create --tenant {tenant} --label NAME"),
     };
+    let admin = admin.as_ref().zip(admins).map_or_else(String::new, |(admin, at)| {
+        format!("\n  admin {}   (shown this once too, for http://{at}/admin/v1)", admin.expose_secret())
+    });
     let blocks: Vec<_> = CLIENTS.iter().flat_map(|client| client.blocks(&target)).collect();
     format!(
-        "Patchbay is up, with a sample shop and the weather to ask about.\n\n  URL   {url}\n  key   {key}\n  data  {data}\n\nPaste one of these \
+        "Patchbay is up, with a sample shop and the weather to ask about.\n\n  URL   {url}\n  key   {key}{admin}\n  data  {data}\n\nPaste one of these \
          into your client.\n{blocks}\n\n\
          Claude Desktop, Windsurf and Gemini CLI: {program} connect --tenant {tenant}\n\
          The servers that you have already:       {program} import ~/.cursor/mcp.json --tenant {tenant}\n\

@@ -4,6 +4,7 @@ use std::{io::IsTerminal, path::PathBuf};
 
 use anyhow::Context;
 use patchbay_config::{GatewayConfig, LogFormat};
+use secrecy::ExposeSecret;
 use tokio::sync::oneshot;
 use tracing_subscriber::{EnvFilter, fmt};
 
@@ -13,6 +14,7 @@ use super::{
 };
 use crate::{
     app::{Keys, open_store},
+    auth::bootstrap,
     run::{self, Gateway, Stop},
     telemetry::{Telemetry, log::WithIds},
 };
@@ -30,10 +32,19 @@ pub(super) async fn serve(given: Option<PathBuf>) -> anyhow::Result<()> {
     run::stop_at_signal(stop.clone())?;
     let (told, up) = oneshot::channel();
     let app = gateway.app().clone();
-    let serving = gateway.serve(stop, told);
+    // Told also when serving ends without having been asked to.
+    let over = stop.clone();
+    let serving = async move {
+        let served = gateway.serve(stop.clone(), told).await;
+        stop.ask();
+        served
+    };
     let greeting = async move {
         if up.await.is_ok() {
             quickstart::greet(&app, at, first.as_ref()).await;
+        }
+        if let Some(key) = bootstrap::when_possible(&app, over.asked()).await {
+            say(&format!("admin key (shown once): {}", key.expose_secret()));
         }
     };
     let (served, ()) = tokio::join!(serving, greeting);

@@ -177,7 +177,8 @@ async fn refresh(api: &Api, tenant: &Slug, name: &Slug, json: bool) -> anyhow::R
         anyhow::bail!("{name} did not answer: {}", plain(text(&told, "error")));
     }
     if !json {
-        let changed = if told["changed"] == true { "its lists are others than before" } else { "its lists are as before" };
+        let changed =
+            if told["changed"] == true { "its lists are others than before" } else { "its lists are as before" };
         say(&format!("{name} answered: {changed}"));
     }
     Ok(())
@@ -236,7 +237,11 @@ fn tell_probed(name: &Slug, told: &Value) {
 /// Says it of a server that is not there.
 fn absent(error: anyhow::Error, tenant: &Slug, name: &Slug) -> anyhow::Error {
     let is_absent = error.downcast_ref().is_some_and(|trouble: &super::api::Trouble| trouble.is(404));
-    if is_absent { anyhow::anyhow!("{tenant} has no server `{name}`: `patchbay tenant show {tenant}` lists them") } else { error }
+    if is_absent {
+        anyhow::anyhow!("{tenant} has no server `{name}`: `patchbay tenant show {tenant}` lists them")
+    } else {
+        error
+    }
 }
 
 /// A text of a server's own, in which nothing can move the cursor of a terminal.

@@ -102,7 +102,9 @@ async fn end(api: &Api, tenant: &Slug, id: &str) -> anyhow::Result<()> {
     match api.in_tenant(tenant, ask).await {
         Ok(_) => say("ended: it opens nothing any more"),
         Err(error) if error.downcast_ref().is_some_and(|trouble: &super::api::Trouble| trouble.is(404)) => {
-            anyhow::bail!("`{id}` is no id of a session: expected 32 hexadecimal digits, as `patchbay session list` shows them")
+            anyhow::bail!(
+                "`{id}` is no id of a session: expected 32 hexadecimal digits, as `patchbay session list` shows them"
+            )
         }
         Err(error) => return Err(error),
     }

@@ -147,7 +147,9 @@ async fn put(api: &Api, document: &Document, condition: If, dry_run: bool) -> an
     let conditions = match condition {
         If::Whatever | If::Generation(_) if dry_run => vec![None],
         // The tenant may come and go meanwhile.
-        If::Whatever => [any, none].into_iter().cycle().take(PUT_TRIES_MAX).map(|condition| Some(condition())).collect(),
+        If::Whatever => {
+            [any, none].into_iter().cycle().take(PUT_TRIES_MAX).map(|condition| Some(condition())).collect()
+        }
         If::Generation(0) | If::Nothing => vec![Some(none())],
         If::Generation(_) => vec![Some(any())],
         If::State(state) => vec![Some((header::IF_MATCH, state))],

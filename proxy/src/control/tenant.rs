@@ -217,7 +217,7 @@ impl TenantTask {
         }
         self.entrance.restore(&self.app, &row, keys, revoked);
         self.reconcile(&row, &mut catalogs);
-        (self.row, self.source) = (Some(Arc::new(row)), Source::Copy);
+        (self.row, self.source) = (Some(Arc::new(row)), Source::Copy { as_of_ms });
         self.as_of_ms = Some(as_of_ms);
         self.publish();
         self.settle();

@@ -20,8 +20,12 @@ pub(crate) mod input;
 mod inside;
 mod issuers;
 mod keys;
+#[cfg(test)]
+mod kit;
 mod limits;
 mod listener;
+#[cfg(test)]
+mod matrix;
 mod me;
 mod once;
 pub(crate) mod page;
@@ -49,8 +53,11 @@ use axum::{Router, extract::DefaultBodyLimit};
 use utoipa::{OpenApi, openapi};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub(crate) use self::{inside::{Inside, Pieces}, listener::serve};
 use self::{desk::Desk, problem::Problem};
+pub(crate) use self::{
+    inside::{Inside, Pieces},
+    listener::serve,
+};
 
 /// Where the API stands on its listener.
 pub(crate) const ROOT: &str = "/admin/v1";

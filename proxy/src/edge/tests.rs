@@ -73,7 +73,7 @@ async fn limited(limits: &str, settings: &str) -> Running {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("patchbay.yaml");
     let text = format!(
-        "listen: {{ mcp: '127.0.0.1:0', operations: '127.0.0.1:0' }}\ndata_dir: '{}'\nlimits: {{ workers: 1, {limits} }}\n{settings}\n",
+        "listen: {{ mcp: '127.0.0.1:0', operations: '127.0.0.1:0', admin: 'off' }}\ndata_dir: '{}'\nlimits: {{ workers: 1, {limits} }}\n{settings}\n",
         folder.path().display()
     );
     std::fs::write(&file, text).unwrap();

@@ -5,10 +5,15 @@
 use std::{
     collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use patchbay_core::{Generation, Slug};
-use tokio::{sync::broadcast, task::JoinHandle};
+use tokio::{
+    sync::{broadcast, oneshot},
+    task::JoinHandle,
+    time::timeout,
+};
 
 use crate::Change;
 
@@ -106,24 +111,45 @@ impl Told {
     }
 }
 
+/// How long a task that was asked to end may take; one that takes longer is broken off.
+const STOP_MAX: Duration = Duration::from_secs(5);
+
 /// A task that ends with its owner.
-pub(crate) struct Background(Mutex<Option<JoinHandle<()>>>);
+pub(crate) struct Background(Mutex<Option<Task>>);
+
+struct Task {
+    running: JoinHandle<()>,
+    /// Dropped to ask for the end; `None` for a task that need not be asked.
+    wanted: Option<oneshot::Sender<()>>,
+}
 
 impl Background {
-    pub(crate) fn new(task: JoinHandle<()>) -> Self {
-        Self(Mutex::new(Some(task)))
+    /// A task that is broken off in the end.
+    pub(crate) fn new(running: JoinHandle<()>) -> Self {
+        Self(Mutex::new(Some(Task { running, wanted: None })))
+    }
+
+    /// Begins a task that ends by itself soon after what it is given is over.
+    pub(crate) fn asked<F>(task: impl FnOnce(oneshot::Receiver<()>) -> F) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (wanted, unwanted) = oneshot::channel();
+        Self(Mutex::new(Some(Task { running: tokio::spawn(task(unwanted)), wanted: Some(wanted) })))
     }
 
     /// Ends the task and waits until it is gone.
     pub(crate) async fn stop(&self) {
-        let task = self.take();
-        if let Some(task) = task {
-            task.abort();
-            let _ = task.await;
+        let Some(Task { mut running, wanted }) = self.take() else { return };
+        let is_asked = wanted.is_some();
+        drop(wanted);
+        if !is_asked || timeout(STOP_MAX, &mut running).await.is_err() {
+            running.abort();
+            let _ = running.await;
         }
     }
 
-    fn take(&self) -> Option<JoinHandle<()>> {
+    fn take(&self) -> Option<Task> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
@@ -131,7 +157,7 @@ impl Background {
 impl Drop for Background {
     fn drop(&mut self) {
         if let Some(task) = self.take() {
-            task.abort();
+            task.running.abort();
         }
     }
 }
@@ -186,5 +212,19 @@ mod tests {
         announcer.tombstones_at((3, 8));
         announcer.tombstones_at((3, 8));
         assert_eq!(told(&mut receiver), [Change::Tombstones]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn task_is_asked_to_end_and_one_that_does_not_listen_is_broken_off() {
+        let (said, mut heard) = tokio::sync::mpsc::channel(1);
+        let polite = Background::asked(|unwanted| async move {
+            let _ = unwanted.await;
+            said.try_send("goodbye").expect("somebody listens");
+        });
+        polite.stop().await;
+        assert_eq!(heard.try_recv(), Ok("goodbye"));
+        polite.stop().await;
+        let deaf = Background::asked(|_unwanted| std::future::pending());
+        timeout(STOP_MAX * 2, deaf.stop()).await.expect("it is broken off");
     }
 }

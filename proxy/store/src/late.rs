@@ -44,8 +44,8 @@ pub fn open_late(url: &str, vault: Vault, options: OpenOptions) -> Result<Arc<La
         outcome: watch::Sender::new(Outcome::Waiting),
         changes: broadcast::Sender::new(CHANGES_MAX),
     });
-    let task = tokio::spawn(shared.clone().follow(url.to_owned(), vault, options));
-    Ok(Arc::new(LateStore { shared, task: Background::new(task) }))
+    let task = Background::new(tokio::spawn(shared.clone().follow(url.to_owned(), vault, options)));
+    Ok(Arc::new(LateStore { shared, task }))
 }
 
 /// A store that may come later. Dropped or closed, it tries no more.

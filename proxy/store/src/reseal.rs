@@ -18,7 +18,7 @@ use crate::{
 /// Rows of one transaction.
 pub(crate) const RESEAL_ROWS_MAX: usize = 100;
 /// How often the rows of a table are gone over when others change some of them at the same time.
-const PASSES_MAX: u32 = 8;
+const PASSES_MAX: u32 = 40;
 const PASS_PAUSE: Duration = Duration::from_millis(250);
 /// How long all of it may take.
 const RESEAL_MAX: Duration = Duration::from_secs(10 * 60);

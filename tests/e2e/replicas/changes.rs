@@ -12,7 +12,7 @@ use patchbay_e2e::{Ask, Client, Redis, TestGateway, database::Postgres, wait_unt
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use super::{Load, World, replica};
+use super::{ADMIN, Load, World, replica};
 
 /// How long it changes, in a usual run.
 const WHILE: Duration = Duration::from_secs(10);
@@ -25,7 +25,6 @@ const TOOLS: [&str; 4] = ["echo", "slow", "whoami", "seen"];
 async fn a_thousand_changes_a_minute_never_mix_and_fail_no_call() {
     let (Some(database), Some(redis)) = (Postgres::fresh().await, Redis::fresh()) else { return };
     let world = World::start(|| replica(&database, &redis)).await;
-    let admin = world.gateways[0].admin_key("platform_admin", None);
     let load = Load::begin([world.legacy().await, world.modern()]);
     let stop = Arc::new(AtomicBool::new(false));
     let mut readers = JoinSet::new();
@@ -35,8 +34,9 @@ async fn a_thousand_changes_a_minute_never_mix_and_fail_no_call() {
 
     // Each change gives all tools the same new text; a second server comes and goes while it is called.
     let (began, mut changes) = (Instant::now(), 0_u64);
-    let mut document = ask_document(&world.gateways[0], &admin).await;
-    let second = document["servers"]["one"].clone();
+    let mut document = ask_document(&world.gateways[0]).await;
+    let mut second = document["servers"]["one"].clone();
+    second["headers"] = json!({ "X-Team": "another-secret" });
     while began.elapsed() < WHILE {
         changes += 1;
         let texts: Value = TOOLS.iter().map(|tool| ((*tool).to_owned(), json!(format!("state {changes}")))).collect();
@@ -50,7 +50,7 @@ async fn a_thousand_changes_a_minute_never_mix_and_fail_no_call() {
         let reply = Ask::new("PUT", "/admin/v1/tenants/acme/document")
             .header("content-type", "application/json")
             .header("if-match", "*")
-            .bearer(&admin)
+            .bearer(ADMIN)
             .body(document.to_string())
             .send(through.admin)
             .await;
@@ -74,8 +74,8 @@ async fn a_thousand_changes_a_minute_never_mix_and_fail_no_call() {
     database.clear().await;
 }
 
-async fn ask_document(gateway: &TestGateway, admin: &str) -> Value {
-    Ask::get("/admin/v1/tenants/acme/document").bearer(admin).send(gateway.admin).await.json().await
+async fn ask_document(gateway: &TestGateway) -> Value {
+    Ask::get("/admin/v1/tenants/acme/document").bearer(ADMIN).send(gateway.admin).await.json().await
 }
 
 /// Reads the list again and again; gives how many states it saw.

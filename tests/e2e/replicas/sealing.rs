@@ -3,13 +3,12 @@
 use patchbay_e2e::{Ask, Redis, database::Postgres};
 use serde_json::json;
 
-use super::{Load, REPLICAS, World, replica};
+use super::{ADMIN, Load, REPLICAS, World, replica};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_sealing_key_is_changed_without_a_logout() {
     let (Some(database), Some(redis)) = (Postgres::fresh().await, Redis::fresh()) else { return };
     let mut world = World::start(|| replica(&database, &redis)).await;
-    let admin = world.gateways[0].admin_key("platform_admin", None);
     let clients = [world.legacy().await, world.legacy().await, world.modern()];
     let silent = world.legacy().await;
     let load = Load::begin(clients);
@@ -24,7 +23,7 @@ async fn the_sealing_key_is_changed_without_a_logout() {
         assert!(!silent.tools().await.is_empty(), "a session ended with {current}");
     }
     let young = world.legacy().await;
-    let reply = Ask::new("POST", "/admin/v1/sealing-key/reseal").bearer(&admin).send(world.gateways[0].admin).await;
+    let reply = Ask::new("POST", "/admin/v1/sealing-key/reseal").bearer(ADMIN).send(world.gateways[0].admin).await;
     let (status, said) = (reply.status, reply.json().await);
     assert_eq!(status, 200, "{said}");
     assert!(said["resealed"].as_u64() > Some(0) && said["closed"] == 0, "{said}");

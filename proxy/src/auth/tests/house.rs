@@ -19,11 +19,12 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use patchbay_config::{Environment, GatewayConfig};
 use patchbay_core::{
     Generation, ServerId, TenantId,
-    era::Era,
+    era::{Era, Version},
     issuer::{IssuerRow, RevocationRow},
     model::{Access, KeyRow, Secrets, ServerRow, TenantLimits, TenantRow, ToolsetSpec},
     snapshot::{self, CatalogPart},
 };
+use patchbay_downstream::Hello;
 use patchbay_token::{Fetch, FetchError, Fetched, Issuers};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
@@ -33,7 +34,7 @@ use crate::{
     app::{App, Keys, open_audit, open_store},
     audit::{Trail, now_ms},
     auth::{NewKey, Peer, Principal, identify, sign_in::SignIn, site::Site},
-    control::{inside::ServerInside, unusable::Unusable},
+    control::{inside::ServerInside, stored::Stored, unusable::Unusable},
     error::GatewayError,
     tenancy::{Door, Made, ServerHandle, Source, Tenant, TenantState},
 };
@@ -98,14 +99,15 @@ impl House {
         let parts: BTreeMap<_, _> = row.servers.iter().map(|server| (server.id, catalog())).collect();
         let before = self.app.tenants.state(row.slug.as_str());
         let before = before.as_ref().map(|state| &*state.issuers);
-        let servers = row.servers.iter().map(|server| {
+        let enabled = row.servers.iter().filter(|server| server.spec.enabled);
+        let servers = enabled.map(|server| {
             let downstream = Unusable::new("nobody is there".to_owned());
             Arc::new(ServerHandle {
                 id: server.id,
                 slug: server.slug.clone(),
                 downstream,
                 meter: self.app.metrics.server(row.slug.as_str(), server.slug.as_str()),
-                inside: ServerInside::new(server, None).0,
+                inside: ServerInside::new(server, Some(Arc::new(stored()))).0,
             })
         });
         let limits = self.app.config.limits.tenants.clone();
@@ -197,6 +199,22 @@ fn catalog() -> CatalogPart {
         instructions: None,
         stale: false,
         fresh_until_ms: None,
+    }
+}
+
+/// The same as it was heard from the server.
+fn stored() -> Stored {
+    let CatalogPart { tools, prompts, resources, templates, .. } = catalog();
+    Stored { hello: hello(), tools, prompts, resources, templates, at_ms: now_ms(), ttl_ms: None, stale: false }
+}
+
+/// What a server says of itself.
+pub(crate) fn hello() -> Hello {
+    Hello {
+        version: Version::NEWEST,
+        capabilities: "{}".to_owned(),
+        server_info: r#"{"name":"shop","version":"1"}"#.to_owned(),
+        instructions: None,
     }
 }
 

@@ -117,7 +117,8 @@ fn chain(error: impl Into<anyhow::Error>) -> String {
 fn base(text: &str, insecure_http: bool) -> anyhow::Result<Url> {
     let expected = "--server (PATCHBAY_SERVER): expected the address of a gateway's admin listener, as in https://patchbay-admin.example.org";
     let url: Url = text.parse().ok().with_context(|| expected.to_owned())?;
-    let is_plain = url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none();
+    let is_plain =
+        url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none();
     anyhow::ensure!(matches!(url.scheme(), "http" | "https") && url.has_host() && is_plain, "{expected}");
     let is_loopback = match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
@@ -139,7 +140,9 @@ fn credential(server: &Server) -> anyhow::Result<HeaderValue> {
         Some(path) => {
             let mut text = String::new();
             let file = std::fs::File::open(path).with_context(|| format!("{} cannot be read", path.display()))?;
-            file.take(KEY_BYTES_MAX).read_to_string(&mut text).with_context(|| format!("{} is no text", path.display()))?;
+            file.take(KEY_BYTES_MAX)
+                .read_to_string(&mut text)
+                .with_context(|| format!("{} is no text", path.display()))?;
             (path.display().to_string(), text)
         }
         None => (KEY_VARIABLE.to_owned(), std::env::var(KEY_VARIABLE).unwrap_or_default()),
@@ -205,7 +208,8 @@ mod tests {
         ] {
             let found = base(text, false).err().map(|error| error.to_string());
             assert!(
-                found.as_deref().zip(told).is_some_and(|(found, told)| found.contains(told)) || (found.is_none() && told.is_none()),
+                found.as_deref().zip(told).is_some_and(|(found, told)| found.contains(told))
+                    || (found.is_none() && told.is_none()),
                 "{text}: {found:?}"
             );
             assert!(found.is_none_or(|found| !found.contains("word")));
@@ -216,7 +220,11 @@ mod tests {
     #[test]
     fn a_key_is_read_from_its_file_and_stands_in_no_debug_text() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let server = Server { url: "http://127.0.0.1:1/admin/v1/".into(), key_file: Some(file.path().into()), insecure_http: false };
+        let server = Server {
+            url: "http://127.0.0.1:1/admin/v1/".into(),
+            key_file: Some(file.path().into()),
+            insecure_http: false,
+        };
         for (text, told) in [
             ("pba_abc\n", None),
             ("Bearer pba_abc\r\n", None),

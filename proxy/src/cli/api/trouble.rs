@@ -53,7 +53,9 @@ impl Trouble {
 
     /// Whether a field at this pointer, or below it, is what is wrong.
     pub(in crate::cli) fn is_at(&self, pointer: &str) -> bool {
-        let at = |field: &Field| field.pointer.strip_prefix(pointer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let at = |field: &Field| {
+            field.pointer.strip_prefix(pointer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
         self.refusal().is_some_and(|refusal| refusal.errors.iter().any(at))
     }
 }
@@ -122,7 +124,8 @@ mod tests {
     #[test]
     fn every_field_that_is_wrong_has_its_line() {
         let field = |pointer: &str| json!({ "pointer": pointer, "detail": "expected a text" });
-        let problem = json!({ "status": 422, "detail": "2 fields are not as expected", "errors": [field("/a/b~1c"), field("")] });
+        let problem =
+            json!({ "status": 422, "detail": "2 fields are not as expected", "errors": [field("/a/b~1c"), field("")] });
         let told = read(422, &problem, &[]).unwrap().to_string();
         assert_eq!(told, "2 fields are not as expected\n  a.b/c: expected a text\n  expected a text");
         let one = json!({ "status": 422, "detail": "one field is not as expected", "errors": [field("/label")] });

@@ -1,10 +1,6 @@
 //! `audit export`: whole chains, or what began within a span of time, as lines.
 
-use std::{
-    collections::BTreeSet,
-    io::Write,
-    path::PathBuf,
-};
+use std::{collections::BTreeSet, io::Write, path::PathBuf};
 
 use anyhow::Context;
 use clap::Args;

@@ -66,7 +66,7 @@ async fn start_that_was_broken_off_before_the_key_is_made_good() {
     let folder = tempfile::tempdir().unwrap();
     let config = config_in(folder.path());
     let store = open(&config).await;
-    let database = std::path::absolute(config.data_dir.join(DATABASE_FILE)).unwrap();
+    let database = std::path::absolute(config.data_dir.join(SAMPLE_FILE)).unwrap();
     make(&*store, &TENANT.parse().unwrap(), &database).await.unwrap();
     assert!(prepare_in(&*store, &config).await.unwrap().unwrap().key.is_some());
     assert_eq!(keys_of(&*store).await.len(), 1);
@@ -77,7 +77,7 @@ async fn data_from_before_the_weather_start_as_they_were() {
     let folder = tempfile::tempdir().unwrap();
     let config = config_in(folder.path());
     let store = open(&config).await;
-    let database = std::path::absolute(config.data_dir.join(DATABASE_FILE)).unwrap();
+    let database = std::path::absolute(config.data_dir.join(SAMPLE_FILE)).unwrap();
     create_sample_shop(&database).unwrap();
     let mut doc = sample(&TENANT.parse().unwrap(), &database).unwrap();
     doc.servers.remove(WEATHER);
@@ -110,7 +110,7 @@ async fn store_with_other_tenants_is_left_alone() {
     let doc = sample(&"acme".parse().unwrap(), Path::new("/nowhere/shop.db")).unwrap();
     store.tenant_apply(&doc, None, &note("a test")).await.unwrap();
     assert!(prepare_in(&*store, &config).await.unwrap().is_none());
-    assert!(keys_of(&*store).await.is_empty() && !config.data_dir.join(DATABASE_FILE).exists());
+    assert!(keys_of(&*store).await.is_empty() && !config.data_dir.join(SAMPLE_FILE).exists());
 }
 
 #[tokio::test]
@@ -126,8 +126,8 @@ async fn demo_tenant_that_people_made_gets_no_key_by_itself() {
 #[test]
 fn the_key_is_shown_by_the_first_welcome_alone() {
     let text = |key: Option<&str>| {
-        let first = First { tenant: TENANT.parse().unwrap(), key: key.map(SecretString::from) };
-        welcome("http://127.0.0.1:8080", Path::new("/srv/data"), &first, "patchbay")
+        let first = First { tenant: TENANT.parse().unwrap(), key: key.map(SecretString::from), admin: None };
+        welcome("http://127.0.0.1:8080", Path::new("/srv/data"), &first, None, "patchbay")
     };
     let first = text(Some("pb_abc"));
     for expected in [

@@ -20,7 +20,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     desk::Desk,
-    input::{Path, Query, name},
+    input::{NoQuery, Path, Query, name},
     page::{Page, PageQuery, cursor},
     problem::Problem,
     who::{Admin, Pass},
@@ -174,7 +174,11 @@ pub(super) async fn of_all(
 /// The public keys of the audit's checkpoints, by which an export is verified without the gateway.
 #[utoipa::path(get, path = "/audit/public-keys", operation_id = "list_audit_keys", tag = "audit",
     responses((status = 200, description = "The keys.", body = AuditKeys)))]
-pub(super) async fn public_keys(State(desk): State<Arc<Desk>>, admin: Admin) -> Result<Json<AuditKeys>, Problem> {
+pub(super) async fn public_keys(
+    State(desk): State<Arc<Desk>>,
+    admin: Admin,
+    _: NoQuery,
+) -> Result<Json<AuditKeys>, Problem> {
     // They are no secret: whoever may see anything may have them.
     if admin.grants().is_empty() {
         return Err(Problem::forbidden("this needs any role"));
@@ -290,6 +294,6 @@ fn publics(desk: &Desk) -> Result<Vec<[u8; 32]>, Problem> {
 async fn turn() -> Result<SemaphorePermit<'static>, Problem> {
     let turn = tokio::time::timeout(AUDIT_TURN_WAIT_MAX, READERS.acquire()).await;
     turn.ok().and_then(Result::ok).ok_or_else(|| {
-        Problem::away(format!("{AUDIT_READERS_MAX} exports or verifications of the audit run now: try again later"))
+        Problem::busy(format!("{AUDIT_READERS_MAX} exports or verifications of the audit run now: try again later"))
     })
 }

@@ -78,8 +78,6 @@ pub(crate) struct Changed<T> {
     pub(crate) doc: TenantDoc,
     /// What is there now.
     pub(crate) now: Document,
-    /// Whether that is different.
-    pub(crate) changed: bool,
     /// What the edit told.
     pub(crate) told: T,
 }
@@ -117,7 +115,7 @@ impl<'a> Edit<'a> {
             match self.desk.store().tenant_apply(&doc, Some(held.generation), &note).await {
                 Ok(applied) => {
                     let now = Document::of(applied_row(&doc, applied));
-                    return Ok(Changed { held, doc, now, changed: applied.changed, told });
+                    return Ok(Changed { held, doc, now, told });
                 }
                 Err(StoreError::Conflict { .. }) => {}
                 Err(error) => return Err(error.into()),

@@ -99,8 +99,12 @@ impl Refusal {
 /// All operations behind the gate.
 pub(crate) fn guarded(gate: Arc<Gate>) -> Router {
     let desk = Arc::new(Desk::of_gateway(gate.app.clone()));
+    behind(gate, desk.clone(), routes(desk))
+}
+
+fn behind(gate: Arc<Gate>, desk: Arc<Desk>, router: Router) -> Router {
     // The outermost comes last. What is done once goes on by itself when its client goes away, so it catches its own panics.
-    routes(desk.clone())
+    router
         .layer(middleware::from_fn_with_state(desk, once::once))
         .layer(CatchPanicLayer::custom(|_| panicked()))
         .layer(middleware::from_fn_with_state(gate, admit))
@@ -249,7 +253,11 @@ fn check_kind(request: &Request) -> Result<(), Problem> {
     let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let is_json = kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"));
-    if is_json || YAML.contains(&&*kind) { Ok(()) } else { Err(Problem::media_type()) }
+    if is_json || YAML.contains(&&*kind) {
+        return Ok(());
+    }
+    let expected = "send the body as JSON or YAML, with its Content-Type: application/json or application/yaml";
+    Err(Problem::unsupported(expected))
 }
 
 /// The hosts and the origin that count: loopback, the address of the listener where it is one, and what the operator names.

@@ -3,13 +3,16 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{Json, extract::State};
-use patchbay_config::{GatewayConfig, StoreTarget};
 use patchbay_core::admin::Need;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{desk::Desk, problem::Problem, when, who::Admin};
-use crate::{app::App, cli::connect::base_of, worker::Gauges};
+use crate::{
+    app::{self, App},
+    cli::connect::base_of,
+    worker::Gauges,
+};
 
 /// The most tenants that are named with their generations.
 const TENANTS_SHOWN_MAX: usize = 1000;
@@ -111,7 +114,7 @@ pub(super) async fn show(State(desk): State<Arc<Desk>>, admin: Admin) -> Result<
         state: app.ready().map_or_else(str::trim_end, |()| "serving"),
         since: when::shown(app.replica.began_ms),
         uptime_s: app.replica.began.elapsed().as_secs(),
-        store: store_kind(desk.config()),
+        store: app::store_kind(desk.config()),
         limits: app.limits.tenants.mode().as_str(),
         listeners: listeners.into_iter().flatten().map(|(name, at)| (*name, at.to_string())).collect(),
         clients_url: base_of(desk.config(), public.unwrap_or(desk.config().listen_mcp)),
@@ -119,13 +122,6 @@ pub(super) async fn show(State(desk): State<Arc<Desk>>, admin: Admin) -> Result<
         tenants: seen.iter().take(TENANTS_SHOWN_MAX).map(of).collect(),
         load: admin.covers(Need::Platform).then(|| load(app)),
     }))
-}
-
-const fn store_kind(config: &GatewayConfig) -> &'static str {
-    match config.store {
-        StoreTarget::Sqlite(_) => "sqlite",
-        StoreTarget::Postgres(_) => "postgres",
-    }
 }
 
 fn load(app: &App) -> Load {

@@ -102,3 +102,6 @@ impl<'d> Here<'d> {
 pub(super) fn age_s(at_ms: i64, now_ms: i64) -> u64 {
     u64::try_from(now_ms.saturating_sub(at_ms) / 1000).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,7 +17,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{
     ROOT,
     desk::Desk,
-    input::{Body, Path, Query, name},
+    input::{Body, NoQuery, Path, Query, name},
     page::{Page, PageQuery},
     problem::{FieldError, Problem},
     tag::{Condition, Tag},
@@ -194,6 +194,7 @@ pub(super) async fn create(
     State(desk): State<Arc<Desk>>,
     admin: Admin,
     Path(tenant): Path<String>,
+    _: NoQuery,
     Body(new): Body<NewApiKey>,
 ) -> Result<Made, Problem> {
     let tenant = name(&tenant)?;
@@ -213,13 +214,14 @@ pub(super) async fn create(
 }
 
 /// One API key.
-#[utoipa::path(get, path = "/tenants/{tenant}/keys/{id}", operation_id = "show_api_key", tag = "API keys",
-    params(("tenant" = String, Path, description = "The tenant's name."), ("id" = String, Path, description = "The key's id.")),
+#[utoipa::path(get, path = "/tenants/{tenant}/keys/{key}", operation_id = "show_api_key", tag = "API keys",
+    params(("tenant" = String, Path, description = "The tenant's name."), ("key" = String, Path, description = "The key's id.")),
     responses((status = 200, description = "It.", body = ApiKey, headers(("ETag" = String, description = "Its state.")))))]
 pub(super) async fn show(
     State(desk): State<Arc<Desk>>,
     admin: Admin,
     Path((tenant, id)): Path<(String, String)>,
+    _: NoQuery,
 ) -> Result<([(HeaderName, HeaderValue); 1], Json<ApiKey>), Problem> {
     let tenant = name(&tenant)?;
     admin.may(Need::See(&tenant))?;
@@ -229,14 +231,15 @@ pub(super) async fn show(
 
 /// Revokes an API key: it is refused from now on, on every gateway within a second. It stays in the list. One that was revoked
 /// before is left as it is, whatever state the request names.
-#[utoipa::path(delete, path = "/tenants/{tenant}/keys/{id}", operation_id = "revoke_api_key", tag = "API keys",
-    params(("tenant" = String, Path, description = "The tenant's name."), ("id" = String, Path, description = "The key's id."),
+#[utoipa::path(delete, path = "/tenants/{tenant}/keys/{key}", operation_id = "revoke_api_key", tag = "API keys",
+    params(("tenant" = String, Path, description = "The tenant's name."), ("key" = String, Path, description = "The key's id."),
         ("If-Match" = String, Header, description = "Its ETag, or `*`.")),
     responses((status = 204, description = "It is revoked.")))]
 pub(super) async fn revoke(
     State(desk): State<Arc<Desk>>,
     admin: Admin,
     Path((tenant, id)): Path<(String, String)>,
+    _: NoQuery,
     condition: Condition,
 ) -> Result<StatusCode, Problem> {
     let tenant = name(&tenant)?;
@@ -255,15 +258,16 @@ pub(super) async fn revoke(
 
 /// Makes an API key in the place of another, with the same label and toolsets, and shows it this once. Both in one step: the former
 /// one is revoked now, or goes on for as long as the request says.
-#[utoipa::path(post, path = "/tenants/{tenant}/keys/{id}/rotate", operation_id = "rotate_api_key", tag = "API keys", request_body = ApiKeyRotation,
+#[utoipa::path(post, path = "/tenants/{tenant}/keys/{key}/rotate", operation_id = "rotate_api_key", tag = "API keys", request_body = ApiKeyRotation,
     params(("tenant" = String, Path, description = "The tenant's name."),
-        ("id" = String, Path, description = "The id of the former key.")),
+        ("key" = String, Path, description = "The id of the former key.")),
     responses((status = 201, description = "The new one is made.", body = MadeApiKey,
         headers(("ETag" = String, description = "Its state."), ("Location" = String, description = "Where it is.")))))]
 pub(super) async fn rotate(
     State(desk): State<Arc<Desk>>,
     admin: Admin,
     Path((tenant, id)): Path<(String, String)>,
+    _: NoQuery,
     Body(rotation): Body<ApiKeyRotation>,
 ) -> Result<Made, Problem> {
     let tenant = name(&tenant)?;

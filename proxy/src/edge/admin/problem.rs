@@ -9,6 +9,8 @@ use serde::Serialize;
 use tracing::error;
 use utoipa::ToSchema;
 
+use super::ADMIN_BODY_BYTES_MAX;
+
 /// Problem details (RFC 9457).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct Problem {
@@ -60,10 +62,10 @@ const UNCONDITIONAL: Sort =
     (StatusCode::PRECONDITION_REQUIRED, "urn:patchbay:problem:unconditional", "A condition is needed");
 const INVALID: Sort = (StatusCode::UNPROCESSABLE_ENTITY, "urn:patchbay:problem:invalid", "The document is not valid");
 const TOO_LARGE: Sort = (StatusCode::PAYLOAD_TOO_LARGE, "about:blank", "Content Too Large");
-const MEDIA_TYPE: Sort = (StatusCode::UNSUPPORTED_MEDIA_TYPE, "about:blank", "Unsupported Media Type");
+const UNSUPPORTED: Sort = (StatusCode::UNSUPPORTED_MEDIA_TYPE, "about:blank", "Unsupported Media Type");
 const REUSED: Sort =
     (StatusCode::UNPROCESSABLE_ENTITY, "urn:patchbay:problem:reused", "The key was used for something else");
-const LIMITED: Sort = (StatusCode::TOO_MANY_REQUESTS, "about:blank", "Too Many Requests");
+const BUSY: Sort = (StatusCode::TOO_MANY_REQUESTS, "about:blank", "Too Many Requests");
 const INTERNAL: Sort = (StatusCode::INTERNAL_SERVER_ERROR, "about:blank", "Internal Server Error");
 const AWAY: Sort = (StatusCode::SERVICE_UNAVAILABLE, "urn:patchbay:problem:away", "Not possible now");
 
@@ -128,7 +130,9 @@ impl Problem {
     pub(crate) fn other_generation(tenant: &patchbay_core::Slug, found: u64, expected: u64) -> Self {
         let detail = match found {
             0 => format!("there is no tenant {tenant}, so it is not at generation {expected}"),
-            found => format!("{tenant} is at generation {found}, not at {expected}: read it again, and make the change to what it is now"),
+            found => format!(
+                "{tenant} is at generation {found}, not at {expected}: read it again, and make the change to what it is now"
+            ),
         };
         Self::new(STALE, detail)
     }
@@ -161,25 +165,17 @@ impl Problem {
 
     /// A body in a form that is not understood.
     pub(crate) fn unsupported(detail: impl Into<String>) -> Self {
-        Self::new(MEDIA_TYPE, detail)
+        Self::new(UNSUPPORTED, detail)
     }
 
     /// What is done for others now, as often as it may be done at once.
     pub(crate) fn busy(detail: impl Into<String>) -> Self {
-        Self { retry_after_s: Some(1), ..Self::new(LIMITED, detail) }
+        Self { retry_after_s: Some(1), ..Self::new(BUSY, detail) }
     }
 
     /// A body that is longer than is read.
     pub(crate) fn too_large() -> Self {
-        Self::new(TOO_LARGE, format!("the body is longer than {} bytes", super::ADMIN_BODY_BYTES_MAX))
-    }
-
-    /// A body of another kind than is read.
-    pub(crate) fn media_type() -> Self {
-        Self::new(
-            MEDIA_TYPE,
-            "send the body as JSON or YAML, with its Content-Type: application/json or application/yaml",
-        )
+        Self::new(TOO_LARGE, format!("expected a body of {ADMIN_BODY_BYTES_MAX} bytes at the most"))
     }
 
     /// An `Idempotency-Key` that came with another body before.
@@ -191,7 +187,7 @@ impl Problem {
     pub(crate) fn limited(after: std::time::Duration) -> Self {
         let seconds = u32::try_from(after.as_secs().saturating_add(1)).unwrap_or(u32::MAX);
         let detail = "too many sign-ins from your address have failed: try again later";
-        Self { retry_after_s: Some(seconds), ..Self::new(LIMITED, detail) }
+        Self { retry_after_s: Some(seconds), ..Self::new(BUSY, detail) }
     }
 
     /// What cannot be done now, and may be later. Nothing was changed.

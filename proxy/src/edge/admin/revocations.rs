@@ -18,7 +18,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{
     ROOT,
     desk::Desk,
-    input::{Body, Path, Query, name},
+    input::{Body, NoQuery, Path, Query, name},
     keys::wrong,
     page::{Page, PageQuery},
     problem::{FieldError, Problem},
@@ -170,6 +170,7 @@ pub(super) async fn create(
     State(desk): State<Arc<Desk>>,
     admin: Admin,
     Path(tenant): Path<String>,
+    _: NoQuery,
     Body(new): Body<NewRevocation>,
 ) -> Result<(StatusCode, [(HeaderName, HeaderValue); 2], Json<Revocation>), Problem> {
     let slug = name(&tenant)?;
@@ -194,14 +195,15 @@ pub(super) async fn create(
 }
 
 /// One revocation.
-#[utoipa::path(get, path = "/tenants/{tenant}/revocations/{id}", operation_id = "show_revocation", tag = "revocations",
-    params(("tenant" = String, Path, description = "The tenant's name."), ("id" = String, Path, description = "Its id.")),
+#[utoipa::path(get, path = "/tenants/{tenant}/revocations/{revocation}", operation_id = "show_revocation", tag = "revocations",
+    params(("tenant" = String, Path, description = "The tenant's name."), ("revocation" = String, Path, description = "Its id.")),
     responses((status = 200, description = "It.", body = Revocation,
         headers(("ETag" = String, description = "Its state.")))))]
 pub(super) async fn show(
     State(desk): State<Arc<Desk>>,
     admin: Admin,
     Path((tenant, id)): Path<(String, String)>,
+    _: NoQuery,
 ) -> Result<Shown, Problem> {
     let tenant = name(&tenant)?;
     admin.may(Need::See(&tenant))?;
@@ -211,14 +213,15 @@ pub(super) async fn show(
 }
 
 /// Takes a revocation back.
-#[utoipa::path(delete, path = "/tenants/{tenant}/revocations/{id}", operation_id = "lift_revocation", tag = "revocations",
-    params(("tenant" = String, Path, description = "The tenant's name."), ("id" = String, Path, description = "Its id."),
+#[utoipa::path(delete, path = "/tenants/{tenant}/revocations/{revocation}", operation_id = "lift_revocation", tag = "revocations",
+    params(("tenant" = String, Path, description = "The tenant's name."), ("revocation" = String, Path, description = "Its id."),
         ("If-Match" = String, Header, description = "Its ETag, or `*`.")),
     responses((status = 204, description = "It is taken back.")))]
 pub(super) async fn lift(
     State(desk): State<Arc<Desk>>,
     admin: Admin,
     Path((tenant, id)): Path<(String, String)>,
+    _: NoQuery,
     condition: Condition,
 ) -> Result<StatusCode, Problem> {
     let tenant = name(&tenant)?;

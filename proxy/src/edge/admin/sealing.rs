@@ -26,7 +26,7 @@ pub(crate) struct SealingKeys {
 pub(crate) struct SealingKey {
     /// Its number.
     id: u8,
-    /// Where it comes from: `env:NAME`, `file:PATH`, or the data folder.
+    /// Where it comes from: the setting, or a line of the file in the data folder.
     source: String,
 }
 
@@ -68,8 +68,7 @@ pub(super) async fn reseal(State(desk): State<Arc<Desk>>, admin: Admin) -> Resul
 
 /// The keys, the current one first.
 fn known(desk: &Desk) -> Result<Vec<SealingKey>, Problem> {
-    let config = desk.config();
-    let keys = Keys::of(config).map_err(|error| {
+    let keys = Keys::of(desk.config()).map_err(|error| {
         tracing::error!(error = format!("{error:#}"), "the sealing keys cannot be read");
         Problem::away("the sealing keys cannot be read now; the log says why")
     })?;

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     audit::now_ms,
-    tenancy::{TenantState, Trouble},
+    tenancy::{Source, TenantState, Trouble},
 };
 
 /// What is in force of a tenant, as one replica sees it.
@@ -50,6 +50,9 @@ pub(crate) struct InForce {
     age_s: u64,
     /// `store`, or `copy` for one that was started from since the store did not answer.
     source: &'static str,
+    /// When the store last said what a copy says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    as_of: Option<String>,
     /// Whether the tenant answers.
     enabled: bool,
     /// Servers that are switched on.
@@ -132,6 +135,10 @@ impl InForce {
             built_at: when::shown(state.made.at_ms),
             age_s: age_s(state.made.at_ms, now_ms()),
             source: state.made.source.as_str(),
+            as_of: match state.made.source {
+                Source::Store => None,
+                Source::Copy { as_of_ms } => Some(when::shown(as_of_ms)),
+            },
             enabled: snapshot.enabled,
             servers: snapshot.servers.len(),
             list_bytes: views.iter().map(|view| bytes(view)).sum(),

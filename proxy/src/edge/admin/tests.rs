@@ -1,6 +1,13 @@
 //! The kit of the nouns' tests: the routes over a store in memory (or over a whole gateway), asked as whoever it may be, without a
 //! listener and without signing in.
 
+mod fence;
+mod parts;
+mod probe;
+mod tenants;
+mod whole;
+mod writers;
+
 use std::sync::Arc;
 
 use axum::{Router, body::Body, extract::Request};

@@ -3,8 +3,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use sqlx::SqliteConnection;
-use tokio::time::MissedTickBehavior;
+use sqlx::{Connection, SqliteConnection};
+use tokio::{sync::oneshot, time::MissedTickBehavior};
 use tracing::warn;
 
 use crate::{
@@ -37,12 +37,17 @@ impl Watch {
         Ok(Self { connection, announcer, version })
     }
 
-    pub(super) async fn run(mut self) {
+    /// Looks until nobody wants it any more. The connection is closed then, and not only dropped: whoever closes the store finds
+    /// its file free.
+    pub(super) async fn run(mut self, mut unwanted: oneshot::Receiver<()>) {
         let mut ticks = tokio::time::interval(LOOK_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut fails = false;
         loop {
-            ticks.tick().await;
+            tokio::select! {
+                _ = ticks.tick() => {}
+                _ = &mut unwanted => break,
+            }
             match self.look().await {
                 Ok(()) => fails = false,
                 Err(error) if !fails => {
@@ -51,6 +56,9 @@ impl Watch {
                 }
                 Err(_) => {}
             }
+        }
+        if let Err(error) = self.connection.close().await {
+            warn!(?error, "the connection that watched the store for changes could not be closed");
         }
     }
 

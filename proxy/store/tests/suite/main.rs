@@ -84,7 +84,9 @@ suite! {
         admin_key_of_an_unknown_tenant_and_one_made_twice_are_refused,
         change_of_an_admin_key_and_its_record_are_both_there_or_neither,
         admin_key_comes_back_as_it_was_made,
+        admin_key_is_replaced_with_its_record_or_not_at_all,
         revoked_admin_key_stays_revoked_since_the_first_time,
+        rotated_admin_key_gives_way_to_its_successor_once,
         last_use_of_an_admin_key_is_noted_once_a_minute,
         one_of_ten_makes_the_first_admin_key,
         admin_keys_go_with_their_tenant,
@@ -118,6 +120,7 @@ suite! {
         revocation_comes_back_as_it_was_made,
         lifted_revocation_is_gone_and_may_come_again,
         expired_revocations_are_left_out_deleted_and_in_nobodys_way,
+        refused_revocation_holds_nothing_up,
         same_thing_revoked_again_for_longer_or_from_later_on_counts,
         same_thing_revoked_by_many_at_once_is_there_once,
     ]

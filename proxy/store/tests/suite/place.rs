@@ -116,6 +116,15 @@ impl Place {
         }
     }
 
+    /// Runs a statement in a transaction on Postgres that stays open until the connection is closed.
+    pub(crate) async fn hold(&self, sql: &'static str) -> PgConnection {
+        let Self::Postgres { url, .. } = self else { panic!("SQLite has no locks on rows") };
+        let mut connection = connect(url).await;
+        sqlx::raw_sql("BEGIN").execute(&mut connection).await.unwrap();
+        sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+        connection
+    }
+
     /// From now on no row can be added to a table.
     pub(crate) async fn refuse_rows(&self, table: &str) {
         let refuse = match self {

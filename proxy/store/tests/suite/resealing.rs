@@ -1,13 +1,17 @@
 //! Changing the sealing key: everything is sealed anew, and who changes something meanwhile wins.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use patchbay_core::{Generation, ServerId, TenantId, issuer::INTROSPECTION_SECRET, model::TenantDoc};
 use patchbay_store::{Resealed, Reservation, Reserved, Store, StoreError, Vault};
 use secrecy::ExposeSecret;
+use sqlx::Connection;
 
 use crate::{
     place::{KEY, Place},
@@ -16,6 +20,8 @@ use crate::{
 };
 
 const NEXT: [u8; 32] = [8; 32];
+/// Far longer than any of it takes; a story that waits this long has failed.
+const CEILING: Duration = Duration::from_secs(60);
 
 fn rotated() -> Vault {
     Vault::new(2, NEXT).with_former(1, KEY)
@@ -184,4 +190,27 @@ pub(crate) async fn long_tables_are_gone_over_page_by_page(place: Arc<Place>) {
     for server in &row.servers {
         assert!(names.iter().all(|name| server.secrets.reveal(name) == Some(name.as_str())));
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_that_somebody_holds_in_postgres_is_sealed_anew_once_it_is_free() {
+    let Some(place) = Place::postgres().await else {
+        return;
+    };
+    crate::place::tell(place, async |place| {
+        let secrets = [("header:A", Some("one")), ("header:B", Some("two"))];
+        let doc = with(tenant("acme"), "web", http("https://example.com/mcp", &secrets));
+        place.open().await.tenant_apply(&doc, None, &note()).await.unwrap();
+        let holder = place.hold("SELECT sealed FROM secrets WHERE name = 'header:A' FOR UPDATE").await;
+        let store = place.open_with(rotated()).await;
+        let sealing = tokio::spawn(async move { store.reseal().await });
+        // The other one is done meanwhile: nobody waits for this one in a transaction.
+        let other = async { while place.count("secrets WHERE get_byte(sealed, 0) = 2").await == 0 {} };
+        tokio::time::timeout(CEILING, other).await.expect("the other one is sealed anew");
+        holder.close().await.unwrap();
+        assert_eq!(sealing.await.unwrap().unwrap(), Resealed { current: 0, resealed: 2, closed: 0 });
+        let row = load(&place.open_with(Vault::new(2, NEXT)).await, "acme").await;
+        assert_eq!(row.servers[0].secrets.reveal("header:A"), Some("one"));
+    })
+    .await;
 }

@@ -126,6 +126,22 @@ pub(crate) async fn expired_revocations_are_left_out_deleted_and_in_nobodys_way(
     assert_eq!(store.revocation_list(acme, 300).await.unwrap(), [rows[3].clone(), again]);
 }
 
+pub(crate) async fn refused_revocation_holds_nothing_up(place: Arc<Place>) {
+    let store = place.open().await;
+    let acme = made(&store, "acme").await;
+    for round in 1..=10 {
+        let now_ms = round * 100;
+        let (over, standing) = (until(revocation(acme, "a", 1), now_ms), revocation(acme, &format!("{round}"), 1));
+        store.revocation_add(&over, &note()).await.unwrap();
+        store.revocation_add(&standing, &note()).await.unwrap();
+        // It deletes what is over before it finds that nothing is to be added; the deletion is taken back with the rest.
+        let again = RevocationRow { created_ms: now_ms, ..standing.clone() };
+        assert!(matches!(store.revocation_add(&again, &note()).await, Err(StoreError::Exists(_))));
+        assert_eq!(store.revocation_list(acme, now_ms).await.unwrap().len(), round as usize);
+        assert_eq!(place.count("revocations").await, round, "what is over is deleted at once");
+    }
+}
+
 pub(crate) async fn same_thing_revoked_again_for_longer_or_from_later_on_counts(place: Arc<Place>) {
     let store = place.open().await;
     let acme = made(&store, "acme").await;

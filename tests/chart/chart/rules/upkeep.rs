@@ -86,7 +86,7 @@ fn health(chart: &Chart) -> Vec<String> {
         let (host, port) = args[2].split_once(':').unwrap_or_default();
         let service = chart.named("Service", host.split('.').next().unwrap_or_default());
         let ports = service.into_iter().flat_map(|one| list(&one["spec"]["ports"]));
-        let target = ports.filter(|one| one["port"].to_string() == port).map(|one| text(&one["targetPort"]));
+        let target = ports.filter(|one| one["port"].as_u64() == port.parse().ok()).map(|one| text(&one["targetPort"]));
         hold!(found, target.collect::<Vec<_>>() == ["operations"], "{} asks {}", title(pod), args[2]);
         hold!(found, host.ends_with(".tools.svc"), "another namespace: {host}");
         hold!(found, pod["spec"]["restartPolicy"] == "Never", "it never ends");

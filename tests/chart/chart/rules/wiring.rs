@@ -72,7 +72,7 @@ fn ports(chart: &Chart) -> Vec<String> {
     for port in &declared {
         let listens = text(&config["listen"][text(&port["name"])]);
         let (address, number) = listens.rsplit_once(':').unwrap_or_default();
-        hold!(found, number == port["containerPort"].to_string(), "{} listens on {listens}", port["name"]);
+        hold!(found, port["containerPort"].as_u64() == number.parse().ok(), "{} listens on {listens}", port["name"]);
         hold!(found, ["0.0.0.0", "[::]"].contains(&address), "nobody reaches {listens}");
         hold!(found, number.parse::<u16>().is_ok_and(|number| number >= 1024), "{number} is for root");
     }

@@ -116,7 +116,7 @@ async fn nobody_hears_of_another_tenants_audit_and_only_the_platform_of_all() {
 }
 
 async fn delete(kit: &Kit, note: &patchbay_store::Note) -> bool {
-    kit.store().tenant_delete(&"acme".parse().unwrap(), note).await.unwrap()
+    kit.store().tenant_delete(&"acme".parse().unwrap(), None, note).await.unwrap()
 }
 
 #[tokio::test]

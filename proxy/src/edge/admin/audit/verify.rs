@@ -19,7 +19,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{
     super::{
         desk::Desk,
-        input::{Body, Path, Query, name},
+        input::{Body, NoQuery, Path, Query, name},
         keys::wrong,
         page::{PageQuery, cursor},
         problem::{FieldError, Problem},
@@ -146,6 +146,7 @@ pub(in super::super) async fn of_tenant(
     State(desk): State<Arc<Desk>>,
     admin: Admin,
     Path(tenant): Path<String>,
+    _: NoQuery,
     Body(how): Body<Verification>,
 ) -> Result<Json<VerificationReport>, Problem> {
     let tenant = name(&tenant)?;

@@ -37,7 +37,8 @@ async fn what_is_revoked_is_shown_revoked_once_and_taken_back_by_the_tenants_own
     }
     let first = kit.get(&viewer_of("acme"), &format!("{path}?limit=2")).await.json;
     let rest = kit.get(&viewer_of("acme"), &format!("{path}?cursor={}", first["next"].as_str().unwrap())).await.json;
-    let kinds = |page: &Json| page["items"].as_array().unwrap().iter().map(|it| it["kind"].to_string()).collect();
+    let kinds =
+        |page: &Json| page["items"].as_array().unwrap().iter().map(|it| it["kind"].to_string()).collect::<Vec<_>>();
     let mut all: Vec<String> = [kinds(&first), kinds(&rest)].concat();
     all.sort();
     assert_eq!(all, ["\"subject\"", "\"subject_before\"", "\"token\""]);
