@@ -24,6 +24,7 @@ mod oauth;
 mod protocol;
 mod recorded;
 mod reload;
+mod remote_cli;
 mod replicas;
 mod streaming;
 mod traces;

@@ -61,6 +61,7 @@ impl Export {
     }
 
     /// How many records were written so far.
+    #[cfg(test)]
     pub(crate) const fn records(&self) -> u64 {
         self.records
     }

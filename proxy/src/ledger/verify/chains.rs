@@ -46,6 +46,7 @@ struct Trust<'a> {
 ///
 /// # Errors
 /// When the store does not answer.
+#[cfg(test)]
 pub(crate) async fn store(
     store: &dyn Store,
     tenant: Option<Option<TenantId>>,
