@@ -28,8 +28,8 @@ const ANSWER_BYTES: usize = 16 << 20;
 pub(crate) struct Kit {
     pub(crate) desk: Arc<Desk>,
     router: Router,
-    /// Keeps the folder of the gateway, where there is one.
-    _house: Option<House>,
+    /// The gateway, where there is one.
+    pub(crate) house: Option<House>,
 }
 
 /// What an admin is told.
@@ -70,7 +70,7 @@ impl Kit {
 
     fn of(desk: Desk, house: Option<House>) -> Self {
         let desk = Arc::new(desk);
-        Self { router: routes(desk.clone()), desk, _house: house }
+        Self { router: routes(desk.clone()), desk, house }
     }
 
     /// Makes a tenant be what a tenant file says.
