@@ -256,6 +256,14 @@ const STORE_PATIENCE: Duration = Duration::from_secs(5);
 /// What is said when there is no store.
 const NO_STORE: &str = "the store cannot be opened";
 
+/// The word for the kind of store.
+pub(crate) const fn store_kind(config: &GatewayConfig) -> &'static str {
+    match config.store {
+        StoreTarget::Sqlite(_) => "sqlite",
+        StoreTarget::Postgres(_) => "postgres",
+    }
+}
+
 /// Whether replicas may share the store, so that it can be away while this gateway is there.
 fn has_shared_store(config: &GatewayConfig) -> bool {
     matches!(config.store, StoreTarget::Postgres(_))

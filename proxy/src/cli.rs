@@ -1,6 +1,9 @@
-//! What people type. Without a command the gateway serves; everything else works on the store and is seen by a running gateway
-//! within a second. Texts for people go to standard output, problems to standard error, and the exit code says which it was.
+//! What people type. Without a command the gateway serves. What reads and changes tenants speaks the admin API ([`api`]): to a gateway
+//! that is named with `--server`, or in this process over the store, where a running gateway sees it within a second. Texts for people
+//! go to standard output, problems to standard error, and the exit code says which it was.
 
+mod admin_keys;
+mod api;
 mod ask;
 mod audit;
 pub mod connect;
@@ -8,18 +11,22 @@ mod keys;
 mod limits;
 mod migrate;
 mod quickstart;
+mod sealing_key;
 mod serve;
+mod server;
+mod sessions;
 mod tenants;
 mod token;
 
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource};
 use patchbay_config::{ConfigErrors, Environment, GatewayConfig};
 use patchbay_store::{Note, Store};
 use std::sync::Arc;
 
+use self::api::Server;
 pub use crate::files;
 use crate::{
     app::{self, Keys},
@@ -38,6 +45,16 @@ struct Args {
     /// The gateway's configuration. Without one: ./patchbay.yaml when it is there, else the embedded default.
     #[arg(long, global = true, value_name = "FILE", env = "PATCHBAY_CONFIG")]
     config: Option<PathBuf>,
+    /// The gateway to ask, by the address of its admin listener, instead of the store of the configuration. The admin key is read from
+    /// PATCHBAY_ADMIN_KEY.
+    #[arg(long, global = true, value_name = "URL", env = "PATCHBAY_SERVER")]
+    server: Option<String>,
+    /// With --server: read the admin key, or an access token of an issuer of admins, from this file.
+    #[arg(long, global = true, value_name = "FILE")]
+    admin_key_file: Option<PathBuf>,
+    /// With --server: let the admin key go over http:// to another machine, where everybody on the way can read it.
+    #[arg(long, global = true)]
+    insecure_http: bool,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -59,6 +76,9 @@ enum Command {
     /// API keys.
     #[command(subcommand)]
     Key(keys::Key),
+    /// Admin keys: who may administer over the admin API.
+    #[command(subcommand)]
+    AdminKey(admin_keys::AdminKey),
     /// Access tokens of a tenant's issuers.
     #[command(subcommand)]
     Token(token::Token),
@@ -71,6 +91,15 @@ enum Command {
     /// Tenants.
     #[command(subcommand)]
     Tenant(tenants::TenantCommand),
+    /// Servers of a tenant, as a running gateway sees them.
+    #[command(subcommand)]
+    Server(server::ServerCommand),
+    /// Legacy sessions of a tenant.
+    #[command(subcommand)]
+    Session(sessions::Session),
+    /// The key that seals secrets in the store.
+    #[command(subcommand)]
+    SealingKey(sealing_key::Sealing),
     /// Print what to paste into an IDE to reach a tenant.
     Connect(connect::Connect),
     /// Ask a running gateway whether it is well; the exit code says so.
@@ -89,15 +118,20 @@ enum Command {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    let args = match Args::try_parse() {
-        Ok(args) => args,
+    let parsed = Args::command().try_get_matches().and_then(|matches| {
+        // A variable may be there for other commands; an argument is meant.
+        let is_meant = matches.value_source("server") == Some(ValueSource::CommandLine);
+        Args::from_arg_matches(&matches).map(|args| (args, is_meant))
+    });
+    let (args, is_meant) = match parsed {
+        Ok(parsed) => parsed,
         Err(error) => {
             let code = if error.use_stderr() { EXIT_USAGE } else { 0 };
             let _ = error.print();
             return ExitCode::from(code);
         }
     };
-    match run(args) {
+    match run(args, is_meant) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let is_config = error.chain().any(|cause| cause.is::<ConfigErrors>());
@@ -107,10 +141,17 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(args: Args) -> anyhow::Result<()> {
+fn run(args: Args, is_server_meant: bool) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let given = args.config;
-    match args.command.unwrap_or(Command::Serve) {
+    let Args { config: given, server, admin_key_file: key_file, insecure_http, command } = args;
+    let server = server.filter(|url| !url.is_empty()).map(|url| Server { url, key_file, insecure_http });
+    let desk = Desk { given: given.clone(), server };
+    let command = command.unwrap_or(Command::Serve);
+    let is_of_here = matches!(command, Command::Serve | Command::Health { .. } | Command::Schema { .. });
+    if is_of_here && is_server_meant {
+        desk.is_here("serve`, `patchbay health` and `patchbay schema")?;
+    }
+    match command {
         Command::Schema { of } => {
             let schema =
                 if of == "tenant" { patchbay_config::tenant_json_schema() } else { patchbay_config::json_schema() };
@@ -118,31 +159,32 @@ fn run(args: Args) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Serve => runtime.block_on(serve::serve(given)),
-        Command::Check => runtime.block_on(serve::check(given)),
-        Command::Migrate => runtime.block_on(migrate::migrate(given)),
+        Command::Check => desk.is_here("check").and_then(|()| runtime.block_on(serve::check(given))),
+        Command::Migrate => desk.is_here("migrate").and_then(|()| runtime.block_on(migrate::migrate(given))),
         Command::Health { address } => runtime.block_on(serve::health(given, address)),
-        Command::Apply(apply) => runtime.block_on(apply.run(&Desk::open(given))),
-        Command::Export(export) => runtime.block_on(export.run(&Desk::open(given))),
-        Command::Import(import) => runtime.block_on(import.run(&Desk::open(given))),
-        Command::Key(key) => runtime.block_on(key.run(&Desk::open(given))),
-        Command::Token(token) => runtime.block_on(token.run(&Desk::open(given))),
-        Command::Limits(limits) => runtime.block_on(limits.run(&Desk::open(given))),
-        Command::Audit(audit) => runtime.block_on(audit.run(&Desk::open(given))),
-        Command::Tenant(tenant) => runtime.block_on(tenant.run(&Desk::open(given))),
-        Command::Connect(connect) => runtime.block_on(connect.run(&Desk::open(given))),
+        Command::Apply(apply) => runtime.block_on(apply.run(&desk)),
+        Command::Export(export) => runtime.block_on(export.run(&desk)),
+        Command::Import(import) => runtime.block_on(import.run(&desk)),
+        Command::Key(key) => runtime.block_on(key.run(&desk)),
+        Command::AdminKey(key) => runtime.block_on(key.run(&desk)),
+        Command::Token(token) => runtime.block_on(token.run(&desk)),
+        Command::Limits(limits) => runtime.block_on(limits.run(&desk)),
+        Command::Audit(audit) => runtime.block_on(audit.run(&desk)),
+        Command::Tenant(tenant) => runtime.block_on(tenant.run(&desk)),
+        Command::Server(server) => runtime.block_on(server.run(&desk)),
+        Command::Session(session) => runtime.block_on(session.run(&desk)),
+        Command::SealingKey(sealing) => runtime.block_on(sealing.run(&desk)),
+        Command::Connect(connect) => runtime.block_on(connect.run(&desk)),
     }
 }
 
-/// Where a command works: the configuration that it was given.
+/// Where a command works: at the gateway that it names, or else with the configuration that it was given.
 struct Desk {
     given: Option<PathBuf>,
+    server: Option<Server>,
 }
 
 impl Desk {
-    const fn open(given: Option<PathBuf>) -> Self {
-        Self { given }
-    }
-
     fn config(&self) -> anyhow::Result<GatewayConfig> {
         load_config(self.given.as_deref())
     }
@@ -150,6 +192,25 @@ impl Desk {
     async fn store(&self) -> anyhow::Result<Arc<dyn Store>> {
         let config = self.config()?;
         app::open_store(&config, &Keys::of(&config)?).await
+    }
+
+    /// Refuses a command that works on this machine when another one is named.
+    fn is_here(&self, command: &str) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            self.server.is_none(),
+            "`patchbay {command}` works on this machine: leave --server (PATCHBAY_SERVER) out, or run it where the gateway is"
+        );
+        Ok(())
+    }
+
+    /// Refuses what only a gateway can answer when none is named.
+    fn needs_gateway(&self, what: &str) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            self.server.is_some(),
+            "only a running gateway knows {what}: name one with --server URL (PATCHBAY_SERVER), and its admin key with \
+             PATCHBAY_ADMIN_KEY or --admin-key-file"
+        );
+        Ok(())
     }
 }
 

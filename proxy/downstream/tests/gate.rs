@@ -99,6 +99,26 @@ async fn each_probe_that_fails_doubles_the_pause_up_to_its_bound() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn somebody_in_a_hurry_gets_the_probe_now_and_no_more_than_that() {
+    let (server, mood, asked) = moody();
+    let gate = Gated::new(server, &GateOptions { failures_max: 1, ..GateOptions::default() });
+    gate.hurry();
+    set(&mood, Some(Fault::Unavailable));
+    let _ = call(&gate).await;
+    assert_eq!((failure(call(&gate).await).0, asked.load(SeqCst)), (Fault::Unavailable, 1), "it is left alone");
+    gate.hurry();
+    let _ = call(&gate).await;
+    assert_eq!(asked.load(SeqCst), 2);
+    // The probe failed, so it is left alone for longer.
+    assert_eq!(gate.health().retry_in, Some(Duration::from_secs(2)));
+    let _ = call(&gate).await;
+    assert_eq!(asked.load(SeqCst), 2);
+    set(&mood, None);
+    gate.hurry();
+    assert!(call(&gate).await.is_ok() && call(&gate).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
 async fn while_a_probe_runs_nobody_else_asks_and_a_dropped_probe_makes_room_for_the_next() {
     let mood = Arc::new(Semaphore::new(0));
     let gone = Arc::new(Mutex::new(true));

@@ -9,20 +9,21 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
-use patchbay_core::{
-    Slug, TenantId,
-    audit::{Action, Actor},
-};
-use patchbay_store::{Note, Store};
+use patchbay_core::{Slug, TenantId, audit::Action};
+use patchbay_store::Store;
+use serde::Deserialize;
 
-use super::{Desk, keys, say};
+use super::{
+    Desk,
+    api::{Answer, Api, Ask},
+    note, say,
+};
 use crate::{
     app::Keys,
     audit::{Signer, now_ms},
     ledger::{
         keeping::{self, DAY_MS, Retained},
-        lines::hex,
-        span::{self, Span},
+        span,
     },
 };
 
@@ -73,51 +74,87 @@ struct Between {
 }
 
 impl Between {
-    const fn span(&self) -> Span {
-        Span { since: self.since, until: self.until }
+    /// With this span of time.
+    fn ask(&self, ask: Ask) -> Ask {
+        let moment = |at_ms: i64| Timestamp::from_millisecond(at_ms).unwrap_or(Timestamp::MAX);
+        ask.with("since", self.since.map(moment)).with("until", self.until.map(moment))
     }
 }
 
 impl Audit {
     pub(super) async fn run(self, desk: &Desk) -> anyhow::Result<()> {
-        // An export is verified without a store, and without a configuration when the key is given.
-        if let Self::Verify(verify) = &self
-            && verify.is_offline()
-        {
-            return verify.run_offline(desk);
+        match self {
+            // An export is verified without a store, and without a configuration when the key is given.
+            Self::Verify(verify) if verify.is_offline() => verify.run_offline(desk),
+            Self::Retain { days } => retain_here(desk, days).await,
+            asked => {
+                let api = Api::open(desk).await?;
+                let done = asked.ask(&api).await;
+                api.close().await;
+                done
+            }
         }
-        let config = desk.config()?;
-        let signer = signer(&config)?;
-        if matches!(self, Self::Key) {
-            signer.publics().iter().for_each(|public| say(&hex(public)));
-            return Ok(());
+    }
+
+    async fn ask(self, api: &Api) -> anyhow::Result<()> {
+        match self {
+            Self::Query(query) => query.run(api).await,
+            Self::Export(export) => export.run(api).await,
+            Self::Verify(verify) => verify.run(api).await,
+            Self::Key => public_keys(api).await,
+            Self::Retain { .. } => Ok(()),
         }
-        let store = desk.store().await?;
-        let done = match self {
-            Self::Query(query) => query.run(&*store).await,
-            Self::Export(export) => export.run(&*store).await,
-            Self::Verify(verify) => verify.run(&*store, &signer).await,
-            Self::Retain { days } => retain(&*store, &signer, days).await,
-            Self::Key => Ok(()),
-        };
-        store.close().await;
-        done
     }
 }
 
 impl Whose {
-    /// As the store asks for it.
-    async fn tenant(&self, store: &dyn Store) -> anyhow::Result<Option<Option<TenantId>>> {
-        Ok(match (&self.tenant, self.tenant_id) {
-            (Some(slug), _) => Some(Some(keys::tenant(store, slug).await?.id)),
-            (None, Some(id)) => Some(Some(id)),
-            (None, None) => self.no_tenant.then_some(None),
-        })
+    /// Where the API has this of these records.
+    fn path(&self, what: &str) -> String {
+        match &self.tenant {
+            Some(tenant) => format!("/tenants/{tenant}/audit{what}"),
+            None => format!("/audit{what}"),
+        }
     }
+
+    /// The rest of what says whose they are.
+    fn ask(&self, ask: Ask) -> Ask {
+        ask.with("tenant_id", self.tenant_id).with("no_tenant", self.no_tenant.then_some(true))
+    }
+
+    /// Asks for it; a tenant that is not there is named with those that are.
+    async fn answer(&self, api: &Api, ask: Ask) -> anyhow::Result<Answer> {
+        match &self.tenant {
+            Some(tenant) => api.in_tenant(tenant, ask).await,
+            None => Ok(api.ask(ask).await?),
+        }
+    }
+}
+
+async fn public_keys(api: &Api) -> anyhow::Result<()> {
+    #[derive(Deserialize)]
+    struct Keys {
+        keys: Vec<Key>,
+    }
+    #[derive(Deserialize)]
+    struct Key {
+        public_key: String,
+    }
+    let Keys { keys } = api.ask(Ask::get("/audit/public-keys")).await?.read()?;
+    keys.iter().for_each(|key| say(&key.public_key));
+    Ok(())
 }
 
 fn signer(config: &patchbay_config::GatewayConfig) -> anyhow::Result<Signer> {
     Keys::of(config)?.signer().context("the audit's key cannot be made from the sealing key")
+}
+
+async fn retain_here(desk: &Desk, days: u32) -> anyhow::Result<()> {
+    desk.is_here("audit retain")?;
+    let signer = signer(&desk.config()?)?;
+    let store = desk.store().await?;
+    let done = retain(&*store, &signer, days).await;
+    store.close().await;
+    done
 }
 
 async fn retain(store: &dyn Store, signer: &Signer, days: u32) -> anyhow::Result<()> {
@@ -126,7 +163,9 @@ async fn retain(store: &dyn Store, signer: &Signer, days: u32) -> anyhow::Result
         keeping::retain(store, signer, now_ms - i64::from(days) * DAY_MS, now_ms).await?;
     let what = format!("removed {removed} records older than {days} days");
     if removed > 0 {
-        note(store, None, Action::AuditRetention, &what).await?;
+        let note = note(what.as_str());
+        let noted = store.audit_note(None, Action::AuditRetention, &note).await;
+        noted.context("this could not be written into the audit")?;
     }
     say(&what);
     anyhow::ensure!(
@@ -134,12 +173,6 @@ async fn retain(store: &dyn Store, signer: &Signer, days: u32) -> anyhow::Result
         "{refused} chains are not what was written and keep their records: see `patchbay audit verify`"
     );
     Ok(())
-}
-
-/// Writes into the audit that somebody looked at it.
-async fn note(store: &dyn Store, tenant: Option<TenantId>, action: Action, what: &str) -> anyhow::Result<()> {
-    let note = Note { actor: Actor::Operator, what: what.to_owned(), at_ms: now_ms() };
-    store.audit_note(tenant, action, &note).await.context("this could not be written into the audit, so it is not done")
 }
 
 /// A time for people.

@@ -9,12 +9,12 @@ use clap::Args;
 use patchbay_config::GatewayConfig;
 use patchbay_core::{
     Slug,
-    model::{Access, DEFAULT_TOOLSET, TenantRow},
+    model::{Access, DEFAULT_TOOLSET, TenantDoc},
 };
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
-use super::{Desk, complain, keys, say};
+use super::{Desk, api::Api, complain, say};
 use crate::auth::api_key::PREFIX;
 
 pub(super) use clients::quoted;
@@ -56,33 +56,37 @@ impl Connect {
         if let Some(key) = &self.key {
             check_key(key.expose_secret())?;
         }
-        let config = desk.config()?;
-        let store = desk.store().await?;
-        let row = keys::tenant(&*store, &self.tenant).await;
-        store.close().await;
-        let target = self.target(&config, &row?)?;
+        let api = Api::open(desk).await?;
+        let done = self.print(&api).await;
+        api.close().await;
+        done
+    }
+
+    async fn print(&self, api: &Api) -> anyhow::Result<()> {
+        let doc = api.tenant_doc(&self.tenant).await?;
+        let target = self.target(&api.base().await?, &doc)?;
         let clients = if self.clients.is_empty() { Client::ALL } else { &self.clients };
         let blocks: Vec<_> = clients.iter().flat_map(|client| client.blocks(&target)).collect();
         if self.json {
             say(&serde_json::to_string_pretty(&shown(&target, &blocks))?);
             return Ok(());
         }
-        for remark in remarks(&config, &target) {
+        for remark in remarks(api.config(), &target) {
             complain(&remark);
         }
         say(&format!("{}\n{}", target.url, texts(&blocks)));
         Ok(())
     }
 
-    fn target(&self, config: &GatewayConfig, row: &TenantRow) -> anyhow::Result<Target> {
-        let Some((_, toolset)) = row.toolsets.iter().find(|(name, _)| *name == self.toolset) else {
-            let known: Vec<_> = row.toolsets.iter().map(|(name, _)| name.as_str()).collect();
+    fn target(&self, base: &str, doc: &TenantDoc) -> anyhow::Result<Target> {
+        let Some(toolset) = doc.toolsets.get(&self.toolset) else {
+            let known: Vec<_> = doc.toolsets.keys().map(Slug::as_str).collect();
             anyhow::bail!("{} has no toolset `{}`; there are: {}", self.tenant, self.toolset, known.join(", "));
         };
         let credential = match (toolset.access, &self.key) {
             (Access::Anonymous, None) => Credential::None,
             (Access::Key, None) => Credential::Reference,
-            (Access::Oauth | Access::Both, None) => Credential::SignIn(SignIn::of(row)),
+            (Access::Oauth | Access::Both, None) => Credential::SignIn(SignIn::of(doc)),
             (Access::Oauth, Some(_)) => anyhow::bail!(
                 "the toolset `{}` takes no keys (access: oauth): leave --key out, and the client signs in by itself",
                 self.toolset
@@ -90,7 +94,7 @@ impl Connect {
             (_, Some(key)) => Credential::Key(key.clone()),
         };
         let name = self.name.as_ref().map_or_else(|| name_of(&self.tenant, &self.toolset), ToString::to_string);
-        let url = url_of(&base_of(config, config.listen_mcp), &self.tenant, &self.toolset);
+        let url = url_of(base, &self.tenant, &self.toolset);
         Ok(Target { name, url, credential })
     }
 }
@@ -132,8 +136,8 @@ pub struct SignIn {
 
 impl SignIn {
     /// As the first issuer has it, at which clients begin.
-    fn of(row: &TenantRow) -> Self {
-        let Some(registration) = row.issuers.first().map(|issuer| &issuer.spec.registration) else {
+    fn of(doc: &TenantDoc) -> Self {
+        let Some(registration) = doc.issuers.values().next().map(|issuer| &issuer.spec.registration) else {
             return Self::default();
         };
         Self {
@@ -198,23 +202,10 @@ fn shown(target: &Target, blocks: &[Block]) -> serde_json::Value {
     serde_json::json!({ "name": target.name, "url": target.url, "blocks": blocks })
 }
 
-/// What has to be said beside the blocks.
-fn remarks(config: &GatewayConfig, target: &Target) -> Vec<String> {
+/// What has to be said beside the blocks. A gateway elsewhere knows its own address.
+fn remarks(config: Option<&GatewayConfig>, target: &Target) -> Vec<String> {
     let mut remarks = Vec::new();
-    let listens = config.listen_mcp;
-    if config.public_url.is_none() && listens.port() == 0 {
-        remarks.push(
-            "note: listen.mcp leaves the port to the system, so the one in the address is not right: take it from what the \
-             gateway prints when it starts, or set a port"
-                .to_owned(),
-        );
-    } else if config.public_url.is_none() && !listens.ip().is_loopback() {
-        remarks.push(
-            "note: public_url is not set, so the address is that of the listener: set public_url in patchbay.yaml to the one \
-             that other machines use"
-                .to_owned(),
-        );
-    }
+    remarks.extend(config.and_then(address_remark).map(str::to_owned));
     if matches!(target.credential, Credential::Reference) {
         remarks.push(format!(
             "note: the key is read from the environment variable {KEY_VARIABLE} of the client where it can do that; elsewhere put \
@@ -225,6 +216,25 @@ fn remarks(config: &GatewayConfig, target: &Target) -> Vec<String> {
         remarks.push(sign_in_remark(sign_in));
     }
     remarks
+}
+
+fn address_remark(config: &GatewayConfig) -> Option<&'static str> {
+    let listens = config.listen_mcp;
+    if config.public_url.is_some() {
+        None
+    } else if listens.port() == 0 {
+        Some(
+            "note: listen.mcp leaves the port to the system, so the one in the address is not right: take it from what the \
+             gateway prints when it starts, or set a port",
+        )
+    } else if !listens.ip().is_loopback() {
+        Some(
+            "note: public_url is not set, so the address is that of the listener: set public_url in patchbay.yaml to the one \
+             that other machines use",
+        )
+    } else {
+        None
+    }
 }
 
 fn sign_in_remark(sign_in: &SignIn) -> String {

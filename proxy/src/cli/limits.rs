@@ -1,4 +1,5 @@
-//! `limits show`: what somebody has left, as the running gateway counts it. Takes nothing from anybody.
+//! `limits show`: what somebody has left, as the running gateway counts it: the one with `--server`, or else the one of the
+//! configuration, by its operations listener. Takes nothing from anybody.
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
@@ -8,7 +9,12 @@ use patchbay_core::{
     model::DEFAULT_TOOLSET,
 };
 
-use super::{Desk, ask::ask, say};
+use super::{
+    Desk,
+    api::{Api, Ask},
+    ask::ask,
+    say,
+};
 use crate::admission::look::{Amount, Report, Row};
 
 /// Limits.
@@ -44,34 +50,53 @@ pub(super) struct Show {
 impl Limits {
     pub(super) async fn run(self, desk: &Desk) -> anyhow::Result<()> {
         let Self::Show(show) = self;
-        let answer = ask(&desk.config()?, &show.path()).await?;
-        if answer.status != 200 {
-            let said = serde_json::from_str::<serde_json::Value>(&answer.body).ok();
-            let said = said.as_ref().and_then(|said| said["error"].as_str());
-            anyhow::bail!("{}", said.unwrap_or("the gateway does not say how limits stand: is it of this version?"));
-        }
+        let told = if desk.server.is_some() { show.at_server(desk).await? } else { show.here(desk).await? };
         if show.json {
-            say(answer.body.trim_end());
+            say(told.trim_end());
             return Ok(());
         }
-        let report = serde_json::from_str(&answer.body)
-            .context("the gateway's answer cannot be read: is it of this version?")?;
+        let report =
+            serde_json::from_str(&told).context("the gateway's answer cannot be read: is it of this version?")?;
         table(&report).iter().for_each(|line| say(line));
         Ok(())
     }
 }
 
 impl Show {
-    fn path(&self) -> String {
-        let mut query = url::form_urlencoded::Serializer::new("/limits?".to_owned());
-        let server = self.server.as_ref().map(Slug::as_str);
-        for (name, value) in [
-            ("tenant", Some(self.tenant.as_str())),
+    /// What a gateway's admin API says.
+    async fn at_server(&self, desk: &Desk) -> anyhow::Result<String> {
+        let api = Api::open(desk).await?;
+        let mut ask = Ask::get(format!("/tenants/{}/limits/standing", self.tenant));
+        for (name, value) in self.question() {
+            ask = ask.with(name, value);
+        }
+        Ok(api.in_tenant(&self.tenant, ask).await?.text().to_owned())
+    }
+
+    /// What the operations listener of the configured gateway says.
+    async fn here(&self, desk: &Desk) -> anyhow::Result<String> {
+        let answer = ask(&desk.config()?, &self.path()).await?;
+        if answer.status != 200 {
+            let said = serde_json::from_str::<serde_json::Value>(&answer.body).ok();
+            let said = said.as_ref().and_then(|said| said["error"].as_str());
+            anyhow::bail!("{}", said.unwrap_or("the gateway does not say how limits stand: is it of this version?"));
+        }
+        Ok(answer.body)
+    }
+
+    /// What is asked, beside the tenant.
+    fn question(&self) -> [(&'static str, Option<&str>); 4] {
+        [
             ("toolset", Some(self.toolset.as_str())),
             ("principal", self.principal.as_deref()),
-            ("server", server),
+            ("server", self.server.as_ref().map(Slug::as_str)),
             ("tool", self.tool.as_deref()),
-        ] {
+        ]
+    }
+
+    fn path(&self) -> String {
+        let mut query = url::form_urlencoded::Serializer::new("/limits?".to_owned());
+        for (name, value) in [("tenant", Some(self.tenant.as_str()))].into_iter().chain(self.question()) {
             value.map(|value| query.append_pair(name, value));
         }
         query.finish()

@@ -1,5 +1,5 @@
-//! `apply`, `export`, `import` and `tenant`: tenants as files and in the store. Here is what these commands share; what a file
-//! may say is decided in `patchbay-config`, and what is written at once in `patchbay-store`.
+//! `apply`, `export`, `import` and `tenant`: tenants as files and as they are. Here is what these commands share; what a file may
+//! say is decided in `patchbay-config`, and what becomes of it by the admin API.
 
 mod apply;
 mod export;
@@ -13,17 +13,22 @@ use std::{
 };
 
 use anyhow::Context;
-use patchbay_builtin_tools::ToolServer;
-use patchbay_config::{Environment, GatewayConfig, diff};
+use http::{HeaderValue, header};
+use patchbay_config::{Environment, GatewayConfig};
 use patchbay_core::{
-    Generation, Slug,
+    Slug,
     issuer::{IssuerDoc, IssuerRow},
     model::{ServerDoc, ServerRow, TenantDoc, TenantRow},
 };
-use patchbay_store::{Applied, Store, StoreError};
+use serde::Deserialize;
+use serde_json::Value as Json;
 
-use super::{Desk, complain, keys, note, say};
-use crate::control::doubts::{About, Doubt, Seen, ask, look};
+use super::{
+    Desk,
+    api::{Api, Ask, Trouble},
+    complain, say,
+};
+use crate::control::doubts::{ask, look};
 
 pub(super) use apply::Apply;
 pub(super) use export::Export;
@@ -32,6 +37,8 @@ pub(super) use show::TenantCommand;
 
 /// More than this is read of no file; `patchbay-config` refuses what is larger than its own, smaller bound.
 const FILE_BYTES_MAX: u64 = 8 << 20;
+/// How often a document is put, when somebody makes or deletes the tenant between two of these.
+const PUT_TRIES_MAX: usize = 4;
 
 /// A file as it was given on the command line.
 struct Source {
@@ -65,86 +72,115 @@ impl Source {
     }
 }
 
+/// A tenant's document on its way: its references are replaced, so it holds secrets.
+pub(super) struct Document {
+    /// What messages call it.
+    pub(super) name: String,
+    pub(super) tenant: Slug,
+    pub(super) json: Json,
+}
+
+impl Document {
+    /// The tenant file at `path`, checked by the rules for one.
+    pub(super) fn read(path: &Path) -> anyhow::Result<Self> {
+        let source = Source::read(path)?;
+        let json = source.with(patchbay_config::tenant_document)?;
+        Self::of(source.name, json)
+    }
+
+    fn of(name: String, json: Json) -> anyhow::Result<Self> {
+        let tenant = json["tenant"].as_str().unwrap_or_default().parse()?;
+        Ok(Self { name, tenant, json })
+    }
+}
+
+/// What becomes of a tenant's document, as the API tells it.
+#[derive(Debug, Deserialize)]
+struct Told {
+    changed: bool,
+    /// Where the tenant is now; 0 when there is none.
+    generation: u64,
+    /// What is different, for people; without secrets.
+    diff: String,
+    /// What will not work as it stands.
+    warnings: Vec<String>,
+    /// What each of these is about.
+    #[serde(default)]
+    about: Vec<About>,
+}
+
+/// What a warning is about.
+#[derive(Debug, Default, Deserialize)]
+struct About {
+    server: Option<String>,
+    /// A command that is not on the operator's list.
+    command: Option<String>,
+}
+
 /// What became of a tenant.
 #[derive(Debug)]
 struct Outcome {
     tenant: Slug,
-    /// Where the tenant is now; 0 when there is none.
-    generation: Generation,
-    changed: bool,
     dry_run: bool,
-    /// What is different, for people; without secrets.
-    diff: String,
-    /// What will not work as it stands.
-    doubts: Vec<Doubt>,
-    /// The built-in servers, which can be asked for more doubts.
-    builtins: Vec<(Slug, ToolServer)>,
+    told: Told,
 }
 
-/// Makes the tenant be what `doc` says, or, in a dry run, only says what would be different.
-async fn put(
-    store: &dyn Store,
-    config: &GatewayConfig,
-    doc: &TenantDoc,
-    expected: Option<Generation>,
-    dry_run: bool,
-) -> anyhow::Result<Outcome> {
-    let (held, sealed) = match store.tenant_load(&doc.slug).await {
-        Ok(row) => (row, None),
-        // To give such secrets anew is the way out, so this must not stand in it.
-        Err(StoreError::Sealed(why)) if !dry_run => (None, Some(why)),
-        Err(error) => return Err(error.into()),
-    };
-    let Seen { mut doubts, builtins } = look(config, doc, held.as_ref());
-    let diff = match sealed {
-        None => diff(held.as_ref(), doc),
-        Some(why) => {
-            let text = format!("what is different cannot be shown: {why}");
-            doubts.push(Doubt::new(About::Tenant, text));
-            String::new()
+/// What has to be there, so that a document is put.
+#[derive(Debug, Clone)]
+enum If {
+    /// Whatever is there.
+    Whatever,
+    /// The tenant at this generation; 0 for none.
+    Generation(u64),
+    /// The document in this state.
+    State(HeaderValue),
+    /// Nothing.
+    Nothing,
+}
+
+/// Makes the tenant be what the document says, or, in a dry run, only says what would be different.
+async fn put(api: &Api, document: &Document, condition: If, dry_run: bool) -> anyhow::Result<Outcome> {
+    let Document { name, tenant, json } = document;
+    let any = || (header::IF_MATCH, HeaderValue::from_static("*"));
+    let none = || (header::IF_NONE_MATCH, HeaderValue::from_static("*"));
+    let generation = if let If::Generation(generation) = condition { Some(generation) } else { None };
+    let conditions = match condition {
+        If::Whatever | If::Generation(_) if dry_run => vec![None],
+        // The tenant may come and go meanwhile.
+        If::Whatever => {
+            [any, none].into_iter().cycle().take(PUT_TRIES_MAX).map(|condition| Some(condition())).collect()
         }
+        If::Generation(0) | If::Nothing => vec![Some(none())],
+        If::Generation(_) => vec![Some(any())],
+        If::State(state) => vec![Some((header::IF_MATCH, state))],
     };
-    let (generation, changed) = if dry_run {
-        rehearse(held.as_ref(), doc, expected, &diff)?
-    } else {
-        let note = note(format!("made {} be as a file says", doc.slug));
-        let Applied { generation, changed, .. } = store.tenant_apply(doc, expected, &note).await?;
-        (generation, changed)
-    };
-    Ok(Outcome { tenant: doc.slug.clone(), generation, changed, dry_run, diff, doubts, builtins })
+    let last = conditions.len().saturating_sub(1);
+    for (tried, condition) in conditions.into_iter().enumerate() {
+        let ask = Ask::put(format!("/tenants/{tenant}/document"), json);
+        let ask = ask.with("dry_run", dry_run.then_some(true)).with("expect_generation", generation);
+        let ask = match condition {
+            Some((name, value)) => ask.header(name, value),
+            None => ask,
+        };
+        match api.in_tenant(tenant, ask).await {
+            Ok(answer) => return Ok(Outcome { tenant: tenant.clone(), dry_run, told: answer.read()? }),
+            Err(error) if is(&error, 412) && tried < last => {}
+            Err(error) if of_fields(&error) => return Err(error.context(name.clone())),
+            Err(error) => return Err(error),
+        }
+    }
+    anyhow::bail!("{tenant} comes and goes: repeat this")
 }
 
-/// What [`put`] would do, with the errors that it would give.
-fn rehearse(
-    held: Option<&TenantRow>,
-    doc: &TenantDoc,
-    expected: Option<Generation>,
-    diff: &str,
-) -> anyhow::Result<(Generation, bool)> {
-    let found = held.map_or(Generation(0), |row| row.generation);
-    if let Some(expected) = expected.filter(|expected| *expected != found) {
-        return Err(StoreError::Conflict { expected, found }.into());
-    }
-    if let Some((server, secret)) = absent_secret(held, doc) {
-        anyhow::bail!(
-            "the server `{server}` is to keep its secret `{secret}`, but the store has none: give its value in the file, or \
-             `${{env:NAME}}` or `${{file:PATH}}` for it"
-        );
-    }
-    let changed = diff.lines().last().map(str::trim) != Some("nothing changes");
-    Ok((found, changed))
+/// Whether the API said no with this status.
+fn is(error: &anyhow::Error, status: u16) -> bool {
+    error.downcast_ref().is_some_and(|trouble: &Trouble| trouble.is(status))
 }
 
-/// A secret that is to stay as it is and is not there.
-fn absent_secret<'a>(row: Option<&TenantRow>, doc: &'a TenantDoc) -> Option<(&'a Slug, &'a str)> {
-    let held = |server: &Slug, name: &str| {
-        let mut servers = row.into_iter().flat_map(|row| &row.servers);
-        servers.any(|held| held.slug == *server && held.secrets.0.contains_key(name))
-    };
-    doc.servers.iter().find_map(|(server, of_file)| {
-        let mut kept = of_file.secrets.iter().filter(|(_, value)| value.is_none());
-        kept.find(|(name, _)| !held(server, name)).map(|(name, _)| (server, name.as_str()))
-    })
+/// Whether fields of what was sent are wrong.
+fn of_fields(error: &anyhow::Error) -> bool {
+    let refusal = error.downcast_ref().and_then(|trouble: &Trouble| trouble.refusal());
+    refusal.is_some_and(|refusal| !refusal.errors.is_empty())
 }
 
 /// The tenant as the store has it, its secrets left where they are.
@@ -182,39 +218,33 @@ pub(super) async fn warnings(config: &GatewayConfig, rows: &[TenantRow]) -> Vec<
 }
 
 impl Outcome {
-    /// Asks the built-in servers whether they can be used, within a bounded time.
-    async fn ask_builtins(&mut self) {
-        let asked = std::mem::take(&mut self.builtins).into_iter().map(|(name, server)| (((), name), server));
-        self.doubts.extend(ask(asked.collect()).await.into_iter().map(|((), doubt)| doubt));
-    }
-
     /// Prints the outcome: for people, or as one line of JSON.
     fn tell(&self, json: bool) {
-        for doubt in &self.doubts {
-            complain(&format!("warning: {}: {}", self.tenant, doubt.text));
+        for warning in &self.told.warnings {
+            complain(&format!("warning: {}: {warning}", self.tenant));
         }
         if json {
             return say(&self.json().to_string());
         }
-        if self.changed && !self.diff.is_empty() {
-            say(self.diff.trim_end());
+        if self.told.changed && !self.told.diff.is_empty() {
+            say(self.told.diff.trim_end());
         }
         say(&self.sentence());
     }
 
-    fn json(&self) -> serde_json::Value {
-        let warnings: Vec<_> = self.doubts.iter().map(|doubt| &doubt.text).collect();
+    fn json(&self) -> Json {
+        let Told { changed, generation, diff, warnings, .. } = &self.told;
         serde_json::json!({
-            "tenant": self.tenant, "generation": self.generation, "changed": self.changed, "dry_run": self.dry_run,
-            "diff": self.diff, "warnings": warnings,
+            "tenant": self.tenant, "generation": generation, "changed": changed, "dry_run": self.dry_run, "diff": diff,
+            "warnings": warnings,
         })
     }
 
     fn sentence(&self) -> String {
-        let Self { tenant, generation, .. } = self;
-        match (self.dry_run, self.changed) {
+        let Self { tenant, told: Told { generation, changed, .. }, dry_run } = self;
+        match (dry_run, changed) {
             (false, true) => format!("{tenant} is at generation {generation}"),
-            (true, true) if generation.0 == 0 => format!("{tenant} would be new; nothing was written"),
+            (true, true) if *generation == 0 => format!("{tenant} would be new; nothing was written"),
             (true, true) => format!("{tenant} stays at generation {generation}; nothing was written"),
             (_, false) => format!("{tenant} is at generation {generation}: nothing to change"),
         }

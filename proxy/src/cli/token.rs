@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use patchbay_core::{RevocationId, Slug, model::DEFAULT_TOOLSET};
 
-use super::Desk;
+use super::{Desk, api::Api};
 
 /// Access tokens of a tenant's issuers.
 #[derive(Debug, Subcommand)]
@@ -93,14 +93,21 @@ struct What {
 
 impl Token {
     pub(super) async fn run(self, desk: &Desk) -> anyhow::Result<()> {
-        let store = desk.store().await?;
+        if let Self::Explain(explain) = self {
+            desk.is_here("token explain")?;
+            let store = desk.store().await?;
+            let done = explain.run(&*store, &desk.config()?).await;
+            store.close().await;
+            return done;
+        }
+        let api = Api::open(desk).await?;
         let done = match self {
-            Self::Explain(explain) => explain.run(&*store, &desk.config()?).await,
-            Self::Revoke(revoke) => revoke.run(&*store).await,
-            Self::Revoked { tenant, json } => revoke::list(&*store, &tenant, json).await,
-            Self::Restore { tenant, id } => revoke::restore(&*store, &tenant, id).await,
+            Self::Explain(_) => Ok(()),
+            Self::Revoke(revoke) => revoke.run(&api).await,
+            Self::Revoked { tenant, json } => revoke::list(&api, &tenant, json).await,
+            Self::Restore { tenant, id } => revoke::restore(&api, &tenant, id).await,
         };
-        store.close().await;
+        api.close().await;
         done
     }
 }

@@ -17,6 +17,7 @@ mod gateway;
 mod health;
 mod here;
 pub(crate) mod input;
+mod inside;
 mod issuers;
 mod keys;
 #[cfg(test)]
@@ -56,8 +57,11 @@ use serde_json::Value as Json;
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub(crate) use self::listener::serve;
 use self::{desk::Desk, problem::Problem};
+pub(crate) use self::{
+    inside::{Inside, Pieces},
+    listener::serve,
+};
 
 /// Where the API stands on its listener.
 pub(crate) const ROOT: &str = "/admin/v1";

@@ -9,7 +9,9 @@ use anyhow::Context;
 use patchbay_core::audit::{ChainFault, ChainId, Chained, Checkpoint, CheckpointReason, Link, Verifier};
 use patchbay_store::{AuditRow, Store};
 
-pub(crate) use chains::{Found, Place, part, store};
+#[cfg(test)]
+pub(crate) use chains::store;
+pub(crate) use chains::{Found, Place, part};
 
 use super::lines::{LINE_BYTES_MAX, Line, LineKind};
 use crate::audit::is_signed_by_any;
@@ -163,23 +165,30 @@ pub(crate) fn file(path: &std::path::Path, publics: &[[u8; 32]]) -> anyhow::Resu
     Ok(checks.into_values().map(Check::end).collect())
 }
 
-/// The checkpoints of a file of lines.
+/// Of the checkpoints of a file of lines those that say all that the others do, as they stand there: of each chain the last one,
+/// since the hash at its place covers everything before it, and the last by which older records were removed.
 ///
 /// # Errors
 /// When the file cannot be read, or has lines of another kind.
-pub(crate) fn checkpoints_of(path: &std::path::Path) -> anyhow::Result<Vec<Checkpoint>> {
-    let mut found = Vec::new();
+pub(crate) fn checkpoints_of(path: &std::path::Path) -> anyhow::Result<Vec<serde_json::Value>> {
+    let mut found: BTreeMap<(ChainId, bool), (u64, serde_json::Value)> = BTreeMap::new();
     each_line(path, |line| {
         if line.kind == LineKind::Checkpoint {
-            found.push(line.as_checkpoint()?);
+            let checkpoint = line.as_checkpoint()?;
+            let seq = checkpoint.link.seq;
+            let place = found.entry((checkpoint.chain, retained(&checkpoint).is_some()));
+            let last = place.or_insert((seq, serde_json::Value::Null));
+            if seq >= last.0 {
+                *last = (seq, serde_json::to_value(line)?);
+            }
             anyhow::ensure!(
                 found.len() <= FILE_CHECKPOINTS_MAX,
-                "there are more than {FILE_CHECKPOINTS_MAX} checkpoints"
+                "there are checkpoints of more than {FILE_CHECKPOINTS_MAX} chains"
             );
         }
         Ok(())
     })?;
-    Ok(found)
+    Ok(found.into_values().map(|(_, line)| line).collect())
 }
 
 fn each_line(path: &std::path::Path, mut take: impl FnMut(&Line<'_>) -> anyhow::Result<()>) -> anyhow::Result<()> {

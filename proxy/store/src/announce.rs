@@ -119,28 +119,33 @@ pub(crate) struct Background(Mutex<Option<Task>>);
 
 struct Task {
     running: JoinHandle<()>,
-    /// Dropped to ask for the end.
-    wanted: oneshot::Sender<()>,
+    /// Dropped to ask for the end; `None` for a task that need not be asked.
+    wanted: Option<oneshot::Sender<()>>,
 }
 
 impl Background {
-    /// Begins a task, which ends by itself soon after what it is given is over.
-    pub(crate) fn new<F>(task: impl FnOnce(oneshot::Receiver<()>) -> F) -> Self
+    /// A task that is broken off in the end.
+    pub(crate) fn new(running: JoinHandle<()>) -> Self {
+        Self(Mutex::new(Some(Task { running, wanted: None })))
+    }
+
+    /// Begins a task that ends by itself soon after what it is given is over.
+    pub(crate) fn asked<F>(task: impl FnOnce(oneshot::Receiver<()>) -> F) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
     {
         let (wanted, unwanted) = oneshot::channel();
-        Self(Mutex::new(Some(Task { running: tokio::spawn(task(unwanted)), wanted })))
+        Self(Mutex::new(Some(Task { running: tokio::spawn(task(unwanted)), wanted: Some(wanted) })))
     }
 
     /// Ends the task and waits until it is gone.
     pub(crate) async fn stop(&self) {
-        if let Some(Task { mut running, wanted }) = self.take() {
-            drop(wanted);
-            if timeout(STOP_MAX, &mut running).await.is_err() {
-                running.abort();
-                let _ = running.await;
-            }
+        let Some(Task { mut running, wanted }) = self.take() else { return };
+        let is_asked = wanted.is_some();
+        drop(wanted);
+        if !is_asked || timeout(STOP_MAX, &mut running).await.is_err() {
+            running.abort();
+            let _ = running.await;
         }
     }
 
@@ -208,17 +213,18 @@ mod tests {
         announcer.tombstones_at((3, 8));
         assert_eq!(told(&mut receiver), [Change::Tombstones]);
     }
+
     #[tokio::test(start_paused = true)]
     async fn task_is_asked_to_end_and_one_that_does_not_listen_is_broken_off() {
-        let (said, mut heard) = tokio::sync::mpsc::unbounded_channel();
-        let polite = Background::new(|unwanted| async move {
+        let (said, mut heard) = tokio::sync::mpsc::channel(1);
+        let polite = Background::asked(|unwanted| async move {
             let _ = unwanted.await;
-            said.send("goodbye").expect("somebody listens");
+            said.try_send("goodbye").expect("somebody listens");
         });
         polite.stop().await;
         assert_eq!(heard.try_recv(), Ok("goodbye"));
         polite.stop().await;
-        let deaf = Background::new(|_unwanted| std::future::pending());
+        let deaf = Background::asked(|_unwanted| std::future::pending());
         timeout(STOP_MAX * 2, deaf.stop()).await.expect("it is broken off");
     }
 }

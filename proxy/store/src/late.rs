@@ -44,13 +44,7 @@ pub fn open_late(url: &str, vault: Vault, options: OpenOptions) -> Result<Arc<La
         outcome: watch::Sender::new(Outcome::Waiting),
         changes: broadcast::Sender::new(CHANGES_MAX),
     });
-    let following = shared.clone().follow(url.to_owned(), vault, options);
-    let task = Background::new(|unwanted| async move {
-        tokio::select! {
-            _ = unwanted => {}
-            () = following => {}
-        }
-    });
+    let task = Background::new(tokio::spawn(shared.clone().follow(url.to_owned(), vault, options)));
     Ok(Arc::new(LateStore { shared, task }))
 }
 

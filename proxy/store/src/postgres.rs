@@ -49,7 +49,7 @@ impl PostgresStore {
         let origin = u64::from_ne_bytes(patchbay_core::random_bytes());
         let watch = watch::Watch::begin(&to_server, Arc::clone(&announcer), origin).await?;
         let pool = connect::pool(&to_server, options);
-        Ok(Self { pool, vault, announcer, origin, watcher: Background::new(|unwanted| watch.run(unwanted)) })
+        Ok(Self { pool, vault, announcer, origin, watcher: Background::new(tokio::spawn(watch.run())) })
     }
 
     async fn writing(&self) -> Result<Transaction<'static, Postgres>, Fault> {

@@ -90,7 +90,7 @@ impl SqliteStore {
             read: pool(options.connections_max.max(1), options).connect_lazy_with(reading),
             vault,
             announcer,
-            watcher: Some(Background::new(|unwanted| watch.run(unwanted))),
+            watcher: Some(Background::asked(|unwanted| watch.run(unwanted))),
         })
     }
 

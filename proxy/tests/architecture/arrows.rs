@@ -64,7 +64,11 @@ const FENCED: [(&str, &[&str], &str); 15] = [
     ),
     ("tokio-postgres-rustls", &["patchbay-builtin-tools"], "it goes with the driver"),
     ("sqlparser", &["patchbay-sql-policy"], "SQL is judged in one place, by one version of the parser"),
-    ("reqwest", &["patchbay-builtin-tools"], "the weather tools fetch; servers are reached by our own client"),
+    (
+        "reqwest",
+        &["patchbay", "patchbay-builtin-tools"],
+        "the command line asks gateways elsewhere and the weather tools fetch; servers are reached by our own client",
+    ),
     (
         "rmcp",
         &["patchbay-downstream", "patchbay-builtin-tools", "patchbay-e2e"],
@@ -72,8 +76,8 @@ const FENCED: [(&str, &[&str], &str); 15] = [
     ),
     (
         "rustls",
-        &["patchbay-downstream", "patchbay-limit", "patchbay-builtin-tools", "patchbay-e2e"],
-        "TLS is that of the transport towards servers, of the way to Redis, and of the drivers of built-in tools; tests choose it for the SDK's client",
+        &["patchbay", "patchbay-downstream", "patchbay-limit", "patchbay-builtin-tools", "patchbay-e2e"],
+        "TLS is that of the transport towards servers, of the way to Redis, of the drivers of built-in tools, and of the command line; tests choose it for the SDK's client",
     ),
     (
         "jsonwebtoken",

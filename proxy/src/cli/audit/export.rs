@@ -1,14 +1,22 @@
 //! `audit export`: whole chains, or what began within a span of time, as lines.
 
-use std::{io::Write, path::PathBuf};
+use std::{collections::BTreeSet, io::Write, path::PathBuf};
 
 use anyhow::Context;
 use clap::Args;
-use patchbay_core::audit::Action;
-use patchbay_store::Store;
+use serde::Deserialize;
 
-use super::{Between, Whose, note, output};
-use crate::{cli::complain, ledger::export as ledger};
+use super::{Between, Whose, output};
+use crate::{
+    cli::{
+        api::{Api, Ask},
+        complain,
+    },
+    ledger::lines::LINE_BYTES_MAX,
+};
+
+/// The header that says how many records are from before there were chains.
+const UNCHAINED: &str = "patchbay-unchained-records";
 
 /// Write records as lines of JSON.
 #[derive(Debug, Args)]
@@ -23,23 +31,78 @@ pub(in crate::cli) struct Export {
 }
 
 impl Export {
-    pub(super) async fn run(self, store: &dyn Store) -> anyhow::Result<()> {
-        let tenant = self.whose.tenant(store).await?;
-        let mut export = ledger::Export::begin(store, tenant, self.between.span()).await?;
+    pub(super) async fn run(self, api: &Api) -> anyhow::Result<()> {
+        let ask = self.between.ask(self.whose.ask(Ask::get(self.whose.path("/export"))));
+        let mut flow = match &self.whose.tenant {
+            Some(tenant) => api.flow_in_tenant(tenant, ask).await?,
+            None => api.flow(ask).await?,
+        };
         let mut out = output(self.out.as_ref())?;
-        let what = format!("exported {} chains of the audit", export.chains());
-        note(store, tenant.flatten(), Action::AuditExport, &what).await?;
-        while let Some(lines) = export.next(store).await? {
-            out.write_all(lines.as_bytes()).context("the lines could not be written")?;
+        let mut tally = Tally::default();
+        while let Some(piece) = flow.next().await? {
+            tally.take(&piece)?;
+            out.write_all(&piece).context("the lines could not be written")?;
         }
         out.flush().context("the lines could not be written")?;
-        let unchained = store.audit_unchained(tenant.flatten()).await?;
-        if unchained > 0 {
+        let unchained = flow.headers.get(UNCHAINED).and_then(|value| value.to_str().ok()?.parse().ok());
+        if let Some(unchained @ 1_u64..) = unchained {
             complain(&format!(
                 "{unchained} records from before there were chains are not exported: `audit query` shows them"
             ));
         }
-        complain(&format!("{} records of {} chains", export.records(), export.chains()));
+        complain(&format!("{} records of {} chains", tally.records, tally.chains.len()));
         Ok(())
+    }
+}
+
+/// What has been written so far.
+#[derive(Debug, Default)]
+struct Tally {
+    records: u64,
+    chains: BTreeSet<(Option<String>, String)>,
+    /// The beginning of a line whose end has not come.
+    rest: Vec<u8>,
+}
+
+/// What is read of a line.
+#[derive(Deserialize)]
+struct Head {
+    #[serde(rename = "type")]
+    kind: String,
+    tenant: Option<String>,
+    writer: String,
+}
+
+impl Tally {
+    fn take(&mut self, piece: &[u8]) -> anyhow::Result<()> {
+        self.rest.extend_from_slice(piece);
+        let lines = std::mem::take(&mut self.rest);
+        let end = lines.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        for line in lines[..end].split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            let head: Head = serde_json::from_slice(line).context("what came is no line of an export")?;
+            self.records += u64::from(head.kind == "record");
+            self.chains.insert((head.tenant, head.writer));
+        }
+        self.rest = lines[end..].to_vec();
+        anyhow::ensure!(self.rest.len() <= LINE_BYTES_MAX, "a line came that is longer than one of an export");
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_counted_however_they_come() {
+        let lines = "{\"type\":\"begin\",\"tenant\":null,\"writer\":\"07\"}\n{\"type\":\"record\",\"tenant\":null,\"writer\":\"07\"}\n\
+                     {\"type\":\"record\",\"tenant\":\"0a\",\"writer\":\"07\"}\n";
+        for size in [1, 7, lines.len()] {
+            let mut tally = Tally::default();
+            lines.as_bytes().chunks(size).for_each(|piece| tally.take(piece).unwrap());
+            assert_eq!((tally.records, tally.chains.len(), tally.rest.len()), (2, 2, 0), "{size}");
+        }
+        assert!(Tally::default().take(b"<html>\n").is_err());
+        assert!(Tally::default().take(&vec![b'x'; LINE_BYTES_MAX + 1]).is_err());
     }
 }

@@ -1,18 +1,20 @@
 //! `audit query`: records by what they are found by, newest first, a page at a time.
 
 use clap::Args;
-use patchbay_core::audit::Action;
-use patchbay_store::{AuditFilter, AuditRow, Store};
-use uuid::Uuid;
+use patchbay_core::audit::Facets;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
-use super::{Between, Whose, note, shown_time};
-use crate::{
-    cli::{complain, say},
-    ledger::query::unreplaced,
+use super::{Between, Whose, shown_time};
+use crate::cli::{
+    api::{Api, Ask, Page},
+    complain, say,
 };
 
 /// The most records of one page.
 const PAGE_MAX: u32 = 1000;
+/// Requests for one page: each looks through a month of records at the most.
+const REQUESTS_MAX: usize = 100;
 
 /// Show records, newest first.
 #[derive(Debug, Args)]
@@ -40,64 +42,75 @@ pub(in crate::cli) struct Query {
     /// How many.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=i64::from(PAGE_MAX)))]
     limit: u32,
-    /// Go on after this record, as the end of the page before says.
-    #[arg(long, value_name = "EVENT")]
-    before: Option<Uuid>,
+    /// Go on where the page before ended, as its end says.
+    #[arg(long, value_name = "CURSOR")]
+    before: Option<String>,
     /// Print the records themselves, one JSON object a line.
     #[arg(long)]
     json: bool,
 }
 
+/// What is read of a record, beside what it is found by.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Head {
+    at_ms: i64,
+    action: String,
+}
+
 impl Query {
-    pub(super) async fn run(self, store: &dyn Store) -> anyhow::Result<()> {
-        let tenant = self.whose.tenant(store).await?;
-        let filter = AuditFilter {
-            tenant,
-            from_ms: self.between.since,
-            to_ms: self.between.until,
-            kind: self.action.clone(),
-            actor: self.actor.clone(),
-            server: self.server.clone(),
-            name: self.name.clone(),
-            outcome: self.outcome.clone(),
-            before: self.before.as_ref().map(Uuid::as_u128),
-        };
-        let rows = store.audit_page(&filter, self.limit).await?;
-        let (found, last) = (rows.len(), rows.last().map(|last| last.event_id));
-        let rows = unreplaced(store, rows).await?;
-        note(store, tenant.flatten(), Action::AuditQuery, &self.asked(rows.len())).await?;
-        for row in &rows {
-            say(&if self.json { row.json.clone() } else { shown(row) });
+    pub(super) async fn run(self, api: &Api) -> anyhow::Result<()> {
+        let (mut found, mut cursor) = (0, self.before.clone());
+        for _ in 0..REQUESTS_MAX {
+            let answer = self.whose.answer(api, self.ask(self.limit - found, cursor)).await?;
+            let Page::<Box<RawValue>> { items, next } = answer.read()?;
+            for record in &items {
+                say(&if self.json { record.get().to_owned() } else { shown(record.get()) });
+            }
+            found += u32::try_from(items.len()).unwrap_or(u32::MAX);
+            cursor = next;
+            if cursor.is_none() || found >= self.limit {
+                break;
+            }
         }
-        if let Some(last) = last.filter(|_| found == self.limit as usize) {
-            complain(&format!("there may be more: add --before {}", Uuid::from_u128(last)));
+        if let Some(cursor) = cursor {
+            complain(&format!("there may be more: add --before {cursor}"));
         } else if found == 0 {
             complain("no record is like that");
         }
         Ok(())
     }
 
-    /// What was asked for, in a few words.
-    fn asked(&self, found: usize) -> String {
-        let texts = [
-            ("action", &self.action),
-            ("actor", &self.actor),
-            ("server", &self.server),
-            ("name", &self.name),
-            ("outcome", &self.outcome),
-        ];
-        let mut words = format!("read {found} records of the audit");
-        for (name, text) in texts {
-            if let Some(text) = text {
-                words.push_str(&format!(", {name} {text}"));
-            }
-        }
-        words
+    fn ask(&self, limit: u32, cursor: Option<String>) -> Ask {
+        let ask = self.between.ask(self.whose.ask(Ask::get(self.whose.path(""))));
+        ask.with("action", self.action.as_ref())
+            .with("actor", self.actor.as_ref())
+            .with("server", self.server.as_ref())
+            .with("name", self.name.as_ref())
+            .with("outcome", self.outcome.as_ref())
+            .with("limit", Some(limit))
+            .with("cursor", cursor)
     }
 }
 
-fn shown(row: &AuditRow) -> String {
-    let facets = &row.facets;
-    let what = facets.name.as_deref().or(facets.server.as_deref()).unwrap_or("-");
-    format!("{:<24}  {:<14}  {:<9}  {:<40}  {what}", shown_time(row.at_ms), row.kind, facets.outcome, facets.actor,)
+fn shown(record: &str) -> String {
+    let Head { at_ms, action } = serde_json::from_str(record).unwrap_or_default();
+    let Facets { actor, server, name, outcome } = Facets::of(record);
+    let what = name.as_deref().or(server.as_deref()).unwrap_or("-");
+    format!("{:<24}  {action:<14}  {outcome:<9}  {actor:<40}  {what}", shown_time(at_ms))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_shown_in_a_line_by_what_it_is_found_by() {
+        let record = r#"{"event":"01","at_ms":1000,"action":"tool.call","actor":{"kind":"operator"},"server":"one","exposed":"one_echo","outcome":"answered"}"#;
+        assert_eq!(
+            shown(record),
+            format!("1970-01-01T00:00:01.000Z  tool.call       answered   {:<40}  one_echo", "operator")
+        );
+        assert!(shown("\"changed\"").ends_with('-'));
+    }
 }

@@ -1,14 +1,12 @@
-//! `apply`: makes tenants be what their files say. All files are read and checked before the first one is written; each tenant
-//! is then written as a whole or not at all.
+//! `apply`: makes tenants be what their files say. All files are read and checked before the first one is sent; each tenant is then
+//! written as a whole or not at all.
 
 use std::{collections::BTreeSet, path::PathBuf};
 
 use clap::Args;
-use patchbay_config::{GatewayConfig, tenant_from_yaml};
-use patchbay_core::{Generation, model::TenantDoc};
-use patchbay_store::Store;
 
-use super::{Desk, Source, complain, put};
+use super::{Desk, Document, If, complain, put};
+use crate::cli::api::Api;
 
 /// Make tenants be what files say.
 #[derive(Debug, Args)]
@@ -29,34 +27,30 @@ pub(in crate::cli) struct Apply {
 
 impl Apply {
     pub(in crate::cli) async fn run(self, desk: &Desk) -> anyhow::Result<()> {
-        let docs = self.read()?;
-        let config = desk.config()?;
-        let store = desk.store().await?;
-        let done = self.write(&*store, &config, &docs).await;
-        store.close().await;
+        let documents = self.read()?;
+        let api = Api::open(desk).await?;
+        let done = self.send(&api, &documents).await;
+        api.close().await;
         done
     }
 
-    async fn write(&self, store: &dyn Store, config: &GatewayConfig, docs: &[TenantDoc]) -> anyhow::Result<()> {
-        for doc in docs {
-            let expected = self.expect_generation.map(Generation);
-            let mut outcome = put(store, config, doc, expected, self.dry_run).await?;
-            outcome.ask_builtins().await;
-            outcome.tell(self.json);
+    async fn send(&self, api: &Api, documents: &[Document]) -> anyhow::Result<()> {
+        let condition = self.expect_generation.map_or(If::Whatever, If::Generation);
+        for document in documents {
+            put(api, document, condition.clone(), self.dry_run).await?.tell(self.json);
         }
         Ok(())
     }
 
     /// The tenants of all files; what is wrong is told of all of them.
-    pub(super) fn read(&self) -> anyhow::Result<Vec<TenantDoc>> {
+    fn read(&self) -> anyhow::Result<Vec<Document>> {
         if self.files.len() > 1 && self.expect_generation.is_some() {
             anyhow::bail!("--expect-generation is about one tenant: give one file");
         }
-        let (mut docs, mut problem) = (Vec::new(), None);
+        let (mut documents, mut problem) = (Vec::new(), None);
         for path in &self.files {
-            let doc = Source::read(path).and_then(|source| Ok(source.with(tenant_from_yaml)?));
-            match doc {
-                Ok(doc) => docs.push(doc),
+            match Document::read(path) {
+                Ok(document) => documents.push(document),
                 Err(error) => {
                     if let Some(earlier) = problem.replace(error) {
                         complain(&format!("patchbay: {earlier:#}"));
@@ -68,9 +62,9 @@ impl Apply {
             return Err(problem);
         }
         let mut seen = BTreeSet::new();
-        if let Some(twice) = docs.iter().find(|doc| !seen.insert(&doc.slug)) {
-            anyhow::bail!("two of the files are about the tenant `{}`: give one for each tenant", twice.slug);
+        if let Some(twice) = documents.iter().find(|document| !seen.insert(&document.tenant)) {
+            anyhow::bail!("two of the files are about the tenant `{}`: give one for each tenant", twice.tenant);
         }
-        Ok(docs)
+        Ok(documents)
     }
 }

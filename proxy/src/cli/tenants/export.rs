@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
-use patchbay_config::tenant_to_yaml;
+use http::{HeaderValue, header};
 use patchbay_core::Slug;
 
-use super::{Desk, keys, say};
+use super::{Desk, say};
+use crate::cli::api::{Api, Ask};
 
 /// Write a tenant as a file, without its secrets.
 #[derive(Debug, Args)]
@@ -22,16 +23,22 @@ pub(in crate::cli) struct Export {
 
 impl Export {
     pub(in crate::cli) async fn run(self, desk: &Desk) -> anyhow::Result<()> {
-        let store = desk.store().await?;
-        let row = keys::tenant(&*store, &self.tenant).await;
-        store.close().await;
-        let row = row?;
-        let text = tenant_to_yaml(&row);
+        let api = Api::open(desk).await?;
+        let done = self.write(&api).await;
+        api.close().await;
+        done
+    }
+
+    async fn write(&self, api: &Api) -> anyhow::Result<()> {
+        let tenant = api.tenant(&self.tenant).await?;
+        let ask = Ask::get(format!("/tenants/{}/document", self.tenant));
+        let ask = ask.header(header::ACCEPT, HeaderValue::from_static("application/yaml"));
+        let answer = api.in_tenant(&self.tenant, ask).await?;
         match self.output.as_deref().filter(|path| *path != Path::new("-")) {
-            None => say(text.trim_end()),
+            None => say(answer.text().trim_end()),
             Some(path) => {
-                std::fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))?;
-                say(&format!("{} has {} as it is at generation {}", path.display(), row.slug, row.generation));
+                std::fs::write(path, answer.text()).with_context(|| format!("{} cannot be written", path.display()))?;
+                say(&format!("{} has {} as it is at generation {}", path.display(), tenant.name, tenant.generation));
             }
         }
         Ok(())

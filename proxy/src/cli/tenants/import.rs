@@ -5,18 +5,17 @@ use std::{collections::BTreeSet, path::PathBuf};
 
 use clap::Args;
 use patchbay_config::{
-    GatewayConfig, Imported, SERVERS_MAX, StdioCommand, import_mcp_servers, tenant_from_yaml, tenant_to_yaml,
+    GatewayConfig, Imported, StdioCommand, import_mcp_servers, refuse_references, server_document, tenant_from_json,
     trust_commands,
 };
 use patchbay_core::{
-    Generation, ServerId, Slug, TenantId,
-    issuer::{IssuerDoc, IssuerRow},
-    model::{DEFAULT_TOOLSET, Secrets, ServerDoc, ServerRow, TenantDoc, TenantLimits, TenantRow, ToolsetSpec},
+    Slug,
+    model::{DEFAULT_TOOLSET, ServerDoc, TenantDoc},
 };
-use patchbay_store::Store;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
-use super::{Desk, Outcome, Source, complain, kept_as_it_is, put, say};
+use super::{About, Desk, Document, If, Outcome, Source, complain, is, put, say};
+use crate::cli::api::{Api, Ask, described};
 
 /// Take the servers of an existing mcp.json into a tenant.
 #[derive(Debug, Args)]
@@ -54,57 +53,102 @@ pub(super) struct Report {
     pub(super) notes: Vec<String>,
 }
 
+/// The tenant with what comes to it.
+struct Merged {
+    document: Document,
+    taken: Vec<Slug>,
+    kept: Vec<Slug>,
+    notes: Vec<String>,
+}
+
 impl Import {
     pub(in crate::cli) async fn run(self, desk: &Desk) -> anyhow::Result<()> {
-        let config = desk.config()?;
+        if desk.server.is_some() && self.trust_commands {
+            anyhow::bail!(
+                "--trust-commands writes the operator's list, which is on the machine of the gateway: repeat this there, without \
+                 --server, or add the commands under stdio.commands in patchbay.yaml"
+            );
+        }
+        // What is wrong with the configuration is said before anything is read.
+        let _ = if desk.server.is_none() { Some(desk.config()?) } else { None };
         let imported = Source::read(&self.file)?.with(import_mcp_servers)?;
-        let store = desk.store().await?;
-        let report = self.take(&*store, &config, imported).await;
-        store.close().await;
-        self.tell(&config, &report?);
-        Ok(())
+        let api = Api::open(desk).await?;
+        let report = self.take(&api, imported).await;
+        if let Ok(report) = &report {
+            self.tell(api.config(), report);
+        }
+        api.close().await;
+        report.map(drop)
     }
 
-    pub(super) async fn take(
-        &self,
-        store: &dyn Store,
-        config: &GatewayConfig,
-        imported: Imported,
-    ) -> anyhow::Result<Report> {
-        let row = store.tenant_load(&self.tenant).await?;
-        let expected = row.as_ref().map_or(Generation(0), |row| row.generation);
-        let mut doc = row.as_ref().map_or_else(|| new_tenant(self.tenant.clone()), kept_as_it_is);
-        let (mut taken, mut kept, mut notes) = (Vec::new(), Vec::new(), imported.notes);
-        for (name, mut server) in imported.servers {
-            if doc.servers.contains_key(&name) && !self.replace {
-                kept.push(name);
-                continue;
-            }
-            give_missing_values(row.as_ref(), &name, &mut server, &mut notes);
-            doc.servers.insert(name.clone(), server);
-            taken.push(name);
-        }
-        notes.extend(unseen(&doc, &taken));
-        check(&doc)?;
-        let mut outcome = put(store, config, &doc, Some(expected), false).await?;
+    pub(super) async fn take(&self, api: &Api, mut imported: Imported) -> anyhow::Result<Report> {
+        let commands = std::mem::take(&mut imported.commands);
+        let (held, condition) = self.held(api).await?;
+        let Merged { document, taken, kept, mut notes } = self.merge(held, imported)?;
+        let outcome = put(api, &document, condition, false).await;
+        let mut outcome = outcome.map_err(|error| if is(&error, 412) { self.overtaken() } else { error })?;
         // After the tenant, so that nothing is trusted for servers that were refused.
-        let known = |command: &String| config.stdio.commands.contains_key(command);
-        let unknown: BTreeSet<_> = imported.commands.into_iter().filter(|command| !known(command)).collect();
-        let (trusted, untrusted) = if self.trust_commands && !unknown.is_empty() {
-            trust_commands(&config.trusted_commands_path(), &unknown)?;
-            (unknown, BTreeSet::new())
-        } else {
-            (BTreeSet::new(), unknown)
-        };
+        let (trusted, untrusted) = self.trust(api.config(), commands, &outcome)?;
         notes.extend(trusted.iter().filter_map(|command| not_installed(command)));
-        // Commands are told once for all servers, and what the tenant had before is not this import's business.
-        outcome
-            .doubts
-            .retain(|doubt| doubt.command.is_none() && doubt.server().is_none_or(|server| taken.contains(server)));
+        outcome.keep_about(&taken);
         Ok(Report { outcome, taken, kept, trusted, untrusted, notes })
     }
 
-    fn tell(&self, config: &GatewayConfig, report: &Report) {
+    /// The tenant's document, of a new tenant where there is none, and what must be there when it is put back.
+    async fn held(&self, api: &Api) -> anyhow::Result<(Json, If)> {
+        match api.ask(Ask::get(format!("/tenants/{}/document", self.tenant))).await {
+            Ok(answer) => Ok((answer.json()?, If::State(answer.tag()))),
+            Err(trouble) if trouble.is(404) => {
+                Ok((json!({ "tenant": self.tenant, "toolsets": { DEFAULT_TOOLSET: {} } }), If::Nothing))
+            }
+            Err(trouble) => Err(trouble.into()),
+        }
+    }
+
+    fn overtaken(&self) -> anyhow::Error {
+        anyhow::anyhow!("somebody else has changed {} meanwhile, so nothing was written: repeat this", self.tenant)
+    }
+
+    fn merge(&self, mut json: Json, imported: Imported) -> anyhow::Result<Merged> {
+        let held = described(&json)?;
+        let (mut taken, mut kept, mut notes) = (Vec::new(), Vec::new(), imported.notes);
+        for (name, mut server) in imported.servers {
+            if held.servers.contains_key(&name) && !self.replace {
+                kept.push(name);
+                continue;
+            }
+            give_missing_values(held.servers.get(&name), &name, &mut server, &mut notes);
+            json["servers"][name.as_str()] = server_document(&server);
+            taken.push(name);
+        }
+        // By the rules of tenant files, so that what is exported later can be applied again.
+        let doc = tenant_from_json(&json, "the tenant with what was imported", &refuse_references())?;
+        notes.extend(unseen(&doc, &taken));
+        let document = Document { name: self.file.display().to_string(), tenant: self.tenant.clone(), json };
+        Ok(Merged { document, taken, kept, notes })
+    }
+
+    /// Commands that came on the operator's list now, and those that are not on it.
+    fn trust(
+        &self,
+        config: Option<&GatewayConfig>,
+        commands: BTreeSet<String>,
+        outcome: &Outcome,
+    ) -> anyhow::Result<(BTreeSet<String>, BTreeSet<String>)> {
+        let Some(config) = config else {
+            let doubted: BTreeSet<_> = outcome.told.about.iter().filter_map(|about| about.command.as_ref()).collect();
+            return Ok((BTreeSet::new(), commands.into_iter().filter(|command| doubted.contains(command)).collect()));
+        };
+        let known = |command: &String| config.stdio.commands.contains_key(command);
+        let unknown: BTreeSet<_> = commands.into_iter().filter(|command| !known(command)).collect();
+        if !self.trust_commands || unknown.is_empty() {
+            return Ok((BTreeSet::new(), unknown));
+        }
+        trust_commands(&config.trusted_commands_path(), &unknown)?;
+        Ok((unknown, BTreeSet::new()))
+    }
+
+    fn tell(&self, config: Option<&GatewayConfig>, report: &Report) {
         let Report { outcome, taken, kept, trusted, untrusted, notes } = report;
         if self.json {
             let mut object = outcome.json();
@@ -124,18 +168,34 @@ impl Import {
             complain(&format!("note: {note}"));
         }
         let restart = "A gateway that runs already sees the list within a minute.";
-        if !trusted.is_empty() {
+        if let Some(config) = config.filter(|_| !trusted.is_empty()) {
             let path = config.trusted_commands_path();
             say(&format!("now on the operator's list ({}): {}. {restart}", path.display(), joined(trusted)));
         }
         if !untrusted.is_empty() {
+            let how = match config {
+                Some(_) => "repeat this with --trust-commands, or add them under stdio.commands in patchbay.yaml",
+                None => "the operator of the gateway adds them under stdio.commands in its patchbay.yaml",
+            };
             complain(&format!(
                 "warning: these commands are not on the operator's list, so the servers that need them answer nobody yet: {}. To \
-                 allow every tenant to run them, repeat this with --trust-commands, or add them under stdio.commands in \
-                 patchbay.yaml. {restart}",
+                 allow every tenant to run them, {how}. {restart}",
                 joined(untrusted)
             ));
         }
+    }
+}
+
+impl Outcome {
+    /// Forgets warnings that are told otherwise: commands are told once for all servers, and what the tenant had before is not
+    /// this import's business.
+    fn keep_about(&mut self, taken: &[Slug]) {
+        let of = |about: &About| {
+            let is_taken = |server: &String| taken.iter().any(|name| name.as_str() == server);
+            about.command.is_none() && about.server.as_ref().is_none_or(is_taken)
+        };
+        let mut about = std::mem::take(&mut self.told.about).into_iter();
+        self.told.warnings.retain(|_| about.next().is_none_or(|about| of(&about)));
     }
 }
 
@@ -150,28 +210,10 @@ fn joined<T: ToString>(names: impl IntoIterator<Item = T>) -> String {
     names.into_iter().map(|name| name.to_string()).collect::<Vec<_>>().join(", ")
 }
 
-fn default_toolset() -> Slug {
-    DEFAULT_TOOLSET.parse().expect("the name of the default toolset is a slug")
-}
-
-fn new_tenant(slug: Slug) -> TenantDoc {
-    TenantDoc {
-        slug,
-        title: None,
-        enabled: true,
-        servers: [].into(),
-        toolsets: [(default_toolset(), ToolsetSpec::default())].into(),
-        issuers: [].into(),
-        limits: TenantLimits::default(),
-        audit: Default::default(),
-    }
-}
-
 /// A server whose secrets have no value here, and none in the store, comes switched off with empty ones: so it is not lost, and
 /// does not call anybody without them.
-fn give_missing_values(row: Option<&TenantRow>, name: &Slug, server: &mut ServerDoc, notes: &mut Vec<String>) {
-    let held = row.and_then(|row| row.servers.iter().find(|held| held.slug == *name));
-    let is_held = |secret: &String| held.is_some_and(|held| held.secrets.0.contains_key(secret));
+fn give_missing_values(held: Option<&ServerDoc>, name: &Slug, server: &mut ServerDoc, notes: &mut Vec<String>) {
+    let is_held = |secret: &String| held.is_some_and(|held| held.secrets.contains_key(secret));
     let mut missing = Vec::new();
     for (secret, value) in &mut server.secrets {
         if value.is_none() && !is_held(secret) {
@@ -200,38 +242,4 @@ fn unseen(doc: &TenantDoc, taken: &[Slug]) -> Option<String> {
             joined(unseen)
         )
     })
-}
-
-/// Holds the tenant against the rules of tenant files, so that what is exported later can be applied again.
-fn check(doc: &TenantDoc) -> anyhow::Result<()> {
-    let count = doc.servers.len();
-    if count > SERVERS_MAX {
-        anyhow::bail!("{} would have {count} servers; expected at most {SERVERS_MAX}", doc.slug);
-    }
-    let bare = |(name, server): (&Slug, &ServerDoc)| ServerRow {
-        id: ServerId::from_bits(0),
-        slug: name.clone(),
-        spec: server.spec.clone(),
-        secrets: Secrets::default(),
-    };
-    let bare_issuer = |(name, issuer): (&Slug, &IssuerDoc)| IssuerRow {
-        slug: name.clone(),
-        spec: issuer.spec.clone(),
-        secrets: Secrets::default(),
-    };
-    let row = TenantRow {
-        id: TenantId::from_bits(0),
-        slug: doc.slug.clone(),
-        title: doc.title.clone(),
-        enabled: doc.enabled,
-        generation: Generation(0),
-        limits: doc.limits.clone(),
-        audit: doc.audit.clone(),
-        servers: doc.servers.iter().map(bare).collect(),
-        toolsets: doc.toolsets.clone().into_iter().collect(),
-        issuers: doc.issuers.iter().map(bare_issuer).collect(),
-    };
-    let nothing = |_: &patchbay_config::SecretRef| Err(String::new());
-    tenant_from_yaml(&tenant_to_yaml(&row), "the tenant with what was imported", &nothing)?;
-    Ok(())
 }

@@ -1,18 +1,17 @@
 //! `tenant list`, `tenant show` and `tenant delete`. Of secrets, only the names are shown.
 
 use clap::Subcommand;
-use patchbay_config::GatewayConfig;
 use patchbay_core::{
     Slug,
-    model::{Access, KeyRow, ServerRow, TenantRow, Transport},
+    model::{Access, ServerDoc, TenantDoc, Transport},
 };
-use patchbay_store::{Store, TenantSummary};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Desk, keys, note, say};
-use crate::{
-    audit,
-    cli::connect::{base_of, url_of},
+use super::{Desk, say};
+use crate::cli::{
+    api::{Api, Ask, Tenant},
+    connect::url_of,
 };
 
 /// Tenants.
@@ -42,22 +41,31 @@ pub(in crate::cli) enum TenantCommand {
     },
 }
 
+/// What is told of a tenant beside its document.
+#[derive(Debug)]
+pub(super) struct Beside {
+    pub(super) generation: u64,
+    /// Where clients reach the gateway.
+    pub(super) base: String,
+    pub(super) keys_active: usize,
+    pub(super) keys: usize,
+}
+
 impl TenantCommand {
     pub(in crate::cli) async fn run(self, desk: &Desk) -> anyhow::Result<()> {
-        let config = desk.config()?;
-        let store = desk.store().await?;
+        let api = Api::open(desk).await?;
         let done = match self {
-            Self::List { json } => list(&*store, json).await,
-            Self::Show { tenant, json } => show(&*store, &config, &tenant, json).await,
-            Self::Delete { tenant, yes } => delete(&*store, &tenant, yes).await,
+            Self::List { json } => list(&api, json).await,
+            Self::Show { tenant, json } => show(&api, &tenant, json).await,
+            Self::Delete { tenant, yes } => delete(&api, &tenant, yes).await,
         };
-        store.close().await;
+        api.close().await;
         done
     }
 }
 
-async fn list(store: &dyn Store, json: bool) -> anyhow::Result<()> {
-    let tenants = store.tenant_list().await?;
+async fn list(api: &Api, json: bool) -> anyhow::Result<()> {
+    let tenants: Vec<Tenant> = api.all(|| Ask::get("/tenants")).await?;
     if json {
         let shown: Vec<_> = tenants.iter().map(summary).collect();
         say(&serde_json::to_string_pretty(&shown)?);
@@ -69,74 +77,76 @@ async fn list(store: &dyn Store, json: bool) -> anyhow::Result<()> {
     for tenant in &tenants {
         let off = if tenant.enabled { "" } else { "  switched off" };
         let title = tenant.title.as_deref().unwrap_or_default();
-        say(format!("{:20}  generation {:<6}{off}  {title}", tenant.slug.as_str(), tenant.generation.0).trim_end());
+        say(format!("{:20}  generation {:<6}{off}  {title}", tenant.name.as_str(), tenant.generation).trim_end());
     }
     Ok(())
 }
 
-fn summary(tenant: &TenantSummary) -> Value {
+fn summary(tenant: &Tenant) -> Value {
     json!({
-        "tenant": tenant.slug, "title": tenant.title, "enabled": tenant.enabled, "generation": tenant.generation,
+        "tenant": tenant.name, "title": tenant.title, "enabled": tenant.enabled, "generation": tenant.generation,
     })
 }
 
-async fn show(store: &dyn Store, config: &GatewayConfig, slug: &Slug, json: bool) -> anyhow::Result<()> {
-    let row = keys::tenant(store, slug).await?;
-    let all = store.key_list(row.id).await?;
-    let base = base_of(config, config.listen_mcp);
-    let active = active(&all, audit::now_ms());
-    say(&if json {
-        serde_json::to_string_pretty(&object(&row, &base, active, all.len()))?
-    } else {
-        text(&row, &base, active, all.len())
-    });
+async fn show(api: &Api, slug: &Slug, json: bool) -> anyhow::Result<()> {
+    let generation = api.tenant(slug).await?.generation;
+    let doc = api.tenant_doc(slug).await?;
+    let (keys_active, keys) = count(api, slug).await?;
+    let beside = Beside { generation, base: api.base().await?, keys_active, keys };
+    say(&if json { serde_json::to_string_pretty(&object(&doc, &beside))? } else { text(&doc, &beside) });
     Ok(())
 }
 
-fn active(all: &[KeyRow], now_ms: i64) -> usize {
-    let opens = |key: &&KeyRow| key.revoked_ms.is_none() && key.expires_ms.is_none_or(|at_ms| at_ms > now_ms);
-    all.iter().filter(opens).count()
+/// How many keys open something, and how many there are.
+async fn count(api: &Api, slug: &Slug) -> anyhow::Result<(usize, usize)> {
+    #[derive(Deserialize)]
+    struct Key {
+        state: String,
+    }
+    let keys: Vec<Key> = api.all_in_tenant(slug, || Ask::get(format!("/tenants/{slug}/keys"))).await?;
+    Ok((keys.iter().filter(|key| key.state == "active").count(), keys.len()))
 }
 
-pub(super) fn object(row: &TenantRow, base: &str, keys_active: usize, keys: usize) -> Value {
-    let servers: Vec<_> = row
+pub(super) fn object(doc: &TenantDoc, beside: &Beside) -> Value {
+    let servers: Vec<_> = doc
         .servers
         .iter()
-        .map(|server| {
-            let secrets: Vec<_> = server.secrets.0.keys().collect();
-            json!({ "server": server.slug, "spec": server.spec, "secrets": secrets })
+        .map(|(name, server)| {
+            let secrets: Vec<_> = server.secrets.keys().collect();
+            json!({ "server": name, "spec": server.spec, "secrets": secrets })
         })
         .collect();
-    let toolsets: Vec<_> = row
+    let toolsets: Vec<_> = doc
         .toolsets
         .iter()
-        .map(|(name, spec)| json!({ "toolset": name, "url": url_of(base, &row.slug, name), "spec": spec }))
+        .map(|(name, spec)| json!({ "toolset": name, "url": url_of(&beside.base, &doc.slug, name), "spec": spec }))
         .collect();
-    let issuers: Vec<_> = row
+    let issuers: Vec<_> = doc
         .issuers
         .iter()
-        .map(|issuer| {
-            let secrets: Vec<_> = issuer.secrets.0.keys().collect();
-            json!({ "issuer": issuer.slug, "spec": issuer.spec, "secrets": secrets })
+        .map(|(name, issuer)| {
+            let secrets: Vec<_> = issuer.secrets.keys().collect();
+            json!({ "issuer": name, "spec": issuer.spec, "secrets": secrets })
         })
         .collect();
     json!({
-        "tenant": row.slug, "title": row.title, "enabled": row.enabled, "generation": row.generation,
-        "issuers": issuers, "servers": servers, "toolsets": toolsets, "limits": row.limits,
-        "keys": { "active": keys_active, "all": keys },
+        "tenant": doc.slug, "title": doc.title, "enabled": doc.enabled, "generation": beside.generation,
+        "issuers": issuers, "servers": servers, "toolsets": toolsets, "limits": doc.limits,
+        "keys": { "active": beside.keys_active, "all": beside.keys },
     })
 }
 
-pub(super) fn text(row: &TenantRow, base: &str, keys_active: usize, keys: usize) -> String {
-    let title = row.title.as_ref().map_or_else(String::new, |title| format!(" ({title})"));
-    let off = if row.enabled { "" } else { ", switched off" };
-    let mut lines = vec![format!("{}{title}, generation {}{off}", row.slug, row.generation), "servers:".to_owned()];
-    lines.extend(row.servers.iter().map(|server| format!("  {}", server_line(server))));
-    if row.servers.is_empty() {
+pub(super) fn text(doc: &TenantDoc, beside: &Beside) -> String {
+    let Beside { generation, base, keys_active, keys } = beside;
+    let title = doc.title.as_ref().map_or_else(String::new, |title| format!(" ({title})"));
+    let off = if doc.enabled { "" } else { ", switched off" };
+    let mut lines = vec![format!("{}{title}, generation {generation}{off}", doc.slug), "servers:".to_owned()];
+    lines.extend(doc.servers.iter().map(|(name, server)| format!("  {}", server_line(name, server))));
+    if doc.servers.is_empty() {
         lines.push("  none".to_owned());
     }
     lines.push("toolsets:".to_owned());
-    for (name, spec) in &row.toolsets {
+    for (name, spec) in &doc.toolsets {
         let servers = spec.servers.as_ref().map_or_else(
             || "all servers".to_owned(),
             |names| names.iter().map(Slug::as_str).collect::<Vec<_>>().join(", "),
@@ -147,17 +157,17 @@ pub(super) fn text(row: &TenantRow, base: &str, keys_active: usize, keys: usize)
             Access::Both => "with a key or a token",
             Access::Anonymous => "open to everybody",
         };
-        lines.push(format!("  {name}  {}  {access}  {servers}", url_of(base, &row.slug, name)));
+        lines.push(format!("  {name}  {}  {access}  {servers}", url_of(base, &doc.slug, name)));
     }
-    if !row.issuers.is_empty() {
+    if !doc.issuers.is_empty() {
         lines.push("issuers:".to_owned());
-        lines.extend(row.issuers.iter().map(|issuer| format!("  {}  {}", issuer.slug, issuer.spec.issuer)));
+        lines.extend(doc.issuers.iter().map(|(name, issuer)| format!("  {name}  {}", issuer.spec.issuer)));
     }
     lines.push(format!("keys: {keys_active} active of {keys}"));
     lines.join("\n")
 }
 
-fn server_line(server: &ServerRow) -> String {
+fn server_line(name: &Slug, server: &ServerDoc) -> String {
     let how = match &server.spec.transport {
         Transport::Builtin { name, .. } => format!("builtin  {name}"),
         Transport::Stdio { command, args, .. } => {
@@ -168,26 +178,24 @@ fn server_line(server: &ServerRow) -> String {
         Transport::Http { url, oauth: Some(oauth), .. } => format!("http  {url}  as {}", oauth.client_id),
     };
     let off = if server.spec.enabled { "" } else { "  switched off" };
-    let names: Vec<_> = server.secrets.0.keys().map(String::as_str).collect();
+    let names: Vec<_> = server.secrets.keys().map(String::as_str).collect();
     let secrets = if names.is_empty() { String::new() } else { format!("  secrets: {}", names.join(", ")) };
-    format!("{}  {how}{off}{secrets}", server.slug)
+    format!("{name}  {how}{off}{secrets}")
 }
 
-async fn delete(store: &dyn Store, slug: &Slug, yes: bool) -> anyhow::Result<()> {
-    let tenants = store.tenant_list().await?;
-    let Some(tenant) = tenants.iter().find(|tenant| tenant.slug == *slug) else {
-        // Says it in the words of the other commands.
-        return keys::tenant(store, slug).await.map(drop);
-    };
+async fn delete(api: &Api, slug: &Slug, yes: bool) -> anyhow::Result<()> {
+    api.tenant(slug).await?;
     if !yes {
-        let all = store.key_list(tenant.id).await?;
+        let (active, _) = count(api, slug).await?;
         anyhow::bail!(
-            "this would delete {slug} for good, with its servers, their secrets and its keys ({} active): repeat it with --yes if that is \
-             meant (`patchbay export --tenant {slug}` keeps the rest)",
-            active(&all, audit::now_ms())
+            "this would delete {slug} for good, with its servers, their secrets and its keys ({active} active): repeat it with --yes if \
+             that is meant (`patchbay export --tenant {slug}` keeps the rest)"
         );
     }
-    let gone = store.tenant_delete(slug, None, &note(format!("deleted {slug}"))).await?;
-    say(&if gone { format!("{slug} is deleted") } else { format!("{slug} was deleted by somebody else") });
+    match api.ask(Ask::delete(format!("/tenants/{slug}"))).await {
+        Ok(_) => say(&format!("{slug} is deleted")),
+        Err(trouble) if trouble.is(404) => say(&format!("{slug} was deleted by somebody else")),
+        Err(trouble) => return Err(trouble.into()),
+    }
     Ok(())
 }

@@ -1,124 +1,123 @@
-//! Revocations: made, listed, taken back. A gateway that runs hears of each through the store.
+//! Revocations: made, listed, taken back, over the admin API. A gateway that runs hears of each through the store.
 
-use anyhow::Context;
-use patchbay_core::{
-    RevocationId, Slug,
-    issuer::{IssuerRow, RevocationRow, Revoked},
-    model::TenantRow,
-};
-use patchbay_store::{Store, StoreError};
+use patchbay_core::{RevocationId, Slug, issuer::Revoked};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Revoke;
-use crate::{
-    audit,
-    cli::{keys, note, say},
+use crate::cli::{
+    api::{Api, Ask, Trouble},
+    keys::seconds,
+    say,
 };
 
-/// How long the revocation of one token is kept when nobody says so: the longest life that a token may have, and a little.
-const TOKEN_DAYS: u32 = 2;
-/// The longest subject, `jti` or reason.
-const TEXT_BYTES_MAX: usize = 1024;
+/// A revocation as the API tells of it.
+#[derive(Debug, Deserialize)]
+struct Told {
+    id: RevocationId,
+    kind: String,
+    iss: String,
+    #[serde(default)]
+    jti: Option<String>,
+    #[serde(default)]
+    subject: Option<String>,
+    #[serde(default)]
+    reason: Option<String>,
+    created: String,
+    #[serde(default)]
+    expires: Option<String>,
+}
 
 impl Revoke {
-    pub(super) async fn run(self, store: &dyn Store) -> anyhow::Result<()> {
-        let row = keys::tenant(store, &self.tenant).await?;
-        let issuer = issuer(&row, self.issuer.as_ref())?.spec.issuer.clone();
-        let texts = [&self.what.jti, &self.what.subject, &self.reason];
-        if texts.into_iter().flatten().any(|text| text.is_empty() || text.len() > TEXT_BYTES_MAX) {
-            anyhow::bail!("expected 1 to {TEXT_BYTES_MAX} bytes after --jti, --subject and --reason");
-        }
-        let now_ms = audit::now_ms();
-        let (what, days) = match (self.what.jti, self.what.subject) {
-            (Some(jti), _) => (Revoked::Token { issuer, jti }, Some(self.for_days.unwrap_or(TOKEN_DAYS))),
-            (None, Some(subject)) if self.until_now => (Revoked::SubjectBefore { issuer, subject }, self.for_days),
-            (None, Some(subject)) => (Revoked::Subject { issuer, subject }, self.for_days),
-            (None, None) => anyhow::bail!("say what is revoked: --jti ID, or --subject SUBJECT"),
+    pub(super) async fn run(self, api: &Api) -> anyhow::Result<()> {
+        let Self { tenant, issuer, what, until_now, for_days, reason } = self;
+        let new = json!({
+            "issuer": issuer, "jti": what.jti, "subject": what.subject, "until_now": until_now, "reason": reason, "for_days": for_days,
+        });
+        let made = api.in_tenant(&tenant, Ask::post(format!("/tenants/{tenant}/revocations"), &new)).await;
+        let answer = match made {
+            Ok(answer) => answer,
+            Err(error) => return Err(without_issuer(api, &tenant, issuer.as_ref(), error).await),
         };
-        let revocation = RevocationRow {
-            id: RevocationId::random(),
-            tenant: row.id,
-            what,
-            reason: self.reason,
-            created_ms: now_ms,
-            expires_ms: days.map(|days| now_ms + i64::from(days) * 24 * 3600 * 1000),
-        };
-        let note = note(format!("revoked {} ({})", words(&revocation.what), revocation.id));
-        match store.revocation_add(&revocation, &note).await {
-            Ok(()) => {}
-            Err(StoreError::Exists(_)) => {
-                say("it is revoked already, and for as long");
-                return Ok(());
-            }
-            Err(error) => return Err(error).context("it cannot be revoked"),
+        if answer.status == 200 {
+            say("it is revoked already, and for as long");
+            return Ok(());
         }
-        say(&format!("revoked; to take it back: patchbay token restore --tenant {} {}", row.slug, revocation.id));
+        let Told { id, .. } = answer.read()?;
+        say(&format!("revoked; to take it back: patchbay token restore --tenant {tenant} {id}"));
         Ok(())
     }
 }
 
-/// The issuer of that name, or the only one.
-fn issuer<'a>(row: &'a TenantRow, wanted: Option<&Slug>) -> anyhow::Result<&'a IssuerRow> {
-    let names = || row.issuers.iter().map(|issuer| issuer.slug.as_str()).collect::<Vec<_>>().join(", ");
-    match (wanted, &row.issuers[..]) {
-        (_, []) => anyhow::bail!("the tenant `{}` has no issuers, so it takes no tokens", row.slug),
-        (None, [only]) => Ok(only),
-        (None, _) => {
-            anyhow::bail!("the tenant `{}` has several issuers; say which with --issuer: {}", row.slug, names())
+/// Says it of an issuer that is not there or not named, with those there are.
+async fn without_issuer(api: &Api, tenant: &Slug, wanted: Option<&Slug>, error: anyhow::Error) -> anyhow::Error {
+    let is_issuer = error.downcast_ref().is_some_and(|trouble: &Trouble| trouble.is_at("/issuer"));
+    let Ok(doc) = (if is_issuer { api.tenant_doc(tenant).await } else { return error }) else { return error };
+    let names = doc.issuers.keys().map(Slug::as_str).collect::<Vec<_>>().join(", ");
+    match wanted {
+        _ if doc.issuers.is_empty() => anyhow::anyhow!("the tenant `{tenant}` has no issuers, so it takes no tokens"),
+        Some(wanted) if !doc.issuers.contains_key(wanted) => {
+            anyhow::anyhow!("the tenant `{tenant}` has no issuer `{wanted}`; it has: {names}")
         }
-        (Some(wanted), all) => all
-            .iter()
-            .find(|issuer| issuer.slug == *wanted)
-            .with_context(|| format!("the tenant `{}` has no issuer `{wanted}`; it has: {}", row.slug, names())),
+        None => anyhow::anyhow!("the tenant `{tenant}` has several issuers; say which with --issuer: {names}"),
+        Some(_) => error,
     }
 }
 
-pub(super) async fn list(store: &dyn Store, slug: &Slug, json: bool) -> anyhow::Result<()> {
-    let row = keys::tenant(store, slug).await?;
-    let revoked = store.revocation_list(row.id, audit::now_ms()).await?;
+pub(super) async fn list(api: &Api, slug: &Slug, json: bool) -> anyhow::Result<()> {
+    let revoked: Vec<Told> = api.all_in_tenant(slug, || Ask::get(format!("/tenants/{slug}/revocations"))).await?;
     if json {
-        let shown: Vec<_> = revoked.iter().map(shown).collect();
+        let shown: Vec<_> = revoked.iter().map(Told::shown).collect();
         say(&serde_json::to_string_pretty(&shown)?);
         return Ok(());
     }
     if revoked.is_empty() {
         say(&format!("nothing is revoked in {slug}"));
     }
-    for revocation in &revoked {
-        let why = revocation.reason.as_ref().map_or_else(String::new, |why| format!("  ({why})"));
-        let until = revocation.expires_ms.map_or_else(|| "taken back".to_owned(), |at| keys::time(Some(at)));
-        say(&format!(
-            "{}  {}  since {}, until {until}{why}",
-            revocation.id,
-            words(&revocation.what),
-            keys::time(Some(revocation.created_ms)),
-        ));
+    for told in &revoked {
+        let why = told.reason.as_ref().map_or_else(String::new, |why| format!("  ({why})"));
+        let until = told.expires.as_deref().map_or_else(|| "taken back".to_owned(), seconds);
+        say(&format!("{}  {}  since {}, until {until}{why}", told.id, told.words(), seconds(&told.created)));
     }
     Ok(())
 }
 
-pub(super) async fn restore(store: &dyn Store, slug: &Slug, id: RevocationId) -> anyhow::Result<()> {
-    let row = keys::tenant(store, slug).await?;
-    let note = note(format!("took back the revocation {id}"));
-    if !store.revocation_lift(row.id, id, &note).await? {
-        anyhow::bail!("{slug} has no revocation {id}: `patchbay token revoked --tenant {slug}` lists them");
+pub(super) async fn restore(api: &Api, slug: &Slug, id: RevocationId) -> anyhow::Result<()> {
+    match api.in_tenant(slug, Ask::delete(format!("/tenants/{slug}/revocations/{id}"))).await {
+        Ok(_) => say("taken back"),
+        Err(error) if error.downcast_ref().is_some_and(|trouble: &Trouble| trouble.is(404)) => {
+            anyhow::bail!("{slug} has no revocation {id}: `patchbay token revoked --tenant {slug}` lists them")
+        }
+        Err(error) => return Err(error),
     }
-    say("taken back");
     Ok(())
 }
 
-fn words(what: &Revoked) -> String {
-    match what {
-        Revoked::Token { issuer, jti } => format!("the token {jti} of {issuer}"),
-        Revoked::Subject { issuer, subject } => format!("all tokens of {subject} at {issuer}"),
-        Revoked::SubjectBefore { issuer, subject } => format!("the older tokens of {subject} at {issuer}"),
+impl Told {
+    /// What is revoked, as the store has it.
+    fn what(&self) -> Option<Revoked> {
+        let (issuer, subject) = (self.iss.clone(), self.subject.clone());
+        Some(match &*self.kind {
+            "token" => Revoked::Token { issuer, jti: self.jti.clone()? },
+            "subject" => Revoked::Subject { issuer, subject: subject? },
+            "subject_before" => Revoked::SubjectBefore { issuer, subject: subject? },
+            _ => return None,
+        })
     }
-}
 
-fn shown(revocation: &RevocationRow) -> Value {
-    json!({
-        "id": revocation.id, "what": revocation.what, "reason": revocation.reason,
-        "created": keys::time(Some(revocation.created_ms)),
-        "expires": revocation.expires_ms.map(|at| keys::time(Some(at))),
-    })
+    fn words(&self) -> String {
+        match self.what() {
+            Some(Revoked::Token { issuer, jti }) => format!("the token {jti} of {issuer}"),
+            Some(Revoked::Subject { issuer, subject }) => format!("all tokens of {subject} at {issuer}"),
+            Some(Revoked::SubjectBefore { issuer, subject }) => format!("the older tokens of {subject} at {issuer}"),
+            None => format!("{} of {}", self.kind, self.iss),
+        }
+    }
+
+    fn shown(&self) -> Value {
+        json!({
+            "id": self.id, "what": self.what(), "reason": self.reason, "created": seconds(&self.created),
+            "expires": self.expires.as_deref().map(seconds),
+        })
+    }
 }

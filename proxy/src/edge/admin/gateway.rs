@@ -3,13 +3,16 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{Json, extract::State};
-use patchbay_config::{GatewayConfig, StoreTarget};
 use patchbay_core::admin::Need;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{desk::Desk, problem::Problem, when, who::Admin};
-use crate::{app::App, worker::Gauges};
+use crate::{
+    app::{self, App},
+    cli::connect::base_of,
+    worker::Gauges,
+};
 
 /// The most tenants that are named with their generations.
 const TENANTS_SHOWN_MAX: usize = 1000;
@@ -34,6 +37,8 @@ pub(crate) struct Gateway {
     limits: &'static str,
     /// Where it listens.
     listeners: BTreeMap<&'static str, String>,
+    /// Where clients reach it: `public_url`, or where it listens for them. The addresses of toolsets begin so.
+    clients_url: String,
     /// How many tenants it has in force that you may see.
     tenant_count: usize,
     /// These tenants with the generations in force, by their names; a thousand at the most.
@@ -97,6 +102,7 @@ pub(crate) struct AuditLag {
 pub(super) async fn show(State(desk): State<Arc<Desk>>, admin: Admin) -> Result<Json<Gateway>, Problem> {
     let app = desk.live()?;
     let listeners = app.replica.listeners.get();
+    let public = listeners.into_iter().flatten().find(|(name, _)| *name == "mcp").map(|(_, at)| *at);
     let mut seen = app.tenants.states();
     seen.retain(|state| admin.sees(&state.snapshot.slug));
     seen.sort_by(|a, b| a.snapshot.slug.cmp(&b.snapshot.slug));
@@ -110,20 +116,14 @@ pub(super) async fn show(State(desk): State<Arc<Desk>>, admin: Admin) -> Result<
         state: app.ready().map_or_else(str::trim_end, |()| "serving"),
         since: when::shown(app.replica.began_ms),
         uptime_s: app.replica.began.elapsed().as_secs(),
-        store: store_kind(desk.config()),
+        store: app::store_kind(desk.config()),
         limits: app.limits.tenants.mode().as_str(),
         listeners: listeners.into_iter().flatten().map(|(name, at)| (*name, at.to_string())).collect(),
+        clients_url: base_of(desk.config(), public.unwrap_or(desk.config().listen_mcp)),
         tenant_count: seen.len(),
         tenants: seen.iter().take(TENANTS_SHOWN_MAX).map(of).collect(),
         load: admin.covers(Need::Platform).then(|| load(app)),
     }))
-}
-
-const fn store_kind(config: &GatewayConfig) -> &'static str {
-    match config.store {
-        StoreTarget::Sqlite(_) => "sqlite",
-        StoreTarget::Postgres(_) => "postgres",
-    }
 }
 
 fn load(app: &App) -> Load {

@@ -126,6 +126,17 @@ impl Problem {
         )
     }
 
+    /// A tenant at another generation than the request expects.
+    pub(crate) fn other_generation(tenant: &patchbay_core::Slug, found: u64, expected: u64) -> Self {
+        let detail = match found {
+            0 => format!("there is no tenant {tenant}, so it is not at generation {expected}"),
+            found => format!(
+                "{tenant} is at generation {found}, not at {expected}: read it again, and make the change to what it is now"
+            ),
+        };
+        Self::new(STALE, detail)
+    }
+
     /// A change without a condition.
     pub(crate) fn unconditional(detail: impl Into<String>) -> Self {
         Self::new(UNCONDITIONAL, detail)

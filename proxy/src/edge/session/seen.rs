@@ -21,9 +21,9 @@ use crate::auth::Principal;
 /// The most sessions that are remembered, over all tenants.
 const SEEN_MAX: usize = 100_000;
 const SHARDS: usize = 64;
-const OF_SHARD_MAX: usize = SEEN_MAX / SHARDS;
+const OF_SHARD: usize = SEEN_MAX / SHARDS;
 /// How many make room at once when a shard is full, so that it is looked over once for many.
-const MAKE_ROOM: usize = OF_SHARD_MAX / 16;
+const MAKE_ROOM: usize = OF_SHARD / 16;
 
 /// A session as it was met.
 #[derive(Debug, Clone)]
@@ -105,7 +105,7 @@ impl Seen {
             met.used_s = now_s;
             return;
         }
-        if shard.len() >= OF_SHARD_MAX {
+        if shard.len() >= OF_SHARD {
             make_room(&mut shard, now_s);
         }
         shard.insert(id, Met { used_s: now_s, ..met() });
@@ -158,7 +158,7 @@ impl Seen {
 /// Forgets what has ended, and of the rest those that were used the longest ago.
 fn make_room(shard: &mut Shard, now_s: u32) {
     shard.retain(|_, met| met.expires_s > now_s);
-    if shard.len() + MAKE_ROOM <= OF_SHARD_MAX {
+    if shard.len() + MAKE_ROOM <= OF_SHARD {
         return;
     }
     let mut used: Vec<(u32, u128)> = shard.iter().map(|(id, met)| (met.used_s, *id)).collect();
@@ -206,14 +206,14 @@ mod tests {
         let seen = Seen::default();
         let id = |number: usize| (number as u128).to_be_bytes();
         // All of one shard, since only the upper bits choose it.
-        for number in 0..2 * OF_SHARD_MAX {
+        for number in 0..2 * OF_SHARD {
             seen.touch(id(number), number as u32, || met(1, u32::MAX));
         }
         let kept = seen.of(TenantId::from_bits(1), 0);
-        assert!(kept.len() <= OF_SHARD_MAX && kept.len() > OF_SHARD_MAX - MAKE_ROOM - 1, "{}", kept.len());
-        assert_eq!(kept.last().unwrap().0, id(2 * OF_SHARD_MAX - 1), "the newest is there");
+        assert!(kept.len() <= OF_SHARD && kept.len() > OF_SHARD - MAKE_ROOM - 1, "{}", kept.len());
+        assert_eq!(kept.last().unwrap().0, id(2 * OF_SHARD - 1), "the newest is there");
         let oldest = kept.iter().map(|(_, met)| met.used_s).min().unwrap() as usize;
-        assert!(oldest >= 2 * OF_SHARD_MAX - OF_SHARD_MAX, "{oldest}: younger ones went before it");
+        assert!(oldest >= 2 * OF_SHARD - OF_SHARD, "{oldest}: younger ones went before it");
     }
 
     #[test]

@@ -8,10 +8,7 @@ use sqlx::{
     PgConnection,
     postgres::{PgConnectOptions, PgListener, PgPoolOptions},
 };
-use tokio::{
-    sync::oneshot,
-    time::{Instant, sleep, sleep_until, timeout},
-};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{info, warn};
 
 use super::connect::{in_time, named};
@@ -49,15 +46,7 @@ impl Watch {
         Ok(Self { to_server, announcer, origin, listener })
     }
 
-    /// Follows until nobody wants it any more.
-    pub(super) async fn run(self, unwanted: oneshot::Receiver<()>) {
-        tokio::select! {
-            () = self.follow_always() => {}
-            _ = unwanted => {}
-        }
-    }
-
-    async fn follow_always(mut self) {
+    pub(super) async fn run(mut self) {
         loop {
             let error = self.follow().await;
             warn!(?error, "the connection that listens for changes of the store broke; connecting again");

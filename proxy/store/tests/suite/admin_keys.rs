@@ -137,6 +137,35 @@ pub(crate) async fn revoked_admin_key_stays_revoked_since_the_first_time(place: 
     }
 }
 
+pub(crate) async fn rotated_admin_key_gives_way_to_its_successor_once(place: Arc<Place>) {
+    let store = place.open().await;
+    let acme = made(&store, "acme").await;
+    for (grant, chain) in [(Grant::PlatformAdmin, None), (admin_of("acme"), Some(acme))] {
+        let (former, next) = (admin_key(grant.clone(), 1), admin_key(grant, 100));
+        assert!(!store.admin_key_rotate(former.id, &next, 500, &note()).await.unwrap(), "there is no such key");
+        assert_eq!(found(&store, &next).await, None, "so it has no successor either");
+        store.admin_key_create(&former, &said("made a key")).await.unwrap();
+        let taken = AdminKeyRow { digest: former.digest, ..next.clone() };
+        let refused = store.admin_key_rotate(former.id, &taken, 500, &note()).await;
+        assert!(matches!(refused, Err(StoreError::Exists(_))), "{refused:?}");
+        assert_eq!(found(&store, &former).await.unwrap().expires_ms, None, "all of it or nothing");
+
+        assert!(store.admin_key_rotate(former.id, &next, 500, &said("rotated it")).await.unwrap());
+        assert_eq!(found(&store, &former).await.unwrap().expires_ms, Some(500));
+        assert_eq!(found(&store, &next).await, Some(next.clone()));
+        let sooner = AdminKeyRow { created_ms: 200, ..admin_key(next.grant.clone(), 200) };
+        assert!(store.admin_key_rotate(former.id, &sooner, 900, &said("again")).await.unwrap());
+        assert_eq!(found(&store, &former).await.unwrap().expires_ms, Some(500), "it lives no longer for that");
+        let late = admin_key(next.grant.clone(), 500);
+        assert!(!store.admin_key_rotate(former.id, &late, 900, &note()).await.unwrap(), "it has expired");
+        assert!(store.admin_key_revoke(next.id, 300, &said("revoked it")).await.unwrap());
+        assert!(!store.admin_key_rotate(next.id, &late, 900, &note()).await.unwrap(), "it was revoked");
+        assert_eq!(found(&store, &late).await, None);
+        let told = told(&store, chain).await;
+        assert!(told.ends_with(&["made a key", "rotated it", "again", "revoked it"].map(str::to_owned)), "{told:?}");
+    }
+}
+
 pub(crate) async fn last_use_of_an_admin_key_is_noted_once_a_minute(place: Arc<Place>) {
     let store = place.open().await;
     let key = admin_key(Grant::PlatformAdmin, 1);
@@ -178,7 +207,7 @@ pub(crate) async fn admin_keys_go_with_their_tenant(place: Arc<Place>) {
     for key in &keys {
         store.admin_key_create(key, &said("made a key")).await.unwrap();
     }
-    assert!(store.tenant_delete(&slug("acme"), &said("deleted it")).await.unwrap());
+    assert!(store.tenant_delete(&slug("acme"), None, &said("deleted it")).await.unwrap());
     assert_eq!(found(&store, &keys[1]).await, None);
     assert!(!store.admin_key_revoke(keys[1].id, 5, &note()).await.unwrap());
     made(&store, "acme").await;
@@ -197,7 +226,7 @@ pub(crate) async fn admin_keys_of_a_tenant_that_comes_and_goes_do_no_harm(place:
                 tokio::spawn(async move { administer_until_gone(&store).await })
             })
             .collect();
-        assert!(handles[round % 2].tenant_delete(&slug("acme"), &note()).await.unwrap());
+        assert!(handles[round % 2].tenant_delete(&slug("acme"), None, &note()).await.unwrap());
         for user in users {
             user.await.unwrap();
         }

@@ -86,6 +86,7 @@ suite! {
         admin_key_comes_back_as_it_was_made,
         admin_key_is_replaced_with_its_record_or_not_at_all,
         revoked_admin_key_stays_revoked_since_the_first_time,
+        rotated_admin_key_gives_way_to_its_successor_once,
         last_use_of_an_admin_key_is_noted_once_a_minute,
         one_of_ten_makes_the_first_admin_key,
         admin_keys_go_with_their_tenant,

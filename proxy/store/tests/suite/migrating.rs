@@ -149,7 +149,7 @@ pub(crate) async fn newer_store_that_allows_it_is_worked_on_by_many_at_once(plac
     }
     let store = place.open().await;
     assert_eq!(store.tenant_list().await.unwrap().len(), 11);
-    assert!(store.tenant_delete(&slug("acme"), &note()).await.unwrap());
+    assert!(store.tenant_delete(&slug("acme"), None, &note()).await.unwrap());
     assert_eq!(place.count("future_things").await, 0, "what the newer one made is left alone");
     assert_eq!(place.count("_sqlx_migrations WHERE version = 9999").await, 1);
 }
@@ -163,7 +163,7 @@ pub(crate) async fn what_the_release_before_writes_and_reads_is_still_understood
     assert_eq!(row.servers[0].secrets.reveal("header:Authorization"), Some(TOKEN));
     assert_eq!(store.revocation_list(row.id, 0).await.unwrap().len(), 1);
     assert!(store.admin_key_list().await.unwrap().is_empty());
-    assert!(store.tenant_delete(&slug("acme"), &note()).await.unwrap());
+    assert!(store.tenant_delete(&slug("acme"), None, &note()).await.unwrap());
 }
 
 /// The rule of migrations/README.md, as far as words can break it.

@@ -10,7 +10,7 @@ use axum::{
 };
 use bytes::Bytes;
 use futures_util::stream;
-use http::{HeaderValue, header};
+use http::{HeaderName, HeaderValue, header};
 use patchbay_core::{admin::Need, audit::Action};
 use serde::Deserialize;
 use tokio::{
@@ -35,6 +35,8 @@ use crate::ledger::{export::Export, span::Span};
 const EXPORT_WAITING_MAX: usize = 2;
 /// How long a client may take nothing.
 const EXPORT_STALL_MAX: Duration = Duration::from_secs(60);
+/// How many records are in none of the chains, since they are from before there were any: they are not exported.
+const UNCHAINED: HeaderName = HeaderName::from_static("patchbay-unchained-records");
 /// How long an export goes on.
 const EXPORT_TIME_MAX: Duration = Duration::from_secs(3600);
 
@@ -77,7 +79,8 @@ enum Piece {
 /// reads without a gateway. An answer that breaks off is not all of it.
 #[utoipa::path(get, path = "/tenants/{tenant}/audit/export", operation_id = "export_tenant_audit", tag = "audit",
     params(("tenant" = String, Path, description = "The tenant's name."), TenantSpan),
-    responses((status = 200, description = "The lines.", body = String, content_type = "application/x-ndjson")))]
+    responses((status = 200, description = "The lines.", body = String, content_type = "application/x-ndjson",
+        headers(("Patchbay-Unchained-Records" = u64, description = "Records from before there were chains, which are not among them.")))))]
 pub(in super::super) async fn of_tenant(
     State(desk): State<Arc<Desk>>,
     admin: Admin,
@@ -92,7 +95,8 @@ pub(in super::super) async fn of_tenant(
 
 /// The chains of all tenants and of none as lines of JSON, as for one tenant.
 #[utoipa::path(get, path = "/audit/export", operation_id = "export_audit", tag = "audit", params(PlatformSpan),
-    responses((status = 200, description = "The lines.", body = String, content_type = "application/x-ndjson")))]
+    responses((status = 200, description = "The lines.", body = String, content_type = "application/x-ndjson",
+        headers(("Patchbay-Unchained-Records" = u64, description = "Records from before there were chains, which are not among them.")))))]
 pub(in super::super) async fn of_all(
     State(desk): State<Arc<Desk>>,
     admin: Admin,
@@ -110,11 +114,13 @@ async fn run(desk: Arc<Desk>, pass: &Pass, of: Of, span: TenantSpan) -> Result<R
     let export = Export::begin(desk.store(), of, span).await?;
     let note = pass.note(format!("exported {} chains of the audit", export.chains()));
     desk.store().audit_note(of.flatten(), Action::AuditExport, &note).await?;
+    let unchained = desk.store().audit_unchained(of.flatten()).await?;
     let (pieces, taken) = mpsc::channel(EXPORT_WAITING_MAX);
     tokio::spawn(give(desk, export, pieces, turn));
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson")),
         (header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment; filename=\"audit.jsonl\"")),
+        (UNCHAINED, HeaderValue::from(unchained)),
     ];
     Ok((headers, body(taken)).into_response())
 }

@@ -14,18 +14,18 @@ use patchbay_core::{
 use patchbay_store::StoreError;
 use serde::{Deserialize, Serialize};
 use tracing::error;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use super::{
     super::{
         desk::Desk,
-        input::{Body, NoQuery, Path, name},
+        input::{Body, NoQuery, Path, Query, name},
         keys::wrong,
         page::{PageQuery, cursor},
         problem::{FieldError, Problem},
         who::{Admin, Pass},
     },
-    Of, publics, turn,
+    Of, publics, turn, whose,
 };
 use crate::ledger::{
     lines::{Line, hex, unhex},
@@ -58,6 +58,19 @@ pub(crate) struct Verification {
     #[serde(default)]
     #[schema(value_type = Vec<Object>, max_items = 10000)]
     checkpoints: Vec<serde_json::Value>,
+}
+
+/// Whose chains.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PlatformChains {
+    /// Those of this tenant.
+    tenant: Option<String>,
+    /// Those of the tenant with this id, which may be deleted.
+    tenant_id: Option<String>,
+    /// Those of no tenant: refused before anybody knew whose it was, and what the gateway did itself.
+    no_tenant: Option<bool>,
 }
 
 /// What was found. Where `complete` is false, it is what was found so far, and the counts are those of this request.
@@ -143,16 +156,18 @@ pub(in super::super) async fn of_tenant(
 }
 
 /// Says whether any records were changed, removed or moved: those of all tenants and of none.
-#[utoipa::path(post, path = "/audit/verify", operation_id = "verify_audit", tag = "audit", request_body = Verification,
+#[utoipa::path(post, path = "/audit/verify", operation_id = "verify_audit", tag = "audit", request_body = Verification, params(PlatformChains),
     responses((status = 200, description = "What was found.", body = VerificationReport)))]
 pub(in super::super) async fn of_all(
     State(desk): State<Arc<Desk>>,
     admin: Admin,
-    _: NoQuery,
+    Query(chains): Query<PlatformChains>,
     Body(how): Body<Verification>,
 ) -> Result<Json<VerificationReport>, Problem> {
     let pass = admin.may(Need::Platform)?;
-    run(&desk, &pass, None, how).await
+    let PlatformChains { tenant, tenant_id, no_tenant } = chains;
+    let of = whose(&desk, tenant.as_deref(), tenant_id.as_deref(), no_tenant).await?;
+    run(&desk, &pass, of, how).await
 }
 
 async fn run(desk: &Desk, pass: &Pass, of: Of, how: Verification) -> Result<Json<VerificationReport>, Problem> {

@@ -20,7 +20,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{SOURCE, applied_row, contended, fields, judge, part::Part, pause, refuse_references, tries};
 use crate::{
-    control::doubts::{self, Seen},
+    control::doubts::{self, About, Doubt, Seen},
     edge::admin::{
         desk::Desk,
         input::{NoQuery, Path, Query, Written, name, wants_yaml, yaml},
@@ -40,6 +40,8 @@ pub(crate) struct How {
     /// Only say what would be different, and write nothing.
     #[serde(default)]
     dry_run: bool,
+    /// Only if the tenant is at this generation; 0 if there must be none yet. Beside the conditions in headers.
+    expect_generation: Option<u64>,
 }
 
 /// What became of a document.
@@ -54,6 +56,25 @@ pub(crate) struct Outcome {
     diff: String,
     /// What will not work as it stands, in whole sentences.
     warnings: Vec<String>,
+    /// What each of the warnings is about, in their order.
+    about: Vec<AboutWarning>,
+}
+
+/// What a warning is about.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AboutWarning {
+    /// The server, if it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server: Option<String>,
+    /// The command that the operator's list does not have, if it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    command: Option<String>,
+}
+
+impl AboutWarning {
+    fn of(doubt: &Doubt) -> Self {
+        Self { server: doubt.server().map(Slug::to_string), command: doubt.command.clone() }
+    }
 }
 
 /// The tenant as a tenant file says it; secrets as `${sealed}`, which keeps what is stored when it is put back. `Accept:
@@ -102,7 +123,7 @@ pub(in crate::edge::admin) async fn put(
     let tenant = name(&tenant)?;
     let pass = admin.may(Need::Change(&tenant))?;
     let note = pass.note(format!("made {tenant} be as a document says"));
-    let asked = Put { desk: &desk, admin: &admin, tenant: &tenant, condition: &condition, dry_run: how.dry_run };
+    let asked = Put { desk: &desk, admin: &admin, tenant: &tenant, condition: &condition, how: &how };
     for tried in tries() {
         pause(tried).await;
         let held = asked.held().await?;
@@ -135,7 +156,7 @@ struct Put<'a> {
     admin: &'a Admin,
     tenant: &'a Slug,
     condition: &'a Condition,
-    dry_run: bool,
+    how: &'a How,
 }
 
 /// What is there.
@@ -182,7 +203,12 @@ impl Put<'_> {
         if matches!(held, Held::Nothing) {
             self.admin.may(Need::Platform)?;
         }
-        if self.dry_run && self.condition.is_absent() {
+        if let (Some(wanted), Some(Generation(found))) = (self.how.expect_generation, held.generation())
+            && wanted != found
+        {
+            return Err(Problem::other_generation(self.tenant, found, wanted));
+        }
+        if self.how.dry_run && self.condition.is_absent() {
             return Ok(());
         }
         match held {
@@ -206,10 +232,10 @@ impl Put<'_> {
     /// Says what is different and what will not work; asks built-in servers for the latter, within a bounded time.
     async fn outcome(&self, doc: &TenantDoc, held: &Held, applied: Option<(Generation, bool)>) -> Outcome {
         let Seen { doubts, builtins } = doubts::look(self.desk.config(), doc, held.row());
-        let mut warnings: Vec<String> = doubts.into_iter().map(|doubt| doubt.text).collect();
+        let mut doubts = doubts;
         let diff = match held {
             Held::Closed(why) => {
-                warnings.push(format!("what is different cannot be shown: {why}"));
+                doubts.push(Doubt::new(About::Tenant, format!("what is different cannot be shown: {why}")));
                 String::new()
             }
             held => diff(held.row(), doc),
@@ -219,8 +245,10 @@ impl Put<'_> {
             (held.row().map_or(Generation(0), |row| row.generation), changed)
         });
         let asked = builtins.into_iter().map(|(name, server)| (((), name), server)).collect();
-        warnings.extend(doubts::ask(asked).await.into_iter().map(|((), doubt)| doubt.text));
-        Outcome { changed, generation: generation.0, diff, warnings }
+        doubts.extend(doubts::ask(asked).await.into_iter().map(|((), doubt)| doubt));
+        let about = doubts.iter().map(AboutWarning::of).collect();
+        let warnings = doubts.into_iter().map(|doubt| doubt.text).collect();
+        Outcome { changed, generation: generation.0, diff, warnings, about }
     }
 
     fn told(&self, held: &Held, tag: &Tag, outcome: Outcome) -> Response {
