@@ -86,7 +86,10 @@ fn what_is_asked_survives_its_way_through_the_url() {
     let ask = Ask::get(format!("/tenants/acme/sessions/{}", segment("a/b?c#ü")));
     let ask = ask.with("principal", Some("corp:a&b=c d/ü")).with("kind", None::<&str>).with("limit", Some(5));
     let target = ask.target();
-    assert_eq!(target, "/admin/v1/tenants/acme/sessions/a%2Fb%3Fc%23%C3%BC?principal=corp%3Aa%26b%3Dc+d%2F%C3%BC&limit=5");
+    assert_eq!(
+        target,
+        "/admin/v1/tenants/acme/sessions/a%2Fb%3Fc%23%C3%BC?principal=corp%3Aa%26b%3Dc+d%2F%C3%BC&limit=5"
+    );
     target.parse::<http::Uri>().unwrap();
     assert_eq!(Ask::get("/me").target(), "/admin/v1/me");
 }

@@ -153,7 +153,8 @@ async fn dry_run_shows_and_writes_nothing_and_gives_the_same_errors() {
 async fn a_tenant_whose_secrets_cannot_be_opened_is_made_anew_by_its_file() {
     let place = Place::new();
     place.apply(vec![place.file("acme.yaml", ACME)]).await.unwrap();
-    std::fs::write(place.folder.path().join("data/sealing.key"), "another-key-of-more-than-thirty-two-characters").unwrap();
+    std::fs::write(place.folder.path().join("data/sealing.key"), "another-key-of-more-than-thirty-two-characters")
+        .unwrap();
     let told = place.put(ACME, If::Whatever, true).await.unwrap_err().to_string();
     assert!(told.contains("seal"), "{told}");
     let outcome = place.put(ACME, If::Whatever, false).await.unwrap();
