@@ -33,7 +33,7 @@ use crate::audit::now_ms;
 /// The header.
 const HEADER: HeaderName = HeaderName::from_static("idempotency-key");
 /// Stands in an answer that was given before.
-const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+pub(super) const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 /// The longest key, in bytes.
 const KEY_BYTES_MAX: usize = 255;
 /// How long an answer is kept, in milliseconds.
