@@ -27,5 +27,6 @@ mod replicas;
 mod streaming;
 mod traces;
 mod trail;
+mod walk;
 mod weather;
 mod without_store;
