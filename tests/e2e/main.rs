@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod admin_api;
 mod admin_live;
 mod admin_matrix;
 mod catalog;
@@ -23,6 +24,7 @@ mod oauth;
 mod protocol;
 mod recorded;
 mod reload;
+mod remote_cli;
 mod replicas;
 mod streaming;
 mod traces;

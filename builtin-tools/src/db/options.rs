@@ -228,3 +228,37 @@ pub(crate) fn same_file(one: &Path, other: &Path) -> bool {
     }
     matches!((std::fs::canonicalize(one), std::fs::canonicalize(other)), (Ok(one), Ok(other)) if one == other)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn reach_names_hosts_and_files_without_opening_any() {
+        let of = |options, secret: &str| {
+            let secrets = [("url".to_owned(), secret.into())].into();
+            reach(&Given { options, secrets, ..Given::default() })
+        };
+        let hosts = |url: &str| of(json!({ "database": "secret:url" }), url).unwrap().hosts;
+        assert_eq!(hosts("postgres://u:hunter2@db.example/x"), [("db.example".to_owned(), 5432)]);
+        assert_eq!(
+            hosts("postgres://u:hunter2@a.example:1,b.example:2/x"),
+            [("a.example".to_owned(), 1), ("b.example".to_owned(), 2)]
+        );
+        assert_eq!(hosts("postgres://u@name.example:7/x?hostaddr=10.0.0.1"), [("10.0.0.1".to_owned(), 7)]);
+        assert_eq!(hosts("postgres:///x?host=other.example&user=u"), [("other.example".to_owned(), 5432)]);
+        assert_eq!(hosts("postgres://u@%2Fvar%2Frun/x"), [("/var/run".to_owned(), 5432)]);
+        let many = json!({ "sources": {
+            "a": { "database": "/nowhere/a.db" },
+            "b": { "database": "postgres://u@db.example/x", "ca_file": "/nowhere/ca.pem" },
+        } });
+        let found = of(many, "").unwrap();
+        assert_eq!(found.files, [PathBuf::from("/nowhere/a.db"), PathBuf::from("/nowhere/ca.pem")]);
+        assert_eq!((found.hosts.len(), found.urls.len()), (1, 0));
+        for wrong in [json!({}), json!({ "database": "secret:none" }), json!({ "sources": {} })] {
+            assert!(of(wrong.clone(), "").is_err(), "{wrong}");
+        }
+    }
+}

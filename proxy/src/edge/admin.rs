@@ -28,10 +28,12 @@ mod listener;
 mod matrix;
 mod me;
 mod once;
+mod openapi;
 pub(crate) mod page;
 mod parts;
 mod probe;
 pub(crate) mod problem;
+mod reference;
 mod revocations;
 pub(crate) mod schema;
 mod sealing;
@@ -49,8 +51,10 @@ pub(crate) mod who;
 
 use std::sync::Arc;
 
-use axum::{Router, extract::DefaultBodyLimit};
-use utoipa::{OpenApi, openapi};
+use axum::{Router, extract::DefaultBodyLimit, routing::get};
+#[cfg(test)]
+use serde_json::Value as Json;
+use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use self::{desk::Desk, problem::Problem};
@@ -63,14 +67,6 @@ pub(crate) use self::{
 pub(crate) const ROOT: &str = "/admin/v1";
 /// Bytes of a request's body.
 const ADMIN_BODY_BYTES_MAX: usize = 4 << 20;
-
-/// What stands above the operations in the OpenAPI document.
-#[derive(OpenApi)]
-#[openapi(info(
-    title = "Patchbay admin API",
-    description = "Tenants and what belongs to them, and the gateway itself."
-))]
-struct Document;
 
 /// Every operation, with what describes it.
 fn operations() -> OpenApiRouter<Arc<Desk>> {
@@ -115,13 +111,19 @@ fn operations() -> OpenApiRouter<Arc<Desk>> {
         .routes(routes!(toolsets::list, toolsets::create))
         .routes(routes!(toolsets::show, toolsets::put, toolsets::patch, toolsets::delete))
         .routes(routes!(usage::standing));
-    OpenApiRouter::with_openapi(Document::openapi()).nest(ROOT, nouns)
+    OpenApiRouter::with_openapi(openapi::Head::openapi()).nest(ROOT, nouns)
 }
 
 /// The operations over this desk. Whoever calls them puts a [`who::Admin`] into the request's extensions.
 pub(crate) fn routes(desk: Arc<Desk>) -> Router {
     let (router, _) = operations().split_for_parts();
+    let described = Router::new()
+        .route("/", get(reference::serve))
+        .route(ROOT, get(reference::serve))
+        .route(&format!("{ROOT}/"), get(reference::serve))
+        .route(&format!("{ROOT}/openapi.json"), get(openapi::serve));
     router
+        .merge(described)
         .fallback(|| async { Problem::not_found() })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .layer(DefaultBodyLimit::max(ADMIN_BODY_BYTES_MAX))
@@ -129,6 +131,7 @@ pub(crate) fn routes(desk: Arc<Desk>) -> Router {
 }
 
 /// The OpenAPI document.
-pub(crate) fn document() -> openapi::OpenApi {
-    operations().into_openapi()
+#[cfg(test)]
+pub(crate) fn document() -> &'static Json {
+    openapi::document()
 }

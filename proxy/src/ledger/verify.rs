@@ -9,7 +9,9 @@ use anyhow::Context;
 use patchbay_core::audit::{ChainFault, ChainId, Chained, Checkpoint, CheckpointReason, Link, Verifier};
 use patchbay_store::{AuditRow, Store};
 
-pub(crate) use chains::{Found, Place, part, store};
+#[cfg(test)]
+pub(crate) use chains::store;
+pub(crate) use chains::{Found, Place, part};
 
 use super::lines::{LINE_BYTES_MAX, Line, LineKind};
 use crate::audit::is_signed_by_any;

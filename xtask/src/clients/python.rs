@@ -1,4 +1,5 @@
-//! The Python SDKs, FastMCP and what checks the chart: one virtual environment per file of `tests/clients/python`, kept until the file changes.
+//! The Python SDKs, FastMCP, and what checks the chart and the admin API: one virtual environment per file of
+//! `tests/clients/python`, kept until the file changes.
 
 use std::{
     fs,
@@ -19,12 +20,13 @@ const INSTALL_LIMIT: Duration = Duration::from_secs(10 * 60);
 const LOOK_LIMIT: Duration = Duration::from_secs(60);
 
 /// The variable, the file of the requirements, and a module that is there when they are. FastMCP pulls in many packages, so it has
-/// an environment of its own beside the plain SDK; what checks the chart has nothing to do with either.
-const ENVIRONMENTS: [(&str, &str, &str); 4] = [
+/// an environment of its own beside the plain SDK; what checks the chart or the admin API has nothing to do with either.
+const ENVIRONMENTS: [(&str, &str, &str); 5] = [
     ("PATCHBAY_TEST_PY_LEGACY", "legacy", "mcp"),
     ("PATCHBAY_TEST_PY_MODERN", "modern", "mcp"),
     ("PATCHBAY_TEST_PY_FASTMCP", "fastmcp", "mcp"),
     ("PATCHBAY_TEST_PY_CHART", "chart", "kubernetes_validate"),
+    ("PATCHBAY_TEST_PY_SCHEMATHESIS", "schemathesis", "schemathesis"),
 ];
 
 pub(super) fn prepare() -> Result<Environment> {

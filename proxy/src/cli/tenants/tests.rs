@@ -2,8 +2,9 @@ use std::sync::Arc;
 
 use patchbay_config::import_mcp_servers;
 use patchbay_core::model::Transport;
+use patchbay_store::Store;
 
-use super::*;
+use super::{show::Beside, *};
 
 /// A folder with a `patchbay.yaml`, and the store that it names.
 struct Place {
@@ -18,7 +19,7 @@ impl Place {
         let data = folder.path().join("data");
         let text = format!("data_dir: {}\nstdio: {{ commands: {{ sh: {{ path: /bin/sh }} }} }}\n", data.display());
         std::fs::write(&path, text).unwrap();
-        Self { folder, desk: Desk::open(Some(path)) }
+        Self { folder, desk: Desk { given: Some(path), server: None } }
     }
 
     fn file(&self, name: &str, text: &str) -> PathBuf {
@@ -35,14 +36,35 @@ impl Place {
         self.store().await.tenant_load(&slug.parse().unwrap()).await.unwrap()
     }
 
+    async fn api(&self) -> Api {
+        Api::open(&self.desk).await.unwrap()
+    }
+
+    /// What becomes of a tenant file.
+    async fn put(&self, text: &str, condition: If, dry_run: bool) -> anyhow::Result<Outcome> {
+        put(&self.api().await, &document(text), condition, dry_run).await
+    }
+
     async fn apply(&self, files: Vec<PathBuf>) -> anyhow::Result<()> {
         Apply { files, dry_run: false, expect_generation: None, json: false }.run(&self.desk).await
     }
 
     async fn import(&self, import: Import, text: &str) -> anyhow::Result<import::Report> {
         let imported = import_mcp_servers(text, "mcp.json", &|_| Err("no such variable".to_owned())).unwrap();
-        import.take(&*self.store().await, &self.desk.config().unwrap(), imported).await
+        import.take(&self.api().await, imported).await
     }
+
+    /// The tenant as the commands show it, as text and as JSON.
+    async fn shown(&self, slug: &str) -> [String; 2] {
+        let doc = self.api().await.tenant_doc(&slug.parse().unwrap()).await.unwrap();
+        let beside = Beside { generation: 1, base: "https://h".to_owned(), keys_active: 1, keys: 2 };
+        [show::text(&doc, &beside), show::object(&doc, &beside).to_string()]
+    }
+}
+
+fn document(text: &str) -> Document {
+    let json = patchbay_config::tenant_document(text, "t.yaml", &|_| Err("no such variable".to_owned())).unwrap();
+    Document::of("t.yaml".to_owned(), json).unwrap()
 }
 
 fn import(tenant: &str) -> Import {
@@ -100,26 +122,43 @@ async fn nothing_is_written_when_one_of_several_files_is_wrong() {
 #[tokio::test]
 async fn dry_run_shows_and_writes_nothing_and_gives_the_same_errors() {
     let place = Place::new();
-    let (store, config) = (place.store().await, place.desk.config().unwrap());
-    let read = |text: &str| patchbay_config::tenant_from_yaml(text, "t", &|_| Err(String::new())).unwrap();
-    let outcome = put(&*store, &config, &read(ACME), None, true).await.unwrap();
-    assert!(outcome.changed && outcome.diff.contains("+ tenant acme") && !outcome.diff.contains("s3cret"));
+    let outcome = place.put(ACME, If::Whatever, true).await.unwrap();
+    let diff = &outcome.told.diff;
+    assert!(outcome.told.changed && diff.contains("+ tenant acme") && !diff.contains("s3cret"));
     assert_eq!(outcome.sentence(), "acme would be new; nothing was written");
     assert!(place.row("acme").await.is_none());
 
     let sealed = ACME.replace("Bearer s3cret", "'${sealed}'");
-    let error = put(&*store, &config, &read(&sealed), None, true).await.unwrap_err().to_string();
-    assert!(error.contains("`header:Authorization`, but the store has none"), "{error}");
-    assert!(put(&*store, &config, &read(&sealed), None, false).await.is_err());
-
-    let applied = put(&*store, &config, &read(ACME), Some(Generation(0)), false).await.unwrap();
-    assert_eq!(applied.sentence(), format!("acme is at generation {}", applied.generation));
     for dry_run in [true, false] {
-        let same = put(&*store, &config, &read(&sealed), None, dry_run).await.unwrap();
-        assert!(!same.changed && same.sentence().ends_with("nothing to change"), "{same:?}");
-        let stale = put(&*store, &config, &read(ACME), Some(Generation(0)), dry_run).await.unwrap_err();
-        assert!(stale.to_string().contains("not at 0"), "{stale}");
+        let error = format!("{:#}", place.put(&sealed, If::Whatever, dry_run).await.unwrap_err());
+        assert!(error.starts_with("t.yaml: servers.github.headers.Authorization: "), "{error}");
     }
+
+    let applied = place.put(ACME, If::Generation(0), false).await.unwrap();
+    assert_eq!(applied.sentence(), format!("acme is at generation {}", applied.told.generation));
+    for dry_run in [true, false] {
+        let same = place.put(&sealed, If::Whatever, dry_run).await.unwrap();
+        assert!(!same.told.changed && same.sentence().ends_with("nothing to change"), "{same:?}");
+        for generation in [0, applied.told.generation + 1] {
+            let stale = place.put(ACME, If::Generation(generation), dry_run).await.unwrap_err();
+            assert!(stale.to_string().contains(&format!("not at {generation}")), "{stale}");
+        }
+        place.put(ACME, If::Generation(applied.told.generation), dry_run).await.unwrap();
+    }
+    let gone = place.put(&ACME.replace("acme", "new"), If::Generation(3), false).await.unwrap_err();
+    assert!(gone.to_string().contains("there is no tenant new"), "{gone}");
+}
+
+#[tokio::test]
+async fn a_tenant_whose_secrets_cannot_be_opened_is_made_anew_by_its_file() {
+    let place = Place::new();
+    place.apply(vec![place.file("acme.yaml", ACME)]).await.unwrap();
+    std::fs::write(place.folder.path().join("data/sealing.key"), "another-key-of-more-than-thirty-two-characters").unwrap();
+    let told = place.put(ACME, If::Whatever, true).await.unwrap_err().to_string();
+    assert!(told.contains("seal"), "{told}");
+    let outcome = place.put(ACME, If::Whatever, false).await.unwrap();
+    assert!(outcome.told.warnings.iter().any(|text| text.contains("what is different cannot be shown")), "{outcome:?}");
+    assert_eq!(place.row("acme").await.unwrap().servers.len(), 2);
 }
 
 #[tokio::test]
@@ -137,20 +176,21 @@ servers:
   lost: { builtin: db, options: { database: 'secret:url' } }
   broken: { builtin: db, options: { database: 'secret:url', timeout_ms: 1 }, secrets: { url: 'postgres://u:s3cret@h/d' } }
 ";
-    let doc = patchbay_config::tenant_from_yaml(text, "t", &|_| Err(String::new())).unwrap();
-    let outcome = put(&*place.store().await, &place.desk.config().unwrap(), &doc, None, false).await.unwrap();
-    assert!(outcome.changed);
+    let Told { changed, about, warnings, .. } = place.put(text, If::Whatever, false).await.unwrap().told;
+    assert!(changed && about.len() == warnings.len());
     let of = |server: &str| {
-        let mut doubts = outcome.doubts.iter();
-        doubts.find(|doubt| doubt.server().is_some_and(|name| name.as_str() == server)).map(|doubt| &doubt.text)
+        let at = about.iter().position(|about| about.server.as_deref() == Some(server))?;
+        Some(&warnings[at])
     };
+    let tools = about.iter().find(|about| about.server.as_deref() == Some("tools")).unwrap();
+    assert_eq!(tools.command.as_deref(), Some("npx"));
     assert!(of("tools").unwrap().contains("`npx`, which is not on the operator's list"));
     assert!(of("near").unwrap().contains("http.allow_private"));
     assert!(of("plain").unwrap().contains("http.allow_http"));
     assert!(of("typo").unwrap().contains("there is no built-in server `wether`; there are: db"));
     assert!(of("lost").unwrap().contains("names the secret `url`, which this server does not have"));
     assert!(of("broken").unwrap().contains("The option `timeout_ms` is 1; expected a number from 10 to 60000"));
-    assert!(outcome.doubts.iter().all(|doubt| !doubt.text.contains("s3cret")), "{outcome:?}");
+    assert!(warnings.iter().all(|text| !text.contains("s3cret")), "{warnings:?}");
     assert!(of("off").is_none() && of("shell").is_none());
 }
 
@@ -191,20 +231,15 @@ servers:
         shop.display()
     );
     let sealed = text.replace("'postgres://u:s3cret@127.0.0.1:1/d'", "'${sealed}'");
-    let (store, config) = (place.store().await, place.desk.config().unwrap());
-    let read = |text: &str| patchbay_config::tenant_from_yaml(text, "t", &|_| Err(String::new())).unwrap();
     for (text, dry_run) in [(&text, true), (&text, false), (&sealed, true), (&sealed, false)] {
-        let mut outcome = put(&*store, &config, &read(text), None, dry_run).await.unwrap();
-        assert!(outcome.doubts.is_empty() && !outcome.diff.contains("s3cret"), "{outcome:?}");
-        outcome.ask_builtins().await;
-        let [doubt] = &outcome.doubts[..] else { panic!("{outcome:?}") };
-        assert_eq!(doubt.server().map(Slug::as_str), Some("deep"));
-        assert!(
-            doubt.text.starts_with("the server `deep` cannot be used as it stands: The source `books`: "),
-            "{doubt:?}"
-        );
-        assert!(!doubt.text.contains("s3cret"), "{doubt:?}");
+        let Told { diff, warnings, about, .. } = place.put(text, If::Whatever, dry_run).await.unwrap().told;
+        assert!(!diff.contains("s3cret"), "{diff}");
+        let ([doubt], [about]) = (&warnings[..], &about[..]) else { panic!("{warnings:?}") };
+        assert_eq!(about.server.as_deref(), Some("deep"));
+        assert!(doubt.starts_with("the server `deep` cannot be used as it stands: The source `books`: "), "{doubt}");
+        assert!(!doubt.contains("s3cret"), "{doubt}");
     }
+    let config = place.desk.config().unwrap();
     let told = warnings(&config, &[place.row("acme").await.unwrap()]).await;
     assert!(
         told.len() == 1 && told[0].starts_with("acme: the server `deep` cannot be used as it stands: "),
@@ -229,7 +264,7 @@ servers:
         let bytes = if path.is_file() { std::fs::read(&path).unwrap() } else { continue };
         assert!(!bytes.windows(6).any(|part| part == b"s3cret"), "{} has the secret", path.display());
     }
-    for shown in [show::text(&before, "https://h", 0, 0), show::object(&before, "https://h", 0, 0).to_string()] {
+    for shown in place.shown("acme").await {
         assert!(shown.contains("secret:url") && !shown.contains("s3cret"), "{shown}");
     }
 
@@ -315,9 +350,7 @@ async fn import_that_breaks_a_rule_of_the_tenant_is_refused_whole() {
 async fn shown_tenant_names_its_secrets_and_hides_their_values() {
     let place = Place::new();
     place.apply(vec![place.file("acme.yaml", ACME)]).await.unwrap();
-    let row = place.row("acme").await.unwrap();
-    let text = show::text(&row, "https://h", 1, 2);
-    let json = show::object(&row, "https://h", 1, 2).to_string();
+    let [text, json] = place.shown("acme").await;
     for shown in [&text, &json] {
         assert!(shown.contains("header:Authorization") && shown.contains("https://h/t/acme/dev/mcp"), "{shown}");
         assert!(!shown.contains("s3cret") && !shown.contains("0ther"), "{shown}");

@@ -86,15 +86,19 @@ pub(crate) struct AdminKey {
     /// Whether it opens anything.
     state: KeyState,
     /// When it was made.
+    #[schema(format = DateTime)]
     created: String,
     /// From when on it is refused by itself; absent for never.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     expires: Option<String>,
     /// When it was revoked.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     revoked: Option<String>,
     /// When it was last used, to the minute.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     used: Option<String>,
 }
 
@@ -142,6 +146,7 @@ pub(crate) struct Filter {
     /// Only those of this tenant.
     tenant: Option<String>,
     /// Only those in this state.
+    #[param(inline)]
     state: Option<KeyState>,
     /// Items at the most.
     #[param(minimum = 1, maximum = 1000)]
@@ -153,6 +158,7 @@ pub(crate) struct Filter {
 /// An admin key to be made.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewAdminKey)]
 pub(crate) struct NewKey {
     /// What people call it.
     #[schema(min_length = 1, max_length = 100)]
@@ -168,6 +174,7 @@ pub(crate) struct NewKey {
 /// How a key is replaced.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = AdminKeyRotation)]
 pub(crate) struct Rotation {
     /// For how many seconds the former key still opens what it did.
     #[serde(default)]
@@ -181,7 +188,7 @@ pub(crate) struct Rotation {
 type Made = (StatusCode, [(HeaderName, HeaderValue); 2], Json<MadeAdminKey>);
 
 /// The admin keys that you may manage, oldest first: all, or those of your tenants.
-#[utoipa::path(get, path = "/admin-keys", tag = "admin keys", params(Filter),
+#[utoipa::path(get, path = "/admin-keys", operation_id = "list_admin_keys", tag = "admin keys", params(Filter),
     responses((status = 200, description = "A page of them.", body = Page<AdminKey>)))]
 pub(super) async fn list(
     State(desk): State<Arc<Desk>>,
@@ -204,7 +211,7 @@ pub(super) async fn list(
 }
 
 /// Makes an admin key and shows it this once.
-#[utoipa::path(post, path = "/admin-keys", tag = "admin keys", request_body = NewKey,
+#[utoipa::path(post, path = "/admin-keys", operation_id = "create_admin_key", tag = "admin keys", request_body = NewKey,
     responses((status = 201, description = "It is made.", body = MadeAdminKey,
         headers(("ETag" = String, description = "Its state."), ("Location" = String, description = "Where it is.")))))]
 pub(super) async fn create(
@@ -234,7 +241,7 @@ pub(super) async fn create(
 }
 
 /// One admin key.
-#[utoipa::path(get, path = "/admin-keys/{id}", tag = "admin keys", params(("id" = String, Path, description = "Its id.")),
+#[utoipa::path(get, path = "/admin-keys/{id}", operation_id = "show_admin_key", tag = "admin keys", params(("id" = String, Path, description = "Its id.")),
     responses((status = 200, description = "It.", body = AdminKey, headers(("ETag" = String, description = "Its state.")))))]
 pub(super) async fn show(
     State(desk): State<Arc<Desk>>,
@@ -247,7 +254,7 @@ pub(super) async fn show(
 }
 
 /// Revokes an admin key: it is refused from now on, on all replicas. It stays in the list.
-#[utoipa::path(delete, path = "/admin-keys/{id}", tag = "admin keys",
+#[utoipa::path(delete, path = "/admin-keys/{id}", operation_id = "revoke_admin_key", tag = "admin keys",
     params(("id" = String, Path, description = "Its id."), ("If-Match" = String, Header, description = "Its ETag, or `*`.")),
     responses((status = 204, description = "It is revoked.")))]
 pub(super) async fn revoke(
@@ -272,7 +279,7 @@ pub(super) async fn revoke(
 }
 
 /// Makes a key in the place of another, with the same label and role, and shows it this once.
-#[utoipa::path(post, path = "/admin-keys/{id}/rotate", tag = "admin keys", request_body = Rotation,
+#[utoipa::path(post, path = "/admin-keys/{id}/rotate", operation_id = "rotate_admin_key", tag = "admin keys", request_body = Rotation,
     params(("id" = String, Path, description = "The id of the former key.")),
     responses((status = 201, description = "The new one is made.", body = MadeAdminKey,
         headers(("ETag" = String, description = "Its state."), ("Location" = String, description = "Where it is.")))))]

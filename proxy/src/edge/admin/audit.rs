@@ -80,6 +80,7 @@ pub(crate) struct TenantQuery {
     /// Which tool, prompt or URI, by the name that the client used.
     name: Option<String>,
     /// How it ended.
+    #[param(inline)]
     outcome: Option<AuditOutcome>,
     /// That began at this time or later: as in RFC 3339, or an age such as `90m`, `24h` or `7d`.
     since: Option<String>,
@@ -112,6 +113,7 @@ pub(crate) struct PlatformQuery {
     /// Which tool, prompt or URI, by the name that the client used.
     name: Option<String>,
     /// How it ended.
+    #[param(inline)]
     outcome: Option<AuditOutcome>,
     /// That began at this time or later: as in RFC 3339, or an age such as `90m`, `24h` or `7d`.
     since: Option<String>,
@@ -213,13 +215,13 @@ async fn look(desk: &Desk, pass: &Pass, of: Of, query: TenantQuery) -> Result<Js
     let query::Page { rows, next } = query::page(desk.store(), &filter, limit, now_ms()).await?;
     let note = pass.note(asked(&filter, rows.len()));
     desk.store().audit_note(of.flatten(), Action::AuditQuery, &note).await?;
-    let items = rows.into_iter().map(AuditRecord::of).collect();
+    let items = rows.iter().map(AuditRecord::of).collect();
     Ok(Json(Page { items, next: next.map(|event| cursor(&format!("{event:032x}"))) }))
 }
 
 impl AuditRecord {
     /// The record byte for byte. One that is no JSON, since somebody has changed it, is shown as a text.
-    fn of(row: AuditRow) -> Self {
+    fn of(row: &AuditRow) -> Self {
         let text = |_| to_raw_value(&row.json).expect("a text has a JSON form");
         Self(serde_json::from_str(&row.json).unwrap_or_else(text))
     }

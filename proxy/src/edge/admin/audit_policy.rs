@@ -15,7 +15,7 @@ use super::{
 };
 
 /// The audit policy of a tenant; what is absent is as the gateway says.
-#[utoipa::path(get, path = "/tenants/{tenant}/audit-policy", tag = "audit-policy",
+#[utoipa::path(get, path = "/tenants/{tenant}/audit-policy", operation_id = "show_audit_policy", tag = "audit policy",
     params(("tenant" = String, Path, description = "The tenant's name.")),
     responses((status = 200, description = "It.", body = AuditPolicy, headers(("ETag" = String, description = "Its state.")))))]
 pub(super) async fn show(
@@ -28,7 +28,7 @@ pub(super) async fn show(
 }
 
 /// Makes the audit policy be what the body says.
-#[utoipa::path(put, path = "/tenants/{tenant}/audit-policy", tag = "audit-policy",
+#[utoipa::path(put, path = "/tenants/{tenant}/audit-policy", operation_id = "put_audit_policy", tag = "audit policy",
     params(("tenant" = String, Path, description = "The tenant's name."),
         ("If-Match" = String, Header, description = "Its ETag, or `*`.")),
     request_body = AuditPolicyBody,
@@ -45,7 +45,7 @@ pub(super) async fn put(
 }
 
 /// Changes some fields of the audit policy: a merge patch (RFC 7396).
-#[utoipa::path(patch, path = "/tenants/{tenant}/audit-policy", tag = "audit-policy",
+#[utoipa::path(patch, path = "/tenants/{tenant}/audit-policy", operation_id = "change_audit_policy", tag = "audit policy",
     params(("tenant" = String, Path, description = "The tenant's name."),
         ("If-Match" = String, Header, description = "Its ETag, or `*`.")),
     request_body(content((MergePatch = "application/merge-patch+json"), (MergePatch = "application/json"))),

@@ -81,6 +81,7 @@ pub(crate) struct WhyLeftOut {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wanted {
     /// Only these: `tool`, `prompt`, `resource` or `template`.
+    #[param(inline)]
     kind: Option<Kind>,
     /// Only what is left out: of everything, or of a toolset (that one, when `toolset` is given). With `false`, only what is not.
     dropped: Option<bool>,
@@ -96,6 +97,7 @@ pub(crate) struct Wanted {
 /// A kind of items.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = CatalogKind)]
 pub(crate) enum Kind {
     /// Tools.
     Tool,
@@ -108,7 +110,7 @@ pub(crate) enum Kind {
 }
 
 /// What a server offered when the replica that answers last heard it, and what becomes of it.
-#[utoipa::path(get, path = "/tenants/{tenant}/servers/{server}/catalog", tag = "catalogs",
+#[utoipa::path(get, path = "/tenants/{tenant}/servers/{server}/catalog", operation_id = "show_catalog", tag = "catalogs",
     params(("tenant" = String, Path, description = "The tenant's name."),
         ("server" = String, Path, description = "The server's name."), Wanted),
     responses((status = 200, description = "A page of it, by kind and native name.", body = Local<CatalogItem>)))]
@@ -219,12 +221,13 @@ pub(crate) struct Refreshed {
     error: Option<String>,
     /// When the lists were read that are in force.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     heard_at: Option<String>,
 }
 
 /// Has the replica that answers ask the server for its lists now, also while it waits to try a server again that failed. The answer
 /// comes when they are in force.
-#[utoipa::path(post, path = "/tenants/{tenant}/servers/{server}/catalog/refresh", tag = "catalogs",
+#[utoipa::path(post, path = "/tenants/{tenant}/servers/{server}/catalog/refresh", operation_id = "refresh_catalog", tag = "catalogs",
     params(("tenant" = String, Path, description = "The tenant's name."), ("server" = String, Path, description = "The server's name.")),
     responses((status = 200, description = "What came of it; also when the server did not answer.", body = Refreshed)))]
 pub(super) async fn refresh(

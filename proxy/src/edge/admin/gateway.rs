@@ -27,6 +27,7 @@ pub(crate) struct Gateway {
     /// `starting`, `serving` or `draining`.
     state: &'static str,
     /// When it was started.
+    #[schema(format = DateTime)]
     since: String,
     /// Seconds since then.
     uptime_s: u64,
@@ -49,6 +50,7 @@ pub(crate) struct Gateway {
 
 /// A tenant in force.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TenantInForce)]
 pub(crate) struct InForce {
     /// Its name.
     name: String,
@@ -95,7 +97,7 @@ pub(crate) struct AuditLag {
 }
 
 /// The gateway that answers.
-#[utoipa::path(get, path = "/gateway", tag = "gateway",
+#[utoipa::path(get, path = "/gateway", operation_id = "show_gateway", tag = "gateway",
     responses((status = 200, description = "How it is now.", body = Gateway)))]
 pub(super) async fn show(State(desk): State<Arc<Desk>>, admin: Admin) -> Result<Json<Gateway>, Problem> {
     let app = desk.live()?;

@@ -49,9 +49,11 @@ pub(crate) struct ServerHealth {
     last_failure: Option<LastFailure>,
     /// When it is tried again, for a server that failed.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     next_retry: Option<String>,
     /// When it is asked for its lists again.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     next_reading: Option<String>,
     /// Calls that run now.
     running: u32,
@@ -83,6 +85,7 @@ pub(crate) struct ServerHealth {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct LastFailure {
     /// When.
+    #[schema(format = DateTime)]
     at: String,
     /// Why.
     detail: String,
@@ -90,6 +93,7 @@ pub(crate) struct LastFailure {
 
 /// Child processes of a server.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ServerChildren)]
 pub(crate) struct Children {
     /// Those that run now.
     running: u32,
@@ -118,6 +122,7 @@ pub(crate) struct Speaks {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct CatalogAge {
     /// When it was read.
+    #[schema(format = DateTime)]
     heard_at: String,
     /// Seconds since then.
     age_s: u64,
@@ -125,6 +130,7 @@ pub(crate) struct CatalogAge {
     stale: bool,
     /// Until when a stale catalog is served; the server's items are left out then.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     served_until: Option<String>,
     /// Tools that it lists.
     tools: usize,
@@ -151,7 +157,7 @@ pub(crate) struct Wanted {
 }
 
 /// How the servers of a tenant are, by their names, as the replica that answers sees them.
-#[utoipa::path(get, path = "/tenants/{tenant}/health", tag = "health",
+#[utoipa::path(get, path = "/tenants/{tenant}/health", operation_id = "list_health", tag = "health",
     params(("tenant" = String, Path, description = "The tenant's name."), Wanted),
     responses((status = 200, description = "A page of them.", body = Local<ServerHealth>)))]
 pub(super) async fn list(
@@ -180,7 +186,7 @@ pub(crate) struct LocalHealth {
 }
 
 /// How a server is, as the replica that answers sees it.
-#[utoipa::path(get, path = "/tenants/{tenant}/servers/{server}/health", tag = "health",
+#[utoipa::path(get, path = "/tenants/{tenant}/servers/{server}/health", operation_id = "show_server_health", tag = "health",
     params(("tenant" = String, Path, description = "The tenant's name."), ("server" = String, Path, description = "The server's name.")),
     responses((status = 200, description = "How it is now.", body = LocalHealth)))]
 pub(super) async fn show(

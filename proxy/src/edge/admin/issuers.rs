@@ -31,7 +31,7 @@ pub(crate) struct Listed {
 }
 
 /// The issuers of a tenant, by their names. Secrets are shown as `${sealed}`.
-#[utoipa::path(get, path = "/tenants/{tenant}/issuers", tag = "issuers",
+#[utoipa::path(get, path = "/tenants/{tenant}/issuers", operation_id = "list_issuers", tag = "issuers",
     params(("tenant" = String, Path, description = "The tenant's name."), Listed),
     responses((status = 200, description = "A page of them.", body = Page<Issuer>)))]
 pub(super) async fn list(
@@ -46,7 +46,7 @@ pub(super) async fn list(
 }
 
 /// Makes an issuer.
-#[utoipa::path(post, path = "/tenants/{tenant}/issuers", tag = "issuers",
+#[utoipa::path(post, path = "/tenants/{tenant}/issuers", operation_id = "create_issuer", tag = "issuers",
     params(("tenant" = String, Path, description = "The tenant's name.")), request_body = NewIssuer,
     responses((status = 201, description = "It.", body = Issuer,
         headers(("ETag" = String, description = "Its state."), ("Location" = String, description = "Where it is.")))))]
@@ -61,7 +61,7 @@ pub(super) async fn create(
 }
 
 /// One issuer. Secrets are shown as `${sealed}`.
-#[utoipa::path(get, path = "/tenants/{tenant}/issuers/{issuer}", tag = "issuers",
+#[utoipa::path(get, path = "/tenants/{tenant}/issuers/{issuer}", operation_id = "show_issuer", tag = "issuers",
     params(("tenant" = String, Path, description = "The tenant's name."), ("issuer" = String, Path, description = "Its name.")),
     responses((status = 200, description = "It.", body = Issuer, headers(("ETag" = String, description = "Its state.")))))]
 pub(super) async fn show(
@@ -74,7 +74,7 @@ pub(super) async fn show(
 }
 
 /// Makes the issuer be what the body says; `If-None-Match: *` makes a new one. The same content again changes nothing.
-#[utoipa::path(put, path = "/tenants/{tenant}/issuers/{issuer}", tag = "issuers",
+#[utoipa::path(put, path = "/tenants/{tenant}/issuers/{issuer}", operation_id = "put_issuer", tag = "issuers",
     params(("tenant" = String, Path, description = "The tenant's name."), ("issuer" = String, Path, description = "Its name."),
         ("If-Match" = Option<String>, Header, description = "Its ETag, or `*`."),
         ("If-None-Match" = Option<String>, Header, description = "`*` for one that is not there yet.")),
@@ -95,7 +95,7 @@ pub(super) async fn put(
 }
 
 /// Changes some fields of the issuer: a merge patch (RFC 7396).
-#[utoipa::path(patch, path = "/tenants/{tenant}/issuers/{issuer}", tag = "issuers",
+#[utoipa::path(patch, path = "/tenants/{tenant}/issuers/{issuer}", operation_id = "change_issuer", tag = "issuers",
     params(("tenant" = String, Path, description = "The tenant's name."), ("issuer" = String, Path, description = "Its name."),
         ("If-Match" = String, Header, description = "Its ETag, or `*`.")),
     request_body(content((MergePatch = "application/merge-patch+json"), (MergePatch = "application/json"))),
@@ -112,7 +112,7 @@ pub(super) async fn patch(
 }
 
 /// Removes the issuer.
-#[utoipa::path(delete, path = "/tenants/{tenant}/issuers/{issuer}", tag = "issuers",
+#[utoipa::path(delete, path = "/tenants/{tenant}/issuers/{issuer}", operation_id = "delete_issuer", tag = "issuers",
     params(("tenant" = String, Path, description = "The tenant's name."), ("issuer" = String, Path, description = "Its name."),
         ("If-Match" = String, Header, description = "Its ETag, or `*`.")),
     responses((status = 204, description = "It is gone.")))]

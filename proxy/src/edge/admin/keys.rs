@@ -62,15 +62,19 @@ pub(crate) struct ApiKey {
     /// Whether it opens anything.
     state: ApiKeyState,
     /// When it was made.
+    #[schema(format = DateTime)]
     created: String,
     /// From when on it is refused by itself; absent for never.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     expires: Option<String>,
     /// When it was revoked.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     revoked: Option<String>,
     /// When it was last used, or a little before.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     used: Option<String>,
 }
 
@@ -89,6 +93,7 @@ pub(crate) struct MadeApiKey {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Filter {
     /// Only those in this state.
+    #[param(inline)]
     state: Option<ApiKeyState>,
     /// Items at the most.
     #[param(minimum = 1, maximum = 1000)]

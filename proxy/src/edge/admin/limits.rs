@@ -15,7 +15,7 @@ use super::{
 };
 
 /// The limits of a tenant; what is absent is as the gateway says.
-#[utoipa::path(get, path = "/tenants/{tenant}/limits", tag = "limits",
+#[utoipa::path(get, path = "/tenants/{tenant}/limits", operation_id = "show_limits", tag = "limits",
     params(("tenant" = String, Path, description = "The tenant's name.")),
     responses((status = 200, description = "They.", body = Limits, headers(("ETag" = String, description = "Their state.")))))]
 pub(super) async fn show(
@@ -28,7 +28,7 @@ pub(super) async fn show(
 }
 
 /// Makes the limits be what the body says.
-#[utoipa::path(put, path = "/tenants/{tenant}/limits", tag = "limits",
+#[utoipa::path(put, path = "/tenants/{tenant}/limits", operation_id = "put_limits", tag = "limits",
     params(("tenant" = String, Path, description = "The tenant's name."),
         ("If-Match" = String, Header, description = "Their ETag, or `*`.")),
     request_body = LimitsBody,
@@ -45,7 +45,7 @@ pub(super) async fn put(
 }
 
 /// Changes some fields of the limits: a merge patch (RFC 7396).
-#[utoipa::path(patch, path = "/tenants/{tenant}/limits", tag = "limits",
+#[utoipa::path(patch, path = "/tenants/{tenant}/limits", operation_id = "change_limits", tag = "limits",
     params(("tenant" = String, Path, description = "The tenant's name."),
         ("If-Match" = String, Header, description = "Their ETag, or `*`.")),
     request_body(content((MergePatch = "application/merge-patch+json"), (MergePatch = "application/json"))),

@@ -30,6 +30,7 @@ pub(crate) struct Me {
 
 /// A role that somebody has.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = GivenRole)]
 pub(crate) struct Given {
     /// The role.
     role: Role,
@@ -63,7 +64,7 @@ impl Me {
 }
 
 /// Who you are, and what you may do.
-#[utoipa::path(get, path = "/me", tag = "me", responses((status = 200, description = "You.", body = Me)))]
+#[utoipa::path(get, path = "/me", operation_id = "show_me", tag = "me", responses((status = 200, description = "You.", body = Me)))]
 pub(super) async fn show(admin: Admin) -> Json<Me> {
     Json(Me::of(&admin))
 }

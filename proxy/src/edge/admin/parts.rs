@@ -111,7 +111,7 @@ impl<'a> Parts<'a> {
             }
             Ok((self.with(document, &part, body.clone()), ()))
         });
-        self.changed(&part, StatusCode::CREATED, changed.await?)
+        self.changed(&part, StatusCode::CREATED, &changed.await?)
     }
 
     /// One as the body says; a new one where there is none.
@@ -127,7 +127,7 @@ impl<'a> Parts<'a> {
         });
         let changed = changed.await?;
         let status = if changed.told { StatusCode::CREATED } else { StatusCode::OK };
-        self.changed(&part, status, changed)
+        self.changed(&part, status, &changed)
     }
 
     /// One with the patch laid over it.
@@ -147,7 +147,7 @@ impl<'a> Parts<'a> {
             merge(&mut patched, body.clone());
             Ok((self.with(document, &part, patched), ()))
         });
-        self.changed(&part, StatusCode::OK, changed.await?)
+        self.changed(&part, StatusCode::OK, &changed.await?)
     }
 
     /// Takes one away.
@@ -185,9 +185,9 @@ impl<'a> Parts<'a> {
         json
     }
 
-    fn changed<T>(&self, part: &Slug, status: StatusCode, changed: Changed<T>) -> Result<Response, Problem> {
+    fn changed<T>(&self, part: &Slug, status: StatusCode, changed: &Changed<T>) -> Result<Response, Problem> {
         let shown = self.find(&changed.now, part).ok_or_else(Problem::internal)?;
-        let warnings = warnings(self.desk, self.sort, part, &changed);
+        let warnings = warnings(self.desk, self.sort, part, changed);
         let mut response = answer(status, shown, Some(warnings));
         if status == StatusCode::CREATED {
             let place = format!("{ROOT}/tenants/{}/{}/{part}", self.tenant, self.sort.key);

@@ -36,6 +36,7 @@ const TEXT_CHARS_MAX: usize = 200;
 
 /// What a server said.
 #[derive(Debug, Default, Serialize, ToSchema)]
+#[schema(as = ProbeAnswer)]
 pub(crate) struct Answer {
     /// Whether it can be used as it stands.
     reachable: bool,
@@ -64,6 +65,7 @@ pub(crate) struct Answer {
 
 /// How much a server offers.
 #[derive(Debug, Default, Serialize, ToSchema)]
+#[schema(as = ProbeCounts)]
 pub(crate) struct Counts {
     /// Tools.
     tools: usize,
@@ -77,7 +79,7 @@ pub(crate) struct Counts {
 
 /// Asks a server that is not saved: connects to it as it would be saved, reads what it offers, and closes the connection. With the
 /// `name` of a server that is there, `${sealed}` stands for its secrets. Takes 15 seconds at the most.
-#[utoipa::path(post, path = "/tenants/{tenant}/probe", tag = "servers",
+#[utoipa::path(post, path = "/tenants/{tenant}/probe", operation_id = "probe_server", tag = "servers",
     params(("tenant" = String, Path, description = "The tenant's name.")), request_body = ServerBody,
     responses((status = 200, description = "What it said, or why it said nothing.", body = Answer)))]
 pub(super) async fn ask(

@@ -69,9 +69,11 @@ pub(crate) struct Revocation {
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     /// Since when.
+    #[schema(format = DateTime)]
     created: String,
     /// When it is forgotten; absent for never.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     expires: Option<String>,
 }
 

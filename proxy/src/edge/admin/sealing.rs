@@ -32,6 +32,7 @@ pub(crate) struct SealingKey {
 
 /// What sealing anew did.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Resealing)]
 pub(crate) struct Outcome {
     /// The number of the key that seals.
     key: u8,
@@ -44,7 +45,7 @@ pub(crate) struct Outcome {
 }
 
 /// The sealing keys by their numbers, from the configuration.
-#[utoipa::path(get, path = "/sealing-key", tag = "sealing",
+#[utoipa::path(get, path = "/sealing-key", operation_id = "show_sealing_keys", tag = "sealing",
     responses((status = 200, description = "The keys that are known.", body = SealingKeys)))]
 pub(super) async fn show(State(desk): State<Arc<Desk>>, admin: Admin) -> Result<Json<SealingKeys>, Problem> {
     admin.may(Need::Platform)?;
@@ -55,7 +56,7 @@ pub(super) async fn show(State(desk): State<Arc<Desk>>, admin: Admin) -> Result<
 
 /// Seals everything anew that was sealed with an old key. To be asked for once all replicas have the new key as the current one; after
 /// it, and after the longest session, the old one can be dropped.
-#[utoipa::path(post, path = "/sealing-key/reseal", tag = "sealing",
+#[utoipa::path(post, path = "/sealing-key/reseal", operation_id = "reseal", tag = "sealing",
     responses((status = 200, description = "What was done.", body = Outcome)))]
 pub(super) async fn reseal(State(desk): State<Arc<Desk>>, admin: Admin) -> Result<Json<Outcome>, Problem> {
     let pass = admin.may(Need::Platform)?;

@@ -38,6 +38,7 @@ pub(crate) struct Listed {
 /// How a server is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = ServerKind)]
 pub(crate) enum Kind {
     /// It is part of the gateway.
     Builtin,
@@ -66,7 +67,7 @@ impl Listed {
 }
 
 /// The servers of a tenant, by their names. Secrets are shown as `${sealed}`.
-#[utoipa::path(get, path = "/tenants/{tenant}/servers", tag = "servers",
+#[utoipa::path(get, path = "/tenants/{tenant}/servers", operation_id = "list_servers", tag = "servers",
     params(("tenant" = String, Path, description = "The tenant's name."), Listed),
     responses((status = 200, description = "A page of them.", body = Page<Server>)))]
 pub(super) async fn list(
@@ -81,7 +82,7 @@ pub(super) async fn list(
 }
 
 /// Makes a server.
-#[utoipa::path(post, path = "/tenants/{tenant}/servers", tag = "servers",
+#[utoipa::path(post, path = "/tenants/{tenant}/servers", operation_id = "create_server", tag = "servers",
     params(("tenant" = String, Path, description = "The tenant's name.")), request_body = NewServer,
     responses((status = 201, description = "It.", body = Server,
         headers(("ETag" = String, description = "Its state."), ("Location" = String, description = "Where it is.")))))]
@@ -96,7 +97,7 @@ pub(super) async fn create(
 }
 
 /// One server. Secrets are shown as `${sealed}`.
-#[utoipa::path(get, path = "/tenants/{tenant}/servers/{server}", tag = "servers",
+#[utoipa::path(get, path = "/tenants/{tenant}/servers/{server}", operation_id = "show_server", tag = "servers",
     params(("tenant" = String, Path, description = "The tenant's name."), ("server" = String, Path, description = "Its name.")),
     responses((status = 200, description = "It.", body = Server, headers(("ETag" = String, description = "Its state.")))))]
 pub(super) async fn show(
@@ -109,7 +110,7 @@ pub(super) async fn show(
 }
 
 /// Makes the server be what the body says; `If-None-Match: *` makes a new one. The same content again changes nothing.
-#[utoipa::path(put, path = "/tenants/{tenant}/servers/{server}", tag = "servers",
+#[utoipa::path(put, path = "/tenants/{tenant}/servers/{server}", operation_id = "put_server", tag = "servers",
     params(("tenant" = String, Path, description = "The tenant's name."), ("server" = String, Path, description = "Its name."),
         ("If-Match" = Option<String>, Header, description = "Its ETag, or `*`."),
         ("If-None-Match" = Option<String>, Header, description = "`*` for one that is not there yet.")),
@@ -130,7 +131,7 @@ pub(super) async fn put(
 }
 
 /// Changes some fields of the server: a merge patch (RFC 7396).
-#[utoipa::path(patch, path = "/tenants/{tenant}/servers/{server}", tag = "servers",
+#[utoipa::path(patch, path = "/tenants/{tenant}/servers/{server}", operation_id = "change_server", tag = "servers",
     params(("tenant" = String, Path, description = "The tenant's name."), ("server" = String, Path, description = "Its name."),
         ("If-Match" = String, Header, description = "Its ETag, or `*`.")),
     request_body(content((MergePatch = "application/merge-patch+json"), (MergePatch = "application/json"))),
@@ -147,7 +148,7 @@ pub(super) async fn patch(
 }
 
 /// Removes the server.
-#[utoipa::path(delete, path = "/tenants/{tenant}/servers/{server}", tag = "servers",
+#[utoipa::path(delete, path = "/tenants/{tenant}/servers/{server}", operation_id = "delete_server", tag = "servers",
     params(("tenant" = String, Path, description = "The tenant's name."), ("server" = String, Path, description = "Its name."),
         ("If-Match" = String, Header, description = "Its ETag, or `*`.")),
     responses((status = 204, description = "It is gone.")))]

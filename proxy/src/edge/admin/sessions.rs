@@ -33,10 +33,13 @@ pub(crate) struct Session {
     /// The revision that was agreed on.
     revision: &'static str,
     /// When it was opened.
+    #[schema(format = DateTime)]
     began: String,
     /// When it was last used at this replica.
+    #[schema(format = DateTime)]
     last_used: String,
     /// When it ends by itself.
+    #[schema(format = DateTime)]
     expires: String,
 }
 
@@ -83,7 +86,7 @@ pub(crate) struct Wanted {
 }
 
 /// The open legacy sessions of a tenant that the replica which answers has met. Modern clients have none.
-#[utoipa::path(get, path = "/tenants/{tenant}/sessions", tag = "sessions",
+#[utoipa::path(get, path = "/tenants/{tenant}/sessions", operation_id = "list_sessions", tag = "sessions",
     params(("tenant" = String, Path, description = "The tenant's name."), Wanted),
     responses((status = 200, description = "A page of them.", body = Sessions)))]
 pub(super) async fn list(
@@ -104,7 +107,7 @@ pub(super) async fn list(
 
 /// Ends a session on all replicas, whichever of them opened it: its client is told that it is gone, and opens another. An id that is
 /// none of the tenant's ends nothing.
-#[utoipa::path(delete, path = "/tenants/{tenant}/sessions/{session}", tag = "sessions",
+#[utoipa::path(delete, path = "/tenants/{tenant}/sessions/{session}", operation_id = "end_session", tag = "sessions",
     params(("tenant" = String, Path, description = "The tenant's name."), ("session" = String, Path, description = "The session's id.")),
     responses((status = 204, description = "It opens nothing any more.")))]
 pub(super) async fn end(
@@ -217,7 +220,7 @@ pub(crate) struct AtServer {
 }
 
 /// The calls of a tenant that run now at the replica that answers.
-#[utoipa::path(get, path = "/tenants/{tenant}/streams", tag = "sessions",
+#[utoipa::path(get, path = "/tenants/{tenant}/streams", operation_id = "show_streams", tag = "sessions",
     params(("tenant" = String, Path, description = "The tenant's name.")),
     responses((status = 200, description = "What runs now.", body = Streams)))]
 pub(super) async fn streams(

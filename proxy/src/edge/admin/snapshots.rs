@@ -41,10 +41,12 @@ pub(crate) struct Snapshot {
 
 /// A snapshot in force.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SnapshotInForce)]
 pub(crate) struct InForce {
     /// The number of its state.
     generation: u64,
     /// When it was built.
+    #[schema(format = DateTime)]
     built_at: String,
     /// Seconds since then.
     age_s: u64,
@@ -52,6 +54,7 @@ pub(crate) struct InForce {
     source: &'static str,
     /// When the store last said what a copy says.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     as_of: Option<String>,
     /// Whether the tenant answers.
     enabled: bool,
@@ -88,6 +91,7 @@ pub(crate) struct Toolset {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct BuildError {
     /// When it was tried last.
+    #[schema(format = DateTime)]
     at: String,
     /// The number of that state, when it could be read.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -97,7 +101,7 @@ pub(crate) struct BuildError {
 }
 
 /// What is in force of a tenant on the replica that answers, and why that is not the newest state when it is not.
-#[utoipa::path(get, path = "/tenants/{tenant}/snapshot", tag = "snapshots",
+#[utoipa::path(get, path = "/tenants/{tenant}/snapshot", operation_id = "show_snapshot", tag = "snapshots",
     params(("tenant" = String, Path, description = "The tenant's name.")),
     responses((status = 200, description = "What is in force.", body = Snapshot)))]
 pub(super) async fn show(

@@ -24,6 +24,11 @@ impl Tag {
     pub(crate) fn header(&self) -> (HeaderName, HeaderValue) {
         (header::ETAG, HeaderValue::from_str(&self.0).expect("a tag has hexadecimal digits"))
     }
+
+    /// Whether a reader has this state already. Weak tags count: something between us may have packed it otherwise.
+    pub(crate) fn is_known(&self, headers: &HeaderMap) -> bool {
+        joined(headers, header::IF_NONE_MATCH).is_some_and(|listed| names(&listed.replace("W/", ""), self))
+    }
 }
 
 /// The condition of a request that changes something.

@@ -92,7 +92,7 @@ impl From<TenantRow> for Tenant {
 }
 
 /// The tenants that you may see, by their names.
-#[utoipa::path(get, path = "/tenants", tag = "tenants", params(Listed),
+#[utoipa::path(get, path = "/tenants", operation_id = "list_tenants", tag = "tenants", params(Listed),
     responses((status = 200, description = "A page of them.", body = Page<Tenant>)))]
 pub(super) async fn list(
     State(desk): State<Arc<Desk>>,
@@ -110,7 +110,7 @@ pub(super) async fn list(
 }
 
 /// Makes a tenant, with nothing in it.
-#[utoipa::path(post, path = "/tenants", tag = "tenants", request_body = NewTenant,
+#[utoipa::path(post, path = "/tenants", operation_id = "create_tenant", tag = "tenants", request_body = NewTenant,
     responses((status = 201, description = "It.", body = Tenant,
         headers(("ETag" = String, description = "Its state."), ("Location" = String, description = "Where it is.")))))]
 pub(super) async fn create(
@@ -134,7 +134,7 @@ pub(super) async fn create(
 }
 
 /// One tenant.
-#[utoipa::path(get, path = "/tenants/{tenant}", tag = "tenants", params(("tenant" = String, Path, description = "Its name.")),
+#[utoipa::path(get, path = "/tenants/{tenant}", operation_id = "show_tenant", tag = "tenants", params(("tenant" = String, Path, description = "Its name.")),
     responses((status = 200, description = "It.", body = Tenant, headers(("ETag" = String, description = "Its state.")))))]
 pub(super) async fn show(
     State(desk): State<Arc<Desk>>,
@@ -149,7 +149,7 @@ pub(super) async fn show(
 }
 
 /// Changes what is said of the tenant itself: its title, and whether it is switched on. A merge patch (RFC 7396).
-#[utoipa::path(patch, path = "/tenants/{tenant}", tag = "tenants",
+#[utoipa::path(patch, path = "/tenants/{tenant}", operation_id = "change_tenant", tag = "tenants",
     params(("tenant" = String, Path, description = "Its name."), ("If-Match" = String, Header, description = "Its ETag, or `*`.")),
     request_body(content((MergePatch = "application/merge-patch+json"), (MergePatch = "application/json"))),
     responses((status = 200, description = "It.", body = Tenant, headers(("ETag" = String, description = "Its state.")))))]
@@ -184,7 +184,7 @@ pub(super) async fn patch(
 }
 
 /// Removes a tenant with all that belongs to it, apart from its audit.
-#[utoipa::path(delete, path = "/tenants/{tenant}", tag = "tenants",
+#[utoipa::path(delete, path = "/tenants/{tenant}", operation_id = "delete_tenant", tag = "tenants",
     params(("tenant" = String, Path, description = "Its name."), ("If-Match" = String, Header, description = "Its ETag, or `*`.")),
     responses((status = 204, description = "It is gone.")))]
 pub(super) async fn delete(

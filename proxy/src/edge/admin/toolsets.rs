@@ -31,7 +31,7 @@ pub(crate) struct Listed {
 }
 
 /// The toolsets of a tenant, by their names. Secrets are shown as `${sealed}`.
-#[utoipa::path(get, path = "/tenants/{tenant}/toolsets", tag = "toolsets",
+#[utoipa::path(get, path = "/tenants/{tenant}/toolsets", operation_id = "list_toolsets", tag = "toolsets",
     params(("tenant" = String, Path, description = "The tenant's name."), Listed),
     responses((status = 200, description = "A page of them.", body = Page<Toolset>)))]
 pub(super) async fn list(
@@ -46,7 +46,7 @@ pub(super) async fn list(
 }
 
 /// Makes a toolset.
-#[utoipa::path(post, path = "/tenants/{tenant}/toolsets", tag = "toolsets",
+#[utoipa::path(post, path = "/tenants/{tenant}/toolsets", operation_id = "create_toolset", tag = "toolsets",
     params(("tenant" = String, Path, description = "The tenant's name.")), request_body = NewToolset,
     responses((status = 201, description = "It.", body = Toolset,
         headers(("ETag" = String, description = "Its state."), ("Location" = String, description = "Where it is.")))))]
@@ -61,7 +61,7 @@ pub(super) async fn create(
 }
 
 /// One toolset. Secrets are shown as `${sealed}`.
-#[utoipa::path(get, path = "/tenants/{tenant}/toolsets/{toolset}", tag = "toolsets",
+#[utoipa::path(get, path = "/tenants/{tenant}/toolsets/{toolset}", operation_id = "show_toolset", tag = "toolsets",
     params(("tenant" = String, Path, description = "The tenant's name."), ("toolset" = String, Path, description = "Its name.")),
     responses((status = 200, description = "It.", body = Toolset, headers(("ETag" = String, description = "Its state.")))))]
 pub(super) async fn show(
@@ -74,7 +74,7 @@ pub(super) async fn show(
 }
 
 /// Makes the toolset be what the body says; `If-None-Match: *` makes a new one. The same content again changes nothing.
-#[utoipa::path(put, path = "/tenants/{tenant}/toolsets/{toolset}", tag = "toolsets",
+#[utoipa::path(put, path = "/tenants/{tenant}/toolsets/{toolset}", operation_id = "put_toolset", tag = "toolsets",
     params(("tenant" = String, Path, description = "The tenant's name."), ("toolset" = String, Path, description = "Its name."),
         ("If-Match" = Option<String>, Header, description = "Its ETag, or `*`."),
         ("If-None-Match" = Option<String>, Header, description = "`*` for one that is not there yet.")),
@@ -95,7 +95,7 @@ pub(super) async fn put(
 }
 
 /// Changes some fields of the toolset: a merge patch (RFC 7396).
-#[utoipa::path(patch, path = "/tenants/{tenant}/toolsets/{toolset}", tag = "toolsets",
+#[utoipa::path(patch, path = "/tenants/{tenant}/toolsets/{toolset}", operation_id = "change_toolset", tag = "toolsets",
     params(("tenant" = String, Path, description = "The tenant's name."), ("toolset" = String, Path, description = "Its name."),
         ("If-Match" = String, Header, description = "Its ETag, or `*`.")),
     request_body(content((MergePatch = "application/merge-patch+json"), (MergePatch = "application/json"))),
@@ -112,7 +112,7 @@ pub(super) async fn patch(
 }
 
 /// Removes the toolset. `default` is always there: removed, it is as plain as in a new tenant.
-#[utoipa::path(delete, path = "/tenants/{tenant}/toolsets/{toolset}", tag = "toolsets",
+#[utoipa::path(delete, path = "/tenants/{tenant}/toolsets/{toolset}", operation_id = "delete_toolset", tag = "toolsets",
     params(("tenant" = String, Path, description = "The tenant's name."), ("toolset" = String, Path, description = "Its name."),
         ("If-Match" = String, Header, description = "Its ETag, or `*`.")),
     responses((status = 204, description = "It is gone.")))]

@@ -1,4 +1,4 @@
-//! The chains of a store, one after the other: all of them, or as many as there is time for, and then on from there. What is looked
+//! The chains of a store, one after the other: as many as there is time for, and then on from there. What is looked
 //! at in a chain is the parent's.
 
 use std::{
@@ -40,12 +40,8 @@ struct Trust<'a> {
     elsewhere: &'a [Checkpoint],
 }
 
-/// Verifies the chains of a store. `tenant` as in [`patchbay_store::AuditLog::audit_heads`]; `publics` are the keys of the
-/// checkpoints, any of which may have signed one; `elsewhere` are checkpoints that were kept in another place, and count when they
-/// are signed.
-///
-/// # Errors
-/// When the store does not answer.
+/// All at once, as tests look at it.
+#[cfg(test)]
 pub(crate) async fn store(
     store: &dyn Store,
     tenant: Option<Option<TenantId>>,
@@ -55,7 +51,9 @@ pub(crate) async fn store(
     Ok(some(store, tenant, Trust { publics, elsewhere }, None, None).await?.verdicts)
 }
 
-/// The same from this place on, for as long as there is time. A little is done in any case.
+/// Verifies the chains of a store from this place on, for as long as there is time; a little is done in any case. `tenant` as in
+/// [`patchbay_store::AuditLog::audit_heads`]; `publics` are the keys of the checkpoints, any of which may have signed one;
+/// `elsewhere` are checkpoints that were kept in another place, and count when they are signed.
 ///
 /// # Errors
 /// When the store does not answer.

@@ -15,7 +15,7 @@ async fn kit() -> (Kit, TenantId, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let kit = Kit::with(|config| config.data_dir = folder.path().to_owned()).await;
     for name in ["acme", "other"] {
-        kit.apply(&format!("version: 1\nname: {name}\n")).await;
+        kit.apply(&format!("tenant: {name}\n")).await;
     }
     let id = kit.store().tenant_load(&"acme".parse().unwrap()).await.unwrap().unwrap().id;
     (kit, id, folder)

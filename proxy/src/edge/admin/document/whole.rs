@@ -46,6 +46,7 @@ pub(crate) struct How {
 
 /// What became of a document.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DocumentOutcome)]
 pub(crate) struct Outcome {
     /// Whether it is different from what was there.
     changed: bool,
@@ -78,7 +79,7 @@ impl AboutWarning {
 
 /// The tenant as a tenant file says it; secrets as `${sealed}`, which keeps what is stored when it is put back. `Accept:
 /// application/yaml` gives YAML.
-#[utoipa::path(get, path = "/tenants/{tenant}/document", tag = "tenants", params(("tenant" = String, Path, description = "Its name.")),
+#[utoipa::path(get, path = "/tenants/{tenant}/document", operation_id = "show_tenant_document", tag = "tenants", params(("tenant" = String, Path, description = "Its name.")),
     responses((status = 200, description = "It.", headers(("ETag" = String, description = "Its state.")),
         content((TenantDocument = "application/json"), (String = "application/yaml")))))]
 pub(in crate::edge::admin) async fn show(
@@ -103,7 +104,7 @@ pub(in crate::edge::admin) async fn show(
 
 /// Makes the tenant be what the document says, in one step: JSON, or YAML as in tenant files. A server that the document does not
 /// have goes. `If-None-Match: *` makes a new tenant (platform admins). With `dry_run` nothing is written, and no condition needed.
-#[utoipa::path(put, path = "/tenants/{tenant}/document", tag = "tenants",
+#[utoipa::path(put, path = "/tenants/{tenant}/document", operation_id = "put_tenant_document", tag = "tenants",
     params(("tenant" = String, Path, description = "Its name."), How,
         ("If-Match" = Option<String>, Header, description = "The document's ETag, or `*`."),
         ("If-None-Match" = Option<String>, Header, description = "`*` for a tenant that is not there yet.")),

@@ -2,12 +2,12 @@ use serde_json::{Value as Json, json};
 
 use super::super::tests::{Kit, admin_of, platform, viewer_of};
 
-const TENANT: &str = "version: 1\nname: acme\ntoolsets:\n  readers: {}\n";
+const TENANT: &str = "tenant: acme\ntoolsets:\n  readers: { access: anonymous }\n";
 
 async fn kit() -> Kit {
     let kit = Kit::new().await;
     kit.apply(TENANT).await;
-    kit.apply("version: 1\nname: other\n").await;
+    kit.apply("tenant: other\n").await;
     kit
 }
 

@@ -2,13 +2,13 @@ use serde_json::{Value as Json, json};
 
 use super::super::tests::{Kit, admin_of, viewer_of};
 
-const ONE: &str = "version: 1\nname: acme\nissuers:\n  corp:\n    issuer: https://login.example\n";
-const TWO: &str = "version: 1\nname: two\nissuers:\n  corp:\n    issuer: https://login.example\n  else:\n    \
+const ONE: &str = "tenant: acme\nissuers:\n  corp:\n    issuer: https://login.example\n";
+const TWO: &str = "tenant: two\nissuers:\n  corp:\n    issuer: https://login.example\n  else:\n    \
                    issuer: https://else.example\n";
 
 async fn kit() -> Kit {
     let kit = Kit::new().await;
-    for yaml in [ONE, TWO, "version: 1\nname: none\n"] {
+    for yaml in [ONE, TWO, "tenant: none\n"] {
         kit.apply(yaml).await;
     }
     kit

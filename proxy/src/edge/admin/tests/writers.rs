@@ -12,25 +12,24 @@ const WRITERS: usize = 50;
 /// How often one of them tries: enough for all others to be first, again and again.
 const TRIES: usize = 10_000;
 
-/// Each writer adds one to a number that all share, by what it has read, and changes a server that is its own.
+/// Half of the writers add one to a number that they share, by what they have read; each of the others changes a server that is its
+/// own. All at once.
 async fn fifty_writers_lose_no_update(kit: Kit) {
-    let servers: String = (0..WRITERS).map(|n| format!("  s{n}: {{ builtin: weather, enabled: false }}\n")).collect();
+    let own_servers = || (0..WRITERS).filter(|n| n % 2 == 1);
+    let servers: String = own_servers().map(|n| format!("  s{n}: {{ builtin: weather, enabled: false }}\n")).collect();
     kit.apply(&format!("tenant: acme\ntitle: '0'\nservers:\n{servers}")).await;
     let kit = Arc::new(kit);
     let writers = (0..WRITERS).map(|n| {
         let kit = kit.clone();
-        tokio::spawn(async move {
-            count_up(&kit).await;
-            own(&kit, n).await;
-        })
+        tokio::spawn(async move { if n % 2 == 0 { count_up(&kit).await } else { own(&kit, n).await } })
     });
     for ended in join_all(writers).await {
         ended.unwrap();
     }
     let tenant = kit.get(&admin_of("acme"), "/tenants/acme").await.json;
-    assert_eq!(tenant["title"], json!(WRITERS.to_string()));
-    assert_eq!(tenant["generation"], json!(1 + 2 * WRITERS), "each change was one, and none was made twice");
-    for n in 0..WRITERS {
+    assert_eq!(tenant["title"], json!((WRITERS / 2).to_string()));
+    assert_eq!(tenant["generation"], json!(1 + WRITERS), "each change was one, and none was made twice");
+    for n in own_servers() {
         let server = kit.get(&admin_of("acme"), &format!("/tenants/acme/servers/s{n}")).await.json;
         assert_eq!(server["prefix"], json!(format!("p{n}")));
     }
