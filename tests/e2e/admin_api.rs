@@ -9,6 +9,7 @@ use std::{
 
 use patchbay_e2e::{
     Ask, TestGateway,
+    database::Postgres,
     installed::{source, variable},
     process::{Running, command},
     setup::{scripted, tenant},
@@ -25,8 +26,8 @@ const SEED: &str = "20261121";
 /// A run that takes longer is stuck.
 const RUN_TIME_MAX: Duration = Duration::from_secs(600);
 
-/// A gateway with three tenants, two of which nobody needs any more.
-async fn gateway() -> TestGateway {
+/// A gateway with three tenants, two of which nobody needs any more; on this database, or on SQLite.
+async fn gateway(database: Option<&Postgres>) -> TestGateway {
     let whole = |name: &str| {
         let mut tenant = tenant(name, [("one", scripted(&["--no-odd"])), ("two", scripted(&["--no-odd"]))]);
         tenant["toolsets"] = json!({ "default": {}, "reading": { "servers": ["one"], "prefix": "never" } });
@@ -34,7 +35,10 @@ async fn gateway() -> TestGateway {
         tenant
     };
     let setup = TestGateway::setup().tenant(whole("acme")).tenant(whole("umbrella")).tenant(whole("spare"));
-    // Others wait for their turn in life; here hundreds ask in a second.
+    let setup = match database {
+        Some(database) => setup.postgres(database),
+        None => setup,
+    };
     let gateway = setup.first_admin_key(FIRST).at_once().start().await;
     wait_until("the first admin key opens", || async { me(&gateway, FIRST).await.status == 200 }).await;
     gateway
@@ -97,38 +101,40 @@ async fn try_out(python: &Path, gateway: &TestGateway, key: Option<(&str, &str)>
 }
 
 /// The same as one role, whose key is still good at the end.
-async fn try_out_as(role: &str, tenant: Option<&str>) {
+async fn try_out_as(role: &str, tenant: Option<&str>, database: Option<&Postgres>) {
     let Some(python) = python() else { return };
-    let gateway = gateway().await;
+    let gateway = gateway(database).await;
     let (id, key) = make(&gateway, role, tenant).await;
     try_out(&python, &gateway, Some((&id, &key))).await;
     assert_eq!(me(&gateway, &key).await.status, 200, "what was tried was tried as {role}");
 }
 
 #[tokio::test]
-async fn a_platform_admin_meets_nothing_that_the_document_does_not_say() {
-    try_out_as("platform_admin", None).await;
+async fn a_platform_admin_of_a_gateway_on_postgres_meets_nothing_that_the_document_does_not_say() {
+    let Some(database) = Postgres::fresh().await else { return };
+    try_out_as("platform_admin", None, Some(&database)).await;
+    database.clear().await;
 }
 
 #[tokio::test]
 async fn an_admin_of_a_tenant_meets_nothing_that_the_document_does_not_say() {
-    try_out_as("tenant_admin", Some("acme")).await;
+    try_out_as("tenant_admin", Some("acme"), None).await;
 }
 
 #[tokio::test]
 async fn a_viewer_of_a_tenant_meets_nothing_that_the_document_does_not_say() {
-    try_out_as("tenant_viewer", Some("acme")).await;
+    try_out_as("tenant_viewer", Some("acme"), None).await;
 }
 
 #[tokio::test]
 async fn nobody_meets_nothing_that_the_document_does_not_say() {
     let Some(python) = python() else { return };
-    try_out(&python, &gateway().await, None).await;
+    try_out(&python, &gateway(None).await, None).await;
 }
 
 #[tokio::test]
 async fn the_document_is_openapi_3_1_and_open_to_all_with_its_reference() {
-    let gateway = gateway().await;
+    let gateway = gateway(None).await;
     let page = Ask::get("/").send(gateway.admin).await;
     assert_eq!(page.status, 200);
     let policy = page.headers["content-security-policy"].to_str().unwrap().to_owned();

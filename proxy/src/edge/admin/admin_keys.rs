@@ -212,8 +212,10 @@ pub(super) async fn list(
 
 /// Makes an admin key and shows it this once.
 #[utoipa::path(post, path = "/admin-keys", operation_id = "create_admin_key", tag = "admin keys", request_body = NewKey,
-    responses((status = 201, description = "It is made.", body = MadeAdminKey,
-        headers(("ETag" = String, description = "Its state."), ("Location" = String, description = "Where it is.")))))]
+    responses(
+        (status = 201, description = "It is made.", body = MadeAdminKey,
+            headers(("ETag" = String, description = "Its state."), ("Location" = String, description = "Where it is."))),
+        (status = 404, description = "The tenant of the role is none that you may see.")))]
 pub(super) async fn create(
     State(desk): State<Arc<Desk>>,
     admin: Admin,
@@ -256,7 +258,9 @@ pub(super) async fn show(
 /// Revokes an admin key: it is refused from now on, on all replicas. It stays in the list.
 #[utoipa::path(delete, path = "/admin-keys/{id}", operation_id = "revoke_admin_key", tag = "admin keys",
     params(("id" = String, Path, description = "Its id."), ("If-Match" = String, Header, description = "Its ETag, or `*`.")),
-    responses((status = 204, description = "It is revoked.")))]
+    responses(
+        (status = 204, description = "It is revoked."),
+        (status = 409, description = "It is the last admin key of the platform, and you use it.")))]
 pub(super) async fn revoke(
     State(desk): State<Arc<Desk>>,
     admin: Admin,

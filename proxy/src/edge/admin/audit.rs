@@ -160,7 +160,10 @@ pub(super) async fn of_tenant(
 
 /// The records of all tenants and of none, newest first.
 #[utoipa::path(get, path = "/audit", operation_id = "list_audit", tag = "audit", params(PlatformQuery),
-    responses((status = 200, description = "A page of them.", body = Page<AuditRecord>)))]
+    responses(
+        (status = 200, description = "A page of them.", body = Page<AuditRecord>),
+        (status = 404, description = "There is no tenant of the name in the query."),
+        (status = 409, description = "The secrets of the tenant in the query cannot be opened.")))]
 pub(super) async fn of_all(
     State(desk): State<Arc<Desk>>,
     admin: Admin,

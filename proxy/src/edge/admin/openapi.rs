@@ -114,6 +114,7 @@ fn complete(read: utoipa::openapi::OpenApi) -> Json {
     components["parameters"] = Json::Object(parameters::components());
     if let Some(schemas) = components["schemas"].as_object_mut() {
         schemas.sort_keys();
+        examples::add_shapes(schemas);
     }
     for (path, item) in document["paths"].as_object_mut().into_iter().flatten() {
         for (method, operation) in item.as_object_mut().into_iter().flatten() {

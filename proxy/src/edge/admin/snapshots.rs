@@ -70,6 +70,7 @@ pub(crate) struct InForce {
 
 /// A toolset in numbers.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ToolsetInForce)]
 pub(crate) struct Toolset {
     /// Its name.
     name: String,

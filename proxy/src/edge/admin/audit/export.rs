@@ -95,8 +95,11 @@ pub(in super::super) async fn of_tenant(
 
 /// The chains of all tenants and of none as lines of JSON, as for one tenant.
 #[utoipa::path(get, path = "/audit/export", operation_id = "export_audit", tag = "audit", params(PlatformSpan),
-    responses((status = 200, description = "The lines.", body = String, content_type = "application/x-ndjson",
-        headers(("Patchbay-Unchained-Records" = u64, description = "Records from before there were chains, which are not among them.")))))]
+    responses(
+        (status = 200, description = "The lines.", body = String, content_type = "application/x-ndjson",
+            headers(("Patchbay-Unchained-Records" = u64, description = "Records from before there were chains, which are not among them."))),
+        (status = 404, description = "There is no tenant of the name in the query."),
+        (status = 409, description = "The secrets of the tenant in the query cannot be opened.")))]
 pub(in super::super) async fn of_all(
     State(desk): State<Arc<Desk>>,
     admin: Admin,

@@ -82,8 +82,56 @@ fn conditions_and_idempotency_keys_are_described_where_they_count() {
     }
 }
 
+/// The names that types of the API give their shapes, as their sources say them: utoipa takes one of two that are the same, and
+/// says nothing.
+fn shapes_of(source: &str) -> Vec<String> {
+    let word = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let mut names = Vec::new();
+    let (mut derived, mut renamed) = (false, None);
+    for line in source.lines() {
+        derived |= line.starts_with("#[derive(") && line.contains("ToSchema");
+        if let Some(name) = line.strip_prefix("#[schema(as = ") {
+            renamed = Some(word(name));
+        }
+        let named = ["pub(crate) struct ", "pub(crate) enum "].iter().find_map(|start| line.strip_prefix(start));
+        if let Some(own) = named {
+            names.extend(derived.then(|| renamed.take().unwrap_or_else(|| word(own))));
+            derived = false;
+        }
+        // The parts of tenant files, which a macro makes.
+        if let Some((part, _)) = line.split_once(" = \"").filter(|(_, of)| of.contains("File\" + [")) {
+            names.push(part.trim().to_owned());
+        }
+    }
+    names
+}
+
+fn sources(folder: &std::path::Path, found: &mut Vec<String>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if !path.ends_with("tests.rs") && path.extension().is_some_and(|kind| kind == "rs") {
+            found.push(std::fs::read_to_string(&path).unwrap());
+        }
+    }
+}
+
 #[test]
-fn names_of_shapes_are_those_of_one_thing_each() {
+fn no_two_things_have_shapes_of_one_name() {
+    let mut texts = Vec::new();
+    sources(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/edge/admin"), &mut texts);
+    let mut names: Vec<_> = texts.iter().flat_map(|text| shapes_of(text)).collect();
+    names.sort_unstable();
+    let several: Vec<_> = names.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| &pair[0]).collect();
+    assert!(several.is_empty(), "give all but one of these types a #[schema(as = …)]: {several:?}");
+    for name in ["Toolset", "ToolsetInForce", "AdminKey", "AuditOutcome", "ServerBody", "Problem"] {
+        assert!(names.iter().any(|known| known == name), "{name} is not found in {names:?}");
+    }
+}
+
+#[test]
+fn names_of_shapes_say_what_they_are() {
     let schemas = document()["components"]["schemas"].as_object().unwrap();
     for name in ["Kind", "Outcome", "InForce", "Answer", "Filter", "Listed", "Wanted"] {
         assert!(!schemas.contains_key(name), "{name} says nothing: give the type a #[schema(as = …)]");
@@ -96,6 +144,16 @@ fn names_of_shapes_are_those_of_one_thing_each() {
         }
     }
     assert!(unlinked.is_empty(), "links of the code's documentation lead nowhere here: {unlinked:?}");
+}
+
+#[test]
+fn shapes_of_parts_have_examples() {
+    let schemas = &document()["components"]["schemas"];
+    for name in ["AuditPolicy", "Issuer", "Limits", "Server", "TenantDocument", "Toolset"] {
+        let (example, fields) = (&schemas[name]["examples"][0], schemas[name]["properties"].as_object().unwrap());
+        let known = |field: &String| fields.contains_key(field);
+        assert!(example.as_object().is_some_and(|example| example.len() > 1 && example.keys().all(known)), "{name}");
+    }
 }
 
 #[test]

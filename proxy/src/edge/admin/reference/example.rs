@@ -27,6 +27,9 @@ fn value_at(shapes: Shapes<'_>, field: Field<'_>, schema: &Json, depth: usize) -
             return given.clone();
         }
     }
+    if let Some(given) = shapes.resolve(schema)["examples"].get(0) {
+        return given.clone();
+    }
     let present = shapes.present(schema);
     let (owner, schema) = shapes.behind(present).unwrap_or((field.owner, present));
     if let Some(word) = words_of(schema).first() {

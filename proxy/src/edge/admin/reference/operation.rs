@@ -128,10 +128,10 @@ fn row(shapes: Shapes<'_>, parameter: &Json) -> String {
     let text = |member: &str| escape(parameter[member].as_str().unwrap_or_default());
     let must = if parameter["required"] == true { " <b class=must>required</b>" } else { "" };
     format!(
-        "<tr><td><code>{}</code>{must}</td><td class=type>{}, {}</td><td>{}</td></tr>",
+        "<tr><td><code>{}</code>{must}</td><td class=type>{}{}</td><td>{}</td></tr>",
         text("name"),
         text("in"),
-        shapes.words(&parameter["schema"]),
+        if parameter["in"] == "query" { format!(", {}", shapes.words(&parameter["schema"])) } else { String::new() },
         prose(parameter["description"].as_str().unwrap_or_default()),
     )
 }
