@@ -241,3 +241,29 @@ pub(crate) fn say(text: &str) {
 pub(crate) fn complain(text: &str) {
     eprintln!("{text}");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All arguments of a command and of those below it, each with its command.
+    fn arguments(command: &clap::Command) -> Vec<String> {
+        let own = command.get_arguments().map(|argument| format!("{} {}", command.get_name(), argument.get_id()));
+        own.chain(command.get_subcommands().flat_map(arguments)).collect()
+    }
+
+    #[test]
+    fn no_command_takes_the_name_of_an_argument_of_all_commands() {
+        let command = Args::command();
+        command.clone().debug_assert();
+        let global: Vec<_> = command.get_arguments().map(|argument| argument.get_id().to_string()).collect();
+        assert!(global.iter().any(|id| id == "server"), "{global:?}");
+        // Such a one would be given what is meant for all, also by a variable.
+        let clashes: Vec<_> = command
+            .get_subcommands()
+            .flat_map(arguments)
+            .filter(|name| global.iter().any(|id| name.ends_with(&format!(" {id}"))))
+            .collect();
+        assert!(clashes.is_empty(), "give these another name: {clashes:?}");
+    }
+}

@@ -37,8 +37,8 @@ pub(super) struct Show {
     #[arg(long, value_name = "KEY_ID|ISSUER:SUBJECT")]
     principal: Option<String>,
     /// A server, for limits that are counted by servers.
-    #[arg(long, conflicts_with = "tool")]
-    server: Option<Slug>,
+    #[arg(long, value_name = "NAME", conflicts_with = "tool")]
+    server_name: Option<Slug>,
     /// A tool, for limits that are counted by tools: the server's name and the tool's own.
     #[arg(long, value_name = "SERVER/TOOL")]
     tool: Option<String>,
@@ -89,7 +89,7 @@ impl Show {
         [
             ("toolset", Some(self.toolset.as_str())),
             ("principal", self.principal.as_deref()),
-            ("server", self.server.as_ref().map(Slug::as_str)),
+            ("server", self.server_name.as_ref().map(Slug::as_str)),
             ("tool", self.tool.as_deref()),
         ]
     }
@@ -161,7 +161,7 @@ const fn how_to_name(what: Dimension) -> &'static str {
         Dimension::Tenant | Dimension::Toolset => "",
         Dimension::Principal => "name one with --principal",
         Dimension::Key => "name one with --principal KEY_ID",
-        Dimension::Server => "name one with --server",
+        Dimension::Server => "name one with --server-name",
         Dimension::Tool => "name one with --tool",
     }
 }
@@ -217,7 +217,7 @@ mod tests {
             tenant: "acme".parse().unwrap(),
             toolset: "default".parse().unwrap(),
             principal: Some("corp:a&b=c d/ü".to_owned()),
-            server: None,
+            server_name: None,
             tool: Some("shop/get".to_owned()),
             json: false,
         };

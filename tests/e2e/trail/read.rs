@@ -29,7 +29,7 @@ async fn records_are_found_by_who_what_when_and_how_it_ended() {
     wait_until("all calls are there", || async { calls(&[]) == 5 }).await;
     assert_eq!(calls(&["--tenant", "acme"]), 4);
     assert_eq!(calls(&["--tenant", "globex"]), 1);
-    assert_eq!(calls(&["--tenant", "acme", "--server", "two"]), 1);
+    assert_eq!(calls(&["--tenant", "acme", "--server-name", "two"]), 1);
     assert_eq!(calls(&["--tenant", "acme", "--name", "one_echo"]), 2);
     assert_eq!(calls(&["--tenant", "acme", "--outcome", "refused"]), 1);
     assert_eq!(calls(&["--tenant", "acme", "--actor", "key:*"]), 4);

@@ -32,7 +32,7 @@ pub(in crate::cli) struct Query {
     actor: Option<String>,
     /// At which server.
     #[arg(long, value_name = "NAME")]
-    server: Option<String>,
+    server_name: Option<String>,
     /// Which tool, prompt or URI, by the name that the client used.
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
@@ -85,7 +85,7 @@ impl Query {
         let ask = self.between.ask(self.whose.ask(Ask::get(self.whose.path(""))));
         ask.with("action", self.action.as_ref())
             .with("actor", self.actor.as_ref())
-            .with("server", self.server.as_ref())
+            .with("server", self.server_name.as_ref())
             .with("name", self.name.as_ref())
             .with("outcome", self.outcome.as_ref())
             .with("limit", Some(limit))
