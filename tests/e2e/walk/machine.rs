@@ -160,16 +160,18 @@ impl Machine {
             return Ok(());
         }
         let text = self.here(text);
-        let (code, out, err) = self.execute(&text).ok_or_else(|| {
-            format!("line {line}: this takes longer than {} s:\n{text}", BLOCK_PATIENCE.as_secs())
-        })?;
+        let (code, out, err) = self
+            .execute(&text)
+            .ok_or_else(|| format!("line {line}: this takes longer than {} s:\n{text}", BLOCK_PATIENCE.as_secs()))?;
         if code != Some(0) {
-            return Err(format!("line {line}: this ended with {code:?}:\n{text}\n--- out ---\n{out}\n--- err ---\n{err}"));
+            return Err(format!(
+                "line {line}: this ended with {code:?}:\n{text}\n--- out ---\n{out}\n--- err ---\n{err}"
+            ));
         }
         match says.as_ref().map(|says| self.here(says)) {
-            Some(says) if !fits(&says, &out) => {
-                Err(format!("line {line}: this says otherwise:\n{text}\n--- page ---\n{says}\n--- out ---\n{out}\n--- err ---\n{err}"))
-            }
+            Some(says) if !fits(&says, &out) => Err(format!(
+                "line {line}: this says otherwise:\n{text}\n--- page ---\n{says}\n--- out ---\n{out}\n--- err ---\n{err}"
+            )),
             _ => Ok(()),
         }
     }

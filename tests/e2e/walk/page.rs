@@ -50,7 +50,8 @@ impl Page {
     /// `docs/operations.md`.
     pub(super) fn of_operators() -> Self {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("docs/operations.md");
-        Self::parse(&fs::read_to_string(file).unwrap()).unwrap_or_else(|problem| panic!("docs/operations.md, {problem}"))
+        Self::parse(&fs::read_to_string(file).unwrap())
+            .unwrap_or_else(|problem| panic!("docs/operations.md, {problem}"))
     }
 
     /// Reads a page.
@@ -94,7 +95,9 @@ impl Page {
                     self.untried.push((*first).to_owned());
                 }
                 _ => {
-                    return Err(format!("line {at}: a ```console has to begin with `# Not run by the tests: ` and why"));
+                    return Err(format!(
+                        "line {at}: a ```console has to begin with `# Not run by the tests: ` and why"
+                    ));
                 }
             },
             kind if FILES.contains(&kind) => {}
@@ -149,7 +152,9 @@ fn dots_stand_for_whatever_is_there() {
     ] {
         assert!(fits(says, text), "{says:?} and {text:?}");
     }
-    for (says, text) in [("one", "one two"), ("…a", "b"), ("a…c…e", "ace d"), ("…\nlast", "a\nlast\nb"), ("ab…b", "ab"), ("", "x")] {
+    for (says, text) in
+        [("one", "one two"), ("…a", "b"), ("a…c…e", "ace d"), ("…\nlast", "a\nlast\nb"), ("ab…b", "ab"), ("", "x")]
+    {
         assert!(!fits(says, text), "{says:?} and {text:?}");
     }
 }
