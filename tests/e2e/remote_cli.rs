@@ -155,6 +155,10 @@ async fn tenants_are_made_and_changed_from_elsewhere_and_secrets_are_looked_up_t
     // The server has them.
     let key = gateway.new_key("team", "e2e", &[]);
     let client = patchbay_e2e::Client::modern(gateway.address, "/t/team/mcp", Some(&key.text));
+    wait_until("the key opens the door", || async {
+        client.ask("tools/list", json!({})).send(gateway.address).await.status == 200
+    })
+    .await;
     wait_until("the tools are there", || async { client.tools().await.iter().any(|name| name == "one_env") }).await;
     let env: Value = serde_json::from_str(client.call("one_env", json!({})).await.text()).unwrap();
     assert_eq!(
