@@ -18,10 +18,10 @@ mod sessions;
 mod tenants;
 mod token;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource};
+use clap::{Parser, Subcommand};
 use patchbay_config::{ConfigErrors, Environment, GatewayConfig};
 use patchbay_store::{Note, Store};
 use std::sync::Arc;
@@ -38,6 +38,9 @@ const EXIT_USAGE: u8 = 64;
 /// The configuration cannot be used (sysexits EX_CONFIG).
 const EXIT_CONFIG: u8 = 78;
 
+/// The variable that names the gateway to ask.
+const SERVER_VARIABLE: &str = "PATCHBAY_SERVER";
+
 /// One address for all the tools of a team: an MCP gateway for many tenants.
 #[derive(Debug, Parser)]
 #[command(name = "patchbay", version, about, long_about = None, propagate_version = true)]
@@ -46,8 +49,8 @@ struct Args {
     #[arg(long, global = true, value_name = "FILE", env = "PATCHBAY_CONFIG")]
     config: Option<PathBuf>,
     /// The gateway to ask, by the address of its admin listener, instead of the store of the configuration. The admin key is read from
-    /// PATCHBAY_ADMIN_KEY.
-    #[arg(long, global = true, value_name = "URL", env = "PATCHBAY_SERVER")]
+    /// PATCHBAY_ADMIN_KEY. [env: PATCHBAY_SERVER]
+    #[arg(long, global = true, value_name = "URL")]
     server: Option<String>,
     /// With --server: read the admin key, or an access token of an issuer of admins, from this file.
     #[arg(long, global = true, value_name = "FILE")]
@@ -118,20 +121,16 @@ enum Command {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    let parsed = Args::command().try_get_matches().and_then(|matches| {
-        // A variable may be there for other commands; an argument is meant.
-        let is_meant = matches.value_source("server") == Some(ValueSource::CommandLine);
-        Args::from_arg_matches(&matches).map(|args| (args, is_meant))
-    });
-    let (args, is_meant) = match parsed {
-        Ok(parsed) => parsed,
+    let (url, rest) = gateway_of(std::env::args_os());
+    let args = match Args::try_parse_from(rest) {
+        Ok(args) => args,
         Err(error) => {
             let code = if error.use_stderr() { EXIT_USAGE } else { 0 };
             let _ = error.print();
             return ExitCode::from(code);
         }
     };
-    match run(args, is_meant) {
+    match run(args, url) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let is_config = error.chain().any(|cause| cause.is::<ConfigErrors>());
@@ -141,14 +140,53 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(args: Args, is_server_meant: bool) -> anyhow::Result<()> {
+/// The gateway among the arguments, and the rest of them. It is looked for before they are parsed, since two commands look for what
+/// happened at a server of a tenant: theirs is `--server NAME`, and the gateway's is `--server URL`.
+fn gateway_of(args: impl IntoIterator<Item = OsString>) -> (Option<String>, Vec<OsString>) {
+    let is_url = |text: &&str| text.contains("://");
+    let (mut url, mut rest) = (None, Vec::new());
+    let mut args = args.into_iter().peekable();
+    while let Some(arg) = args.next() {
+        if arg == "--" {
+            rest.push(arg);
+            rest.extend(args);
+            break;
+        }
+        let text = arg.to_str().unwrap_or_default();
+        if let Some(given) = text.strip_prefix("--server=").filter(is_url) {
+            url = Some(given.to_owned());
+        } else if let Some(given) =
+            args.next_if(|next| text == "--server" && next.to_str().as_ref().is_some_and(is_url))
+        {
+            url = given.into_string().ok();
+        } else {
+            rest.push(arg);
+        }
+    }
+    (url, rest)
+}
+
+impl Command {
+    /// Whether its own `--server` is the server of a tenant.
+    const fn names_server(&self) -> bool {
+        matches!(self, Self::Limits(_) | Self::Audit(_))
+    }
+
+    /// Whether it has nothing to do with the store, so that a variable that names a gateway is meant for other commands.
+    const fn is_of_here(&self) -> bool {
+        matches!(self, Self::Serve | Self::Health { .. } | Self::Schema { .. })
+    }
+}
+
+fn run(args: Args, url: Option<String>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let Args { config: given, server, admin_key_file: key_file, insecure_http, command } = args;
-    let server = server.filter(|url| !url.is_empty()).map(|url| Server { url, key_file, insecure_http });
-    let desk = Desk { given: given.clone(), server };
     let command = command.unwrap_or(Command::Serve);
-    let is_of_here = matches!(command, Command::Serve | Command::Health { .. } | Command::Schema { .. });
-    if is_of_here && is_server_meant {
+    let url = url.or_else(|| server.filter(|_| !command.names_server()));
+    let is_named = url.is_some();
+    let url = url.or_else(|| std::env::var(SERVER_VARIABLE).ok()).filter(|url| !url.is_empty());
+    let desk = Desk { given: given.clone(), server: url.map(|url| Server { url, key_file, insecure_http }) };
+    if command.is_of_here() && is_named {
         desk.is_here("serve`, `patchbay health` and `patchbay schema")?;
     }
     match command {
@@ -219,6 +257,11 @@ fn note(what: impl Into<String>) -> Note {
     Note::by_operator(what, trail::now_ms())
 }
 
+/// The name of a server of a tenant. It stands as a text, since `--server` is one everywhere.
+fn server_name(text: &str) -> Result<String, patchbay_core::SlugError> {
+    text.parse::<patchbay_core::Slug>().map(|name| name.to_string())
+}
+
 /// The configuration of this call.
 fn load_config(given: Option<&std::path::Path>) -> anyhow::Result<GatewayConfig> {
     let found = config_path(given);
@@ -240,4 +283,56 @@ pub(crate) fn say(text: &str) {
 #[expect(clippy::print_stderr, reason = "the command line complains on standard error")]
 pub(crate) fn complain(text: &str) {
     eprintln!("{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn gateway(line: &str) -> (Option<String>, String) {
+        let (url, rest) = gateway_of(line.split(' ').map(OsString::from));
+        (url, rest.iter().map(|arg| arg.to_str().unwrap()).collect::<Vec<_>>().join(" "))
+    }
+
+    #[test]
+    fn a_gateway_is_told_from_a_server_of_a_tenant() {
+        for (line, url, rest) in [
+            ("p tenant list", None, "p tenant list"),
+            ("p --server https://g tenant list", Some("https://g"), "p tenant list"),
+            ("p tenant list --server=https://g", Some("https://g"), "p tenant list"),
+            ("p audit query --server shop --server https://g", Some("https://g"), "p audit query --server shop"),
+            ("p --server https://g limits show --server shop", Some("https://g"), "p limits show --server shop"),
+            ("p tenant list --server shop", None, "p tenant list --server shop"),
+            ("p tenant list --server", None, "p tenant list --server"),
+            ("p import -- --server https://g", None, "p import -- --server https://g"),
+        ] {
+            assert_eq!(gateway(line), (url.map(str::to_owned), rest.to_owned()), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_server_of_a_tenant_is_not_taken_for_a_gateway() {
+        let parse = |line: &str| Args::try_parse_from(line.split(' ')).unwrap();
+        for line in ["p audit query --server shop", "p limits show --tenant acme --server shop"] {
+            let args = parse(line);
+            assert!(args.command.as_ref().is_some_and(Command::names_server), "{line}");
+        }
+        assert_eq!(parse("p tenant list --server shop").server.as_deref(), Some("shop"));
+        assert!(Args::try_parse_from(["p", "audit", "query", "--server", "127.0.0.1:9091"]).is_err());
+    }
+
+    #[test]
+    fn every_command_is_described_and_fits_together() {
+        Args::command().debug_assert();
+        fn look(command: &clap::Command) {
+            assert!(command.get_about().is_some(), "{} says nothing of itself", command.get_name());
+            for arg in command.get_arguments().filter(|arg| !matches!(arg.get_id().as_str(), "help" | "version")) {
+                assert!(arg.get_help().is_some(), "{} {}", command.get_name(), arg.get_id());
+            }
+            command.get_subcommands().for_each(look);
+        }
+        look(&Args::command());
+    }
 }

@@ -52,7 +52,7 @@ async fn a_dead_server_says_when_it_is_tried_again_and_a_refresh_brings_its_new_
     assert_eq!((&well["speaks"]["era"], &well["catalog"]["stale"]), (&json!("legacy"), &json!(false)));
 
     wire.cut();
-    // By then it is left alone for several seconds, by the breaker and by whoever reads its lists.
+    // Each doubles the time after which it would be asked again by itself.
     for _ in 0..6 {
         let told = refresh(&gateway, "one").await;
         assert_eq!((&told["answered"], &told["changed"].is_boolean()), (&json!(false), &true), "{told}");

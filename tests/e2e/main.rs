@@ -29,5 +29,6 @@ mod replicas;
 mod streaming;
 mod traces;
 mod trail;
+mod walk;
 mod weather;
 mod without_store;

@@ -112,7 +112,10 @@ async fn commands_say_the_same_over_the_network_as_beside_the_store() {
     assert!(verified.code == 0 && verified.out.contains("as they were written"), "{verified:?}");
     let one = elsewhere.patchbay(&["audit", "verify", "--no-tenant", "--json"]).good();
     let chains: Value = serde_json::from_str(&one).unwrap();
-    assert!(chains.as_array().unwrap().iter().all(|chain| chain["tenant"].is_null() && chain["fault"].is_null()), "{one}");
+    assert!(
+        chains.as_array().unwrap().iter().all(|chain| chain["tenant"].is_null() && chain["fault"].is_null()),
+        "{one}"
+    );
     elsewhere.patchbay(&["audit", "export", "--tenant", "acme", "--out", "acme.jsonl"]).good();
     let key = elsewhere.patchbay(&["audit", "key"]).good();
     let offline = elsewhere.keyless(&[], &["audit", "verify", "--file", "acme.jsonl", "--key", key.trim()]);
@@ -122,7 +125,9 @@ async fn commands_say_the_same_over_the_network_as_beside_the_store() {
     let standing = elsewhere.patchbay(&["limits", "show", "--tenant", "acme"]).good();
     assert!(standing.starts_with("acme / default: counted by this process alone"), "{standing}");
     let rotated = gateway.new_key("acme", "rotated", &[]);
-    let new: Value = serde_json::from_str(&elsewhere.patchbay(&["key", "rotate", "--tenant", "acme", &rotated.id, "--json"]).good()).unwrap();
+    let new: Value =
+        serde_json::from_str(&elsewhere.patchbay(&["key", "rotate", "--tenant", "acme", &rotated.id, "--json"]).good())
+            .unwrap();
     assert!(new["key"].as_str().unwrap() != rotated.text && new["label"] == "rotated", "{new}");
 }
 
@@ -150,22 +155,33 @@ async fn tenants_are_made_and_changed_from_elsewhere_and_secrets_are_looked_up_t
     // The server has them.
     let key = gateway.new_key("team", "e2e", &[]);
     let client = patchbay_e2e::Client::modern(gateway.address, "/t/team/mcp", Some(&key.text));
+    wait_until("the key opens the door", || async {
+        client.ask("tools/list", json!({})).send(gateway.address).await.status == 200
+    })
+    .await;
     wait_until("the tools are there", || async { client.tools().await.iter().any(|name| name == "one_env") }).await;
     let env: Value = serde_json::from_str(client.call("one_env", json!({})).await.text()).unwrap();
-    assert_eq!((env["TOKEN"].as_str(), env["WORD"].as_str().map(str::trim)), (Some("env-canary"), Some("word-canary-$${not}")));
+    assert_eq!(
+        (env["TOKEN"].as_str(), env["WORD"].as_str().map(str::trim)),
+        (Some("env-canary"), Some("word-canary-$${not}"))
+    );
 
     // What comes back has none, and changes nothing.
     let exported = elsewhere.patchbay(&["export", "--tenant", "team", "-o", "back.yaml"]).good();
     assert!(exported.contains("back.yaml has team"), "{exported}");
     assert!(!fs::read_to_string(elsewhere.path("back.yaml")).unwrap().contains("canary"));
-    let again: Value = serde_json::from_str(&elsewhere.patchbay(&["apply", "-f", "back.yaml", "--json"]).good()).unwrap();
+    let again: Value =
+        serde_json::from_str(&elsewhere.patchbay(&["apply", "-f", "back.yaml", "--json"]).good()).unwrap();
     assert_eq!(again["changed"], false);
 
     // Faults are named by file and line before anything is sent, and by field when the gateway finds them.
     elsewhere.write("bad.yaml", "tenant: team\nservers:\n  one: { comand: x }\n");
     let bad = elsewhere.patchbay(&["apply", "-f", "bad.yaml"]);
     assert!(bad.code == 78 && bad.err.contains("bad.yaml:3:"), "{bad:?}");
-    elsewhere.write("sealed.yaml", "tenant: team\nservers:\n  new: { url: 'https://x.example.org/', headers: { A: '${sealed}' } }\n");
+    elsewhere.write(
+        "sealed.yaml",
+        "tenant: team\nservers:\n  new: { url: 'https://x.example.org/', headers: { A: '${sealed}' } }\n",
+    );
     let sealed = elsewhere.patchbay(&["apply", "-f", "sealed.yaml"]);
     assert!(sealed.code == 1 && sealed.err.contains("sealed.yaml: servers.new.headers.A: "), "{sealed:?}");
     let unset = elsewhere.patchbay(&["apply", "-f", &file]);
@@ -175,7 +191,11 @@ async fn tenants_are_made_and_changed_from_elsewhere_and_secrets_are_looked_up_t
     elsewhere.write("mcp.json", &servers.to_string());
     let taken = elsewhere.patchbay(&["import", "mcp.json", "--tenant", "team", "--json"]);
     let report: Value = serde_json::from_str(&taken.clone().good()).unwrap();
-    assert_eq!((&report["taken"], &report["commands_untrusted"]), (&json!(["away", "time"]), &json!(["uvx"])), "{taken:?}");
+    assert_eq!(
+        (&report["taken"], &report["commands_untrusted"]),
+        (&json!(["away", "time"]), &json!(["uvx"])),
+        "{taken:?}"
+    );
     let trusting = elsewhere.patchbay(&["import", "mcp.json", "--tenant", "team", "--trust-commands"]);
     assert!(trusting.code == 1 && trusting.err.contains("on the machine of the gateway"), "{trusting:?}");
     elsewhere.patchbay(&["tenant", "delete", "team", "--yes"]).good();
@@ -215,7 +235,12 @@ async fn an_admin_of_one_tenant_touches_no_other() {
         assert!(refused.code == 1 && refused.err.contains("platform_admin"), "{args:?}: {refused:?}");
     }
     assert_eq!(gateway.patchbay(&["export", "--tenant", "globex"]).good(), untouched);
-    assert_eq!(gateway.patchbay(&["audit", "query", "--tenant", "globex", "--action", "audit.query", "--actor", "admin_key:*"]).good(), "");
+    assert_eq!(
+        gateway
+            .patchbay(&["audit", "query", "--tenant", "globex", "--action", "audit.query", "--actor", "admin_key:*"])
+            .good(),
+        ""
+    );
 
     // A key that is revoked opens nothing any more.
     let keys: Value = serde_json::from_str(&gateway.patchbay(&["admin-key", "list", "--json"]).good()).unwrap();
@@ -230,7 +255,9 @@ async fn servers_and_sessions_are_asked_for_where_a_gateway_runs() {
     let elsewhere = Elsewhere::new(&gateway, &["platform_admin"]);
     let health = elsewhere.patchbay(&["server", "health", "--tenant", "acme"]).good();
     assert!(health.lines().count() == 2 && health.lines().all(|line| line.contains("stdio")), "{health}");
-    let one: Value = serde_json::from_str(&elsewhere.patchbay(&["server", "health", "--tenant", "acme", "one", "--json"]).good()).unwrap();
+    let one: Value =
+        serde_json::from_str(&elsewhere.patchbay(&["server", "health", "--tenant", "acme", "one", "--json"]).good())
+            .unwrap();
     assert_eq!(one["server"], "one");
     let catalog = elsewhere.patchbay(&["server", "catalog", "--tenant", "acme", "one", "--kind", "tool"]).good();
     assert!(catalog.contains("default: as one_echo"), "{catalog}");
@@ -246,7 +273,8 @@ async fn servers_and_sessions_are_asked_for_where_a_gateway_runs() {
 
     let client = gateway.legacy("acme").await;
     client.tools().await;
-    let sessions: Value = serde_json::from_str(&elsewhere.patchbay(&["session", "list", "--tenant", "acme", "--json"]).good()).unwrap();
+    let sessions: Value =
+        serde_json::from_str(&elsewhere.patchbay(&["session", "list", "--tenant", "acme", "--json"]).good()).unwrap();
     let ids: Vec<_> = sessions.as_array().unwrap().iter().map(|session| session["id"].as_str().unwrap()).collect();
     let [id] = ids[..] else { panic!("{sessions}") };
     elsewhere.patchbay(&["session", "end", "--tenant", "acme", id]).good();
@@ -278,8 +306,18 @@ async fn whoever_cannot_ask_is_told_why_in_a_sentence() {
         ("a key that is none", &[("PATCHBAY_ADMIN_KEY", "pba_wrong")], &[server], "does not take this admin key"),
         ("a file that is not there", &[], &[server, "--admin-key-file", "nowhere"], "nowhere cannot be read"),
         ("nobody there", &[("PATCHBAY_ADMIN_KEY", &*key)], &[&*nobody], "cannot be reached: is the gateway running"),
-        ("another listener", &[("PATCHBAY_ADMIN_KEY", &*key)], &[&*public], "does not answer like a gateway's admin API"),
-        ("no address", &[("PATCHBAY_ADMIN_KEY", &*key)], &["acme"], "expected the address of a gateway's admin listener"),
+        (
+            "another listener",
+            &[("PATCHBAY_ADMIN_KEY", &*key)],
+            &[&*public],
+            "does not answer like a gateway's admin API",
+        ),
+        (
+            "no address",
+            &[("PATCHBAY_ADMIN_KEY", &*key)],
+            &["acme"],
+            "expected the address of a gateway's admin listener",
+        ),
         ("over an open line", &[("PATCHBAY_ADMIN_KEY", &*key)], &["http://192.0.2.1"], "--insecure-http"),
     ] {
         let told = elsewhere.keyless(environment, &[&list, args].concat());
@@ -288,7 +326,13 @@ async fn whoever_cannot_ask_is_told_why_in_a_sentence() {
         assert!(!told.err.contains(&*key), "{what}: {told:?}");
     }
     // What works on this machine does not do as if it worked elsewhere.
-    for args in [&["check"][..], &["migrate"], &["audit", "retain", "--days", "1"], &["token", "explain", "--tenant", "acme"], &["serve"]] {
+    for args in [
+        &["check"][..],
+        &["migrate"],
+        &["audit", "retain", "--days", "1"],
+        &["token", "explain", "--tenant", "acme"],
+        &["serve"],
+    ] {
         let told = elsewhere.patchbay(args);
         assert!(told.code == 1 && told.err.contains("works on this machine"), "{args:?}: {told:?}");
     }

@@ -13,7 +13,7 @@ use super::{
     Desk,
     api::{Api, Ask},
     ask::ask,
-    say,
+    say, server_name,
 };
 use crate::admission::look::{Amount, Report, Row};
 
@@ -36,9 +36,9 @@ pub(super) struct Show {
     /// Who: the id of an API key, or a person as ISSUER:SUBJECT with the issuer's name in the tenant.
     #[arg(long, value_name = "KEY_ID|ISSUER:SUBJECT")]
     principal: Option<String>,
-    /// A server, for limits that are counted by servers.
-    #[arg(long, conflicts_with = "tool")]
-    server: Option<Slug>,
+    /// A server, for limits that are counted by servers. (A URL names the gateway to ask.)
+    #[arg(long, value_name = "NAME", conflicts_with = "tool", value_parser = server_name)]
+    server: Option<String>,
     /// A tool, for limits that are counted by tools: the server's name and the tool's own.
     #[arg(long, value_name = "SERVER/TOOL")]
     tool: Option<String>,
@@ -89,7 +89,7 @@ impl Show {
         [
             ("toolset", Some(self.toolset.as_str())),
             ("principal", self.principal.as_deref()),
-            ("server", self.server.as_ref().map(Slug::as_str)),
+            ("server", self.server.as_deref()),
             ("tool", self.tool.as_deref()),
         ]
     }

@@ -111,6 +111,28 @@ fn a_whole_file_is_good_and_one_that_was_touched_is_not() {
     assert!(verified(&lines, &[other]).fault.unwrap().to_string().contains("not signed"));
 }
 
+#[tokio::test]
+async fn what_was_signed_before_the_sealing_key_changed_counts_for_as_long_as_the_old_key_is_known() {
+    let (old, new) = (Signer::new([3; 32]).unwrap(), Signer::new([5; 32]).unwrap());
+    let both = Signer::new([5; 32]).unwrap().with_former([3; 32]).unwrap();
+    let rows = rows(6);
+    let store = store(&rows).await;
+    let anchor = signed(&old, rows[1].link, CheckpointReason::Retention);
+    store.audit_checkpoint_put(&[anchor, signed(&old, rows[3].link, CheckpointReason::Head)]).await.unwrap();
+    store.audit_checkpoint_put(&[signed(&both, rows[5].link, CheckpointReason::Head)]).await.unwrap();
+    let fault = async |publics: &[[u8; 32]]| verify::store(&*store, None, publics, &[]).await.unwrap().remove(0).fault;
+    assert_eq!(fault(both.publics()).await, None);
+    for alone in [old.publics(), new.publics()] {
+        assert!(matches!(fault(alone).await, Some(verify::Fault::Forged { .. })));
+    }
+    // A chain that the old key signed to its end need not be signed again.
+    let mut seen = signing::Seen::new();
+    for _ in 0..2 {
+        signing::sign(&*store, &both, &mut seen).await.unwrap();
+    }
+    assert_eq!(store.audit_checkpoint_list(CHAIN, 0).await.unwrap().len(), 3);
+}
+
 #[test]
 fn a_part_of_a_chain_begins_where_its_file_says_or_where_the_gateway_signed() {
     let signer = Signer::new([3; 32]).unwrap();

@@ -245,7 +245,7 @@ fn configuration(folder: &Path, port: u16, operations: u16, stdio_program: &str)
         "listen:
   mcp: 127.0.0.1:{port}
   operations: 127.0.0.1:{operations}
-  admin: "off"
+  admin: 'off'
 public_url: http://127.0.0.1:{port}
 data_dir: {folder}/patchbay-data
 stdio:

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::{Between, Whose, shown_time};
 use crate::cli::{
     api::{Api, Ask, Page},
-    complain, say,
+    complain, say, server_name,
 };
 
 /// The most records of one page.
@@ -30,8 +30,8 @@ pub(in crate::cli) struct Query {
     /// its end, all that begin so.
     #[arg(long, value_name = "ACTOR")]
     actor: Option<String>,
-    /// At which server.
-    #[arg(long, value_name = "NAME")]
+    /// At which server of the tenant. (A URL names the gateway to ask.)
+    #[arg(long, value_name = "NAME", value_parser = server_name)]
     server: Option<String>,
     /// Which tool, prompt or URI, by the name that the client used.
     #[arg(long, value_name = "NAME")]
