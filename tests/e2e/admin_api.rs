@@ -143,7 +143,7 @@ async fn the_document_is_openapi_3_1_and_open_to_all_with_its_reference() {
     assert_eq!(page.status, 200);
     let policy = page.headers["content-security-policy"].to_str().unwrap().to_owned();
     assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");
-    let page = String::from_utf8(page.bytes().await.to_vec()).unwrap();
+    let page = String::from_utf8(page.bytes().await.unwrap().to_vec()).unwrap();
     assert!(page.starts_with("<!DOCTYPE html>") && page.contains("Patchbay admin API"));
     let document: Value = Ask::get("/admin/v1/openapi.json").send(gateway.admin).await.json().await;
     assert_eq!(document["openapi"], "3.1.0");
