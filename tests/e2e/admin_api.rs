@@ -102,6 +102,11 @@ async fn try_out(python: &Path, gateway: &TestGateway, key: Option<(&str, &str)>
     };
     let (out, err) = running.collected();
     assert_eq!(code, Some(0), "{out}\n{err}");
+    let count =
+        |word: &str| out.lines().find_map(|line| line.trim().strip_prefix(word).map(str::trim).map(str::to_owned));
+    let tested = count("Tested:").unwrap_or_else(|| panic!("what was tested? {out}"));
+    assert!(tested.parse::<usize>().is_ok_and(|tested| tested > 60), "{out}");
+    assert_eq!(count("Selected:"), Some(format!("{tested}/{tested}")), "nothing is left out: {out}");
 }
 
 /// The same as one role, whose key is still good at the end.

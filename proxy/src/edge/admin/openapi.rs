@@ -78,6 +78,9 @@ impl Fixed {
     }
 }
 
+/// How the name of a page of items begins.
+const PAGE: &str = "Page_";
+
 /// An operation, as far as what is added depends on it.
 pub(super) struct Operation<'a> {
     method: &'a str,
@@ -113,6 +116,7 @@ fn complete(read: utoipa::openapi::OpenApi) -> Json {
     components["responses"] = Json::Object(problems::components());
     components["parameters"] = Json::Object(parameters::components());
     if let Some(schemas) = components["schemas"].as_object_mut() {
+        items_by_name(schemas);
         schemas.sort_keys();
         examples::add_shapes(schemas);
     }
@@ -122,6 +126,20 @@ fn complete(read: utoipa::openapi::OpenApi) -> Json {
         }
     }
     document
+}
+
+/// utoipa writes the items of a page out; they have names, and are said once.
+fn items_by_name(schemas: &mut Map<String, Json>) {
+    let pages: Vec<String> = schemas.keys().filter(|name| name.starts_with(PAGE)).cloned().collect();
+    for page in pages {
+        let name = &page[PAGE.len()..];
+        let reference = json!({ "$ref": format!("#/components/schemas/{name}") });
+        let Some(items) = schemas.get_mut(&page).and_then(|page| page.pointer_mut("/properties/items/items")) else {
+            continue;
+        };
+        let written_out = std::mem::replace(items, reference);
+        schemas.entry(name).or_insert(written_out);
+    }
 }
 
 fn complete_operation(path: &str, method: &str, operation: &mut Json) {

@@ -149,6 +149,11 @@ fn names_of_shapes_say_what_they_are() {
 #[test]
 fn shapes_of_parts_have_examples() {
     let schemas = &document()["components"]["schemas"];
+    assert_eq!(
+        schemas["Page_Server"]["properties"]["items"]["items"],
+        json!({ "$ref": "#/components/schemas/Server" })
+    );
+    assert!(schemas["Revocation"].is_object());
     for name in ["AuditPolicy", "Issuer", "Limits", "Server", "TenantDocument", "Toolset"] {
         let (example, fields) = (&schemas[name]["examples"][0], schemas[name]["properties"].as_object().unwrap());
         let known = |field: &String| fields.contains_key(field);
