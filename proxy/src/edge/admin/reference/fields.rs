@@ -42,7 +42,7 @@ impl<'d> Shapes<'d> {
     }
 
     /// The schema without the choice of null.
-    pub(super) fn present<'s>(self, schema: &'s Json) -> &'s Json {
+    pub(super) fn present(self, schema: &Json) -> &Json {
         let rest = choices(schema);
         if let [one] = rest[..] { one } else { schema }
     }
