@@ -157,7 +157,9 @@ pub(in super::super) async fn of_tenant(
 
 /// Says whether any records were changed, removed or moved: those of all tenants and of none.
 #[utoipa::path(post, path = "/audit/verify", operation_id = "verify_audit", tag = "audit", request_body = Verification, params(PlatformChains),
-    responses((status = 200, description = "What was found.", body = VerificationReport)))]
+    responses(
+        (status = 200, description = "What was found.", body = VerificationReport),
+        (status = 404, description = "There is no tenant of the name in the query.")))]
 pub(in super::super) async fn of_all(
     State(desk): State<Arc<Desk>>,
     admin: Admin,
