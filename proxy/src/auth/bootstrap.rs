@@ -30,6 +30,8 @@ pub(crate) async fn bootstrap(store: &dyn Store, config: &GatewayConfig) -> Resu
         return Ok(None);
     }
     let (label, grant, at_ms) = (LABEL.to_owned(), Grant::PlatformAdmin, now_ms());
+    // On a new store this record may be the first of its day, for which a place has to be there before.
+    store.audit_prepare(at_ms).await?;
     let given = config.admin.bootstrap_key.clone();
     let is_given = given.is_some();
     let key = match given {

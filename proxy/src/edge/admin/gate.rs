@@ -133,7 +133,7 @@ impl Gate {
         let Ok(_place) = self.places.try_acquire() else {
             return Err(Problem::away("too many requests run at once: try again").into());
         };
-        self.check_names(request.headers())?;
+        self.check_names(request.headers()).map_err(|refused| *refused)?;
         check_kind(&request)?;
         let admin = if is_open(&request) { None } else { Some(self.sign_in(request.headers(), address).await?) };
         if let Some(admin) = &admin {
@@ -146,16 +146,16 @@ impl Gate {
     }
 
     /// Holds Host and Origin against their lists (DNS rebinding, foreign pages).
-    fn check_names(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+    fn check_names(&self, headers: &HeaderMap) -> Result<(), Box<Refusal>> {
         if self.allowed.check_host(headers).is_err() {
             let told = "this Host is on no list: name it in admin.allowed_hosts or admin.public_url of patchbay.yaml";
-            return Err(Refusal::of_stranger(Problem::foreign(told), "foreign_host"));
+            return Err(Box::new(Refusal::of_stranger(Problem::foreign(told), "foreign_host")));
         }
         match headers.get(header::ORIGIN) {
-            Some(origin) if !self.allowed.is_page(origin) => Err(Refusal::of_stranger(
+            Some(origin) if !self.allowed.is_page(origin) => Err(Box::new(Refusal::of_stranger(
                 Problem::foreign("no page but those of admin.public_url may ask"),
                 "foreign_origin",
-            )),
+            ))),
             _ => Ok(()),
         }
     }

@@ -90,8 +90,16 @@ async fn all_that_is_wrong_with_a_server_is_said_at_once() {
     let mut pointers = refused.pointers();
     pointers.sort_unstable();
     assert_eq!(refused.status, 422);
-    let expected =
-        ["/call_timeout_s", "/headers/Host", "/headers/X-A", "/nonsense", "/prefix", "/tools/allow/0", "/url"];
+    let expected = [
+        "/call_timeout_s",
+        "/headers/Host",
+        "/headers/X-A",
+        "/nonsense",
+        "/prefix",
+        "/tools/allow/0",
+        "/tools/allow/1",
+        "/url",
+    ];
     assert_eq!(pointers, expected, "{refused:?}");
     assert!(refused.text.contains("looked up by the command line and never by the gateway"), "{refused:?}");
 
