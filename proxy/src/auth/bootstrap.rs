@@ -8,7 +8,7 @@ use patchbay_core::{admin::Grant, audit::Actor};
 use patchbay_store::{Note, Store, StoreError};
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::admin::NewAdminKey;
 use crate::{app::App, audit::now_ms};
@@ -30,8 +30,10 @@ pub(crate) async fn bootstrap(store: &dyn Store, config: &GatewayConfig) -> Resu
         return Ok(None);
     }
     let (label, grant, at_ms) = (LABEL.to_owned(), Grant::PlatformAdmin, now_ms());
-    // On a new store this record may be the first of its day, for which a place has to be there before.
-    store.audit_prepare(at_ms).await?;
+    // On a new store this record may be the first of its day, for which a place should be there before. It is taken without, too.
+    if let Err(error) = store.audit_prepare(at_ms).await {
+        debug!(%error, "no place is made for the audit's next days yet");
+    }
     let given = config.admin.bootstrap_key.clone();
     let is_given = given.is_some();
     let key = match given {
