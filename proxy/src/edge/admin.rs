@@ -2,7 +2,7 @@
 //! [`desk`] (what a request works on), [`who`] (who asks and may they), [`problem`], [`tag`], [`page`], [`when`] and [`input`]. On the
 //! listener, [`listener`], requests go through the [`gate`] first, and those that must not be done twice through [`once`].
 //!
-//! The command line speaks the same API: to a gateway elsewhere, or in process to [`routes`] over the local store, where no gateway
+//! The command line speaks the same API: to a gateway elsewhere, or in process to [`routes()`] over the local store, where no gateway
 //! need run. So a handler must not count on a running gateway: what only one knows is behind [`desk::Desk::live`].
 
 mod admin_keys;

@@ -1,5 +1,5 @@
 //! A tenant's document, and how a request changes it: taken as JSON, edited, read by the rules of tenant files, held against the
-//! [`fence`](super::fence), written if nobody else was faster, and done again if somebody was. Every noun that is a part of a tenant
+//! [`super::fence`], written if nobody else was faster, and done again if somebody was. Every noun that is a part of a tenant
 //! changes it by [`Edit`].
 
 pub(super) mod merge;
