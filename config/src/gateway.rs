@@ -231,6 +231,12 @@ pub struct LimitsConfig {
     pub call_timeout: Duration,
     /// How long a call may take at the most.
     pub call_timeout_max: Duration,
+    /// What a person has to answer one question of a server.
+    pub answer: Duration,
+    /// Streams of changes that one principal may hold open.
+    pub streams_per_principal: usize,
+    /// After what time a stream of changes ends, so that its client opens it anew.
+    pub stream_life: Duration,
     /// Silence after which a call is answered as a stream of events.
     pub sse_after: Duration,
     /// Silence after which a stream gets a sign of life.

@@ -266,6 +266,15 @@ pub(crate) struct LimitsFile {
     /// Seconds that a call may take at the most, whatever a server says or however often it reports progress.
     #[schemars(range(min = 1, max = 86_400))]
     pub(crate) call_timeout_max_s: u32,
+    /// Seconds that a person has to answer one question of a server; the call waits meanwhile.
+    #[schemars(range(min = 10, max = 3600))]
+    pub(crate) answer_s: u32,
+    /// Streams of changes that one principal may hold open.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub(crate) streams_per_principal: u32,
+    /// Minutes after which a stream of changes ends, so that its client opens it anew.
+    #[schemars(range(min = 1, max = 1440))]
+    pub(crate) stream_minutes: u32,
     /// Seconds of silence after which a call is answered as a stream of events.
     #[schemars(range(min = 1, max = 300))]
     pub(crate) sse_after_s: u32,
@@ -345,6 +354,9 @@ impl Default for LimitsFile {
             depth_max: 64,
             call_timeout_s: 60,
             call_timeout_max_s: 600,
+            answer_s: 300,
+            streams_per_principal: 32,
+            stream_minutes: 60,
             sse_after_s: 5,
             keepalive_s: 15,
             drain_s: 25,

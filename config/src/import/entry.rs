@@ -87,6 +87,7 @@ impl<'a> Reader<'a> {
             concurrency_max: None,
             idempotent_tools: Vec::new(),
             instructions: false,
+            asks: Default::default(),
         };
         Ok(ServerDoc { spec, secrets })
     }

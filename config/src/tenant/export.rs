@@ -14,8 +14,8 @@ use super::{
     SEALED,
     limits::{audit_file, limits_file},
     schema::{
-        ClaimsFile, IntrospectionFile, IssuerFile, RegistrationFile, RulesFile, ScopeList, ScopesFile, ServerFile,
-        ServerOauthFile, TenantFile, ToolsetFile,
+        AsksFile, ClaimsFile, IntrospectionFile, IssuerFile, RegistrationFile, RulesFile, ScopeList, ScopesFile,
+        ServerFile, ServerOauthFile, TenantFile, ToolsetFile,
     },
 };
 
@@ -86,6 +86,7 @@ pub(super) fn server_file(spec: &ServerSpec) -> ServerFile {
         write_tools: spec.classes.write.clone(),
         trust_read_only_hint: spec.classes.trust_hints,
         instructions: spec.instructions,
+        asks: AsksFile::of(spec.asks),
         ..ServerFile::default()
     };
     let (sharing, era) = match &spec.transport {

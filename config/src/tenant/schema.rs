@@ -13,7 +13,7 @@ pub(crate) use oauth::{
 
 use std::collections::BTreeMap;
 
-use patchbay_core::model::{Access, EraPin, Overflow, PrefixMode, Sharing};
+use patchbay_core::model::{Access, Asks, EraPin, Overflow, PrefixMode, Sharing};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
@@ -146,6 +146,43 @@ pub(crate) struct ServerFile {
     /// Whether the server's `instructions` may reach clients.
     #[serde(skip_serializing_if = "is_no")]
     pub(crate) instructions: bool,
+    /// What the server may ask the clients of its calls.
+    #[serde(skip_serializing_if = "AsksFile::is_usual")]
+    pub(crate) asks: AsksFile,
+}
+
+/// What a server may ask the clients of its calls, as far as those can be asked.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct AsksFile {
+    /// Questions to the user, by form or by URL.
+    pub(crate) elicitation: bool,
+    /// Requests to the client's model: they spend the user's budget.
+    pub(crate) sampling: bool,
+    /// The folders that the client has open.
+    pub(crate) roots: bool,
+}
+
+impl AsksFile {
+    /// As the file says it.
+    pub(crate) const fn of(asks: Asks) -> Self {
+        Self { elicitation: asks.elicitation, sampling: asks.sampling, roots: asks.roots }
+    }
+
+    /// What it says.
+    pub(crate) const fn lower(self) -> Asks {
+        Asks { elicitation: self.elicitation, sampling: self.sampling, roots: self.roots }
+    }
+
+    fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Default for AsksFile {
+    fn default() -> Self {
+        Self::of(Asks::default())
+    }
 }
 
 impl Default for ServerFile {
@@ -173,6 +210,7 @@ impl Default for ServerFile {
             write_tools: Vec::new(),
             trust_read_only_hint: None,
             instructions: false,
+            asks: AsksFile::default(),
         }
     }
 }
@@ -267,6 +305,8 @@ words! {
         Legacy,
         /// 2026-07-28.
         Modern,
+        /// 2024-11-05 over HTTP+SSE; remote servers only.
+        Sse,
     }
     /// Which credentials a toolset takes.
     AccessWord {

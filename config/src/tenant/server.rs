@@ -65,6 +65,7 @@ impl Lower<'_, '_> {
             idempotent_tools: file.idempotent_tools,
             classes,
             instructions: file.instructions,
+            asks: file.asks.lower(),
         };
         Some(ServerDoc { spec, secrets })
     }

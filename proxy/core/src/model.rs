@@ -79,6 +79,28 @@ pub struct ServerSpec {
     /// Whether its `instructions` may reach clients.
     #[serde(default)]
     pub instructions: bool,
+    /// What it may ask the clients of its calls.
+    #[serde(default)]
+    pub asks: Asks,
+}
+
+/// What a server may ask the client of a call, if that client can be asked. What it may not is never offered to it, and turned
+/// down when it asks all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Asks {
+    /// Questions to the user, by form or by URL.
+    pub elicitation: bool,
+    /// Requests to the client's model: they spend the user's budget, and are a way in for injected prompts.
+    pub sampling: bool,
+    /// The client's roots: paths of the user's machine.
+    pub roots: bool,
+}
+
+impl Default for Asks {
+    fn default() -> Self {
+        Self { elicitation: true, sampling: false, roots: false }
+    }
 }
 
 const fn yes() -> bool {
@@ -195,6 +217,8 @@ pub enum EraPin {
     Legacy,
     /// 2026-07-28.
     Modern,
+    /// 2024-11-05 over HTTP+SSE, with its two endpoints; `http` servers only, and never found out by asking.
+    Sse,
 }
 
 /// Filters, renames and texts for tools. Globs match case-sensitively over the whole name.

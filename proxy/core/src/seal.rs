@@ -30,9 +30,24 @@ pub enum Purpose {
     Task = 3,
     /// A last good copy in the gateway's own folder. It never travels: see [`Sealer::seal_bytes`].
     Copy = 4,
+    /// A legacy stream of events, in the ids of its events.
+    Stream = 5,
+    /// The id of a question to a legacy client.
+    Question = 6,
+    /// What one replica says to another about a request that it hands on.
+    Peer = 7,
 }
 
-const PURPOSES: [Purpose; 5] = [Purpose::Session, Purpose::Cursor, Purpose::RequestState, Purpose::Task, Purpose::Copy];
+const PURPOSES: [Purpose; 8] = [
+    Purpose::Session,
+    Purpose::Cursor,
+    Purpose::RequestState,
+    Purpose::Task,
+    Purpose::Copy,
+    Purpose::Stream,
+    Purpose::Question,
+    Purpose::Peer,
+];
 
 /// A secret with the number by which handles name it.
 #[derive(Clone)]

@@ -40,7 +40,7 @@ use crate::{
     filter::FilterError,
     limits::{GatewayLimits, LimitError, LimitPlan, Rate, RuleSet, Sieve},
     mirror::HeaderParams,
-    model::{Access, Sharing, TenantRow, Transport},
+    model::{Access, Asks, Sharing, TenantRow, Transport},
     names,
     resources::UriMap,
 };
@@ -144,6 +144,8 @@ pub struct ServerEntry {
     pub concurrency_max: Option<u32>,
     /// Whether it completes arguments, as far as is known.
     pub completions: bool,
+    /// What it may ask the clients of its calls.
+    pub asks: Asks,
 }
 
 /// How a server is reached.

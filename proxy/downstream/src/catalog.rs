@@ -253,7 +253,12 @@ impl Reader<'_> {
     /// One page; `None` when the server does not know the method after all.
     async fn page(&self, list: CatalogList, cursor: Option<&str>) -> Result<Option<Page>, page::Trouble> {
         let params = cursor.map(|cursor| format!(r#""cursor":{}"#, patchbay_core::json::quote(cursor)).into());
-        let cx = CallCx { deadline: self.bounds.deadline, share: ShareKey::Tenant, capabilities: Arc::from("{}") };
+        let cx = CallCx {
+            deadline: self.bounds.deadline,
+            extension: None,
+            share: ShareKey::Tenant,
+            capabilities: Arc::from("{}"),
+        };
         let reply = self.server.call(cx, Outgoing::plain(list.method(), params.into_iter().collect())).await?;
         let left = self.bytes_left.load(Relaxed);
         let response = page::response(reply, left).await?;

@@ -4,7 +4,7 @@
 //! Bodies are bytes on both sides. A transport adds what belongs to its own leg — id, `_meta` of its era, framing, mirrored
 //! headers — and judges nothing else.
 
-use std::{fmt, pin::Pin, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{Stream, future::BoxFuture};
@@ -40,6 +40,16 @@ pub trait Downstream: Send + Sync + 'static {
     /// Somebody wants it to be tried now: pauses after failures are over.
     fn hurry(&self) {}
 
+    /// Says which resources somebody wants to hear updates of, by the server's own URIs: all of them, each time. The transport
+    /// subscribes to what is new, unsubscribes from what is gone, and subscribes anew after a gap. Updates come as
+    /// [`Event::ResourceUpdated`].
+    fn watch(&self, _uris: Arc<BTreeSet<Arc<str>>>) {}
+
+    /// The roots of those who share this session or child changed; they are told if they were offered roots.
+    fn roots_changed(&self, _cx: CallCx) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
+
     /// Ends connections and children; calls that wait get [`Fault::Closed`].
     fn close(&self) -> BoxFuture<'_, ()>;
 }
@@ -69,11 +79,29 @@ impl Hello {
 pub struct CallCx {
     /// When the caller's patience ends. A transport gives up then with [`Fault::Timeout`].
     pub deadline: Instant,
+    /// How progress of the server moves the deadline; `None` when nothing does.
+    pub extension: Option<Extension>,
     /// Who shares a child or a session: calls with equal keys may.
     pub share: ShareKey,
     /// What the caller can be asked, already cut to what the gateway can bridge and this server may use: a JSON object.
     /// A legacy transport keeps one session for each distinct value.
     pub capabilities: Arc<str>,
+}
+
+/// How a sign of life moves the deadline of a call: to `by` from now, but never beyond `latest`, and never back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extension {
+    /// How much time each message of the server before its response gives.
+    pub by: Duration,
+    /// When the call ends whatever the server says.
+    pub latest: Instant,
+}
+
+impl Extension {
+    /// The deadline after a sign of life at `now`.
+    pub fn moved(self, deadline: Instant, now: Instant) -> Instant {
+        deadline.max((now + self.by).min(self.latest))
+    }
 }
 
 /// Who shares a child process or a legacy session of a server, by its configured sharing.

@@ -5,6 +5,7 @@ mod breaker;
 mod reply;
 
 use std::{
+    collections::BTreeSet,
     fmt,
     sync::{
         Arc,
@@ -181,6 +182,14 @@ impl Downstream for Gated {
     fn hurry(&self) {
         self.breaker.hurry();
         self.inner.hurry();
+    }
+
+    fn watch(&self, uris: Arc<BTreeSet<Arc<str>>>) {
+        self.inner.watch(uris);
+    }
+
+    fn roots_changed(&self, cx: CallCx) -> BoxFuture<'_, ()> {
+        self.inner.roots_changed(cx)
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

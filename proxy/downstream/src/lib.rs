@@ -17,7 +17,7 @@ pub mod stdio;
 pub mod wire;
 
 pub use contract::{
-    Answer, AnswerSink, ByteStream, CallCx, Children, Delivery, Downstream, DownstreamError, Event, Fault, Health,
-    HealthState, Hello, List, Load, Message, MessageStream, Outgoing, Question, Reply, ShareKey,
+    Answer, AnswerSink, ByteStream, CallCx, Children, Delivery, Downstream, DownstreamError, Event, Extension, Fault,
+    Health, HealthState, Hello, List, Load, Message, MessageStream, Outgoing, Question, Reply, ShareKey,
 };
 pub use mask::Mask;

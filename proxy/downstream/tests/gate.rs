@@ -24,7 +24,7 @@ use tokio::{sync::Semaphore, time::Instant};
 const OK: &str = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
 
 fn cx(patience: Duration) -> CallCx {
-    CallCx { deadline: Instant::now() + patience, share: ShareKey::Tenant, capabilities: "{}".into() }
+    CallCx { deadline: Instant::now() + patience, extension: None, share: ShareKey::Tenant, capabilities: "{}".into() }
 }
 
 async fn call(gate: &Gated) -> Result<Reply, DownstreamError> {

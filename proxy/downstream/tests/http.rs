@@ -74,7 +74,7 @@ fn soon() -> Instant {
 }
 
 fn cx() -> CallCx {
-    CallCx { deadline: soon(), share: ShareKey::Tenant, capabilities: "{}".into() }
+    CallCx { deadline: soon(), extension: None, share: ShareKey::Tenant, capabilities: "{}".into() }
 }
 
 fn echo(text: &str) -> Outgoing {

@@ -150,6 +150,7 @@ fn builtin(kind: &str, options: Value) -> ServerDoc {
         concurrency_max: None,
         idempotent_tools: Vec::new(),
         instructions: true,
+        asks: Default::default(),
     };
     ServerDoc { spec, secrets: [].into() }
 }

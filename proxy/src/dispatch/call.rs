@@ -14,9 +14,9 @@ use patchbay_core::{
     mirror::{self, Sent},
     model::Sharing,
     rewrite::Plan,
-    snapshot::{SERVER_INFO, ServerEntry},
+    snapshot::{SERVER_INFO, ServerEntry, ServerKind},
 };
-use patchbay_downstream::{CallCx, Delivery, DownstreamError, Fault, Outgoing, Reply, ShareKey};
+use patchbay_downstream::{CallCx, Delivery, DownstreamError, Extension, Fault, Outgoing, Reply, ShareKey};
 use tokio::time::Instant;
 
 use super::{
@@ -26,6 +26,7 @@ use super::{
 use crate::{
     admission::{self, Toll},
     audit::Trail,
+    caller::Leg,
     error::GatewayError,
     telemetry::{RequestTrace, log},
 };
@@ -217,10 +218,15 @@ async fn send(
     let server_era = entry.era.unwrap_or(Era::Legacy);
     let now = Instant::now();
     let tool = (request.method == Method::ToolsCall).then_some(target.native);
+    let offered = cx.caller.can.offered(leg(&cx, entry));
     let call_cx = CallCx {
         deadline: now + timeout(&cx, entry.call_timeout_s),
+        extension: Some(Extension {
+            by: timeout(&cx, entry.call_timeout_s),
+            latest: now + cx.app.config.limits.call_timeout_max,
+        }),
         share: share(&cx, entry.sharing),
-        capabilities: static_arc(cx.caller.can.shown_to(server_era, cx.caller.era())),
+        capabilities: offered.written(server_era),
     };
     // Read once more only for those who want progress.
     let meta = if outgoing.progress { request.params.meta()? } else { Meta::default() };
@@ -310,17 +316,20 @@ fn timeout(cx: &Cx, configured_s: Option<u32>) -> Duration {
     timeout.min(limits.call_timeout_max)
 }
 
+/// What stands between the caller and this server.
+fn leg(cx: &Cx, entry: &ServerEntry) -> Leg {
+    Leg {
+        client: cx.caller.version,
+        server: entry.era.unwrap_or(Era::Legacy),
+        asks: entry.asks,
+        is_shared_child: entry.kind != ServerKind::Http && entry.sharing == Sharing::Shared,
+    }
+}
+
 fn share(cx: &Cx, sharing: Sharing) -> ShareKey {
     match sharing {
         Sharing::Shared => ShareKey::Tenant,
         Sharing::Principal => ShareKey::Principal(cx.principal.digest()),
         Sharing::Session => ShareKey::Session(cx.caller.share),
     }
-}
-
-/// The few capability texts as shared strings, so that a call makes none.
-fn static_arc(text: &'static str) -> Arc<str> {
-    use std::{cell::RefCell, collections::HashMap};
-    thread_local!(static TEXTS: RefCell<HashMap<&'static str, Arc<str>>> = RefCell::default());
-    TEXTS.with_borrow_mut(|texts| texts.entry(text).or_insert_with(|| text.into()).clone())
 }

@@ -27,7 +27,7 @@ const LEVELS_MAX: usize = 100_000;
 /// The most ended sessions that are remembered until they would have expired; one more is not ended early.
 const ENDED_MAX: usize = 1_000_000;
 /// Length of what is sealed.
-const PLAIN_BYTES: usize = 22;
+const PLAIN_BYTES: usize = 23;
 
 /// The sessions of all tenants, as far as anything is kept of them.
 pub struct Sessions {
@@ -70,10 +70,10 @@ impl Sessions {
         let expires_s = seconds(now_ms).saturating_add(self.lifetime_s);
         let mut plain = [0; PLAIN_BYTES];
         plain[0] = Version::ALL.iter().position(|known| *known == version).unwrap_or_default() as u8;
-        plain[1] = can.bits();
-        plain[2..6].copy_from_slice(&expires_s.to_be_bytes());
+        plain[1..3].copy_from_slice(&can.bits().to_be_bytes());
+        plain[3..7].copy_from_slice(&expires_s.to_be_bytes());
         let id = patchbay_core::random_bytes::<16>();
-        plain[6..].copy_from_slice(&id);
+        plain[7..].copy_from_slice(&id);
         let met = || Met::new(tenant.id(), principal, version, expires_s, self.lifetime_s);
         self.seen.touch(id, seconds(now_ms), met);
         self.sealer.seal(Purpose::Session, &[&bound_to(tenant, principal)], &plain)
@@ -155,9 +155,9 @@ impl Session {
         let plain: &[u8; PLAIN_BYTES] = plain.try_into().ok()?;
         Some(Self {
             version: *Version::ALL.get(usize::from(plain[0]))?,
-            can: Capabilities::of_bits(plain[1]),
-            expires_s: u32::from_be_bytes(plain[2..6].try_into().ok()?),
-            id: plain[6..].try_into().ok()?,
+            can: Capabilities::of_bits(u16::from_be_bytes(plain[1..3].try_into().ok()?)),
+            expires_s: u32::from_be_bytes(plain[3..7].try_into().ok()?),
+            id: plain[7..].try_into().ok()?,
         })
     }
 

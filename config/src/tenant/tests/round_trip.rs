@@ -9,7 +9,9 @@ use patchbay_core::{
         Algorithm, ClaimNames, ClientAuth, INTROSPECTION_SECRET, Introspection, IssuerDoc, IssuerSpec, Registration,
     },
     limits::{Amount, Applies, Dimension, LimitRule, Rate, WhenAway},
-    model::{Access, Overflow, PrefixMode, ServerDoc, ServerOauth, ServerSpec, TenantLimits, ToolRules, ToolsetSpec},
+    model::{
+        Access, Asks, Overflow, PrefixMode, ServerDoc, ServerOauth, ServerSpec, TenantLimits, ToolRules, ToolsetSpec,
+    },
 };
 use proptest::{collection, option, prelude::*};
 use serde_json::json;
@@ -247,13 +249,13 @@ fn rules(
 fn server() -> impl Strategy<Value = ServerSpec> {
     (
         (transport(), any::<bool>(), rules(name().boxed(), "[a-z*?.]{1,6}"), option::of(1..86_400_u32)),
-        (option::of(1..4096_u32), collection::vec(text(), 0..3), any::<bool>()),
+        (option::of(1..4096_u32), collection::vec(text(), 0..3), any::<bool>(), any::<[bool; 3]>()),
         (collection::vec("[a-z*?.]{1,6}", 0..3), collection::vec("[a-z*?.]{1,6}", 0..3), any::<Option<bool>>()),
     )
         .prop_map(
             |(
                 (transport, enabled, tools, call_timeout_s),
-                (concurrency_max, idempotent_tools, instructions),
+                (concurrency_max, idempotent_tools, instructions, [elicitation, sampling, roots]),
                 (read, write, trust_hints),
             )| {
                 ServerSpec {
@@ -266,6 +268,7 @@ fn server() -> impl Strategy<Value = ServerSpec> {
                     concurrency_max,
                     idempotent_tools,
                     instructions,
+                    asks: Asks { elicitation, sampling, roots },
                 }
             },
         )

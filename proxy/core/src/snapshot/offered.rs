@@ -115,6 +115,7 @@ impl<'a> Offered<'a> {
             era: self.part.map(|part| part.era),
             call_timeout_s: spec.call_timeout_s,
             concurrency_max: spec.concurrency_max,
+            asks: spec.asks,
             completions: self.has("completions"),
         }
     }

@@ -88,6 +88,7 @@ impl Tenant {
             concurrency_max: None,
             idempotent_tools: Vec::new(),
             instructions: false,
+            asks: Default::default(),
         };
         self.row.servers.push(ServerRow { id, slug: slug(name), spec, secrets: Secrets::default() });
         self.parts.insert(id, part);

@@ -62,7 +62,7 @@ impl Peer {
         let known = self.known.load_full();
         let era = match (self.pin, &known) {
             (EraPin::Modern, _) => Era::Modern,
-            (EraPin::Legacy, _) => Era::Legacy,
+            (EraPin::Legacy | EraPin::Sse, _) => Era::Legacy,
             (EraPin::Auto, Some(known)) => known.hello.era(),
             (EraPin::Auto, None) => {
                 self.ask_again(None, false, deadline).await?;
@@ -200,7 +200,7 @@ impl Peer {
 const fn order(pin: EraPin, remembered: Option<Era>) -> &'static [Era] {
     match (pin, remembered) {
         (EraPin::Modern, _) => &[Era::Modern],
-        (EraPin::Legacy, _) => &[Era::Legacy],
+        (EraPin::Legacy | EraPin::Sse, _) => &[Era::Legacy],
         (EraPin::Auto, Some(Era::Legacy)) => &[Era::Legacy, Era::Modern],
         (EraPin::Auto, _) => &[Era::Modern, Era::Legacy],
     }

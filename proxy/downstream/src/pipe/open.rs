@@ -61,7 +61,7 @@ enum Found {
 pub(crate) async fn open(pipe: &Arc<Pipe>, opening: &Opening) -> Result<Hello, OpenError> {
     let found = match (opening.pin, opening.remembered) {
         (EraPin::Modern, _) => discover(pipe, opening).await?,
-        (EraPin::Legacy, _) => initialize(pipe, opening).await?,
+        (EraPin::Legacy | EraPin::Sse, _) => initialize(pipe, opening).await?,
         (EraPin::Auto, Some(Era::Legacy)) => match initialize(pipe, opening).await? {
             Found::OtherEra(_) => discover(pipe, opening).await?,
             found => found,

@@ -251,7 +251,7 @@ fn gateway() {
         let server = StdioDownstream::new(options);
         for params in [r#""name":"pid","arguments":{}"#, r#""name":"grandchild","arguments":{"stdin":true}"#] {
             let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
-            let cx = CallCx { deadline, share: ShareKey::Tenant, capabilities: "{}".into() };
+            let cx = CallCx { deadline, extension: None, share: ShareKey::Tenant, capabilities: "{}".into() };
             let reply = server.call(cx, Outgoing::plain("tools/call", vec![params.into()])).await;
             let Ok(Reply::One(answer)) = reply else { exit(7) };
             say_raw(&answer.head);

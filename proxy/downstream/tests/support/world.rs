@@ -35,7 +35,7 @@ pub(crate) fn tool(name: &str, arguments: &Value) -> Outgoing {
 }
 
 pub(crate) fn cx(share: ShareKey, capabilities: &str) -> CallCx {
-    CallCx { deadline: soon(), share, capabilities: Arc::from(capabilities) }
+    CallCx { deadline: soon(), extension: None, share, capabilities: Arc::from(capabilities) }
 }
 
 /// Calls a tool as any caller of the tenant and gives the result.

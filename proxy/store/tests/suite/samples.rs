@@ -133,6 +133,7 @@ fn spec(transport: Transport) -> ServerSpec {
         concurrency_max: None,
         idempotent_tools: Vec::new(),
         instructions: false,
+        asks: Default::default(),
     }
 }
 
