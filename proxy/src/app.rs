@@ -28,7 +28,7 @@ use crate::{
     audit::{Audit, LinkedRow, Signer, Sink, SinkError, SpoolOptions, now_ms},
     auth::KeyRing,
     control::copies::Copies,
-    dispatch::{calls::Calls, questions::Questions},
+    dispatch::{calls::Calls, questions::Questions, roots::Roots},
     edge::{origin::Allowed, session::Sessions, site::Sites},
     metrics::{AuditStats, LimiterStats, Metrics, SpanStats},
     outbound::Outbound,
@@ -91,6 +91,8 @@ pub struct App {
     pub calls: Calls,
     /// The questions that wait for an answer.
     pub questions: Questions,
+    /// The sessions whose roots changed of late.
+    pub roots: Roots,
     /// How busy the workers are, once there are some.
     pub(crate) workers: OnceLock<worker::Gauges>,
     /// Which process this is.
@@ -137,6 +139,7 @@ impl App {
             sites: Sites::new(&config),
             calls: Calls::default(),
             questions: Questions::default(),
+            roots: Roots::default(),
             workers: OnceLock::new(),
             replica: Replica::here(),
             state: AtomicU8::new(STARTING),

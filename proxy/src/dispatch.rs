@@ -8,6 +8,8 @@ pub mod links;
 pub mod list;
 pub mod questions;
 pub mod relay;
+pub mod roots;
+mod talk;
 
 use std::{sync::Arc, time::Duration};
 

@@ -242,6 +242,8 @@ async fn send(
         server: server.clone(),
         index: target.server,
         progress_token: meta.progress_token.map(str::to_owned),
+        offered,
+        timeout: timeout(&cx, entry.call_timeout_s),
         meter: server.meter.begin(tool, now.into_std()),
         _permit: permit,
         trail: trail.take(),
@@ -317,7 +319,7 @@ fn timeout(cx: &Cx, configured_s: Option<u32>) -> Duration {
 }
 
 /// What stands between the caller and this server.
-fn leg(cx: &Cx, entry: &ServerEntry) -> Leg {
+pub(super) fn leg(cx: &Cx, entry: &ServerEntry) -> Leg {
     Leg {
         client: cx.caller.version,
         server: entry.era.unwrap_or(Era::Legacy),
@@ -326,7 +328,7 @@ fn leg(cx: &Cx, entry: &ServerEntry) -> Leg {
     }
 }
 
-fn share(cx: &Cx, sharing: Sharing) -> ShareKey {
+pub(super) fn share(cx: &Cx, sharing: Sharing) -> ShareKey {
     match sharing {
         Sharing::Shared => ShareKey::Tenant,
         Sharing::Principal => ShareKey::Principal(cx.principal.digest()),

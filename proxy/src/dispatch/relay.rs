@@ -8,25 +8,42 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use futures_util::{Stream, StreamExt};
+use futures_util::{
+    Stream, StreamExt,
+    future::{BoxFuture, ready},
+};
 use patchbay_core::{
-    era::Era,
+    era::{Era, Version},
     json::{self, MessageHead},
     method::Method,
     rewrite::{self, Plan, RewriteError, Rewriter, Seen},
 };
 use patchbay_downstream::{
-    Answer as ServerAnswer, ByteStream, DownstreamError, Fault, Message, MessageStream, Question, Reply,
+    Answer as ServerAnswer, Because, ByteStream, DownstreamError, Fault, Message, MessageStream, Question, Reply,
 };
 use patchbay_limit::Permit;
-use std::sync::Arc;
-use tracing::warn;
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    task::yield_now,
+    time::{Instant, timeout_at},
+};
+use tracing::{debug, warn};
 
-use super::{Answer, Cx, OUTCOME_NOT_KEPT, calls::Running, links, questions::Asked};
+use super::{
+    Answer, Cx, OUTCOME_NOT_KEPT,
+    calls::Running,
+    links,
+    questions::{Open, Who},
+    talk::Talk,
+};
 use crate::{
     audit::{NotKept, Trail},
-    bridge,
-    caller::LogLevel,
+    bridge::{
+        self,
+        ask::{self, Refused},
+        notes,
+    },
+    caller::Capabilities,
     error::{Blame, GatewayError, server_text},
     metrics::{CallEnd, CallMeter},
     telemetry::log::{self, LogIds},
@@ -37,6 +54,14 @@ use crate::{
 const JOINED_BYTES_MAX: usize = 16 * 1024;
 /// The most questions that a server may ask within one call.
 const QUESTIONS_MAX: usize = 16;
+/// Messages of a server of which its caller hears nothing, one after the other, after which others on the thread have their turn.
+const UNHEARD_MAX: u32 = 64;
+/// What a question is answered that the client may not be asked any more.
+const TOO_MANY: Refused = Refused { code: -32603, message: "Too many questions were asked within one call." };
+/// What a question is answered to which nobody said anything in time.
+const UNANSWERED: Refused = Refused { code: -32603, message: "The user gave no answer in time." };
+/// What a question is answered when the client is of an era that is not asked like this.
+const CANNOT_ASK: Refused = Refused { code: -32601, message: "This client cannot be asked." };
 
 /// What the way back needs to know of the way out.
 pub struct Relay {
@@ -46,6 +71,10 @@ pub struct Relay {
     pub(super) server: Arc<ServerHandle>,
     pub(super) index: usize,
     pub(super) progress_token: Option<String>,
+    /// What the server may ask the client.
+    pub(super) offered: Capabilities,
+    /// What the server has for the call, apart from the time of those whom it asks.
+    pub(super) timeout: Duration,
     pub(super) trail: Trail,
     pub(super) meter: CallMeter,
     pub(super) _permit: Permit,
@@ -166,8 +195,7 @@ impl Relay {
     fn translated(&self, body: Bytes, seen: Seen) -> Bytes {
         let server = self.server.slug.as_str();
         if seen.error {
-            let other = bridge::error(&body, &self.method, self.plan.from, self.plan.to, &self.plan.id, server);
-            return other.unwrap_or(body);
+            return bridge::error(&body, &self.method, &self.plan, self.offered, server).unwrap_or(body);
         }
         if seen.incomplete && self.plan.to == Era::Legacy {
             return bridge::cannot_ask(&self.method, &self.plan.id, server, "");
@@ -342,15 +370,42 @@ impl Stream for Streaming {
 pub struct Messages {
     relay: Relay,
     stream: Box<dyn MessageStream>,
-    last_progress: f64,
-    asked: Vec<Asked>,
+    talk: Talk,
+    /// Messages for the client that are made already.
+    ready: VecDeque<Bytes>,
+    /// Questions that went out; the one that can be answered until the earliest time is first.
+    open: VecDeque<Open>,
+    /// How many questions the server has asked.
+    questions: usize,
+    /// The ids of its questions by URL, of which it may say that they are done.
+    elicitations: Vec<String>,
     running: Option<Running>,
     over: bool,
 }
 
+/// What ended a wait.
+enum Woken {
+    /// The server said something, or broke off.
+    Said(Result<Message, DownstreamError>),
+    /// A time has come: of a question, or of a step of progress.
+    Due,
+    /// The client took the request back.
+    TakenBack,
+}
+
 impl Messages {
     fn new(relay: Relay, stream: Box<dyn MessageStream>) -> Self {
-        Self { relay, stream, last_progress: f64::NEG_INFINITY, asked: Vec::new(), running: None, over: false }
+        Self {
+            relay,
+            stream,
+            talk: Talk::new(),
+            ready: VecDeque::new(),
+            open: VecDeque::new(),
+            questions: 0,
+            elicitations: Vec::new(),
+            running: None,
+            over: false,
+        }
     }
 
     /// The same messages, until the client takes the request back.
@@ -367,43 +422,97 @@ impl Messages {
     }
 
     async fn next_one(&mut self) -> Option<Bytes> {
-        while !self.over {
-            let message = match &self.running {
-                None => self.stream.next().await,
-                Some(running) => tokio::select! {
-                    biased;
-                    () = running.token.cancelled() => {
-                        self.over = true;
-                        return None;
-                    }
-                    message = self.stream.next() => message,
-                },
-            };
-            match message {
-                Ok(Message::Notification(message)) => {
-                    if let Some(message) = self.notification(&message) {
-                        return Some(message);
-                    }
+        let mut unheard = 0;
+        loop {
+            if !self.over && self.running.as_ref().is_some_and(|running| running.token.is_cancelled()) {
+                self.taken_back();
+            }
+            if let Some(message) = self.ready.pop_front() {
+                return Some(message);
+            }
+            if self.over {
+                return None;
+            }
+            match self.woken().await {
+                Woken::TakenBack => self.taken_back(),
+                Woken::Due => self.due().await,
+                Woken::Said(Ok(Message::Notification(message))) => self.notification(&message),
+                Woken::Said(Ok(Message::Request(question))) => self.question(question).await,
+                Woken::Said(Ok(Message::Response(answer))) => {
+                    self.last_words();
+                    let body = self.response(answer).await;
+                    self.ready.push_back(body);
                 }
-                Ok(Message::Request(question)) => {
-                    if let Some(message) = self.question(question).await {
-                        return Some(message);
-                    }
-                }
-                Ok(Message::Response(answer)) => return Some(self.response(answer).await),
-                Err(error) => {
+                Woken::Said(Err(error)) => {
+                    self.last_words();
                     self.over = true;
                     let body = self.relay.failure(&error);
-                    return Some(self.kept(body).await);
+                    let body = self.kept(body).await;
+                    self.ready.push_back(body);
                 }
             }
+            unheard += 1;
+            if unheard % UNHEARD_MAX == 0 {
+                yield_now().await;
+            }
         }
-        None
+    }
+
+    /// Waits for what comes first. The server's message is asked for last, so that one that never falls silent keeps nothing from
+    /// its time.
+    async fn woken(&mut self) -> Woken {
+        let due = self.open.front().map(|question| question.until).into_iter().chain(self.talk.due()).min();
+        if due.is_some_and(|due| due <= Instant::now()) {
+            return Woken::Due;
+        }
+        let Self { stream, running, .. } = self;
+        let said = async {
+            match due {
+                None => Woken::Said(stream.next().await),
+                Some(due) => timeout_at(due, stream.next()).await.map_or(Woken::Due, Woken::Said),
+            }
+        };
+        match running {
+            None => said.await,
+            Some(running) => tokio::select! {
+                biased;
+                () = running.token.cancelled() => Woken::TakenBack,
+                woken = said => woken,
+            },
+        }
+    }
+
+    /// The client took the request back: the server is told at once, and the client hears nothing more.
+    fn taken_back(&mut self) {
+        self.over = true;
+        self.ready.clear();
+        self.open.clear();
+        let _because = self.running.as_ref().and_then(|running| running.token.reason()).map(Because::of);
+        self.stream = Box::new(Gone);
+    }
+
+    /// Lets the step of progress pass that waited, and gives up questions to which nobody said anything.
+    async fn due(&mut self) {
+        let now = Instant::now();
+        if self.talk.due().is_some_and(|due| due <= now) {
+            self.ready.extend(self.talk.held());
+        }
+        while let Some(question) = self.open.pop_front_if(|question| question.until <= now) {
+            let Some(pending) = question.withdraw() else { continue };
+            self.ready.push_back(notes::cancelled(&question.id, UNANSWERED.message));
+            pending.answer(UNANSWERED.outcome()).await;
+        }
+    }
+
+    /// What the client hears before the response: nothing comes after it.
+    fn last_words(&mut self) {
+        let withdrawn = self.open.drain(..).filter(|question| question.withdraw().is_some());
+        let withdrawn = withdrawn.map(|question| notes::cancelled(&question.id, "the call that asked has ended"));
+        self.ready.extend(withdrawn.chain(self.talk.last_words(self.relay.server.slug.as_str())));
     }
 
     async fn response(&mut self, answer: ServerAnswer) -> Bytes {
         self.over = true;
-        self.asked.clear();
         self.relay.plan.from = answer.era;
         let body = match answer.rest {
             None => self.relay.whole(&answer.head),
@@ -425,48 +534,93 @@ impl Messages {
     }
 
     /// Progress goes to the caller that asked for it, log messages to the one that wants their level.
-    fn notification(&mut self, message: &Bytes) -> Option<Bytes> {
-        let text = std::str::from_utf8(message).ok()?;
-        let head = MessageHead::read(text).ok()?;
-        match Method::of(&head.method_name()?) {
-            Method::Progress => {
-                bridge::progress(message, self.relay.progress_token.as_deref()?, &mut self.last_progress)
+    fn notification(&mut self, message: &Bytes) {
+        let message = self.heard(message);
+        self.pass(message);
+    }
+
+    /// Hands a message on, after the step of progress that waits.
+    fn pass(&mut self, message: Option<Bytes>) {
+        if let Some(message) = message {
+            self.ready.extend(self.talk.held().into_iter().chain([message]));
+        }
+    }
+
+    fn heard(&mut self, message: &Bytes) -> Option<Bytes> {
+        let head = MessageHead::read(std::str::from_utf8(message).ok()?).ok()?;
+        let caller = &self.relay.cx.caller;
+        match &*head.method_name()? {
+            "notifications/progress" => {
+                self.talk.progress(message, self.relay.progress_token.as_deref()?, Instant::now())
             }
-            Method::Other(name) if &*name == "notifications/message" => {
-                let wanted = self.relay.cx.caller.log_level?;
-                let level = bridge::log_level(message)?;
-                (LogLevel::parse(&level)? >= wanted).then(|| message.clone())
+            "notifications/message" => {
+                self.talk.log(message, caller.log_level?, self.relay.server.slug.as_str(), Instant::now())
+            }
+            "notifications/elicitation/complete" if caller.version == Version::NEWEST_LEGACY => {
+                let id = json::at_path(head.params?, &["elicitationId"]).and_then(json::unquote)?;
+                self.elicitations.iter().any(|asked| *asked == id).then(|| message.clone())
+            }
+            "notifications/cancelled" => {
+                let theirs = json::at_path(head.params?, &["requestId"])?;
+                let at = self.open.iter().position(|question| &*question.theirs == theirs)?;
+                let question = self.open.remove(at)?;
+                question.withdraw()?;
+                let reason = json::at_path(head.params?, &["reason"]).and_then(json::unquote);
+                Some(notes::cancelled(&question.id, reason.as_deref().unwrap_or("the server no longer waits")))
             }
             _ => None,
         }
     }
 
-    /// Hands a question to the client, or answers it for a client that cannot be asked.
-    async fn question(&mut self, question: Question) -> Option<Bytes> {
-        let cx = &self.relay.cx;
-        let text = std::str::from_utf8(&question.message).unwrap_or_default();
-        let method = MessageHead::read(text).ok().and_then(|head| head.method_name().map(|name| name.into_owned()));
-        let form = json::at_path(text, &["params", "mode"]).is_none_or(|mode| mode == "\"form\"");
-        let may = method.as_deref() == Some("elicitation/create")
-            && form
-            && cx.caller.can.elicitation
-            && cx.caller.era() == Era::Legacy
-            && self.asked.len() < QUESTIONS_MAX;
-        let sink = if may {
-            match cx.app.questions.ask(&question.message, question.answer, cx.tenant.id(), cx.principal.digest()) {
-                Ok((message, asked)) => {
-                    self.asked.push(asked);
-                    return Some(message);
+    /// Hands a question to the client, or answers it when the client is not to be asked.
+    async fn question(&mut self, question: Question) {
+        self.questions += 1;
+        let Question { message, answer } = question;
+        let (refused, answer) = match self.judged(&message) {
+            Err(refused) => (refused, answer),
+            Ok((asked, theirs)) => {
+                let (cx, limits) = (&self.relay.cx, &self.relay.cx.app.config.limits);
+                let who = Who { tenant: cx.tenant.id(), principal: cx.principal.digest(), session: cx.caller.share };
+                match cx.app.questions.ask(&asked, theirs, answer, who, Instant::now() + limits.answer) {
+                    Ok((message, open)) => {
+                        // A person's time is none of the server's; it has its own again afterwards.
+                        self.stream.extend(limits.answer + self.relay.timeout);
+                        self.elicitations.extend(asked.elicitation_id().filter(|_| asked.is_url()).map(Into::into));
+                        self.open.push_back(open);
+                        return self.pass(Some(message));
+                    }
+                    Err(answer) => (TOO_MANY, answer),
                 }
-                Err(sink) => sink,
             }
-        } else {
-            question.answer
         };
-        let refusal = Bytes::from_static(br#""error":{"code":-32601,"message":"this client cannot be asked that"}"#);
-        if let Err(error) = sink.answer(refusal).await {
-            warn!(%error, "a question could not be turned down");
+        let server = self.relay.server.slug.as_str();
+        debug!(server, why = refused.message, "server {server} asked what it may not ask");
+        if let Err(error) = answer.answer(refused.outcome()).await {
+            debug!(%error, "a question could not be turned down");
         }
-        None
+    }
+
+    /// The question as the client may be asked, with the server's id.
+    fn judged<'a>(&self, message: &'a Bytes) -> Result<(ask::Asked, &'a str), Refused> {
+        let broken = Refused { code: -32600, message: "This is no request." };
+        let head = MessageHead::read(std::str::from_utf8(message).map_err(|_| broken)?).map_err(|_| broken)?;
+        let (method, theirs) = head.method_name().zip(head.id).ok_or(broken)?;
+        if self.questions > QUESTIONS_MAX {
+            return Err(TOO_MANY);
+        }
+        if self.relay.cx.caller.era() == Era::Modern {
+            return Err(CANNOT_ASK);
+        }
+        let asked = ask::put(&method, head.params, self.relay.offered, self.relay.server.slug.as_str())?;
+        Ok((asked, theirs))
+    }
+}
+
+/// In the place of a reply that was given up.
+struct Gone;
+
+impl MessageStream for Gone {
+    fn next(&mut self) -> BoxFuture<'_, Result<Message, DownstreamError>> {
+        Box::pin(ready(Err(DownstreamError::may_have_run(Fault::Closed, "the request was taken back"))))
     }
 }

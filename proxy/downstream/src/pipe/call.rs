@@ -19,7 +19,10 @@ use super::{
     Frame, Pipe, gone,
     inbox::{Early, Item, Kind, Slot},
 };
-use crate::{Answer, AnswerSink, CallCx, DownstreamError, Fault, Message, MessageStream, Outgoing, Reply, wire};
+use crate::{
+    Answer, AnswerSink, CallCx, DownstreamError, Fault, Message, MessageStream, Outgoing, Reply, because::cancelled,
+    wire,
+};
 
 /// How long an answer to a server's question waits for room in the outbox.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
@@ -143,11 +146,7 @@ impl Drop for Waiter {
         }
         let unwritten = self.slot.withdraw() || !self.slot.is_written();
         if self.slot.is_call() && !unwritten {
-            let line = format!(
-                r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{},"reason":"the caller no longer waits"}}}}"#,
-                self.id
-            );
-            self.pipe.post(line.into_bytes());
+            self.pipe.post(cancelled(self.id).into_bytes());
         }
     }
 }

@@ -24,7 +24,7 @@ use patchbay_core::{
     model::{Access, KeyRow, Secrets, ServerRow, TenantLimits, TenantRow, ToolsetSpec},
     snapshot::{self, CatalogPart},
 };
-use patchbay_downstream::Hello;
+use patchbay_downstream::{Downstream, Hello};
 use patchbay_token::{Fetch, FetchError, Fetched, Issuers};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
@@ -49,6 +49,8 @@ pub(crate) const PEER: Peer = Peer { ip: std::net::IpAddr::V4(std::net::Ipv4Addr
 pub(crate) struct House {
     pub(crate) app: Arc<App>,
     pub(crate) issuer: Arc<TestIssuer>,
+    /// What stands for the servers of tenants that are opened from here on, in place of nobody, and in which era.
+    pub(crate) downstream: Option<(Arc<dyn Downstream>, Era)>,
     _folder: tempfile::TempDir,
 }
 
@@ -69,7 +71,7 @@ impl House {
         let issuer = Arc::new(TestIssuer::new());
         let mut app = App::new(config, store, &keys, audit).unwrap();
         app.fetch = issuer.clone();
-        Self { app: Arc::new(app), issuer, _folder: folder }
+        Self { app: Arc::new(app), issuer, downstream: None, _folder: folder }
     }
 
     /// Puts a tenant in force with the toolsets `default`, as it is edited here, and `keys`, which takes keys alone. It has a
@@ -96,12 +98,15 @@ impl House {
 
     /// Puts a state of a tenant in force, with what was revoked.
     pub(crate) fn publish(&self, row: &TenantRow, revoked: &[RevocationRow]) {
-        let parts: BTreeMap<_, _> = row.servers.iter().map(|server| (server.id, catalog())).collect();
+        let era = self.downstream.as_ref().map_or(Era::Modern, |(_, era)| *era);
+        let part = || CatalogPart { era, ..catalog() };
+        let parts: BTreeMap<_, _> = row.servers.iter().map(|server| (server.id, part())).collect();
         let before = self.app.tenants.state(row.slug.as_str());
         let before = before.as_ref().map(|state| &*state.issuers);
         let enabled = row.servers.iter().filter(|server| server.spec.enabled);
         let servers = enabled.map(|server| {
-            let downstream = Unusable::new("nobody is there".to_owned());
+            let nobody = || -> Arc<dyn Downstream> { Unusable::new("nobody is there".to_owned()) };
+            let downstream = self.downstream.as_ref().map_or_else(nobody, |(downstream, _)| downstream.clone());
             Arc::new(ServerHandle {
                 id: server.id,
                 slug: server.slug.clone(),

@@ -77,6 +77,8 @@ async fn relay(house: &House, tell: &SyncSender<io::Result<bool>>) -> Relay {
         method: Method::ToolsCall,
         index: 0,
         progress_token: None,
+        offered: Capabilities::default(),
+        timeout,
         trail,
         meter: server.meter.begin(None, std::time::Instant::now()),
         server,
