@@ -130,7 +130,8 @@ pub struct Outgoing {
     pub meta: Bytes,
     /// Whether the caller wants progress. The transport then sends its own token, the id of the request.
     pub progress: bool,
-    /// The log level that the caller wants during this request, a JSON string.
+    /// From which level on the caller wants log messages, a JSON string. A modern server gets it with the request; a legacy one
+    /// is told once, when its session was not yet asked for so much.
     pub log_level: Option<Bytes>,
     /// Value of the `Mcp-Name` header for modern HTTP: the native name or URI, decoded.
     pub mirror_name: Option<Arc<str>>,
@@ -195,8 +196,12 @@ impl fmt::Debug for Answer {
 
 /// The messages of one reply in order. After [`Message::Response`] or an error there is nothing more.
 pub trait MessageStream: Send {
-    /// The next message; an error when the server broke off before the response.
+    /// The next message; an error when the server broke off before the response. May be dropped before it is done, without losing
+    /// a message.
     fn next(&mut self) -> BoxFuture<'_, Result<Message, DownstreamError>>;
+
+    /// A person was asked: the call's deadline moves to `by` from now, also beyond [`Extension::latest`], and never back.
+    fn extend(&mut self, _by: Duration) {}
 }
 
 /// One message of a reply.
