@@ -7,6 +7,7 @@
 
 mod process;
 mod registry;
+mod resumptions;
 mod servers;
 mod shared;
 mod tenants;
@@ -22,6 +23,7 @@ use prometheus::{Gauge, Histogram, IntCounter, IntCounterVec, IntGauge, Registry
 use self::{
     process::Process,
     registry::{Registered, whole},
+    resumptions::Resumptions,
     servers::Servers,
     shared::Shared,
     tenants::Tenants,
@@ -124,6 +126,8 @@ pub struct Metrics {
     pub sessions_opened: IntCounter,
     /// Streams that are open towards clients.
     pub streams: IntGauge,
+    /// What becomes of streams that broke.
+    pub(crate) resumptions: Resumptions,
     /// Connections that are open from clients.
     pub connections: IntGauge,
     /// Refusals of strangers that left no record in the audit.
@@ -191,6 +195,7 @@ impl Metrics {
             in_flight: all.gauge("patchbay_in_flight", "Requests that are being answered."),
             sessions_opened: all.counter("patchbay_sessions_opened_total", "Legacy sessions that were opened."),
             streams: all.gauge("patchbay_streams", "Streams that are open towards clients."),
+            resumptions: Resumptions::new(&all),
             connections: all.gauge("patchbay_connections", "Connections that are open from clients."),
             strangers_unrecorded: all.counter(
                 "patchbay_audit_strangers_unrecorded_total",

@@ -360,6 +360,11 @@ impl Messages {
         self
     }
 
+    /// Whether nothing comes any more: the message that was given last is the response, if one was given.
+    pub const fn is_over(&self) -> bool {
+        self.over
+    }
+
     /// The next message for the client; the response is the last, `None` comes after it.
     pub async fn next(&mut self) -> Option<Bytes> {
         let ids = self.relay.log;
