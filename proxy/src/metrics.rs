@@ -37,7 +37,7 @@ pub use self::{
 use crate::{error::Blame, worker::WorkerLoad};
 
 /// Methods that have a label of their own; all others are `other`.
-const METHODS: [&str; 14] = [
+const METHODS: [&str; 20] = [
     "initialize",
     "ping",
     "server/discover",
@@ -50,6 +50,12 @@ const METHODS: [&str; 14] = [
     "resources/read",
     "completion/complete",
     "subscriptions/listen",
+    "tasks/get",
+    "tasks/update",
+    "tasks/cancel",
+    "skills/list",
+    "skills/get",
+    "resources/directory/read",
     "notification",
     "other",
 ];
@@ -68,8 +74,14 @@ const fn method_index(method: &Method) -> usize {
         Method::ResourcesRead => 9,
         Method::Complete => 10,
         Method::Listen => 11,
-        Method::Initialized | Method::Cancelled | Method::Progress | Method::RootsChanged => 12,
-        _ => 13,
+        Method::TasksGet => 12,
+        Method::TasksUpdate => 13,
+        Method::TasksCancel => 14,
+        Method::SkillsList => 15,
+        Method::SkillsGet => 16,
+        Method::DirectoryRead => 17,
+        Method::Initialized | Method::Cancelled | Method::Progress | Method::RootsChanged => 18,
+        _ => 19,
     }
 }
 
