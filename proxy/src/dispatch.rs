@@ -6,8 +6,11 @@ pub mod calls;
 pub mod discover;
 pub mod links;
 pub mod list;
+pub(crate) mod parked;
 pub mod questions;
 pub mod relay;
+mod rounds;
+pub(crate) mod state;
 
 use std::{sync::Arc, time::Duration};
 
