@@ -24,7 +24,6 @@ use super::{
     state::{self, Place, REQUESTS_MAX, Way, asking::told},
 };
 use crate::{
-    app::App,
     bridge::ask::{self, Asked},
     metrics::{CallEnd, QuestionEnd},
 };

@@ -12,7 +12,7 @@ use patchbay_core::{
     method::Method,
 };
 use patchbay_downstream::{
-    Answer, AnswerSink, CallCx, Delivery, Downstream, DownstreamError, Extension, Fault, Message, MessageStream,
+    Answer, AnswerSink, CallCx, Delivery, DownstreamError, Extension, Fault, Message, MessageStream,
     Outgoing, Question, Reply,
 };
 use tokio::{
