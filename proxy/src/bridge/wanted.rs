@@ -1,10 +1,11 @@
 //! Errors by which a server says that it wants something of the client first: a URL to be opened (-32042 of 2025-11-25), or a
-//! capability that the client did not declare (-32021 of 2026-07-28). Pure; called by [`super::error`] and for modern clients.
+//! capability that the client did not declare (-32021 of 2026-07-28), in the words of a legacy client. Pure; called by
+//! [`super::error`].
 
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use patchbay_core::json::{self, MessageHead};
+use patchbay_core::json;
 
 use super::ask::{self, Asked, ELICIT, Refused};
 use crate::caller::Capabilities;
@@ -15,16 +16,8 @@ const ELICITATIONS_MAX: usize = 16;
 const SAID_CHARS_MAX: usize = 300;
 const URL_CHARS_MAX: usize = 2000;
 
-/// The questions that an error -32042 asks, as the client may be asked them. `message` is the whole response.
-///
-/// # Errors
-/// The first reason not to ask: one that may not be asked makes all of them void, since the server needs all.
-pub fn questions(message: &Bytes, offered: Capabilities, server: &str) -> Result<Vec<Asked>, Refused> {
-    let text = std::str::from_utf8(message).ok();
-    let error = text.and_then(|text| MessageHead::read(text).ok()?.error);
-    asked(error.unwrap_or_default(), offered, server)
-}
-
+/// The questions that an error -32042 asks, as the client may be asked them; one that may not makes all of them void, since the
+/// server needs all.
 fn asked(error: &str, offered: Capabilities, server: &str) -> Result<Vec<Asked>, Refused> {
     let none = Refused { code: -32602, message: "The server's error holds no questions, or too many." };
     let all = elicitations(error).and_then(|raw| json::elements(raw).ok()).unwrap_or_default();
@@ -107,23 +100,20 @@ fn clipped(text: &str, chars_max: usize) -> String {
 mod tests {
     use super::*;
 
-    fn message(elicitations: &str) -> Bytes {
-        format!(r#"{{"jsonrpc":"2.0","id":1,"error":{{"code":-32042,"message":"m","data":{{"elicitations":{elicitations}}}}}}}"#)
-            .into()
-    }
-
     const PAGE: &str = r#"{"mode":"url","elicitationId":"e","url":"https://a.example/","message":"Sign in"}"#;
 
     #[test]
     fn the_questions_of_an_error_are_judged_as_any_other() {
         let all = Capabilities::of_bits(511);
-        let asked = questions(&message(&format!("[{PAGE}]")), all, "bank").expect("asked");
-        assert_eq!(asked.len(), 1);
-        assert!(std::str::from_utf8(&asked[0].params).is_ok_and(|text| text.contains("[bank] Sign in")));
-        assert!(questions(&message(&format!("[{PAGE}]")), Capabilities::default(), "bank").is_err());
-        assert!(questions(&message("[]"), all, "bank").is_err());
-        assert!(questions(&message(r#"[{"message":"a form"}]"#), all, "bank").is_err());
-        assert!(questions(&message(&format!("[{}]", [PAGE; 17].join(","))), all, "bank").is_err());
-        assert!(questions(&Bytes::from_static(b"{}"), all, "bank").is_err());
+        let asks = |elicitations: &str, offered| {
+            asked(&format!(r#"{{"code":-32042,"data":{{"elicitations":{elicitations}}}}}"#), offered, "bank")
+        };
+        let one = asks(&format!("[{PAGE}]"), all).expect("asked");
+        assert!(std::str::from_utf8(&one[0].params).is_ok_and(|text| text.contains("[bank] Sign in")));
+        assert!(asks(&format!("[{PAGE}]"), Capabilities::default()).is_err());
+        assert!(asks("[]", all).is_err());
+        assert!(asks(r#"[{"message":"a form"}]"#, all).is_err());
+        assert!(asks(&format!("[{}]", [PAGE; 17].join(",")), all).is_err());
+        assert!(asked("{}", all, "bank").is_err());
     }
 }

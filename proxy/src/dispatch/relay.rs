@@ -5,6 +5,7 @@ use std::{
     collections::VecDeque,
     pin::{Pin, pin},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
@@ -17,12 +18,13 @@ use patchbay_core::{
     json::{self, MessageHead},
     method::Method,
     rewrite::{self, Plan, RewriteError, Rewriter, Seen},
+    snapshot::ServerEntry,
 };
 use patchbay_downstream::{
     Answer as ServerAnswer, Because, ByteStream, DownstreamError, Fault, Message, MessageStream, Question, Reply,
 };
 use patchbay_limit::Permit;
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 use tokio::{
     task::yield_now,
     time::{Instant, timeout_at},
@@ -32,9 +34,13 @@ use tracing::{debug, warn};
 use super::{
     Answer, Cx, OUTCOME_NOT_KEPT,
     calls::Running,
+    extensions::{self, About},
     links,
     questions::{Open, Who},
+    rounds::Again,
+    state::asking::ASKING_BYTES_MAX,
     talk::Talk,
+    tasks,
 };
 use crate::{
     audit::{NotKept, Trail},
@@ -43,9 +49,8 @@ use crate::{
         ask::{self, Refused},
         notes,
     },
-    caller::Capabilities,
     error::{Blame, GatewayError, server_text},
-    metrics::{CallEnd, CallMeter},
+    metrics::{CallEnd, CallMeter, QuestionEnd},
     telemetry::log::{self, LogIds},
     tenancy::ServerHandle,
 };
@@ -60,8 +65,6 @@ const UNHEARD_MAX: u32 = 64;
 const TOO_MANY: Refused = Refused { code: -32603, message: "Too many questions were asked within one call." };
 /// What a question is answered to which nobody said anything in time.
 const UNANSWERED: Refused = Refused { code: -32603, message: "The user gave no answer in time." };
-/// What a question is answered when the client is of an era that is not asked like this.
-const CANNOT_ASK: Refused = Refused { code: -32601, message: "This client cannot be asked." };
 
 /// What the way back needs to know of the way out.
 pub struct Relay {
@@ -70,16 +73,49 @@ pub struct Relay {
     pub(super) method: Method,
     pub(super) server: Arc<ServerHandle>,
     pub(super) index: usize,
+    /// What an extension has to know of the way out.
+    pub(super) about: Option<Box<About>>,
     pub(super) progress_token: Option<String>,
-    /// What the server may ask the client.
-    pub(super) offered: Capabilities,
-    /// What the server has for the call, apart from the time of those whom it asks.
-    pub(super) timeout: Duration,
     pub(super) trail: Trail,
     pub(super) meter: CallMeter,
     pub(super) _permit: Permit,
     /// What lines say that are written when the answer is polled by itself.
     pub(super) log: Option<LogIds>,
+    pub(super) asking: Asking,
+}
+
+/// What is needed when the server has questions before it answers.
+#[derive(Default)]
+pub(super) struct Asking {
+    /// The params as a modern client sent them; empty for a legacy one.
+    pub(super) params: Bytes,
+    /// Rounds of questions that this call has had.
+    pub(super) round: u8,
+    /// Whether this request comes after the user was sent to a URL.
+    pub(super) is_afresh: bool,
+    /// Whether this request brings answers.
+    pub(super) is_answer: bool,
+    /// Questions of a legacy server that a modern client was asked.
+    pub(super) keys: u32,
+    /// The time of the call, begun anew when it goes on after answers.
+    pub(super) timeout: Duration,
+    /// How a modern server is asked again for a legacy client.
+    pub(super) again: Option<Arc<Again>>,
+}
+
+/// What a response has become.
+pub(super) enum Turned {
+    /// The answer.
+    Answer(Bytes, Seen),
+    /// The server asks first: these messages come instead.
+    Further(Box<dyn MessageStream>),
+}
+
+impl Turned {
+    /// An answer of which nothing more is to be known.
+    pub(super) fn whole(body: Bytes) -> Self {
+        Self::Answer(body, Seen::default())
+    }
 }
 
 impl Relay {
@@ -92,22 +128,34 @@ impl Relay {
                     self.kept().await?;
                     return Ok(Answer::Pieces(pieces));
                 }
-                let (body, seen) = self.rewritten(&head);
+                let (body, seen) = match self.turned(&head) {
+                    Turned::Answer(body, seen) => (body, seen),
+                    Turned::Further(messages) => return Ok(Answer::Messages(Messages::new(self, messages))),
+                };
                 self.kept().await?;
                 let lacks = seen.error && self.plan.to == Era::Modern && bridge::lacks_capability(&body);
                 Ok(if lacks { Answer::Lacking(body) } else { Answer::Whole(body) })
             }
             Reply::One(ServerAnswer { head, rest: Some(rest), era }) => {
                 self.plan.from = era;
-                if self.cx.tenant.view().uris.has_mapped(self.index) {
-                    let body = match self.collect(head, rest).await {
-                        Ok(whole) => self.whole(&whole),
-                        Err(error) => self.failure(&error),
-                    };
-                    self.kept().await?;
-                    return Ok(Answer::Whole(body));
+                let bytes_max = if rewrite::begins_asking(&head) {
+                    ASKING_BYTES_MAX
+                } else if self.wants_all() {
+                    self.cx.app.config.limits.response_bytes_max
+                } else {
+                    return Ok(Answer::Streaming(Streaming::new(self, head, rest)));
+                };
+                let turned = match collect(head, rest, bytes_max).await {
+                    Ok(whole) => self.turned(&whole),
+                    Err(error) => Turned::whole(self.failure(&error)),
+                };
+                match turned {
+                    Turned::Answer(body, _) => {
+                        self.kept().await?;
+                        Ok(Answer::Whole(body))
+                    }
+                    Turned::Further(messages) => Ok(Answer::Messages(Messages::new(self, messages))),
                 }
-                Ok(Answer::Streaming(Streaming::new(self, head, rest)))
             }
             Reply::Stream(stream) => Ok(Answer::Messages(Messages::new(self, stream))),
         }
@@ -127,50 +175,59 @@ impl Relay {
     ///
     /// # Errors
     /// When the disk does not take it.
-    async fn kept(&mut self) -> Result<(), GatewayError> {
+    pub(super) async fn kept(&mut self) -> Result<(), GatewayError> {
         self.trail.kept().await.map_err(|_| OUTCOME_NOT_KEPT)
     }
 
-    fn failure(&mut self, error: &DownstreamError) -> Bytes {
+    /// What is answered for a server that gave no answer. Closes the trail.
+    pub(super) fn failure(&mut self, error: &DownstreamError) -> Bytes {
         let server = self.server.slug.as_str();
         warn!(tenant = %self.cx.tenant.snapshot().slug, server, %error, "server {server} gave no answer");
         self.cx.app.metrics.error(Blame::Server);
-        let body = if self.method == Method::ToolsCall {
-            bridge::tool_error(&self.plan.id, &server_text(server, error), self.plan.to == Era::Modern)
-        } else {
-            let error = GatewayError::Server { server: server.to_owned(), source: error.clone() };
-            let facts = error.facts(self.plan.to);
-            crate::error::error_body(Some(&self.plan.id), facts.code, &facts.public, None).into()
-        };
+        let mut text = server_text(server, error);
+        if self.asking.is_answer {
+            text.push_str(" The answers are used up: whoever calls again is asked again.");
+        }
+        let body = bridge::for_the_model(&self.method, &self.plan.id, &text, self.plan.to);
         self.trail.failed(fault_label(error.fault), body.len());
         self.meter.end(CallEnd::Failed);
         body
     }
 
-    /// A response that is wholly here, in the client's words. Closes the trail.
-    fn whole(&mut self, message: &Bytes) -> Bytes {
-        self.rewritten(message).0
+    /// Whether an answer has to be wholly there before it can be put in the client's words.
+    fn wants_all(&self) -> bool {
+        self.cx.tenant.view().uris.has_mapped(self.index) || self.about.as_ref().is_some_and(|about| about.wants_all())
     }
 
     /// The same for a long one of which nothing more has to be done than the rewriting. Closes the trail if it is one.
     fn pieces(&mut self, message: &Bytes) -> Option<Vec<Bytes>> {
-        if message.len() <= JOINED_BYTES_MAX || self.cx.tenant.view().uris.has_mapped(self.index) {
+        if message.len() <= JOINED_BYTES_MAX || self.wants_all() {
             return None;
         }
         let (pieces, seen) = rewrite::pieces(message, self.plan.clone()).ok()?;
-        if seen.error || seen.incomplete {
+        if seen.error || seen.incomplete || seen.task {
             return None;
         }
         self.done(seen, pieces.iter().map(Bytes::len).sum());
         Some(pieces)
     }
 
-    /// A response that is wholly here, with what was seen in it.
-    fn rewritten(&mut self, message: &Bytes) -> (Bytes, Seen) {
+    /// A response that is wholly here, in the client's words, with what was seen in it. Closes the trail unless the call goes on.
+    fn turned(&mut self, message: &Bytes) -> Turned {
         let (body, seen) = match rewrite::whole(message, self.plan.clone()) {
             Ok(rewritten) => rewritten,
-            Err(error) => return (self.failure(&protocol_fault(error)), Seen::default()),
+            Err(error) => return Turned::whole(self.failure(&protocol_fault(error))),
         };
+        if seen.incomplete
+            && let Some(turned) = self.incomplete(message, &body)
+        {
+            return turned;
+        }
+        if seen.error
+            && let Some(body) = self.asks_urls(&body)
+        {
+            return Turned::whole(body);
+        }
         let body = self.translated(body, seen);
         if seen.error
             && let Some(trace) = self.trail.trace_mut().filter(|trace| trace.is_recorded())
@@ -178,7 +235,7 @@ impl Relay {
             trace.code(bridge::error_code(&body));
         }
         self.done(seen, body.len());
-        (body, seen)
+        Turned::Answer(body, seen)
     }
 
     /// The server has answered: closes the trail, and counts the call.
@@ -195,27 +252,38 @@ impl Relay {
     fn translated(&self, body: Bytes, seen: Seen) -> Bytes {
         let server = self.server.slug.as_str();
         if seen.error {
-            return bridge::error(&body, &self.method, &self.plan, self.offered, server).unwrap_or(body);
+            return bridge::error(&body, &self.method, &self.plan, self.offered(), server).unwrap_or(body);
+        }
+        if seen.task {
+            return tasks::begun(self, &body);
         }
         if seen.incomplete && self.plan.to == Era::Legacy {
             return bridge::cannot_ask(&self.method, &self.plan.id, server, "");
+        }
+        if let Some(body) = self.about.as_deref().and_then(|about| extensions::translated(self, about, &body)) {
+            return body;
         }
         let uris = &self.cx.tenant.view().uris;
         if uris.has_mapped(self.index) { links::map(&body, |uri| uris.to_exposed(self.index, uri)) } else { body }
     }
 
-    async fn collect(&self, head: Bytes, mut rest: ByteStream) -> Result<Bytes, DownstreamError> {
-        let bytes_max = self.cx.app.config.limits.response_bytes_max;
-        let mut whole = BytesMut::from(&head[..]);
-        while let Some(chunk) = rest.next().await {
-            let chunk = chunk?;
-            if whole.len() + chunk.len() > bytes_max {
-                return Err(DownstreamError::may_have_run(Fault::TooLarge, "the answer is over the bound"));
-            }
-            whole.extend_from_slice(&chunk);
-        }
-        Ok(whole.freeze())
+    /// The server as the tenant's snapshot has it.
+    pub(super) fn entry(&self) -> &ServerEntry {
+        &self.cx.tenant.snapshot().servers[self.index]
     }
+}
+
+/// All of a long response, up to a bound.
+async fn collect(head: Bytes, mut rest: ByteStream, bytes_max: usize) -> Result<Bytes, DownstreamError> {
+    let mut whole = BytesMut::from(&head[..]);
+    while let Some(chunk) = rest.next().await {
+        let chunk = chunk?;
+        if whole.len() + chunk.len() > bytes_max {
+            return Err(DownstreamError::may_have_run(Fault::TooLarge, "the answer is over the bound"));
+        }
+        whole.extend_from_slice(&chunk);
+    }
+    Ok(whole.freeze())
 }
 
 fn protocol_fault(error: RewriteError) -> DownstreamError {
@@ -278,8 +346,12 @@ impl Streaming {
 
     fn take(&mut self, chunk: &Bytes) -> Result<(), DownstreamError> {
         self.rewriter.push(chunk, &mut self.pieces).map_err(protocol_fault)?;
-        if self.rewriter.seen().incomplete && self.relay.plan.to == Era::Legacy {
+        // What asks says so early, or is not handed on: its state would be the server's own.
+        if self.rewriter.seen().incomplete {
             return Err(DownstreamError::may_have_run(Fault::Protocol, "a question too long to be carried"));
+        }
+        if self.rewriter.seen().task {
+            return Err(DownstreamError::may_have_run(Fault::Protocol, "a task that begins with too long an answer"));
         }
         self.ready.extend(self.pieces.drain(..));
         Ok(())
@@ -368,11 +440,11 @@ impl Stream for Streaming {
 
 /// A reply of several messages, in the client's words.
 pub struct Messages {
-    relay: Relay,
-    stream: Box<dyn MessageStream>,
+    pub(super) relay: Relay,
+    pub(super) stream: Box<dyn MessageStream>,
     talk: Talk,
     /// Messages for the client that are made already.
-    ready: VecDeque<Bytes>,
+    pub(super) ready: VecDeque<Bytes>,
     /// Questions that went out; the one that can be answered until the earliest time is first.
     open: VecDeque<Open>,
     /// How many questions the server has asked.
@@ -380,7 +452,8 @@ pub struct Messages {
     /// The ids of its questions by URL, of which it may say that they are done.
     elicitations: Vec<String>,
     running: Option<Running>,
-    over: bool,
+    /// Nothing comes after what is ready.
+    pub(super) over: bool,
 }
 
 /// What ended a wait.
@@ -394,7 +467,7 @@ enum Woken {
 }
 
 impl Messages {
-    fn new(relay: Relay, stream: Box<dyn MessageStream>) -> Self {
+    pub(super) fn new(relay: Relay, stream: Box<dyn MessageStream>) -> Self {
         Self {
             relay,
             stream,
@@ -413,6 +486,11 @@ impl Messages {
     pub fn until(mut self, running: Option<Running>) -> Self {
         self.running = running;
         self
+    }
+
+    /// Whether nothing comes any more: the message that was given last is the response, if one was given.
+    pub fn is_over(&self) -> bool {
+        self.over && self.ready.is_empty()
     }
 
     /// The next message for the client; the response is the last, `None` comes after it.
@@ -437,19 +515,12 @@ impl Messages {
                 Woken::TakenBack => self.taken_back(),
                 Woken::Due => self.due().await,
                 Woken::Said(Ok(Message::Notification(message))) => self.notification(&message),
+                Woken::Said(Ok(Message::Request(question))) if self.relay.plan.to == Era::Modern => {
+                    self.ask_apart(question).await;
+                }
                 Woken::Said(Ok(Message::Request(question))) => self.question(question).await,
-                Woken::Said(Ok(Message::Response(answer))) => {
-                    self.last_words();
-                    let body = self.response(answer).await;
-                    self.ready.push_back(body);
-                }
-                Woken::Said(Err(error)) => {
-                    self.last_words();
-                    self.over = true;
-                    let body = self.relay.failure(&error);
-                    let body = self.kept(body).await;
-                    self.ready.push_back(body);
-                }
+                Woken::Said(Ok(Message::Response(answer))) => self.response(answer).await,
+                Woken::Said(Err(error)) => self.broken(&error).await,
             }
             unheard += 1;
             if unheard % UNHEARD_MAX == 0 {
@@ -505,27 +576,45 @@ impl Messages {
     }
 
     /// What the client hears before the response: nothing comes after it.
-    fn last_words(&mut self) {
+    pub(super) fn last_words(&mut self) {
         let withdrawn = self.open.drain(..).filter(|question| question.withdraw().is_some());
         let withdrawn = withdrawn.map(|question| notes::cancelled(&question.id, "the call that asked has ended"));
         self.ready.extend(withdrawn.chain(self.talk.last_words(self.relay.server.slug.as_str())));
     }
 
-    async fn response(&mut self, answer: ServerAnswer) -> Bytes {
-        self.over = true;
+    /// Makes the response ready; when the server asks first, other messages come instead.
+    pub(super) async fn response(&mut self, answer: ServerAnswer) {
+        self.last_words();
         self.relay.plan.from = answer.era;
-        let body = match answer.rest {
-            None => self.relay.whole(&answer.head),
-            Some(rest) => match self.relay.collect(answer.head, rest).await {
-                Ok(whole) => self.relay.whole(&whole),
-                Err(error) => self.relay.failure(&error),
+        let bytes_max = self.relay.cx.app.config.limits.response_bytes_max;
+        let turned = match answer.rest {
+            None => self.relay.turned(&answer.head),
+            Some(rest) => match collect(answer.head, rest, bytes_max).await {
+                Ok(whole) => self.relay.turned(&whole),
+                Err(error) => Turned::whole(self.relay.failure(&error)),
             },
         };
-        self.kept(body).await
+        match turned {
+            Turned::Answer(body, _) => {
+                self.over = true;
+                let body = self.kept(body).await;
+                self.ready.push_back(body);
+            }
+            Turned::Further(stream) => self.stream = stream,
+        }
+    }
+
+    /// Makes ready what the client is told of a server that broke off.
+    pub(super) async fn broken(&mut self, error: &DownstreamError) {
+        self.last_words();
+        self.over = true;
+        let body = self.relay.failure(error);
+        let body = self.kept(body).await;
+        self.ready.push_back(body);
     }
 
     /// The answer, once its outcome is kept; what is said instead when it is not.
-    async fn kept(&mut self, body: Bytes) -> Bytes {
+    pub(super) async fn kept(&mut self, body: Bytes) -> Bytes {
         let Err(error) = self.relay.kept().await else { return body };
         warn!(%error, "an answer was held back");
         self.relay.cx.app.metrics.error(Blame::Gateway);
@@ -534,7 +623,7 @@ impl Messages {
     }
 
     /// Progress goes to the caller that asked for it, log messages to the one that wants their level.
-    fn notification(&mut self, message: &Bytes) {
+    pub(super) fn notification(&mut self, message: &Bytes) {
         let message = self.heard(message);
         self.pass(message);
     }
@@ -584,7 +673,11 @@ impl Messages {
                 match cx.app.questions.ask(&asked, theirs, answer, who, Instant::now() + limits.answer) {
                     Ok((message, open)) => {
                         // A person's time is none of the server's; it has its own again afterwards.
-                        self.stream.extend(limits.answer + self.relay.timeout);
+                        self.stream.extend(limits.answer + self.relay.asking.timeout);
+                        if self.relay.plan.from == Era::Legacy {
+                            // Those of a modern server were counted together, by their round.
+                            cx.app.metrics.question(QuestionEnd::Asked);
+                        }
                         self.elicitations.extend(asked.elicitation_id().filter(|_| asked.is_url()).map(Into::into));
                         self.open.push_back(open);
                         return self.pass(Some(message));
@@ -594,6 +687,7 @@ impl Messages {
             }
         };
         let server = self.relay.server.slug.as_str();
+        self.relay.cx.app.metrics.question(QuestionEnd::Refused);
         debug!(server, why = refused.message, "server {server} asked what it may not ask");
         if let Err(error) = answer.answer(refused.outcome()).await {
             debug!(%error, "a question could not be turned down");
@@ -608,11 +702,7 @@ impl Messages {
         if self.questions > QUESTIONS_MAX {
             return Err(TOO_MANY);
         }
-        if self.relay.cx.caller.era() == Era::Modern {
-            return Err(CANNOT_ASK);
-        }
-        let asked = ask::put(&method, head.params, self.relay.offered, self.relay.server.slug.as_str())?;
-        Ok((asked, theirs))
+        Ok((self.relay.put(&method, head.params)?, theirs))
     }
 }
 

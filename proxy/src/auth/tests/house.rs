@@ -49,8 +49,9 @@ pub(crate) const PEER: Peer = Peer { ip: std::net::IpAddr::V4(std::net::Ipv4Addr
 pub(crate) struct House {
     pub(crate) app: Arc<App>,
     pub(crate) issuer: Arc<TestIssuer>,
-    /// What stands for the servers of tenants that are opened from here on, in place of nobody, and in which era.
-    pub(crate) downstream: Option<(Arc<dyn Downstream>, Era)>,
+    /// What the servers of tenants are that are put in force from now on, and the era that they are known by; nobody is there
+    /// otherwise.
+    pub(crate) server: Option<(Arc<dyn Downstream>, Era)>,
     _folder: tempfile::TempDir,
 }
 
@@ -71,7 +72,7 @@ impl House {
         let issuer = Arc::new(TestIssuer::new());
         let mut app = App::new(config, store, &keys, audit).unwrap();
         app.fetch = issuer.clone();
-        Self { app: Arc::new(app), issuer, downstream: None, _folder: folder }
+        Self { app: Arc::new(app), issuer, server: None, _folder: folder }
     }
 
     /// Puts a tenant in force with the toolsets `default`, as it is edited here, and `keys`, which takes keys alone. It has a
@@ -98,15 +99,17 @@ impl House {
 
     /// Puts a state of a tenant in force, with what was revoked.
     pub(crate) fn publish(&self, row: &TenantRow, revoked: &[RevocationRow]) {
-        let era = self.downstream.as_ref().map_or(Era::Modern, |(_, era)| *era);
-        let part = || CatalogPart { era, ..catalog() };
-        let parts: BTreeMap<_, _> = row.servers.iter().map(|server| (server.id, part())).collect();
+        let parts: BTreeMap<_, _> = row
+            .servers
+            .iter()
+            .map(|server| (server.id, catalog(self.server.as_ref().map_or(Era::Modern, |server| server.1))))
+            .collect();
         let before = self.app.tenants.state(row.slug.as_str());
         let before = before.as_ref().map(|state| &*state.issuers);
         let enabled = row.servers.iter().filter(|server| server.spec.enabled);
         let servers = enabled.map(|server| {
-            let nobody = || -> Arc<dyn Downstream> { Unusable::new("nobody is there".to_owned()) };
-            let downstream = self.downstream.as_ref().map_or_else(nobody, |(downstream, _)| downstream.clone());
+            let nobody = || Unusable::new("nobody is there".to_owned()) as Arc<dyn Downstream>;
+            let downstream = self.server.as_ref().map_or_else(nobody, |server| server.0.clone());
             Arc::new(ServerHandle {
                 id: server.id,
                 slug: server.slug.clone(),
@@ -192,14 +195,15 @@ fn server() -> ServerRow {
     }
 }
 
-fn catalog() -> CatalogPart {
+fn catalog(era: Era) -> CatalogPart {
     let tool = |name: &str| json!({ "name": name, "inputSchema": { "type": "object" } }).to_string();
     CatalogPart {
-        era: Era::Modern,
+        era,
         tools: vec![tool("get"), tool("put")],
         prompts: Vec::new(),
         resources: Vec::new(),
         templates: Vec::new(),
+        skills: Vec::new(),
         capabilities: "{}".to_owned(),
         instructions: None,
         stale: false,
@@ -209,8 +213,8 @@ fn catalog() -> CatalogPart {
 
 /// The same as it was heard from the server.
 fn stored() -> Stored {
-    let CatalogPart { tools, prompts, resources, templates, .. } = catalog();
-    Stored { hello: hello(), tools, prompts, resources, templates, at_ms: now_ms(), ttl_ms: None, stale: false }
+    let CatalogPart { tools, prompts, resources, templates, skills, .. } = catalog(Era::Modern);
+    Stored { hello: hello(), tools, prompts, resources, templates, skills, at_ms: now_ms(), ttl_ms: None, stale: false }
 }
 
 /// What a server says of itself.

@@ -1,11 +1,11 @@
 //! What a legacy server says within a call of a legacy client: what reaches the client, and in which order.
 
+mod server;
+
 use patchbay_core::{era::Era, model::Asks};
 
-use super::{
-    scripted::{Noted, Says, Scripted},
-    *,
-};
+use self::server::{Noted, Says, Scripted};
+use super::*;
 use crate::dispatch::{questions::Who, relay::Messages};
 
 /// A call of a client that can be asked everything, at a server that may ask it.
@@ -25,7 +25,7 @@ impl Call {
         let mut house = House::with(|config| config.limits.answer = answer).await;
         let (server, says) = Scripted::new(Era::Legacy);
         let noted = server.noted.clone();
-        house.downstream = Some((server, Era::Legacy));
+        house.server = Some((server, Era::Legacy));
         house.open("acme", |row, _| {
             row.servers[0].spec.asks = Asks { elicitation: true, sampling: true, roots: true };
         });
