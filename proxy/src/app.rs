@@ -29,7 +29,7 @@ use crate::{
     auth::KeyRing,
     control::copies::Copies,
     dispatch::{calls::Calls, questions::Questions},
-    edge::{origin::Allowed, session::Sessions, site::Sites},
+    edge::{origin::Allowed, replay::Replays, session::Sessions, site::Sites},
     metrics::{AuditStats, LimiterStats, Metrics, SpanStats},
     outbound::Outbound,
     replica::Replica,
@@ -91,6 +91,8 @@ pub struct App {
     pub calls: Calls,
     /// The questions that wait for an answer.
     pub questions: Questions,
+    /// The streams that clients can come back to.
+    pub(crate) replays: Replays,
     /// How busy the workers are, once there are some.
     pub(crate) workers: OnceLock<worker::Gauges>,
     /// Which process this is.
@@ -137,6 +139,7 @@ impl App {
             sites: Sites::new(&config),
             calls: Calls::default(),
             questions: Questions::default(),
+            replays: Replays::default(),
             workers: OnceLock::new(),
             replica: Replica::here(),
             state: AtomicU8::new(STARTING),
@@ -195,6 +198,7 @@ impl App {
         }));
         self.metrics.limiter(&(self.limits.stats)());
         self.metrics.tokens(self.tokens.count());
+        self.metrics.resumptions.keeps(self.replays.bytes());
         let age = self.copies.as_ref().map_or(Duration::ZERO, |copies| copies.age(now_ms()));
         self.metrics.snapshot_age(age);
         self.metrics.workers(&self.workers.get().map(worker::Gauges::loads).unwrap_or_default());

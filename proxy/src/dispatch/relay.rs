@@ -22,7 +22,14 @@ use patchbay_limit::Permit;
 use std::sync::Arc;
 use tracing::warn;
 
-use super::{Answer, Cx, OUTCOME_NOT_KEPT, calls::Running, links, questions::Asked};
+use super::{
+    Answer, Cx, OUTCOME_NOT_KEPT,
+    calls::Running,
+    extensions::{self, About},
+    links,
+    questions::Asked,
+    tasks,
+};
 use crate::{
     audit::{NotKept, Trail},
     bridge,
@@ -45,6 +52,8 @@ pub struct Relay {
     pub(super) method: Method,
     pub(super) server: Arc<ServerHandle>,
     pub(super) index: usize,
+    /// What an extension has to know of the way out.
+    pub(super) about: Option<Box<About>>,
     pub(super) progress_token: Option<String>,
     pub(super) trail: Trail,
     pub(super) meter: CallMeter,
@@ -70,7 +79,7 @@ impl Relay {
             }
             Reply::One(ServerAnswer { head, rest: Some(rest), era }) => {
                 self.plan.from = era;
-                if self.cx.tenant.view().uris.has_mapped(self.index) {
+                if self.wants_all() {
                     let body = match self.collect(head, rest).await {
                         Ok(whole) => self.whole(&whole),
                         Err(error) => self.failure(&error),
@@ -118,6 +127,11 @@ impl Relay {
         body
     }
 
+    /// Whether an answer has to be wholly there before it can be put in the client's words.
+    fn wants_all(&self) -> bool {
+        self.cx.tenant.view().uris.has_mapped(self.index) || self.about.as_ref().is_some_and(|about| about.wants_all())
+    }
+
     /// A response that is wholly here, in the client's words. Closes the trail.
     fn whole(&mut self, message: &Bytes) -> Bytes {
         self.rewritten(message).0
@@ -125,7 +139,7 @@ impl Relay {
 
     /// The same for a long one of which nothing more has to be done than the rewriting. Closes the trail if it is one.
     fn pieces(&mut self, message: &Bytes) -> Option<Vec<Bytes>> {
-        if message.len() <= JOINED_BYTES_MAX || self.cx.tenant.view().uris.has_mapped(self.index) {
+        if message.len() <= JOINED_BYTES_MAX || self.wants_all() {
             return None;
         }
         let (pieces, seen) = rewrite::pieces(message, self.plan.clone()).ok()?;
@@ -169,8 +183,14 @@ impl Relay {
             let other = bridge::error(&body, &self.method, self.plan.from, self.plan.to, &self.plan.id, server);
             return other.unwrap_or(body);
         }
+        if seen.task {
+            return tasks::begun(self, &body);
+        }
         if seen.incomplete && self.plan.to == Era::Legacy {
             return bridge::cannot_ask(&self.method, &self.plan.id, server, "");
+        }
+        if let Some(body) = self.about.as_deref().and_then(|about| extensions::translated(self, about, &body)) {
+            return body;
         }
         let uris = &self.cx.tenant.view().uris;
         if uris.has_mapped(self.index) { links::map(&body, |uri| uris.to_exposed(self.index, uri)) } else { body }
@@ -252,6 +272,9 @@ impl Streaming {
         self.rewriter.push(chunk, &mut self.pieces).map_err(protocol_fault)?;
         if self.rewriter.seen().incomplete && self.relay.plan.to == Era::Legacy {
             return Err(DownstreamError::may_have_run(Fault::Protocol, "a question too long to be carried"));
+        }
+        if self.rewriter.seen().task {
+            return Err(DownstreamError::may_have_run(Fault::Protocol, "a task that begins with too long an answer"));
         }
         self.ready.extend(self.pieces.drain(..));
         Ok(())
@@ -358,6 +381,11 @@ impl Messages {
     pub fn until(mut self, running: Option<Running>) -> Self {
         self.running = running;
         self
+    }
+
+    /// Whether nothing comes any more: the message that was given last is the response, if one was given.
+    pub const fn is_over(&self) -> bool {
+        self.over
     }
 
     /// The next message for the client; the response is the last, `None` comes after it.

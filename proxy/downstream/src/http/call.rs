@@ -145,7 +145,8 @@ impl Peer {
                 reply::identity(response.headers())?;
                 let session = leg.session.map(|(_, session)| session);
                 let body = response.into_body();
-                let messages = Messages::of_call(body, leg.era, session, patience.clone(), cancel, in_flight);
+                let patience = (patience.clone(), cx.extension);
+                let messages = Messages::of_call(body, leg.era, session, patience, cancel, in_flight);
                 Box::pin(first_of(messages)).await.map(Turn::Reply)
             }
             Kind::Other => {
@@ -188,10 +189,12 @@ impl Peer {
     }
 }
 
-/// One answer when the response comes first, else the stream.
+/// One answer when the response comes first, else the stream. A server that lets itself be polled makes one too, before anything
+/// came: the caller then knows that it takes time.
 async fn first_of(mut messages: Messages) -> Result<Reply, DownstreamError> {
-    match messages.message().await? {
-        Message::Response(answer) => Ok(Reply::One(answer)),
-        other => Ok(Reply::Stream(Box::new(messages.with_first(other)))),
+    match messages.first().await? {
+        Some(Message::Response(answer)) => Ok(Reply::One(answer)),
+        Some(other) => Ok(Reply::Stream(Box::new(messages.with_first(other)))),
+        None => Ok(Reply::Stream(Box::new(messages))),
     }
 }

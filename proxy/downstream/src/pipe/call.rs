@@ -19,10 +19,14 @@ use super::{
     Frame, Pipe, gone,
     inbox::{Early, Item, Kind, Slot},
 };
-use crate::{Answer, AnswerSink, CallCx, DownstreamError, Fault, Message, MessageStream, Outgoing, Reply, wire};
+use crate::{
+    Answer, AnswerSink, CallCx, DownstreamError, Extension, Fault, Message, MessageStream, Outgoing, Reply, wire,
+};
 
 /// How long an answer to a server's question waits for room in the outbox.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
+/// Messages of one reply that are handed on before the other tasks of the thread get a turn.
+const TURN_MESSAGES_MAX: u32 = 64;
 
 /// Why a request was not made or not answered.
 #[derive(Debug)]
@@ -46,7 +50,16 @@ impl Pipe {
                 Ok(Reply::One(Answer { head, rest: None, era }))
             }
             Item::Early(first) => {
-                Ok(Reply::Stream(Box::new(CallStream { waiter, first: Some(first), deadline: cx.deadline, era })))
+                let mut stream = CallStream {
+                    waiter,
+                    first: Some(first),
+                    deadline: cx.deadline,
+                    extension: cx.extension,
+                    in_turn: 0,
+                    era,
+                };
+                stream.moved();
+                Ok(Reply::Stream(Box::new(stream)))
             }
         }
     }
@@ -157,10 +170,20 @@ struct CallStream {
     waiter: Waiter,
     first: Option<Early>,
     deadline: Instant,
+    extension: Option<Extension>,
+    /// Messages since the other tasks of the thread had a turn.
+    in_turn: u32,
     era: Era,
 }
 
 impl CallStream {
+    /// The server gave a sign of life.
+    fn moved(&mut self) {
+        if let Some(extension) = self.extension {
+            self.deadline = extension.moved(self.deadline, Instant::now());
+        }
+    }
+
     async fn message(&mut self) -> Result<Message, DownstreamError> {
         if let Some(first) = self.first.take() {
             return Ok(early(first));
@@ -168,8 +191,16 @@ impl CallStream {
         if self.waiter.ended {
             return Err(DownstreamError::may_have_run(Fault::Closed, "the reply is over"));
         }
+        self.in_turn += 1;
+        if self.in_turn >= TURN_MESSAGES_MAX {
+            self.in_turn = 0;
+            tokio::task::yield_now().await;
+        }
         match self.waiter.next_until(self.deadline).await? {
-            Item::Early(message) => Ok(early(message)),
+            Item::Early(message) => {
+                self.moved();
+                Ok(early(message))
+            }
             Item::End(end) => Ok(Message::Response(Answer { head: end?, rest: None, era: self.era })),
         }
     }
@@ -185,6 +216,10 @@ fn early(message: Early) -> Message {
 impl MessageStream for CallStream {
     fn next(&mut self) -> BoxFuture<'_, Result<Message, DownstreamError>> {
         Box::pin(self.message())
+    }
+
+    fn extend(&mut self, by: Duration) {
+        self.deadline = self.deadline.max(Instant::now() + by);
     }
 }
 
