@@ -6,8 +6,10 @@ pub mod calls;
 pub mod discover;
 pub mod links;
 pub mod list;
+mod listen;
 pub mod questions;
 pub mod relay;
+mod subscribe;
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,6 +23,7 @@ use crate::{
     auth::{Principal, site::Site},
     caller::Caller,
     error::GatewayError,
+    hub::listening::Listening,
     tenancy::{Tenant, Waited},
 };
 
@@ -54,6 +57,8 @@ pub enum Answer {
     Streaming(relay::Streaming),
     /// Other messages come before it.
     Messages(relay::Messages),
+    /// Changes, as they come, until the stream ends.
+    Listening(Box<Listening>),
     /// The client took the request back: there is none.
     Cancelled,
 }
@@ -67,7 +72,13 @@ pub async fn run(cx: Cx, request: Request, trail: &mut Trail) -> Result<Answer, 
     // Lists are counted before anything else is looked at.
     let counts_first = matches!(
         request.method,
-        Method::ToolsList | Method::PromptsList | Method::ResourcesList | Method::TemplatesList
+        Method::ToolsList
+            | Method::PromptsList
+            | Method::ResourcesList
+            | Method::TemplatesList
+            | Method::Listen
+            | Method::ResourcesSubscribe
+            | Method::ResourcesUnsubscribe
     );
     match route(cx, request, trail).await {
         Err(error) if !counts_first && is_uncounted(&error) => {
@@ -114,6 +125,9 @@ async fn route(cx: Cx, request: Request, trail: &mut Trail) -> Result<Answer, Ga
         Method::PromptsGet => call::prompt(cx, request, trail).await,
         Method::ResourcesRead => call::resource(cx, request, trail).await,
         Method::Complete => call::complete(cx, request, trail).await,
+        Method::Listen => listen::listen(cx, &request, trail).await,
+        Method::ResourcesSubscribe => subscribe::change(cx, &request, true, trail).await,
+        Method::ResourcesUnsubscribe => subscribe::change(cx, &request, false, trail).await,
         _ => Err(GatewayError::MethodNotFound(method.as_str().to_owned())),
     }
 }

@@ -179,6 +179,7 @@ impl Gateway {
             }
         }
         info!("stopping: no new work is taken, running calls finish");
+        app.hub.end_all();
         drain_connections(&app, &workers, &stop).await;
         control_stop.cancel();
         app.audit.own_event(Action::GatewayStop, "stopped as asked");

@@ -43,9 +43,9 @@ pub fn discovered(tenant: &Tenant, id: &[u8]) -> Bytes {
 fn capabilities(view: &View, legacy: bool) -> String {
     let has = &view.has;
     let parts = [
-        (has.tools, "\"tools\":{}"),
-        (has.prompts, "\"prompts\":{}"),
-        (has.resources, "\"resources\":{}"),
+        (has.tools, r#""tools":{"listChanged":true}"#),
+        (has.prompts, r#""prompts":{"listChanged":true}"#),
+        (has.resources, r#""resources":{"subscribe":true,"listChanged":true}"#),
         (has.completions, "\"completions\":{}"),
         (legacy, "\"logging\":{}"),
     ];

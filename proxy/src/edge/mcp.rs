@@ -20,7 +20,7 @@ use super::{
     refusal::Refusal,
     reply,
     routes::{self, Endpoint, Place},
-    trace,
+    stream, trace,
     watch::{Phase, Watched},
 };
 use crate::{
@@ -156,7 +156,11 @@ impl Visit<'_> {
         match parts.method {
             Method::POST => {}
             Method::DELETE => return end_session(&listener, trail).await.map_err(refused),
-            _ => return Err(refused(GatewayError::MethodNotAllowed("POST and DELETE"))),
+            Method::GET => {
+                self.watched.enter(Phase::Serving);
+                return stream::legacy(&listener, trail).await.map_err(refused);
+            }
+            _ => return Err(refused(GatewayError::MethodNotAllowed("GET, POST and DELETE"))),
         }
         acceptable(headers).map_err(refused)?;
         let body = body::read(body, app.config.limits.body_bytes_max).await.map_err(refused)?;
@@ -238,7 +242,8 @@ async fn end_session(listener: &hear::Listener<'_>, trail: &mut Trail) -> Result
         return Err(GatewayError::Overloaded("too many ended sessions are remembered; this one ends by itself"));
     }
     let tenant = listener.tenant.id();
-    app.sessions.end(tenant, session.tombstone(), session.expires_ms());
+    app.session_ended(tenant, session.tombstone(), session.expires_ms());
+    app.hub.wishes.erase(tenant, session.id);
     if let Err(error) = app.store.tombstone_put(tenant, session.tombstone(), session.expires_ms()).await {
         warn!(%error, "an ended session could not be told to the other replicas");
     }

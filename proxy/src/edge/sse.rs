@@ -19,7 +19,7 @@ use super::{
     mcp::Reply,
     reply, watch,
 };
-use crate::{app::App, dispatch::Answer};
+use crate::{app::App, dispatch::Answer, hub::listening::Said};
 
 /// Messages that wait for a slow reader before the call itself waits.
 const WAITING_MAX: usize = 32;
@@ -82,7 +82,7 @@ pub(super) fn nothing() -> Reply {
     events_response(futures_util::stream::empty().boxed_local())
 }
 
-fn events_response(events: Pin<Box<dyn Stream<Item = Result<Bytes, super::body::Broken>>>>) -> Reply {
+pub(super) fn events_response(events: Pin<Box<dyn Stream<Item = Result<Bytes, super::body::Broken>>>>) -> Reply {
     let mut response = Response::new(ReplyBody::Stream(events));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
@@ -92,10 +92,11 @@ fn events_response(events: Pin<Box<dyn Stream<Item = Result<Bytes, super::body::
 }
 
 /// Counts a stream among the open ones.
-struct OpenStream(Arc<App>);
+pub(super) struct OpenStream(Arc<App>);
 
 impl OpenStream {
-    fn enter(app: &Arc<App>) -> Self {
+    /// Until it is dropped.
+    pub(super) fn enter(app: &Arc<App>) -> Self {
         app.metrics.streams.inc();
         Self(app.clone())
     }
@@ -138,6 +139,14 @@ async fn pump(source: Source, keepalive: Duration, sender: mpsc::Sender<Bytes>) 
         Answer::Messages(mut messages) => {
             while let Some(message) = alive(messages.next(), keepalive, &sender).await {
                 send(&sender, event(&[message])).await;
+            }
+        }
+        Answer::Listening(mut listening) => {
+            while let Some(said) = listening.next().await {
+                match said {
+                    Said::Message(message) => send(&sender, event(&[message])).await,
+                    Said::Alive => send(&sender, Bytes::from_static(b": still here\n\n")).await,
+                }
             }
         }
         Answer::Cancelled => {}
