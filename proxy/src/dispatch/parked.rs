@@ -82,8 +82,7 @@ impl Parked {
 
     fn has_room(&self, tenant: TenantId, principal: [u8; 16]) -> bool {
         let own = |call: &Call| call.tenant == tenant && call.principal == principal;
-        self.calls.len() < PARKED_MAX
-            && self.calls.iter().filter(|call| own(call)).count() < PARKED_PER_PRINCIPAL_MAX
+        self.calls.len() < PARKED_MAX && self.calls.iter().filter(|call| own(call)).count() < PARKED_PER_PRINCIPAL_MAX
     }
 
     /// Keeps a call, at most for so long.

@@ -25,7 +25,12 @@ use std::sync::Arc;
 use tracing::warn;
 
 use super::{
-    Answer, Cx, OUTCOME_NOT_KEPT, calls::Running, links, questions::Asked, rounds::Again, state::asking::{ASKING_BYTES_MAX, told},
+    Answer, Cx, OUTCOME_NOT_KEPT,
+    calls::Running,
+    links,
+    questions::Asked,
+    rounds::Again,
+    state::asking::{ASKING_BYTES_MAX, told},
 };
 use crate::{
     audit::{NotKept, Trail},

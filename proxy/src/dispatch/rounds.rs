@@ -12,8 +12,8 @@ use patchbay_core::{
     method::Method,
 };
 use patchbay_downstream::{
-    Answer, AnswerSink, CallCx, Delivery, DownstreamError, Extension, Fault, Message, MessageStream,
-    Outgoing, Question, Reply,
+    Answer, AnswerSink, CallCx, Delivery, DownstreamError, Extension, Fault, Message, MessageStream, Outgoing,
+    Question, Reply,
 };
 use tokio::{
     sync::oneshot,
@@ -294,3 +294,6 @@ fn refusal(method: &str, error: &str) -> String {
 
 /// Characters of a client's words on why it did not answer.
 const SAID_CHARS_MAX: usize = 300;
+
+#[cfg(test)]
+mod tests;
