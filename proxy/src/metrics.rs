@@ -7,6 +7,7 @@
 
 mod process;
 mod registry;
+mod resumptions;
 mod servers;
 mod shared;
 mod tenants;
@@ -22,6 +23,7 @@ use prometheus::{Gauge, Histogram, IntCounter, IntCounterVec, IntGauge, Registry
 use self::{
     process::Process,
     registry::{Registered, whole},
+    resumptions::Resumptions,
     servers::Servers,
     shared::Shared,
     tenants::Tenants,
@@ -35,7 +37,7 @@ pub use self::{
 use crate::{error::Blame, worker::WorkerLoad};
 
 /// Methods that have a label of their own; all others are `other`.
-const METHODS: [&str; 14] = [
+const METHODS: [&str; 20] = [
     "initialize",
     "ping",
     "server/discover",
@@ -48,6 +50,12 @@ const METHODS: [&str; 14] = [
     "resources/read",
     "completion/complete",
     "subscriptions/listen",
+    "tasks/get",
+    "tasks/update",
+    "tasks/cancel",
+    "skills/list",
+    "skills/get",
+    "resources/directory/read",
     "notification",
     "other",
 ];
@@ -66,8 +74,14 @@ const fn method_index(method: &Method) -> usize {
         Method::ResourcesRead => 9,
         Method::Complete => 10,
         Method::Listen => 11,
-        Method::Initialized | Method::Cancelled | Method::Progress | Method::RootsChanged => 12,
-        _ => 13,
+        Method::TasksGet => 12,
+        Method::TasksUpdate => 13,
+        Method::TasksCancel => 14,
+        Method::SkillsList => 15,
+        Method::SkillsGet => 16,
+        Method::DirectoryRead => 17,
+        Method::Initialized | Method::Cancelled | Method::Progress | Method::RootsChanged => 18,
+        _ => 19,
     }
 }
 
@@ -153,6 +167,8 @@ pub struct Metrics {
     pub sessions_opened: IntCounter,
     /// Streams that are open towards clients.
     pub streams: IntGauge,
+    /// What becomes of streams that broke.
+    pub(crate) resumptions: Resumptions,
     /// Connections that are open from clients.
     pub connections: IntGauge,
     /// Refusals of strangers that left no record in the audit.
@@ -227,6 +243,7 @@ impl Metrics {
             in_flight: all.gauge("patchbay_in_flight", "Requests that are being answered."),
             sessions_opened: all.counter("patchbay_sessions_opened_total", "Legacy sessions that were opened."),
             streams: all.gauge("patchbay_streams", "Streams that are open towards clients."),
+            resumptions: Resumptions::new(&all),
             connections: all.gauge("patchbay_connections", "Connections that are open from clients."),
             strangers_unrecorded: all.counter(
                 "patchbay_audit_strangers_unrecorded_total",

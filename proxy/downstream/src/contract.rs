@@ -196,11 +196,12 @@ impl fmt::Debug for Answer {
 
 /// The messages of one reply in order. After [`Message::Response`] or an error there is nothing more.
 pub trait MessageStream: Send {
-    /// The next message; an error when the server broke off before the response. May be dropped before it is done, without losing
-    /// a message.
+    /// The next message; an error when the server broke off before the response. A future that is dropped before it is done has
+    /// lost no message: the next one goes on where it was.
     fn next(&mut self) -> BoxFuture<'_, Result<Message, DownstreamError>>;
 
-    /// A person was asked: the call's deadline moves to `by` from now, also beyond [`Extension::latest`], and never back.
+    /// Somebody is asked meanwhile, which takes a person's time: the deadline is at least `by` from now from here on, also
+    /// beyond [`Extension::latest`]. Who calls this bounds how often it does.
     fn extend(&mut self, _by: Duration) {}
 }
 

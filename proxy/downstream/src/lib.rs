@@ -4,18 +4,22 @@
 //! and opens the breaker; `catalog` reads a server's lists to the end. Names as clients see them, tenants and policy are
 //! not known here.
 
+mod because;
 pub mod builtin;
 pub mod catalog;
 pub mod contract;
 pub mod fetch;
 pub mod gate;
 pub mod http;
+mod level;
 pub mod mask;
 mod pipe;
 mod seat;
 pub mod stdio;
+mod watched;
 pub mod wire;
 
+pub use because::Because;
 pub use contract::{
     Answer, AnswerSink, ByteStream, CallCx, Children, Delivery, Downstream, DownstreamError, Event, Extension, Fault,
     Health, HealthState, Hello, List, Load, Message, MessageStream, Outgoing, Question, Reply, ShareKey,

@@ -500,8 +500,15 @@ const fn action(method: &Method) -> Option<Action> {
     match method {
         Method::ToolsCall => Some(Action::ToolCall),
         Method::PromptsGet => Some(Action::PromptGet),
-        Method::ResourcesRead => Some(Action::ResourceRead),
-        Method::ToolsList | Method::PromptsList | Method::ResourcesList | Method::TemplatesList => Some(Action::List),
+        Method::ResourcesRead | Method::SkillsGet | Method::DirectoryRead => Some(Action::ResourceRead),
+        Method::ToolsList
+        | Method::PromptsList
+        | Method::ResourcesList
+        | Method::TemplatesList
+        | Method::SkillsList => Some(Action::List),
+        Method::TasksGet => Some(Action::TaskGet),
+        Method::TasksUpdate => Some(Action::TaskUpdate),
+        Method::TasksCancel => Some(Action::TaskCancel),
         Method::Complete => Some(Action::Complete),
         Method::Listen => Some(Action::Listen),
         Method::Initialize => Some(Action::SessionOpen),

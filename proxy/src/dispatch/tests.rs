@@ -2,6 +2,7 @@
 
 mod kept;
 pub(super) mod scripted;
+mod within;
 
 use std::sync::Arc;
 

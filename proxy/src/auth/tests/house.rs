@@ -215,6 +215,7 @@ fn catalog(era: Era) -> CatalogPart {
         prompts: Vec::new(),
         resources: Vec::new(),
         templates: Vec::new(),
+        skills: Vec::new(),
         capabilities: "{}".to_owned(),
         instructions: None,
         stale: false,
@@ -224,8 +225,8 @@ fn catalog(era: Era) -> CatalogPart {
 
 /// The same as it was heard from the server.
 fn stored() -> Stored {
-    let CatalogPart { tools, prompts, resources, templates, .. } = catalog(Era::Modern);
-    Stored { hello: hello(), tools, prompts, resources, templates, at_ms: now_ms(), ttl_ms: None, stale: false }
+    let CatalogPart { tools, prompts, resources, templates, skills, .. } = catalog(Era::Modern);
+    Stored { hello: hello(), tools, prompts, resources, templates, skills, at_ms: now_ms(), ttl_ms: None, stale: false }
 }
 
 /// What a server says of itself.
