@@ -64,6 +64,9 @@ pub enum GatewayError {
     /// The body is no message.
     #[error(transparent)]
     Envelope(#[from] EnvelopeError),
+    /// The client has not declared the extension that it makes use of.
+    #[error("this needs a client that declares the extension {0} in the capabilities of its request")]
+    Undeclared(&'static str),
     /// A header and the body disagree.
     #[error("{0}")]
     HeaderMismatch(String),
@@ -235,6 +238,7 @@ impl GatewayError {
             Self::Envelope(EnvelopeError::NotJson(_)) => (400, -32700, text(), Caller, "not_json"),
             Self::Envelope(_) => (400, -32600, text(), Caller, "bad_envelope"),
             Self::HeaderMismatch(_) => (400, -32020, text(), Caller, "header_mismatch"),
+            Self::Undeclared(_) => (400, -32021, text(), Caller, "undeclared"),
             Self::MetaMissing(_) => (400, -32602, text(), Caller, "meta_missing"),
             Self::Version(_) => (400, -32022, text(), Caller, "version"),
             Self::SessionMissing => (400, -32600, text(), Caller, "session_missing"),
@@ -270,6 +274,9 @@ impl GatewayError {
             }
             Self::Limited { limit, retry_after, .. } => Some(come_again(limit, *retry_after)),
             Self::LimitsAway { limit } => Some(come_again(limit, AWAY_PAUSE)),
+            Self::Undeclared(extension) => {
+                Some(format!(r#"{{"requiredCapabilities":{{"extensions":{{"{extension}":{{}}}}}}}}"#))
+            }
             Self::ResourceNotFound(uri) => Some(format!(r#"{{"uri":{}}}"#, json::quote(uri))),
             _ => None,
         }
