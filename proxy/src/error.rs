@@ -82,6 +82,14 @@ pub enum GatewayError {
     /// A session that is not there (any more) for this caller.
     #[error("the session is unknown or has ended: send initialize again")]
     SessionGone,
+    /// An event after which no stream of this session goes on.
+    #[error(
+        "the Last-Event-ID header names no event of this session: send the request again, if it may be carried out again"
+    )]
+    UnknownEvent,
+    /// The answer of a stream is not kept any more, or its replica is gone.
+    #[error("the answer is lost with its stream; the request may have been carried out: check before trying again")]
+    AnswerLost,
     /// A method that nobody serves.
     #[error("method not found: {0}")]
     MethodNotFound(String),
@@ -235,6 +243,8 @@ impl GatewayError {
             Self::Version(_) => (400, -32022, text(), Caller, "version"),
             Self::SessionMissing => (400, -32600, text(), Caller, "session_missing"),
             Self::SessionGone => (404, -32600, text(), Caller, "session_gone"),
+            Self::UnknownEvent => (400, -32600, text(), Caller, "unknown_event"),
+            Self::AnswerLost => (200, -32603, text(), Gateway, "answer_lost"),
             Self::MethodNotFound(_) => {
                 (if era == Era::Modern { 404 } else { 200 }, -32601, text(), Caller, "method_not_found")
             }

@@ -130,7 +130,8 @@ pub struct Outgoing {
     pub meta: Bytes,
     /// Whether the caller wants progress. The transport then sends its own token, the id of the request.
     pub progress: bool,
-    /// The log level that the caller wants during this request, a JSON string.
+    /// From which level on the caller wants log messages, a JSON string. A modern server gets it with the request; a legacy one
+    /// is told once, when its session was not yet asked for so much.
     pub log_level: Option<Bytes>,
     /// Value of the `Mcp-Name` header for modern HTTP: the native name or URI, decoded.
     pub mirror_name: Option<Arc<str>>,
