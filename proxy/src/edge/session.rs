@@ -135,9 +135,9 @@ impl Sessions {
     /// From which level on the session wants log messages.
     pub fn level(&self, session: &Session) -> LogLevel {
         if self.levels.is_empty() {
-            return LogLevel::Debug;
+            return LogLevel::Unset;
         }
-        self.levels.get(&session.id).map_or(LogLevel::Debug, |level| *level)
+        self.levels.get(&session.id).map_or(LogLevel::Unset, |level| *level)
     }
 
     /// Remembers a level.
