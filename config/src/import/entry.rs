@@ -112,10 +112,7 @@ impl<'a> Reader<'a> {
         }
         let secrets = self.secrets("header", entry.get("headers"));
         let headers = names(&secrets);
-        Ok((
-            Transport::Http { url: url.to_owned(), headers, oauth: None, sharing: Sharing::Shared, era },
-            secrets,
-        ))
+        Ok((Transport::Http { url: url.to_owned(), headers, oauth: None, sharing: Sharing::Shared, era }, secrets))
     }
 
     fn stdio(&mut self, command: &str, entry: &Map<String, Json>) -> Result<(Transport, SecretDocs), String> {

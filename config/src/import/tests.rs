@@ -82,12 +82,10 @@ fn servers_of_the_older_transport_are_taken_over_as_such() {
         Transport::Http { era, .. } => *era,
         other => panic!("{other:?}"),
     };
-    assert_eq!([era("claude"), era("cursor"), era("cline"), era("new")], [
-        EraPin::Sse,
-        EraPin::Sse,
-        EraPin::Sse,
-        EraPin::Auto
-    ]);
+    assert_eq!(
+        [era("claude"), era("cursor"), era("cline"), era("new")],
+        [EraPin::Sse, EraPin::Sse, EraPin::Sse, EraPin::Auto]
+    );
     assert_eq!(imported.notes, Vec::<String>::new());
 }
 
