@@ -5,37 +5,52 @@ use std::{
     collections::VecDeque,
     pin::{Pin, pin},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
-use futures_util::{Stream, StreamExt};
+use futures_util::{
+    Stream, StreamExt,
+    future::{BoxFuture, ready},
+};
 use patchbay_core::{
-    era::Era,
+    era::{Era, Version},
     json::{self, MessageHead},
     method::Method,
     rewrite::{self, Plan, RewriteError, Rewriter, Seen},
+    snapshot::ServerEntry,
 };
 use patchbay_downstream::{
-    Answer as ServerAnswer, ByteStream, DownstreamError, Fault, Message, MessageStream, Question, Reply,
+    Answer as ServerAnswer, Because, ByteStream, DownstreamError, Fault, Message, MessageStream, Question, Reply,
 };
 use patchbay_limit::Permit;
 use std::sync::Arc;
-use tracing::warn;
+use tokio::{
+    task::yield_now,
+    time::{Instant, timeout_at},
+};
+use tracing::{debug, warn};
 
 use super::{
     Answer, Cx, OUTCOME_NOT_KEPT,
     calls::Running,
     extensions::{self, About},
     links,
-    questions::Asked,
+    questions::{Open, Who},
+    rounds::Again,
+    state::asking::ASKING_BYTES_MAX,
+    talk::Talk,
     tasks,
 };
 use crate::{
     audit::{NotKept, Trail},
-    bridge,
-    caller::LogLevel,
+    bridge::{
+        self,
+        ask::{self, Refused},
+        notes,
+    },
     error::{Blame, GatewayError, server_text},
-    metrics::{CallEnd, CallMeter},
+    metrics::{CallEnd, CallMeter, QuestionEnd},
     telemetry::log::{self, LogIds},
     tenancy::ServerHandle,
 };
@@ -44,6 +59,12 @@ use crate::{
 const JOINED_BYTES_MAX: usize = 16 * 1024;
 /// The most questions that a server may ask within one call.
 const QUESTIONS_MAX: usize = 16;
+/// Messages of a server of which its caller hears nothing, one after the other, after which others on the thread have their turn.
+const UNHEARD_MAX: u32 = 64;
+/// What a question is answered that the client may not be asked any more.
+const TOO_MANY: Refused = Refused { code: -32603, message: "Too many questions were asked within one call." };
+/// What a question is answered to which nobody said anything in time.
+const UNANSWERED: Refused = Refused { code: -32603, message: "The user gave no answer in time." };
 
 /// What the way back needs to know of the way out.
 pub struct Relay {
@@ -60,6 +81,41 @@ pub struct Relay {
     pub(super) _permit: Permit,
     /// What lines say that are written when the answer is polled by itself.
     pub(super) log: Option<LogIds>,
+    pub(super) asking: Asking,
+}
+
+/// What is needed when the server has questions before it answers.
+#[derive(Default)]
+pub(super) struct Asking {
+    /// The params as a modern client sent them; empty for a legacy one.
+    pub(super) params: Bytes,
+    /// Rounds of questions that this call has had.
+    pub(super) round: u8,
+    /// Whether this request comes after the user was sent to a URL.
+    pub(super) is_afresh: bool,
+    /// Whether this request brings answers.
+    pub(super) is_answer: bool,
+    /// Questions of a legacy server that a modern client was asked.
+    pub(super) keys: u32,
+    /// The time of the call, begun anew when it goes on after answers.
+    pub(super) timeout: Duration,
+    /// How a modern server is asked again for a legacy client.
+    pub(super) again: Option<Arc<Again>>,
+}
+
+/// What a response has become.
+pub(super) enum Turned {
+    /// The answer.
+    Answer(Bytes, Seen),
+    /// The server asks first: these messages come instead.
+    Further(Box<dyn MessageStream>),
+}
+
+impl Turned {
+    /// An answer of which nothing more is to be known.
+    pub(super) fn whole(body: Bytes) -> Self {
+        Self::Answer(body, Seen::default())
+    }
 }
 
 impl Relay {
@@ -72,22 +128,34 @@ impl Relay {
                     self.kept().await?;
                     return Ok(Answer::Pieces(pieces));
                 }
-                let (body, seen) = self.rewritten(&head);
+                let (body, seen) = match self.turned(&head) {
+                    Turned::Answer(body, seen) => (body, seen),
+                    Turned::Further(messages) => return Ok(Answer::Messages(Messages::new(self, messages))),
+                };
                 self.kept().await?;
                 let lacks = seen.error && self.plan.to == Era::Modern && bridge::lacks_capability(&body);
                 Ok(if lacks { Answer::Lacking(body) } else { Answer::Whole(body) })
             }
             Reply::One(ServerAnswer { head, rest: Some(rest), era }) => {
                 self.plan.from = era;
-                if self.wants_all() {
-                    let body = match self.collect(head, rest).await {
-                        Ok(whole) => self.whole(&whole),
-                        Err(error) => self.failure(&error),
-                    };
-                    self.kept().await?;
-                    return Ok(Answer::Whole(body));
+                let bytes_max = if rewrite::begins_asking(&head) {
+                    ASKING_BYTES_MAX
+                } else if self.wants_all() {
+                    self.cx.app.config.limits.response_bytes_max
+                } else {
+                    return Ok(Answer::Streaming(Streaming::new(self, head, rest)));
+                };
+                let turned = match collect(head, rest, bytes_max).await {
+                    Ok(whole) => self.turned(&whole),
+                    Err(error) => Turned::whole(self.failure(&error)),
+                };
+                match turned {
+                    Turned::Answer(body, _) => {
+                        self.kept().await?;
+                        Ok(Answer::Whole(body))
+                    }
+                    Turned::Further(messages) => Ok(Answer::Messages(Messages::new(self, messages))),
                 }
-                Ok(Answer::Streaming(Streaming::new(self, head, rest)))
             }
             Reply::Stream(stream) => Ok(Answer::Messages(Messages::new(self, stream))),
         }
@@ -107,21 +175,20 @@ impl Relay {
     ///
     /// # Errors
     /// When the disk does not take it.
-    async fn kept(&mut self) -> Result<(), GatewayError> {
+    pub(super) async fn kept(&mut self) -> Result<(), GatewayError> {
         self.trail.kept().await.map_err(|_| OUTCOME_NOT_KEPT)
     }
 
-    fn failure(&mut self, error: &DownstreamError) -> Bytes {
+    /// What is answered for a server that gave no answer. Closes the trail.
+    pub(super) fn failure(&mut self, error: &DownstreamError) -> Bytes {
         let server = self.server.slug.as_str();
         warn!(tenant = %self.cx.tenant.snapshot().slug, server, %error, "server {server} gave no answer");
         self.cx.app.metrics.error(Blame::Server);
-        let body = if self.method == Method::ToolsCall {
-            bridge::tool_error(&self.plan.id, &server_text(server, error), self.plan.to == Era::Modern)
-        } else {
-            let error = GatewayError::Server { server: server.to_owned(), source: error.clone() };
-            let facts = error.facts(self.plan.to);
-            crate::error::error_body(Some(&self.plan.id), facts.code, &facts.public, None).into()
-        };
+        let mut text = server_text(server, error);
+        if self.asking.is_answer {
+            text.push_str(" The answers are used up: whoever calls again is asked again.");
+        }
+        let body = bridge::for_the_model(&self.method, &self.plan.id, &text, self.plan.to);
         self.trail.failed(fault_label(error.fault), body.len());
         self.meter.end(CallEnd::Failed);
         body
@@ -132,30 +199,35 @@ impl Relay {
         self.cx.tenant.view().uris.has_mapped(self.index) || self.about.as_ref().is_some_and(|about| about.wants_all())
     }
 
-    /// A response that is wholly here, in the client's words. Closes the trail.
-    fn whole(&mut self, message: &Bytes) -> Bytes {
-        self.rewritten(message).0
-    }
-
     /// The same for a long one of which nothing more has to be done than the rewriting. Closes the trail if it is one.
     fn pieces(&mut self, message: &Bytes) -> Option<Vec<Bytes>> {
         if message.len() <= JOINED_BYTES_MAX || self.wants_all() {
             return None;
         }
         let (pieces, seen) = rewrite::pieces(message, self.plan.clone()).ok()?;
-        if seen.error || seen.incomplete {
+        if seen.error || seen.incomplete || seen.task {
             return None;
         }
         self.done(seen, pieces.iter().map(Bytes::len).sum());
         Some(pieces)
     }
 
-    /// A response that is wholly here, with what was seen in it.
-    fn rewritten(&mut self, message: &Bytes) -> (Bytes, Seen) {
+    /// A response that is wholly here, in the client's words, with what was seen in it. Closes the trail unless the call goes on.
+    fn turned(&mut self, message: &Bytes) -> Turned {
         let (body, seen) = match rewrite::whole(message, self.plan.clone()) {
             Ok(rewritten) => rewritten,
-            Err(error) => return (self.failure(&protocol_fault(error)), Seen::default()),
+            Err(error) => return Turned::whole(self.failure(&protocol_fault(error))),
         };
+        if seen.incomplete
+            && let Some(turned) = self.incomplete(message, &body)
+        {
+            return turned;
+        }
+        if seen.error
+            && let Some(body) = self.asks_urls(&body)
+        {
+            return Turned::whole(body);
+        }
         let body = self.translated(body, seen);
         if seen.error
             && let Some(trace) = self.trail.trace_mut().filter(|trace| trace.is_recorded())
@@ -163,7 +235,7 @@ impl Relay {
             trace.code(bridge::error_code(&body));
         }
         self.done(seen, body.len());
-        (body, seen)
+        Turned::Answer(body, seen)
     }
 
     /// The server has answered: closes the trail, and counts the call.
@@ -180,8 +252,7 @@ impl Relay {
     fn translated(&self, body: Bytes, seen: Seen) -> Bytes {
         let server = self.server.slug.as_str();
         if seen.error {
-            let other = bridge::error(&body, &self.method, self.plan.from, self.plan.to, &self.plan.id, server);
-            return other.unwrap_or(body);
+            return bridge::error(&body, &self.method, &self.plan, self.offered(), server).unwrap_or(body);
         }
         if seen.task {
             return tasks::begun(self, &body);
@@ -196,18 +267,23 @@ impl Relay {
         if uris.has_mapped(self.index) { links::map(&body, |uri| uris.to_exposed(self.index, uri)) } else { body }
     }
 
-    async fn collect(&self, head: Bytes, mut rest: ByteStream) -> Result<Bytes, DownstreamError> {
-        let bytes_max = self.cx.app.config.limits.response_bytes_max;
-        let mut whole = BytesMut::from(&head[..]);
-        while let Some(chunk) = rest.next().await {
-            let chunk = chunk?;
-            if whole.len() + chunk.len() > bytes_max {
-                return Err(DownstreamError::may_have_run(Fault::TooLarge, "the answer is over the bound"));
-            }
-            whole.extend_from_slice(&chunk);
-        }
-        Ok(whole.freeze())
+    /// The server as the tenant's snapshot has it.
+    pub(super) fn entry(&self) -> &ServerEntry {
+        &self.cx.tenant.snapshot().servers[self.index]
     }
+}
+
+/// All of a long response, up to a bound.
+async fn collect(head: Bytes, mut rest: ByteStream, bytes_max: usize) -> Result<Bytes, DownstreamError> {
+    let mut whole = BytesMut::from(&head[..]);
+    while let Some(chunk) = rest.next().await {
+        let chunk = chunk?;
+        if whole.len() + chunk.len() > bytes_max {
+            return Err(DownstreamError::may_have_run(Fault::TooLarge, "the answer is over the bound"));
+        }
+        whole.extend_from_slice(&chunk);
+    }
+    Ok(whole.freeze())
 }
 
 fn protocol_fault(error: RewriteError) -> DownstreamError {
@@ -270,7 +346,8 @@ impl Streaming {
 
     fn take(&mut self, chunk: &Bytes) -> Result<(), DownstreamError> {
         self.rewriter.push(chunk, &mut self.pieces).map_err(protocol_fault)?;
-        if self.rewriter.seen().incomplete && self.relay.plan.to == Era::Legacy {
+        // What asks says so early, or is not handed on: its state would be the server's own.
+        if self.rewriter.seen().incomplete {
             return Err(DownstreamError::may_have_run(Fault::Protocol, "a question too long to be carried"));
         }
         if self.rewriter.seen().task {
@@ -363,17 +440,45 @@ impl Stream for Streaming {
 
 /// A reply of several messages, in the client's words.
 pub struct Messages {
-    relay: Relay,
-    stream: Box<dyn MessageStream>,
-    last_progress: f64,
-    asked: Vec<Asked>,
+    pub(super) relay: Relay,
+    pub(super) stream: Box<dyn MessageStream>,
+    talk: Talk,
+    /// Messages for the client that are made already.
+    pub(super) ready: VecDeque<Bytes>,
+    /// Questions that went out; the one that can be answered until the earliest time is first.
+    open: VecDeque<Open>,
+    /// How many questions the server has asked.
+    questions: usize,
+    /// The ids of its questions by URL, of which it may say that they are done.
+    elicitations: Vec<String>,
     running: Option<Running>,
-    over: bool,
+    /// Nothing comes after what is ready.
+    pub(super) over: bool,
+}
+
+/// What ended a wait.
+enum Woken {
+    /// The server said something, or broke off.
+    Said(Result<Message, DownstreamError>),
+    /// A time has come: of a question, or of a step of progress.
+    Due,
+    /// The client took the request back.
+    TakenBack,
 }
 
 impl Messages {
-    fn new(relay: Relay, stream: Box<dyn MessageStream>) -> Self {
-        Self { relay, stream, last_progress: f64::NEG_INFINITY, asked: Vec::new(), running: None, over: false }
+    pub(super) fn new(relay: Relay, stream: Box<dyn MessageStream>) -> Self {
+        Self {
+            relay,
+            stream,
+            talk: Talk::new(),
+            ready: VecDeque::new(),
+            open: VecDeque::new(),
+            questions: 0,
+            elicitations: Vec::new(),
+            running: None,
+            over: false,
+        }
     }
 
     /// The same messages, until the client takes the request back.
@@ -384,8 +489,8 @@ impl Messages {
     }
 
     /// Whether nothing comes any more: the message that was given last is the response, if one was given.
-    pub const fn is_over(&self) -> bool {
-        self.over
+    pub fn is_over(&self) -> bool {
+        self.over && self.ready.is_empty()
     }
 
     /// The next message for the client; the response is the last, `None` comes after it.
@@ -395,56 +500,121 @@ impl Messages {
     }
 
     async fn next_one(&mut self) -> Option<Bytes> {
-        while !self.over {
-            let message = match &self.running {
-                None => self.stream.next().await,
-                Some(running) => tokio::select! {
-                    biased;
-                    () = running.token.cancelled() => {
-                        self.over = true;
-                        return None;
-                    }
-                    message = self.stream.next() => message,
-                },
-            };
-            match message {
-                Ok(Message::Notification(message)) => {
-                    if let Some(message) = self.notification(&message) {
-                        return Some(message);
-                    }
+        let mut unheard = 0;
+        loop {
+            if !self.over && self.running.as_ref().is_some_and(|running| running.token.is_cancelled()) {
+                self.taken_back();
+            }
+            if let Some(message) = self.ready.pop_front() {
+                return Some(message);
+            }
+            if self.over {
+                return None;
+            }
+            match self.woken().await {
+                Woken::TakenBack => self.taken_back(),
+                Woken::Due => self.due().await,
+                Woken::Said(Ok(Message::Notification(message))) => self.notification(&message),
+                Woken::Said(Ok(Message::Request(question))) if self.relay.plan.to == Era::Modern => {
+                    self.ask_apart(question).await;
                 }
-                Ok(Message::Request(question)) => {
-                    if let Some(message) = self.question(question).await {
-                        return Some(message);
-                    }
-                }
-                Ok(Message::Response(answer)) => return Some(self.response(answer).await),
-                Err(error) => {
-                    self.over = true;
-                    let body = self.relay.failure(&error);
-                    return Some(self.kept(body).await);
-                }
+                Woken::Said(Ok(Message::Request(question))) => self.question(question).await,
+                Woken::Said(Ok(Message::Response(answer))) => self.response(answer).await,
+                Woken::Said(Err(error)) => self.broken(&error).await,
+            }
+            unheard += 1;
+            if unheard % UNHEARD_MAX == 0 {
+                yield_now().await;
             }
         }
-        None
     }
 
-    async fn response(&mut self, answer: ServerAnswer) -> Bytes {
+    /// Waits for what comes first. The server's message is asked for last, so that one that never falls silent keeps nothing from
+    /// its time.
+    async fn woken(&mut self) -> Woken {
+        let due = self.open.front().map(|question| question.until).into_iter().chain(self.talk.due()).min();
+        if due.is_some_and(|due| due <= Instant::now()) {
+            return Woken::Due;
+        }
+        let Self { stream, running, .. } = self;
+        let said = async {
+            match due {
+                None => Woken::Said(stream.next().await),
+                Some(due) => timeout_at(due, stream.next()).await.map_or(Woken::Due, Woken::Said),
+            }
+        };
+        match running {
+            None => said.await,
+            Some(running) => tokio::select! {
+                biased;
+                () = running.token.cancelled() => Woken::TakenBack,
+                woken = said => woken,
+            },
+        }
+    }
+
+    /// The client took the request back: the server is told at once, and the client hears nothing more.
+    fn taken_back(&mut self) {
         self.over = true;
-        self.asked.clear();
+        self.ready.clear();
+        self.open.clear();
+        let _because = self.running.as_ref().and_then(|running| running.token.reason()).map(Because::of);
+        self.stream = Box::new(Gone);
+    }
+
+    /// Lets the step of progress pass that waited, and gives up questions to which nobody said anything.
+    async fn due(&mut self) {
+        let now = Instant::now();
+        if self.talk.due().is_some_and(|due| due <= now) {
+            self.ready.extend(self.talk.held());
+        }
+        while let Some(question) = self.open.pop_front_if(|question| question.until <= now) {
+            let Some(pending) = question.withdraw() else { continue };
+            self.ready.push_back(notes::cancelled(&question.id, UNANSWERED.message));
+            pending.answer(UNANSWERED.outcome()).await;
+        }
+    }
+
+    /// What the client hears before the response: nothing comes after it.
+    pub(super) fn last_words(&mut self) {
+        let withdrawn = self.open.drain(..).filter(|question| question.withdraw().is_some());
+        let withdrawn = withdrawn.map(|question| notes::cancelled(&question.id, "the call that asked has ended"));
+        self.ready.extend(withdrawn.chain(self.talk.last_words(self.relay.server.slug.as_str())));
+    }
+
+    /// Makes the response ready; when the server asks first, other messages come instead.
+    pub(super) async fn response(&mut self, answer: ServerAnswer) {
+        self.last_words();
         self.relay.plan.from = answer.era;
-        let body = match answer.rest {
-            None => self.relay.whole(&answer.head),
-            Some(rest) => match self.relay.collect(answer.head, rest).await {
-                Ok(whole) => self.relay.whole(&whole),
-                Err(error) => self.relay.failure(&error),
+        let bytes_max = self.relay.cx.app.config.limits.response_bytes_max;
+        let turned = match answer.rest {
+            None => self.relay.turned(&answer.head),
+            Some(rest) => match collect(answer.head, rest, bytes_max).await {
+                Ok(whole) => self.relay.turned(&whole),
+                Err(error) => Turned::whole(self.relay.failure(&error)),
             },
         };
-        self.kept(body).await
+        match turned {
+            Turned::Answer(body, _) => {
+                self.over = true;
+                let body = self.kept(body).await;
+                self.ready.push_back(body);
+            }
+            Turned::Further(stream) => self.stream = stream,
+        }
+    }
+
+    /// Makes ready what the client is told of a server that broke off.
+    pub(super) async fn broken(&mut self, error: &DownstreamError) {
+        self.last_words();
+        self.over = true;
+        let body = self.relay.failure(error);
+        let body = self.kept(body).await;
+        self.ready.push_back(body);
     }
 
     /// The answer, once its outcome is kept; what is said instead when it is not.
-    async fn kept(&mut self, body: Bytes) -> Bytes {
+    pub(super) async fn kept(&mut self, body: Bytes) -> Bytes {
         let Err(error) = self.relay.kept().await else { return body };
         warn!(%error, "an answer was held back");
         self.relay.cx.app.metrics.error(Blame::Gateway);
@@ -453,48 +623,94 @@ impl Messages {
     }
 
     /// Progress goes to the caller that asked for it, log messages to the one that wants their level.
-    fn notification(&mut self, message: &Bytes) -> Option<Bytes> {
-        let text = std::str::from_utf8(message).ok()?;
-        let head = MessageHead::read(text).ok()?;
-        match Method::of(&head.method_name()?) {
-            Method::Progress => {
-                bridge::progress(message, self.relay.progress_token.as_deref()?, &mut self.last_progress)
+    pub(super) fn notification(&mut self, message: &Bytes) {
+        let message = self.heard(message);
+        self.pass(message);
+    }
+
+    /// Hands a message on, after the step of progress that waits.
+    fn pass(&mut self, message: Option<Bytes>) {
+        if let Some(message) = message {
+            self.ready.extend(self.talk.held().into_iter().chain([message]));
+        }
+    }
+
+    fn heard(&mut self, message: &Bytes) -> Option<Bytes> {
+        let head = MessageHead::read(std::str::from_utf8(message).ok()?).ok()?;
+        let caller = &self.relay.cx.caller;
+        match &*head.method_name()? {
+            "notifications/progress" => {
+                self.talk.progress(message, self.relay.progress_token.as_deref()?, Instant::now())
             }
-            Method::Other(name) if &*name == "notifications/message" => {
-                let wanted = self.relay.cx.caller.log_level?;
-                let level = bridge::log_level(message)?;
-                (LogLevel::parse(&level)? >= wanted).then(|| message.clone())
+            "notifications/message" => {
+                self.talk.log(message, caller.log_level?, self.relay.server.slug.as_str(), Instant::now())
+            }
+            "notifications/elicitation/complete" if caller.version == Version::NEWEST_LEGACY => {
+                let id = json::at_path(head.params?, &["elicitationId"]).and_then(json::unquote)?;
+                self.elicitations.iter().any(|asked| *asked == id).then(|| message.clone())
+            }
+            "notifications/cancelled" => {
+                let theirs = json::at_path(head.params?, &["requestId"])?;
+                let at = self.open.iter().position(|question| &*question.theirs == theirs)?;
+                let question = self.open.remove(at)?;
+                question.withdraw()?;
+                let reason = json::at_path(head.params?, &["reason"]).and_then(json::unquote);
+                Some(notes::cancelled(&question.id, reason.as_deref().unwrap_or("the server no longer waits")))
             }
             _ => None,
         }
     }
 
-    /// Hands a question to the client, or answers it for a client that cannot be asked.
-    async fn question(&mut self, question: Question) -> Option<Bytes> {
-        let cx = &self.relay.cx;
-        let text = std::str::from_utf8(&question.message).unwrap_or_default();
-        let method = MessageHead::read(text).ok().and_then(|head| head.method_name().map(|name| name.into_owned()));
-        let form = json::at_path(text, &["params", "mode"]).is_none_or(|mode| mode == "\"form\"");
-        let may = method.as_deref() == Some("elicitation/create")
-            && form
-            && cx.caller.can.elicitation
-            && cx.caller.era() == Era::Legacy
-            && self.asked.len() < QUESTIONS_MAX;
-        let sink = if may {
-            match cx.app.questions.ask(&question.message, question.answer, cx.tenant.id(), cx.principal.digest()) {
-                Ok((message, asked)) => {
-                    self.asked.push(asked);
-                    return Some(message);
+    /// Hands a question to the client, or answers it when the client is not to be asked.
+    async fn question(&mut self, question: Question) {
+        self.questions += 1;
+        let Question { message, answer } = question;
+        let (refused, answer) = match self.judged(&message) {
+            Err(refused) => (refused, answer),
+            Ok((asked, theirs)) => {
+                let (cx, limits) = (&self.relay.cx, &self.relay.cx.app.config.limits);
+                let who = Who { tenant: cx.tenant.id(), principal: cx.principal.digest(), session: cx.caller.share };
+                match cx.app.questions.ask(&asked, theirs, answer, who, Instant::now() + limits.answer) {
+                    Ok((message, open)) => {
+                        // A person's time is none of the server's; it has its own again afterwards.
+                        self.stream.extend(limits.answer + self.relay.asking.timeout);
+                        if self.relay.plan.from == Era::Legacy {
+                            // Those of a modern server were counted together, by their round.
+                            cx.app.metrics.question(QuestionEnd::Asked);
+                        }
+                        self.elicitations.extend(asked.elicitation_id().filter(|_| asked.is_url()).map(Into::into));
+                        self.open.push_back(open);
+                        return self.pass(Some(message));
+                    }
+                    Err(answer) => (TOO_MANY, answer),
                 }
-                Err(sink) => sink,
             }
-        } else {
-            question.answer
         };
-        let refusal = Bytes::from_static(br#""error":{"code":-32601,"message":"this client cannot be asked that"}"#);
-        if let Err(error) = sink.answer(refusal).await {
-            warn!(%error, "a question could not be turned down");
+        let server = self.relay.server.slug.as_str();
+        self.relay.cx.app.metrics.question(QuestionEnd::Refused);
+        debug!(server, why = refused.message, "server {server} asked what it may not ask");
+        if let Err(error) = answer.answer(refused.outcome()).await {
+            debug!(%error, "a question could not be turned down");
         }
-        None
+    }
+
+    /// The question as the client may be asked, with the server's id.
+    fn judged<'a>(&self, message: &'a Bytes) -> Result<(ask::Asked, &'a str), Refused> {
+        let broken = Refused { code: -32600, message: "This is no request." };
+        let head = MessageHead::read(std::str::from_utf8(message).map_err(|_| broken)?).map_err(|_| broken)?;
+        let (method, theirs) = head.method_name().zip(head.id).ok_or(broken)?;
+        if self.questions > QUESTIONS_MAX {
+            return Err(TOO_MANY);
+        }
+        Ok((self.relay.put(&method, head.params)?, theirs))
+    }
+}
+
+/// In the place of a reply that was given up.
+struct Gone;
+
+impl MessageStream for Gone {
+    fn next(&mut self) -> BoxFuture<'_, Result<Message, DownstreamError>> {
+        Box::pin(ready(Err(DownstreamError::may_have_run(Fault::Closed, "the request was taken back"))))
     }
 }

@@ -19,6 +19,7 @@ use patchbay_core::{
     json,
     trace::TraceContext,
 };
+use patchbay_downstream::Because;
 use tracing::warn;
 
 use super::{
@@ -60,14 +61,16 @@ impl Call {
         let (era, id) = (cx.caller.era(), request.id.clone());
         let meter = cx.tenant.meter().clone();
         // A legacy caller shares with the rest of its session, and that is what the session is called here.
-        let owner = (era == Era::Legacy)
-            .then(|| Owner::new(&cx.tenant, &cx.principal, cx.caller.share, cx.caller.version));
+        let owner =
+            (era == Era::Legacy).then(|| Owner::new(&cx.tenant, &cx.principal, cx.caller.share, cx.caller.version));
         let running = (era == Era::Legacy).then(|| app.calls.enter(cx.caller.share, id.clone()));
         let work = async move {
             let began = Instant::now();
             let method = request.method.clone();
             let _flight = InFlight::enter(&app);
             let outcome = {
+                // Said to the server when the answer is dropped below; so it is made before it.
+                let _because;
                 // Pinned where it is made: it is some kilobytes long, and to await it by value would copy them twice.
                 let mut answer = pin!(dispatch::run(cx, request, &mut trail));
                 match &running {
@@ -75,7 +78,10 @@ impl Call {
                     Some(running) => tokio::select! {
                         biased;
                         outcome = &mut answer => outcome,
-                        () = running.token.cancelled() => Ok(Answer::Cancelled),
+                        () = running.token.cancelled() => {
+                            _because = running.token.reason().map(Because::of);
+                            Ok(Answer::Cancelled)
+                        }
                     },
                 }
             };
