@@ -7,9 +7,12 @@ pub mod discover;
 pub mod extensions;
 pub mod links;
 pub mod list;
+pub(crate) mod parked;
 pub mod questions;
 pub mod relay;
+mod rounds;
 pub mod skills;
+pub(crate) mod state;
 pub mod tasks;
 
 use std::{sync::Arc, time::Duration};
@@ -70,11 +73,7 @@ pub async fn run(cx: Cx, request: Request, trail: &mut Trail) -> Result<Answer, 
     // Lists are counted before anything else is looked at.
     let counts_first = matches!(
         request.method,
-        Method::ToolsList
-            | Method::PromptsList
-            | Method::ResourcesList
-            | Method::TemplatesList
-            | Method::SkillsList
+        Method::ToolsList | Method::PromptsList | Method::ResourcesList | Method::TemplatesList | Method::SkillsList
     );
     match route(cx, request, trail).await {
         Err(error) if !counts_first && is_uncounted(&error) => {

@@ -83,7 +83,9 @@ pub enum GatewayError {
     #[error("the session is unknown or has ended: send initialize again")]
     SessionGone,
     /// An event after which no stream of this session goes on.
-    #[error("the Last-Event-ID header names no event of this session: send the request again, if it may be carried out again")]
+    #[error(
+        "the Last-Event-ID header names no event of this session: send the request again, if it may be carried out again"
+    )]
     UnknownEvent,
     /// The answer of a stream is not kept any more, or its replica is gone.
     #[error("the answer is lost with its stream; the request may have been carried out: check before trying again")]

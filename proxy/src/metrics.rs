@@ -107,6 +107,33 @@ impl Credential {
     }
 }
 
+/// What became of the questions of a server, those of one result taken together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QuestionEnd {
+    /// The client was asked.
+    Asked,
+    /// They were not put to the client.
+    Refused,
+    /// An answer came with a state that does not count.
+    Invalid,
+    /// An answer came, and the call that asked was not there any more.
+    Lost,
+}
+
+impl QuestionEnd {
+    const ALL: [Self; 4] = [Self::Asked, Self::Refused, Self::Invalid, Self::Lost];
+
+    /// The word in labels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Asked => "asked",
+            Self::Refused => "refused",
+            Self::Invalid => "invalid",
+            Self::Lost => "lost",
+        }
+    }
+}
+
 const OUTCOMES: [How; 5] = [How::Answered, How::Refused, How::Cancelled, How::Broken, How::Failed];
 const BLAMES: [Blame; 3] = [Blame::Caller, Blame::Gateway, Blame::Server];
 
@@ -128,6 +155,8 @@ pub struct Metrics {
     sign_ins_refused: [IntCounter; 3],
     sign_ins_unavailable: IntCounter,
     refusals: IntCounterVec,
+    questions: [IntCounter; QuestionEnd::ALL.len()],
+    parked: IntGauge,
     tokens: IntGauge,
     tenants_loaded: IntGauge,
     snapshot_age: Gauge,
@@ -178,6 +207,11 @@ impl Metrics {
             &["credential", "outcome"],
         );
         let credentials = [Credential::Key, Credential::Token, Credential::Admin].map(Credential::as_str);
+        let questions = all.counters(
+            "patchbay_questions_total",
+            "Questions of servers to clients across results and eras, by what became of them.",
+            &["outcome"],
+        );
         let tenants = Tenants::new(&all);
         let mut metrics = Self {
             scrape: Mutex::default(),
@@ -197,6 +231,8 @@ impl Metrics {
                 "Credentials that were refused, by the first check that failed.",
                 &["reason"],
             ),
+            questions: QuestionEnd::ALL.map(|end| questions.with_label_values(&[end.as_str()])),
+            parked: all.gauge("patchbay_parked_calls", "Calls that wait for their clients to answer a server."),
             tokens: all.gauge("patchbay_tokens_remembered", "Tokens that are remembered as good."),
             tenants_loaded: all.gauge("patchbay_tenants", "Tenants that are in force."),
             snapshot_age: all.measure(
@@ -276,6 +312,16 @@ impl Metrics {
     /// A turn to take over what others keep count of, until it is dropped: scrapes come one after the other.
     pub fn turn(&self) -> MutexGuard<'_, ()> {
         self.scrape.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Something became of a server's questions.
+    pub fn question(&self, end: QuestionEnd) {
+        self.questions[end as usize].inc();
+    }
+
+    /// How many calls wait for their clients; to be said before [`Self::render`].
+    pub fn parked(&self, count: usize) {
+        self.parked.set(whole(count as u64));
     }
 
     /// How many tokens are remembered; to be said before [`Self::render`].

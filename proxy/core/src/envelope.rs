@@ -259,6 +259,11 @@ impl Params {
         json::at_path(self.text(self.whole?), &[name])
     }
 
+    /// All of the params as they were written; empty when there are none.
+    pub fn source(&self) -> Bytes {
+        self.whole.map_or_else(Bytes::new, |span| self.body.slice(span.range()))
+    }
+
     /// The members but `_meta`, with the value of `replace` swapped for `value` (raw JSON): the pieces of an outgoing
     /// request. All other bytes are the caller's own.
     pub fn pieces(&self, replace: &str, value: &str) -> Vec<Bytes> {

@@ -154,12 +154,8 @@ const PROMPT: Known = &[
 const RESOURCE: Known = &[("uri", Shape::Text), ("name", Shape::Text), ("description", Shape::MaybeText)];
 const TEMPLATE: Known = &[("uriTemplate", Shape::Text), ("name", Shape::Text), ("description", Shape::MaybeText)];
 
-const SKILL: Known = &[
-    ("uri", Shape::Text),
-    ("frontmatter", Shape::Object),
-    ("resources", Shape::Any),
-    ("_meta", Shape::MaybeObject),
-];
+const SKILL: Known =
+    &[("uri", Shape::Text), ("frontmatter", Shape::Object), ("resources", Shape::Any), ("_meta", Shape::MaybeObject)];
 /// What the URI of every skill ends with.
 const SKILL_FILE: &str = "/SKILL.md";
 /// What the files of a skill are that are not known beforehand.

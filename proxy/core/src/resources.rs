@@ -228,16 +228,17 @@ impl UriMap {
     /// What clients call a listed skill of this server; `None` when another server has it too and the two cannot be told apart
     /// by a URI that is still one of a skill.
     pub fn listed_skill<'a>(&self, server: usize, native: &'a str) -> Option<Cow<'a, str>> {
-        let listed = if skill::is_one(native) { Some(self.to_exposed(server, native)) } else { self.listed(server, native) };
+        let listed =
+            if skill::is_one(native) { Some(self.to_exposed(server, native)) } else { self.listed(server, native) };
         listed.filter(|exposed| exposed.ends_with("/SKILL.md"))
     }
 
     /// What clients call a listed template of this server; `None` when another server has it.
     pub fn listed_template<'a>(&self, server: usize, native: &'a str) -> Option<Cow<'a, str>> {
         match self.mapped.get(&server).filter(|mapped| mapped.template_texts.contains(native)) {
-            Some(mapped) => Some(Cow::Owned(
-                mapped.skill(native).unwrap_or_else(|| format!("{SCHEME}{}/!{native}", mapped.slug)),
-            )),
+            Some(mapped) => {
+                Some(Cow::Owned(mapped.skill(native).unwrap_or_else(|| format!("{SCHEME}{}/!{native}", mapped.slug))))
+            }
             None => (self.template_owners.get(native) == Some(&server)).then_some(Cow::Borrowed(native)),
         }
     }

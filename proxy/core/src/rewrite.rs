@@ -65,6 +65,11 @@ pub struct Seen {
     pub is_error: bool,
 }
 
+/// Whether a response that begins like this may be one that asks for input, and has to be looked at whole.
+pub fn begins_asking(head: &[u8]) -> bool {
+    memchr::memmem::find(head, b"\"input_required\"").is_some()
+}
+
 /// Rewrites one response. Feed it with [`Self::push`] and close with [`Self::finish`].
 #[derive(Debug)]
 pub struct Rewriter {

@@ -354,6 +354,11 @@ impl Trail {
         self.close(Ending { is_error, reason, ..Ending::answered(200) }, bytes_out);
     }
 
+    /// A server asks before it answers, and the client was told its questions: the answers come with another request.
+    pub fn asked(&mut self, bytes_out: usize) {
+        self.close(Ending { reason: Some("asked"), ..Ending::answered(200) }, bytes_out);
+    }
+
     /// A server gave no answer, for the reason that the label says.
     pub fn failed(&mut self, label: &str, bytes_out: usize) {
         self.close(Ending::failed(200, None, label), bytes_out);

@@ -22,12 +22,14 @@ use tokio::time::Instant;
 use super::{
     Answer, Cx,
     extensions::About,
-    relay::{Relay, fault_label},
+    relay::{Asking, Relay, fault_label},
+    rounds::Again,
+    state::{self, State, Way},
 };
 use crate::{
     admission::{self, Toll},
     audit::Trail,
-    caller::Leg,
+    caller::{Capabilities, Leg},
     error::GatewayError,
     telemetry::{RequestTrace, log},
 };
@@ -70,7 +72,11 @@ pub(super) async fn tool(mut cx: Cx, request: Request, trail: &mut Trail) -> Res
         limits: route.limits,
         cost: route.cost,
         audit: Some(&route.audit),
-        about: cx.caller.can.tasks.then(|| About::Call { native: route.native.clone(), exposed: exposed.clone() }.into()),
+        about: cx
+            .caller
+            .can
+            .tasks
+            .then(|| About::Call { native: route.native.clone(), exposed: exposed.clone() }.into()),
     };
     let params = request.params.pieces("name", &json::quote(&route.native));
     let mut outgoing = outgoing(&cx, &request, "tools/call", params)?;
@@ -195,7 +201,12 @@ fn sent<'a>(headers: &'a [(String, String)], name: &str) -> Sent<'a> {
     }
 }
 
-pub(super) fn outgoing(cx: &Cx, request: &Request, method: &'static str, params: Vec<Bytes>) -> Result<Outgoing, GatewayError> {
+pub(super) fn outgoing(
+    cx: &Cx,
+    request: &Request,
+    method: &'static str,
+    params: Vec<Bytes>,
+) -> Result<Outgoing, GatewayError> {
     let meta: Meta<'_> = request.params.meta()?;
     let level = cx.caller.log_level.filter(|_| meta.log_level.is_some());
     Ok(Outgoing {
@@ -211,7 +222,7 @@ pub(super) async fn send(
     cx: Cx,
     request: &Request,
     mut target: Target<'_>,
-    outgoing: Outgoing,
+    mut outgoing: Outgoing,
     trail: &mut Trail,
 ) -> Result<Answer, GatewayError> {
     let server = cx.tenant.server(target.server).clone();
@@ -219,18 +230,26 @@ pub(super) async fn send(
     trail.policy(&cx.tenant.snapshot().audit, cx.tenant.snapshot().generation);
     trail.target(server.slug.as_str(), target.native, target.exposed);
     let entry = &cx.tenant.snapshot().servers[target.server];
-    let permit = admission::call(&cx, toll(&cx, request, &target, entry)).await?;
-    record(&cx, request, target.audit, trail).await?;
     let server_era = entry.era.unwrap_or(Era::Legacy);
+    let answered = state::opened(&cx, request, entry)?;
+    let permit = admission::call(&cx, toll(&cx, request, &target, entry)).await?;
+    match &answered {
+        Some(state) => {
+            state.claim(&cx).await?;
+            state.put_into(&mut outgoing);
+        }
+        // A legacy client has no such members, and must not be heard with them.
+        None if cx.caller.era() == Era::Legacy && server_era == Era::Modern => state::strip(&mut outgoing),
+        None => {}
+    }
+    record(&cx, request, target.audit, trail).await?;
     let now = Instant::now();
     let tool = (request.method == Method::ToolsCall).then_some(target.native);
     let offered = cx.caller.can.offered(leg(&cx, entry));
+    let (timeout, timeout_max) = (timeout(&cx, entry.call_timeout_s), cx.app.config.limits.call_timeout_max);
     let call_cx = CallCx {
-        deadline: now + timeout(&cx, entry.call_timeout_s),
-        extension: Some(Extension {
-            by: timeout(&cx, entry.call_timeout_s),
-            latest: now + cx.app.config.limits.call_timeout_max,
-        }),
+        deadline: now + timeout,
+        extension: Some(Extension { by: timeout, latest: now + timeout_max }),
         share: share(&cx, entry.sharing),
         capabilities: offered.written(server_era),
     };
@@ -253,9 +272,26 @@ pub(super) async fn send(
         _permit: permit,
         trail: trail.take(),
         log: log::current(),
+        asking: Asking {
+            params: if cx.caller.era() == Era::Modern { request.params.source() } else { Bytes::new() },
+            round: answered.as_ref().map_or(0, |state| state.round),
+            is_afresh: answered.as_ref().is_some_and(|state| state.way == Way::Afresh),
+            is_answer: answered.is_some(),
+            timeout,
+            ..Asking::default()
+        },
         cx,
     };
-    match with_retry(&mut relay, call_cx, outgoing, target.idempotent).await {
+    if let Some(State { way: Way::Parked(place), .. }) = &answered {
+        return relay.wake(place, request.params.raw("inputResponses")).await;
+    }
+    let outcome = with_retry(&mut relay, &call_cx, &mut outgoing, target.idempotent).await;
+    if relay.plan.to == Era::Legacy && server_era == Era::Modern && outcome.is_ok() && state::may_ask(&relay.method) {
+        let (answer, method) = (relay.cx.app.config.limits.answer, relay.method.clone());
+        relay.asking.again =
+            Some(Arc::new(Again { server, call_cx, outgoing, method, offered, timeout, timeout_max, answer }));
+    }
+    match outcome {
         Ok(reply) => relay.reply(reply).await,
         Err(error) => relay.failed(&error).await,
     }
@@ -284,8 +320,8 @@ pub(super) async fn record(
 /// Calls, and calls once more where the first request cannot have had an effect.
 async fn with_retry(
     relay: &mut Relay,
-    call_cx: CallCx,
-    mut outgoing: Outgoing,
+    call_cx: &CallCx,
+    outgoing: &mut Outgoing,
     idempotent: bool,
 ) -> Result<Reply, DownstreamError> {
     let downstream = &relay.server.downstream;
@@ -301,7 +337,7 @@ async fn with_retry(
             trace.call_failed(fault_label(error.fault));
             outgoing.trace = Some(trace.call());
         }
-        return downstream.call(call_cx, outgoing).await;
+        return downstream.call(call_cx.clone(), outgoing.clone()).await;
     }
     Err(error)
 }
@@ -321,6 +357,11 @@ fn timeout(cx: &Cx, configured_s: Option<u32>) -> Duration {
     let limits = &cx.app.config.limits;
     let timeout = configured_s.map_or(limits.call_timeout, |seconds| Duration::from_secs(seconds.into()));
     timeout.min(limits.call_timeout_max)
+}
+
+/// What of the caller is offered to this server of its tenant.
+pub(super) fn offered(cx: &Cx, server: usize) -> Capabilities {
+    cx.caller.can.offered(leg(cx, &cx.tenant.snapshot().servers[server]))
 }
 
 /// What stands between the caller and this server.

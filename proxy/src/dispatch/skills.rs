@@ -51,7 +51,8 @@ pub(super) async fn directory(mut cx: Cx, request: Request, trail: &mut Trail) -
     let params = match request.params.raw("cursor") {
         None => request.params.pieces("uri", &quoted),
         Some(cursor) => {
-            let opened = json::unquote(cursor).and_then(|cursor| Cursor { cx: &cx, server, uri: &native }.open(&cursor));
+            let opened =
+                json::unquote(cursor).and_then(|cursor| Cursor { cx: &cx, server, uri: &native }.open(&cursor));
             let opened = json::quote(&opened.ok_or_else(list::bad_cursor)?);
             request.params.pieces_with(&[("uri", &quoted), ("cursor", &opened)])
         }

@@ -25,12 +25,12 @@ use patchbay_core::{
     era::{Era, Version},
 };
 
+pub(super) use self::stream::{Feed, Reader};
 use self::{
     handle::{Handle, Point},
     kept::{Kept, Missing},
     purse::Purse,
 };
-pub(super) use self::stream::{Feed, Reader};
 use super::{mcp, sse};
 use crate::{
     app::App,

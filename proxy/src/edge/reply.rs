@@ -60,8 +60,8 @@ impl Call {
         let (era, id) = (cx.caller.era(), request.id.clone());
         let meter = cx.tenant.meter().clone();
         // A legacy caller shares with the rest of its session, and that is what the session is called here.
-        let owner = (era == Era::Legacy)
-            .then(|| Owner::new(&cx.tenant, &cx.principal, cx.caller.share, cx.caller.version));
+        let owner =
+            (era == Era::Legacy).then(|| Owner::new(&cx.tenant, &cx.principal, cx.caller.share, cx.caller.version));
         let running = (era == Era::Legacy).then(|| app.calls.enter(cx.caller.share, id.clone()));
         let work = async move {
             let began = Instant::now();

@@ -97,13 +97,18 @@ mod tests {
         let exposed = to_exposed("git", "skill://acme/billing/SKILL.md").expect("a skill");
         assert_eq!(exposed, "skill://git/acme/billing/SKILL.md");
         assert_eq!(map().to_native(&exposed), Some((3, "skill://acme/billing/SKILL.md".into())));
-        assert_eq!(map().to_native("skill://git/acme/billing/%2e%2e/x"), Some((3, "skill://acme/billing/%2e%2e/x".into())));
+        assert_eq!(
+            map().to_native("skill://git/acme/billing/%2e%2e/x"),
+            Some((3, "skill://acme/billing/%2e%2e/x".into()))
+        );
         assert_eq!(to_exposed("git", "file:///SKILL.md"), None);
     }
 
     #[test]
     fn hostile_uris_lead_to_their_own_server_or_nowhere() {
-        for native in ["skill://!skill://crm/x", "skill://", "skill:x", "SKILL://crm/a", "skill:///abs", "skill://crm/a"] {
+        for native in
+            ["skill://!skill://crm/x", "skill://", "skill:x", "SKILL://crm/a", "skill:///abs", "skill://crm/a"]
+        {
             let exposed = to_exposed("git", native).expect("a skill");
             assert_eq!(map().to_native(&exposed), Some((3, native.into())), "{exposed}");
         }

@@ -4,8 +4,8 @@
 use std::{collections::HashSet, sync::Arc};
 
 use super::{
-    BuildError, BuildOptions, CatalogPart, Extensions, ItemKind, Reason, SaidOfTools, ServerEntry, ServerKind, Warnings,
-    classes::Classes, shown,
+    BuildError, BuildOptions, CatalogPart, Extensions, ItemKind, Reason, SaidOfTools, ServerEntry, ServerKind,
+    Warnings, classes::Classes, shown,
 };
 use crate::{
     access::ToolClass,

@@ -105,6 +105,9 @@ impl Peer {
             Era::Legacy => {
                 let key = (cx.share.clone(), cx.capabilities.clone());
                 let (slot, session) = self.session(&key, patience).await?;
+                if let Some(lower) = session.level.lowered(request.log_level.as_ref()) {
+                    Box::pin(self.lower_level(&session, &lower, patience)).await;
+                }
                 Ok(Leg { era, headers: session.headers.clone(), session: Some((slot, session)) })
             }
         }
@@ -172,7 +175,7 @@ impl Peer {
             let detail = format!("the server took the request as if it were a notification (HTTP {status})");
             return Err(DownstreamError::may_have_run(Fault::Protocol, detail));
         }
-        let refusal = read_refusal(self, response, patience).await?;
+        let refusal = read_refusal(&self.client, response, patience).await?;
         match refusal.verdict(id, leg.era, leg.in_session()) {
             Verdict::Response => Ok(Turn::Reply(Reply::One(refusal.into_answer(leg.era)))),
             Verdict::Refused => Err(refusal.error()),

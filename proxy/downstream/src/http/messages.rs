@@ -268,11 +268,7 @@ impl Messages {
                         .post_aside(session.headers.clone(), format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#));
                     return None;
                 }
-                let answer = Box::new(Back {
-                    peer: self.peer.clone(),
-                    session: session.clone(),
-                    id: id.to_owned(),
-                });
+                let answer = Box::new(Back { peer: self.peer.clone(), session: session.clone(), id: id.to_owned() });
                 Some(Message::Request(Question { message: data, answer }))
             }
             _ => self.odd("a message that is neither response nor notification"),

@@ -186,12 +186,7 @@ impl Reader {
 
     /// Reads on after the event with this number and id. Who has read before reads no more. Gives also how many events are there
     /// already.
-    pub(super) fn again(
-        app: &Arc<App>,
-        stream: &Arc<Stream>,
-        number: u64,
-        id: &str,
-    ) -> Result<(Self, u64), Missing> {
+    pub(super) fn again(app: &Arc<App>, stream: &Arc<Stream>, number: u64, id: &str) -> Result<(Self, u64), Missing> {
         let mut state = stream.state();
         let replayed = state.kept.read_after(number)?;
         state.turn += 1;

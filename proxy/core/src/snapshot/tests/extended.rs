@@ -61,7 +61,8 @@ fn odd_skills_are_left_out_alone() {
     ] {
         one.skills.push(raw.to_owned());
     }
-    one.skills.push(r#"{"uri":"skill://more/SKILL.md","frontmatter":{"name":"more"},"resources":"dynamic"}"#.to_owned());
+    one.skills
+        .push(r#"{"uri":"skill://more/SKILL.md","frontmatter":{"name":"more"},"resources":"dynamic"}"#.to_owned());
     let tenant = view_of([("one", one)]);
     let uris: Vec<_> = skills_of(&tenant, Era::Modern).iter().map(|skill| skill["uri"].clone()).collect();
     assert_eq!(uris, ["skill://one/good/SKILL.md", "skill://one/more/SKILL.md"]);
@@ -71,7 +72,10 @@ fn odd_skills_are_left_out_alone() {
 #[test]
 fn a_view_without_prefixes_leaves_the_uris_of_skills_alone() {
     let tenant = view_of([("one", skilled(&["skill://a/SKILL.md"]))]).toolset(|spec| spec.prefix = PrefixMode::Never);
-    assert_eq!(skills_of(&tenant, Era::Modern)[0], serde_json::from_str::<Value>(&skill("skill://a/SKILL.md")).unwrap());
+    assert_eq!(
+        skills_of(&tenant, Era::Modern)[0],
+        serde_json::from_str::<Value>(&skill("skill://a/SKILL.md")).unwrap()
+    );
     let view = tenant.view();
     assert_eq!(view.uris.to_native("skill://a/b"), Some((0, "skill://a/b".into())));
     assert!(!view.uris.has_mapped(0));
@@ -79,7 +83,10 @@ fn a_view_without_prefixes_leaves_the_uris_of_skills_alone() {
 
 #[test]
 fn skills_of_other_schemes_stay_as_they_are_where_one_server_has_them() {
-    let tenant = view_of([("one", skilled(&["repo://x/a/SKILL.md", "repo://same/SKILL.md"])), ("two", skilled(&["repo://same/SKILL.md"]))]);
+    let tenant = view_of([
+        ("one", skilled(&["repo://x/a/SKILL.md", "repo://same/SKILL.md"])),
+        ("two", skilled(&["repo://same/SKILL.md"])),
+    ]);
     let uris: Vec<_> = skills_of(&tenant, Era::Modern).iter().map(|skill| skill["uri"].clone()).collect();
     assert_eq!(uris, ["repo://x/a/SKILL.md"]);
     assert_eq!(tenant.view().uris.to_native("repo://x/a/more.md"), Some((0, "repo://x/a/more.md".into())));
