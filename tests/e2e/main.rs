@@ -28,6 +28,7 @@ mod recorded;
 mod reload;
 mod remote_cli;
 mod replicas;
+mod resume;
 mod streaming;
 mod traces;
 mod trail;
