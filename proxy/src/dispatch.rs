@@ -4,12 +4,18 @@
 pub mod call;
 pub mod calls;
 pub mod discover;
+pub mod extensions;
 pub mod links;
 pub mod list;
 mod listen;
+pub(crate) mod parked;
 pub mod questions;
 pub mod relay;
+mod rounds;
+pub mod skills;
+pub(crate) mod state;
 mod subscribe;
+pub mod tasks;
 
 use std::{sync::Arc, time::Duration};
 
@@ -79,6 +85,7 @@ pub async fn run(cx: Cx, request: Request, trail: &mut Trail) -> Result<Answer, 
             | Method::Listen
             | Method::ResourcesSubscribe
             | Method::ResourcesUnsubscribe
+            | Method::SkillsList
     );
     match route(cx, request, trail).await {
         Err(error) if !counts_first && is_uncounted(&error) => {
@@ -128,6 +135,10 @@ async fn route(cx: Cx, request: Request, trail: &mut Trail) -> Result<Answer, Ga
         Method::Listen => listen::listen(cx, &request, trail).await,
         Method::ResourcesSubscribe => subscribe::change(cx, &request, true, trail).await,
         Method::ResourcesUnsubscribe => subscribe::change(cx, &request, false, trail).await,
+        Method::TasksGet | Method::TasksUpdate | Method::TasksCancel => tasks::about(cx, request, trail).await,
+        Method::SkillsList => skills::list(cx, &request, trail).await,
+        Method::SkillsGet => skills::get(cx, request, trail).await,
+        Method::DirectoryRead => skills::directory(cx, request, trail).await,
         _ => Err(GatewayError::MethodNotFound(method.as_str().to_owned())),
     }
 }

@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use hyper::body::Incoming as Body;
 use patchbay_core::era::{Era, Version};
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::{
     body::{self, ReplyBody},
@@ -18,6 +18,7 @@ use super::{
     origin::Allowed,
     rate_headers,
     refusal::Refusal,
+    replay::{self, Continued},
     reply,
     routes::{self, Endpoint, Place},
     stream, trace,
@@ -158,6 +159,11 @@ impl Visit<'_> {
             Method::DELETE => return end_session(&listener, trail).await.map_err(refused),
             Method::GET => {
                 self.watched.enter(Phase::Serving);
+                let last = listener.header(&replay::LAST_EVENT_ID).map_err(refused)?;
+                // A stream of changes has ids of another kind.
+                if era == Era::Legacy && last.is_some_and(replay::is_ours) {
+                    return continue_stream(&listener).await.map_err(refused);
+                }
                 return stream::legacy(&listener, trail).await.map_err(refused);
             }
             _ => return Err(refused(GatewayError::MethodNotAllowed("GET, POST and DELETE"))),
@@ -250,6 +256,24 @@ async fn end_session(listener: &hear::Listener<'_>, trail: &mut Trail) -> Result
     trail.session_ended();
     trail.kept().await.map_err(|_| dispatch::OUTCOME_NOT_KEPT)?;
     let mut reply = empty(StatusCode::OK);
+    rate_headers::add(told.as_ref(), reply.headers_mut());
+    Ok(reply)
+}
+
+/// A GET that continues a stream which broke off. Leaves no record: the call has its own.
+async fn continue_stream(listener: &hear::Listener<'_>) -> Result<Reply, GatewayError> {
+    let last = listener.header(&replay::LAST_EVENT_ID)?.filter(|id| replay::is_ours(id));
+    let last = last.ok_or(GatewayError::SessionGone)?;
+    let session = listener.session()?;
+    let told = admission::request(listener.app, listener.tenant, listener.principal).await?;
+    let owner = replay::Owner::new(listener.tenant, listener.principal, session.id, session.version);
+    let mut reply = match replay::resume(listener.app, &owner, last)? {
+        Continued::Here(reply) => reply,
+        Continued::Elsewhere { home, lost } => {
+            debug!(home, "a stream of another replica cannot be continued here");
+            lost
+        }
+    };
     rate_headers::add(told.as_ref(), reply.headers_mut());
     Ok(reply)
 }

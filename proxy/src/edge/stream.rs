@@ -14,7 +14,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, header};
 use patchbay_core::{
     era::{Era, Version},
     method::Method,
@@ -25,6 +25,7 @@ use super::{
     body::Broken,
     hear::{self, Listener},
     mcp::Reply,
+    replay::LAST_EVENT_ID,
     session::Session,
     sse::{OpenStream, events_response},
 };
@@ -41,8 +42,6 @@ use crate::{
     },
 };
 
-/// The header by which a client says what it saw last.
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// What the ids of these events begin with. Those of answers begin with another letter.
 const OURS: char = 'g';
 /// How long the store may take to say what a session is subscribed to; then what this replica knows has to do.
