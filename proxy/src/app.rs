@@ -29,7 +29,7 @@ use crate::{
     audit::{Audit, LinkedRow, Signer, Sink, SinkError, SpoolOptions, now_ms},
     auth::KeyRing,
     control::copies::Copies,
-    dispatch::{calls::Calls, parked::Parked, questions::Questions, state::claims::Claims},
+    dispatch::{calls::Calls, parked::Parked, questions::Questions, roots::Roots, state::claims::Claims},
     edge::{origin::Allowed, replay::Replays, session::Sessions, site::Sites},
     hub::Hub,
     metrics::{AuditStats, LimiterStats, Metrics, SpanStats},
@@ -95,6 +95,8 @@ pub struct App {
     pub questions: Questions,
     /// Who waits for changes.
     pub(crate) hub: Hub,
+    /// The sessions whose roots changed of late.
+    pub roots: Roots,
     /// The streams that clients can come back to.
     pub(crate) replays: Replays,
     /// The calls that wait for modern clients to answer what their servers asked.
@@ -148,6 +150,7 @@ impl App {
             calls: Calls::default(),
             questions: Questions::default(),
             hub: Hub::default(),
+            roots: Roots::default(),
             replays: Replays::default(),
             parked: Parked::default(),
             claims: Claims::default(),

@@ -11,10 +11,12 @@ mod listen;
 pub(crate) mod parked;
 pub mod questions;
 pub mod relay;
+pub mod roots;
 mod rounds;
 pub mod skills;
 pub(crate) mod state;
 mod subscribe;
+mod talk;
 pub mod tasks;
 
 use std::{sync::Arc, time::Duration};
