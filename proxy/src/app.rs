@@ -15,6 +15,7 @@ use std::{
 use anyhow::Context;
 use patchbay_config::{GatewayConfig, StoreTarget};
 use patchbay_core::{
+    TenantId,
     audit::{ChainId, Checkpoint, DigestKey, Link, WriterId},
     seal::Sealer,
 };
@@ -30,6 +31,7 @@ use crate::{
     control::copies::Copies,
     dispatch::{calls::Calls, parked::Parked, questions::Questions, roots::Roots, state::claims::Claims},
     edge::{origin::Allowed, replay::Replays, session::Sessions, site::Sites},
+    hub::Hub,
     metrics::{AuditStats, LimiterStats, Metrics, SpanStats},
     outbound::Outbound,
     replica::Replica,
@@ -99,6 +101,8 @@ pub struct App {
     pub(crate) parked: Parked,
     /// The answers that were given, each of which counts once.
     pub(crate) claims: Claims,
+    /// Who waits for changes.
+    pub(crate) hub: Hub,
     /// How busy the workers are, once there are some.
     pub(crate) workers: OnceLock<worker::Gauges>,
     /// Which process this is.
@@ -149,6 +153,7 @@ impl App {
             replays: Replays::default(),
             parked: Parked::default(),
             claims: Claims::default(),
+            hub: Hub::default(),
             workers: OnceLock::new(),
             replica: Replica::here(),
             state: AtomicU8::new(STARTING),
@@ -181,6 +186,15 @@ impl App {
     /// Notes that no new work is wanted.
     pub(crate) fn draining(&self) {
         self.state.store(DRAINING, Ordering::Release);
+    }
+
+    /// A legacy session has ended, here or at another replica: its id opens nothing, its stream ends.
+    pub(crate) fn session_ended(&self, tenant: TenantId, tombstone: [u8; 32], expires_ms: i64) {
+        if self.sessions.end(tenant, tombstone, expires_ms) {
+            let mut id = [0; 16];
+            id.copy_from_slice(&tombstone[..16]);
+            self.hub.end_client(tenant, id);
+        }
     }
 
     /// The numbers, as Prometheus reads them.

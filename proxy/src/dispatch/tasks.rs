@@ -19,7 +19,11 @@ use super::{
     extensions::{About, Draft},
     relay::Relay,
 };
-use crate::{audit, audit::Trail, bridge, error::GatewayError};
+use crate::{
+    audit::{self, Trail},
+    bridge::{self, ask},
+    error::GatewayError,
+};
 
 /// The longest id that a server may give a task, in bytes: it comes back in a header.
 const TASK_ID_BYTES_MAX: usize = 1024;
@@ -131,7 +135,7 @@ pub(super) fn told(relay: &Relay, sealed: &str, body: &Bytes) -> Bytes {
     }
 }
 
-fn put(relay: &Relay, draft: &mut Draft<'_>, sealed: &str) -> Result<(), String> {
+fn put(relay: &Relay, draft: &mut Draft<'_>, sealed: &str) -> Result<(), &'static str> {
     let state = draft.result;
     if let Some(raw) = json::at_path(state, &["taskId"]) {
         draft.swap(raw, json::quote(sealed));
@@ -151,11 +155,13 @@ fn put(relay: &Relay, draft: &mut Draft<'_>, sealed: &str) -> Result<(), String>
 }
 
 /// A question of a task as it may be put to the client.
-fn question(relay: &Relay, raw: &str) -> Result<String, String> {
+fn question(relay: &Relay, raw: &str) -> Result<String, &'static str> {
     let entry = &relay.cx.tenant.snapshot().servers[relay.index];
     let offered = relay.cx.caller.can.offered(call::leg(&relay.cx, entry));
-    let _ = offered;
-    Ok(raw.to_owned())
+    let method = json::at_path(raw, &["method"]).and_then(json::unquote).unwrap_or_default();
+    let asked = ask::put(&method, json::at_path(raw, &["params"]), offered, entry.slug.as_str());
+    let asked = asked.map_err(|refused| refused.message)?.without_elicitation_id();
+    Ok(String::from_utf8_lossy(&asked.input_request()).into_owned())
 }
 
 /// A task as its sealed id names it.
