@@ -12,6 +12,7 @@ mod conformance;
 mod databases;
 mod drain;
 mod entrance;
+mod extensions;
 mod eyes;
 mod failure;
 mod fidelity;
