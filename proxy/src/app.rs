@@ -15,6 +15,7 @@ use std::{
 use anyhow::Context;
 use patchbay_config::{GatewayConfig, StoreTarget};
 use patchbay_core::{
+    TenantId,
     audit::{ChainId, Checkpoint, DigestKey, Link, WriterId},
     seal::Sealer,
 };
@@ -28,8 +29,9 @@ use crate::{
     audit::{Audit, LinkedRow, Signer, Sink, SinkError, SpoolOptions, now_ms},
     auth::KeyRing,
     control::copies::Copies,
-    dispatch::{calls::Calls, parked::Parked, questions::Questions, state::claims::Claims},
+    dispatch::{calls::Calls, parked::Parked, questions::Questions, roots::Roots, state::claims::Claims},
     edge::{origin::Allowed, replay::Replays, session::Sessions, site::Sites},
+    hub::Hub,
     metrics::{AuditStats, LimiterStats, Metrics, SpanStats},
     outbound::Outbound,
     replica::Replica,
@@ -91,12 +93,16 @@ pub struct App {
     pub calls: Calls,
     /// The questions that wait for an answer.
     pub questions: Questions,
+    /// The sessions whose roots changed of late.
+    pub roots: Roots,
     /// The streams that clients can come back to.
     pub(crate) replays: Replays,
     /// The calls that wait for modern clients to answer what their servers asked.
     pub(crate) parked: Parked,
     /// The answers that were given, each of which counts once.
     pub(crate) claims: Claims,
+    /// Who waits for changes.
+    pub(crate) hub: Hub,
     /// How busy the workers are, once there are some.
     pub(crate) workers: OnceLock<worker::Gauges>,
     /// Which process this is.
@@ -143,9 +149,11 @@ impl App {
             sites: Sites::new(&config),
             calls: Calls::default(),
             questions: Questions::default(),
+            roots: Roots::default(),
             replays: Replays::default(),
             parked: Parked::default(),
             claims: Claims::default(),
+            hub: Hub::default(),
             workers: OnceLock::new(),
             replica: Replica::here(),
             state: AtomicU8::new(STARTING),
@@ -178,6 +186,15 @@ impl App {
     /// Notes that no new work is wanted.
     pub(crate) fn draining(&self) {
         self.state.store(DRAINING, Ordering::Release);
+    }
+
+    /// A legacy session has ended, here or at another replica: its id opens nothing, its stream ends.
+    pub(crate) fn session_ended(&self, tenant: TenantId, tombstone: [u8; 32], expires_ms: i64) {
+        if self.sessions.end(tenant, tombstone, expires_ms) {
+            let mut id = [0; 16];
+            id.copy_from_slice(&tombstone[..16]);
+            self.hub.end_client(tenant, id);
+        }
     }
 
     /// The numbers, as Prometheus reads them.

@@ -7,12 +7,16 @@ pub mod discover;
 pub mod extensions;
 pub mod links;
 pub mod list;
+mod listen;
 pub(crate) mod parked;
 pub mod questions;
 pub mod relay;
+pub mod roots;
 mod rounds;
 pub mod skills;
 pub(crate) mod state;
+mod subscribe;
+mod talk;
 pub mod tasks;
 
 use std::{sync::Arc, time::Duration};
@@ -27,6 +31,7 @@ use crate::{
     auth::{Principal, site::Site},
     caller::Caller,
     error::GatewayError,
+    hub::listening::Listening,
     tenancy::{Tenant, Waited},
 };
 
@@ -60,6 +65,8 @@ pub enum Answer {
     Streaming(relay::Streaming),
     /// Other messages come before it.
     Messages(relay::Messages),
+    /// Changes, as they come, until the stream ends.
+    Listening(Box<Listening>),
     /// The client took the request back: there is none.
     Cancelled,
 }
@@ -73,7 +80,14 @@ pub async fn run(cx: Cx, request: Request, trail: &mut Trail) -> Result<Answer, 
     // Lists are counted before anything else is looked at.
     let counts_first = matches!(
         request.method,
-        Method::ToolsList | Method::PromptsList | Method::ResourcesList | Method::TemplatesList | Method::SkillsList
+        Method::ToolsList
+            | Method::PromptsList
+            | Method::ResourcesList
+            | Method::TemplatesList
+            | Method::SkillsList
+            | Method::Listen
+            | Method::ResourcesSubscribe
+            | Method::ResourcesUnsubscribe
     );
     match route(cx, request, trail).await {
         Err(error) if !counts_first && is_uncounted(&error) => {
@@ -124,6 +138,9 @@ async fn route(cx: Cx, request: Request, trail: &mut Trail) -> Result<Answer, Ga
         Method::SkillsList => skills::list(cx, &request, trail).await,
         Method::SkillsGet => skills::get(cx, request, trail).await,
         Method::DirectoryRead => skills::directory(cx, request, trail).await,
+        Method::Listen => listen::listen(cx, &request, trail).await,
+        Method::ResourcesSubscribe => subscribe::change(cx, &request, true, trail).await,
+        Method::ResourcesUnsubscribe => subscribe::change(cx, &request, false, trail).await,
         _ => Err(GatewayError::MethodNotFound(method.as_str().to_owned())),
     }
 }
