@@ -239,9 +239,7 @@ pub(super) async fn send(
             state.claim(&cx).await?;
             state.put_into(&mut outgoing);
         }
-        // A legacy client has no such members, and must not be heard with them.
-        None if cx.caller.era() == Era::Legacy && server_era == Era::Modern => state::strip(&mut outgoing),
-        None => {}
+        None => state::strip_foreign(&mut outgoing, &request.params, cx.caller.era(), server_era),
     }
     record(&cx, request, target.audit, trail).await?;
     let now = Instant::now();
