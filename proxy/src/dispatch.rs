@@ -7,6 +7,7 @@ pub mod discover;
 pub mod extensions;
 pub mod links;
 pub mod list;
+pub mod messages;
 pub(crate) mod parked;
 pub mod questions;
 pub mod relay;
@@ -61,7 +62,7 @@ pub enum Answer {
     /// It is long and still coming.
     Streaming(relay::Streaming),
     /// Other messages come before it.
-    Messages(relay::Messages),
+    Messages(messages::Messages),
     /// The client took the request back: there is none.
     Cancelled,
 }
