@@ -134,13 +134,13 @@ async fn route(cx: Cx, request: Request, trail: &mut Trail) -> Result<Answer, Ga
         Method::PromptsGet => call::prompt(cx, request, trail).await,
         Method::ResourcesRead => call::resource(cx, request, trail).await,
         Method::Complete => call::complete(cx, request, trail).await,
+        Method::Listen => listen::listen(cx, &request, trail).await,
+        Method::ResourcesSubscribe => subscribe::change(cx, &request, true, trail).await,
+        Method::ResourcesUnsubscribe => subscribe::change(cx, &request, false, trail).await,
         Method::TasksGet | Method::TasksUpdate | Method::TasksCancel => tasks::about(cx, request, trail).await,
         Method::SkillsList => skills::list(cx, &request, trail).await,
         Method::SkillsGet => skills::get(cx, request, trail).await,
         Method::DirectoryRead => skills::directory(cx, request, trail).await,
-        Method::Listen => listen::listen(cx, &request, trail).await,
-        Method::ResourcesSubscribe => subscribe::change(cx, &request, true, trail).await,
-        Method::ResourcesUnsubscribe => subscribe::change(cx, &request, false, trail).await,
         _ => Err(GatewayError::MethodNotFound(method.as_str().to_owned())),
     }
 }

@@ -14,6 +14,7 @@ mod databases;
 mod drain;
 mod entrance;
 mod eras;
+mod extensions;
 mod eyes;
 mod failure;
 mod fidelity;
