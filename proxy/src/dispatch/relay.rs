@@ -3,7 +3,7 @@
 
 use std::{
     collections::VecDeque,
-    pin::{Pin, pin},
+    pin::Pin,
     task::{Context, Poll},
     time::Duration,
 };
@@ -12,32 +12,27 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 use patchbay_core::{
     era::Era,
-    json::{self, MessageHead},
     method::Method,
     rewrite::{self, Plan, RewriteError, Rewriter, Seen},
     snapshot::ServerEntry,
 };
-use patchbay_downstream::{
-    Answer as ServerAnswer, ByteStream, DownstreamError, Fault, Message, MessageStream, Question, Reply,
-};
+use patchbay_downstream::{Answer as ServerAnswer, ByteStream, DownstreamError, Fault, MessageStream, Reply};
 use patchbay_limit::Permit;
 use std::sync::Arc;
 use tracing::warn;
 
 use super::{
     Answer, Cx, OUTCOME_NOT_KEPT,
-    calls::Running,
     extensions::{self, About},
     links,
-    questions::Asked,
+    messages::Messages,
     rounds::Again,
-    state::asking::{ASKING_BYTES_MAX, told},
+    state::asking::ASKING_BYTES_MAX,
     tasks,
 };
 use crate::{
     audit::{NotKept, Trail},
     bridge,
-    caller::LogLevel,
     error::{Blame, GatewayError, server_text},
     metrics::{CallEnd, CallMeter},
     telemetry::log::{self, LogIds},
@@ -46,9 +41,6 @@ use crate::{
 
 /// A longer answer is not copied together, but sent in pieces.
 const JOINED_BYTES_MAX: usize = 16 * 1024;
-/// The most questions that a server may ask within one call.
-const QUESTIONS_MAX: usize = 16;
-
 /// What the way back needs to know of the way out.
 pub struct Relay {
     pub(super) cx: Cx,
@@ -171,7 +163,7 @@ impl Relay {
         if self.asking.is_answer {
             text.push_str(" The answers are used up: whoever calls again is asked again.");
         }
-        let body = told(&self.method, &self.plan.id, &text, self.plan.to);
+        let body = bridge::for_the_model(&self.method, &self.plan.id, &text, self.plan.to);
         self.trail.failed(fault_label(error.fault), body.len());
         self.meter.end(CallEnd::Failed);
         body
@@ -196,7 +188,7 @@ impl Relay {
     }
 
     /// A response that is wholly here, in the client's words, with what was seen in it. Closes the trail unless the call goes on.
-    fn turned(&mut self, message: &Bytes) -> Turned {
+    pub(super) fn turned(&mut self, message: &Bytes) -> Turned {
         let (body, seen) = match rewrite::whole(message, self.plan.clone()) {
             Ok(rewritten) => rewritten,
             Err(error) => return Turned::whole(self.failure(&protocol_fault(error))),
@@ -235,8 +227,7 @@ impl Relay {
     fn translated(&self, body: Bytes, seen: Seen) -> Bytes {
         let server = self.server.slug.as_str();
         if seen.error {
-            let other = bridge::error(&body, &self.method, self.plan.from, self.plan.to, &self.plan.id, server);
-            return other.unwrap_or(body);
+            return bridge::error(&body, &self.method, &self.plan, self.offered(), server).unwrap_or(body);
         }
         if seen.task {
             return tasks::begun(self, &body);
@@ -258,7 +249,7 @@ impl Relay {
 }
 
 /// All of a long response, up to a bound.
-async fn collect(head: Bytes, mut rest: ByteStream, bytes_max: usize) -> Result<Bytes, DownstreamError> {
+pub(super) async fn collect(head: Bytes, mut rest: ByteStream, bytes_max: usize) -> Result<Bytes, DownstreamError> {
     let mut whole = BytesMut::from(&head[..]);
     while let Some(chunk) = rest.next().await {
         let chunk = chunk?;
@@ -419,181 +410,5 @@ impl Stream for Streaming {
                 return Poll::Ready(Some(Err(this.broke(&error))));
             }
         }
-    }
-}
-
-/// A reply of several messages, in the client's words.
-pub struct Messages {
-    pub(super) relay: Relay,
-    pub(super) stream: Box<dyn MessageStream>,
-    /// Messages for the client that came while something else was waited for.
-    pub(super) ready: VecDeque<Bytes>,
-    last_progress: f64,
-    asked: Vec<Asked>,
-    running: Option<Running>,
-    /// Nothing comes after what is ready.
-    pub(super) over: bool,
-}
-
-impl Messages {
-    pub(super) fn new(relay: Relay, stream: Box<dyn MessageStream>) -> Self {
-        Self {
-            relay,
-            stream,
-            ready: VecDeque::new(),
-            last_progress: f64::NEG_INFINITY,
-            asked: Vec::new(),
-            running: None,
-            over: false,
-        }
-    }
-
-    /// The same messages, until the client takes the request back.
-    #[must_use]
-    pub fn until(mut self, running: Option<Running>) -> Self {
-        self.running = running;
-        self
-    }
-
-    /// Whether nothing comes any more: the message that was given last is the response, if one was given.
-    pub const fn is_over(&self) -> bool {
-        self.over
-    }
-
-    /// The next message for the client; the response is the last, `None` comes after it.
-    pub async fn next(&mut self) -> Option<Bytes> {
-        let ids = self.relay.log;
-        log::within(ids, pin!(self.next_one())).await
-    }
-
-    async fn next_one(&mut self) -> Option<Bytes> {
-        loop {
-            if let Some(message) = self.ready.pop_front() {
-                return Some(message);
-            }
-            if self.over {
-                return None;
-            }
-            let message = match &self.running {
-                None => self.stream.next().await,
-                Some(running) => tokio::select! {
-                    biased;
-                    () = running.token.cancelled() => {
-                        self.over = true;
-                        return None;
-                    }
-                    message = self.stream.next() => message,
-                },
-            };
-            match message {
-                Ok(Message::Notification(message)) => {
-                    if let Some(message) = self.notification(&message) {
-                        return Some(message);
-                    }
-                }
-                Ok(Message::Request(question)) if self.relay.plan.to == Era::Modern => {
-                    if let Some(message) = self.ask_apart(question).await {
-                        return Some(message);
-                    }
-                }
-                Ok(Message::Request(question)) => {
-                    if let Some(message) = self.question(question).await {
-                        return Some(message);
-                    }
-                }
-                Ok(Message::Response(answer)) => {
-                    if let Some(message) = self.response(answer).await {
-                        return Some(message);
-                    }
-                }
-                Err(error) => return Some(self.broken(&error).await),
-            }
-        }
-    }
-
-    /// The response for the client; `None` when the server asks first, and other messages come instead.
-    pub(super) async fn response(&mut self, answer: ServerAnswer) -> Option<Bytes> {
-        self.asked.clear();
-        self.relay.plan.from = answer.era;
-        let bytes_max = self.relay.cx.app.config.limits.response_bytes_max;
-        let turned = match answer.rest {
-            None => self.relay.turned(&answer.head),
-            Some(rest) => match collect(answer.head, rest, bytes_max).await {
-                Ok(whole) => self.relay.turned(&whole),
-                Err(error) => Turned::whole(self.relay.failure(&error)),
-            },
-        };
-        match turned {
-            Turned::Answer(body, _) => {
-                self.over = true;
-                Some(self.kept(body).await)
-            }
-            Turned::Further(stream) => {
-                self.stream = stream;
-                None
-            }
-        }
-    }
-
-    /// What the client is told of a server that broke off.
-    pub(super) async fn broken(&mut self, error: &DownstreamError) -> Bytes {
-        self.over = true;
-        let body = self.relay.failure(error);
-        self.kept(body).await
-    }
-
-    /// The answer, once its outcome is kept; what is said instead when it is not.
-    pub(super) async fn kept(&mut self, body: Bytes) -> Bytes {
-        let Err(error) = self.relay.kept().await else { return body };
-        warn!(%error, "an answer was held back");
-        self.relay.cx.app.metrics.error(Blame::Gateway);
-        let facts = error.facts(self.relay.plan.to);
-        crate::error::error_body(Some(&self.relay.plan.id), facts.code, &facts.public, None).into()
-    }
-
-    /// Progress goes to the caller that asked for it, log messages to the one that wants their level.
-    pub(super) fn notification(&mut self, message: &Bytes) -> Option<Bytes> {
-        let text = std::str::from_utf8(message).ok()?;
-        let head = MessageHead::read(text).ok()?;
-        match Method::of(&head.method_name()?) {
-            Method::Progress => {
-                bridge::progress(message, self.relay.progress_token.as_deref()?, &mut self.last_progress)
-            }
-            Method::Other(name) if &*name == "notifications/message" => {
-                let wanted = self.relay.cx.caller.log_level?;
-                let level = bridge::log_level(message)?;
-                (LogLevel::parse(&level)? >= wanted).then(|| message.clone())
-            }
-            _ => None,
-        }
-    }
-
-    /// Hands a question to the client, or answers it for a client that cannot be asked.
-    async fn question(&mut self, question: Question) -> Option<Bytes> {
-        let cx = &self.relay.cx;
-        let text = std::str::from_utf8(&question.message).unwrap_or_default();
-        let method = MessageHead::read(text).ok().and_then(|head| head.method_name().map(|name| name.into_owned()));
-        let form = json::at_path(text, &["params", "mode"]).is_none_or(|mode| mode == "\"form\"");
-        let may = method.as_deref() == Some("elicitation/create")
-            && form
-            && cx.caller.can.elicitation
-            && cx.caller.era() == Era::Legacy
-            && self.asked.len() < QUESTIONS_MAX;
-        let sink = if may {
-            match cx.app.questions.ask(&question.message, question.answer, cx.tenant.id(), cx.principal.digest()) {
-                Ok((message, asked)) => {
-                    self.asked.push(asked);
-                    return Some(message);
-                }
-                Err(sink) => sink,
-            }
-        } else {
-            question.answer
-        };
-        let refusal = Bytes::from_static(br#""error":{"code":-32601,"message":"this client cannot be asked that"}"#);
-        if let Err(error) = sink.answer(refusal).await {
-            warn!(%error, "a question could not be turned down");
-        }
-        None
     }
 }

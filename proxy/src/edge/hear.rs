@@ -16,10 +16,14 @@ use patchbay_core::{
 
 use super::{refusal::Refusal, session::Session};
 use crate::{
+    admission::told::Telling,
     app::App,
     auth::Principal,
     caller::{Caller, Capabilities, LogLevel},
-    dispatch::{self, questions::Pending},
+    dispatch::{
+        self, Cx,
+        questions::{Pending, Who},
+    },
     error::GatewayError,
     tenancy::Tenant,
 };
@@ -110,6 +114,11 @@ impl Listener<'_> {
             return Err(refused(EnvelopeError::Batch.into()));
         }
         let messages = Incoming::parse_batch(body, depth_max, BATCH_MAX).map_err(|error| refused(error.into()))?;
+        for message in &messages {
+            if let Incoming::Notification(note) = message {
+                self.noted(&session, note);
+            }
+        }
         Ok(Heard::Batch { caller: self.legacy_caller(&session), messages })
     }
 
@@ -148,7 +157,7 @@ impl Listener<'_> {
             version: session.version,
             can: session.can,
             share: session.id,
-            log_level: Some(self.app.sessions.level(session)),
+            log_level: Some(self.app.hub.wishes.level(session.id)),
             params_sent: Vec::new(),
         }
     }
@@ -163,7 +172,7 @@ impl Listener<'_> {
                 self.noted(session, &note);
                 Ok(Heard::Nothing)
             }
-            Incoming::Response(response) => Ok(self.answered(response)),
+            Incoming::Response(response) => Ok(self.answered(session, response)),
         }
     }
 
@@ -173,21 +182,34 @@ impl Listener<'_> {
             "logging/setLevel needs params.level: debug, info, notice, warning, error, critical, alert or emergency"
                 .into(),
         ))?;
-        self.app.sessions.set_level(session, level);
+        self.app.hub.wishes.set_level(self.tenant.id(), session.id, level);
         Ok(Heard::Answered(dispatch::empty_result(&request.id)))
     }
 
     fn noted(&self, session: &Session, note: &Notification) {
-        if note.method == Method::Cancelled
-            && let Some(id) = note.params.any("requestId")
-        {
-            self.app.calls.cancel(session.id, id.as_bytes());
+        match note.method {
+            Method::Cancelled => {
+                if let Some(id) = note.params.any("requestId") {
+                    let reason = note.params.any("reason").and_then(json::unquote);
+                    self.app.calls.cancel(session.id, id.as_bytes(), reason.as_deref());
+                }
+            }
+            Method::RootsChanged if session.can.roots_changed => self.app.roots.changed(&Cx {
+                app: self.app.clone(),
+                tenant: self.tenant.clone(),
+                principal: self.principal.clone(),
+                caller: self.legacy_caller(session),
+                site: None,
+                telling: Telling::default(),
+            }),
+            _ => {}
         }
     }
 
-    /// Late answers, and answers to what was never asked of this principal, are taken and dropped.
-    fn answered(&self, response: Response) -> Heard {
-        match self.app.questions.take(&response.id, self.tenant.id(), self.principal.digest()) {
+    /// Late answers, and answers to what was never asked in this session, are taken and dropped.
+    fn answered(&self, session: &Session, response: Response) -> Heard {
+        let who = Who { tenant: self.tenant.id(), principal: self.principal.digest(), session: session.id };
+        match self.app.questions.take(&response.id, who) {
             Some(pending) => Heard::Question(pending, response.outcome),
             None => Heard::Nothing,
         }

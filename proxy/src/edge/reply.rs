@@ -19,6 +19,7 @@ use patchbay_core::{
     json,
     trace::TraceContext,
 };
+use patchbay_downstream::Because;
 use tracing::warn;
 
 use super::{
@@ -27,7 +28,7 @@ use super::{
     refusal::{Refusal, note_rule, refuse},
     replay::Owner,
     sse::{self, Source},
-    trace, watch,
+    stream, trace, watch,
 };
 use crate::{
     app::App,
@@ -68,6 +69,8 @@ impl Call {
             let method = request.method.clone();
             let _flight = InFlight::enter(&app);
             let outcome = {
+                // Said to the server when the answer is dropped below; so it is made before it.
+                let _because;
                 // Pinned where it is made: it is some kilobytes long, and to await it by value would copy them twice.
                 let mut answer = pin!(dispatch::run(cx, request, &mut trail));
                 match &running {
@@ -75,7 +78,10 @@ impl Call {
                     Some(running) => tokio::select! {
                         biased;
                         outcome = &mut answer => outcome,
-                        () = running.token.cancelled() => Ok(Answer::Cancelled),
+                        () = running.token.cancelled() => {
+                            _because = running.token.reason().map(Because::of);
+                            Ok(Answer::Cancelled)
+                        }
                     },
                 }
             };
@@ -134,6 +140,7 @@ pub(super) async fn answer(app: &Arc<App>, call: Call) -> Result<Reply, Refusal>
         Ok(Ok(Answer::Messages(messages))) => {
             Ok(sse::respond(app, Source::Answer(Box::new(Answer::Messages(messages))), owner.as_ref(), id))
         }
+        Ok(Ok(Answer::Listening(listening))) => Ok(stream::modern(app, *listening)),
         Ok(Ok(Answer::Cancelled)) => Ok(sse::nothing()),
         Ok(Ok(Answer::Whole(body))) => Ok(json_response(StatusCode::OK, ReplyBody::Whole(body))),
         Ok(Ok(Answer::Lacking(body))) => Ok(json_response(StatusCode::BAD_REQUEST, ReplyBody::Whole(body))),
@@ -268,7 +275,8 @@ async fn whole(app: &Arc<App>, call: Call) -> Option<Bytes> {
                 std::str::from_utf8(message).is_ok_and(|text| json::at_path(text, &["method"]).is_none())
             })
         }
-        Ok(Answer::Cancelled) => None,
+        // No batch is of the era that has such streams.
+        Ok(Answer::Cancelled | Answer::Listening(_)) => None,
         Err((error, mut trail)) => Some(late_refusal(app, error, era, &id, &mut trail).await),
     }
 }
