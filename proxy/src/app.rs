@@ -93,6 +93,8 @@ pub struct App {
     pub calls: Calls,
     /// The questions that wait for an answer.
     pub questions: Questions,
+    /// Who waits for changes.
+    pub(crate) hub: Hub,
     /// The sessions whose roots changed of late.
     pub roots: Roots,
     /// The streams that clients can come back to.
@@ -101,8 +103,6 @@ pub struct App {
     pub(crate) parked: Parked,
     /// The answers that were given, each of which counts once.
     pub(crate) claims: Claims,
-    /// Who waits for changes.
-    pub(crate) hub: Hub,
     /// How busy the workers are, once there are some.
     pub(crate) workers: OnceLock<worker::Gauges>,
     /// Which process this is.
@@ -149,11 +149,11 @@ impl App {
             sites: Sites::new(&config),
             calls: Calls::default(),
             questions: Questions::default(),
+            hub: Hub::default(),
             roots: Roots::default(),
             replays: Replays::default(),
             parked: Parked::default(),
             claims: Claims::default(),
-            hub: Hub::default(),
             workers: OnceLock::new(),
             replica: Replica::here(),
             state: AtomicU8::new(STARTING),

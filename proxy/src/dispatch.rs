@@ -8,6 +8,7 @@ pub mod extensions;
 pub mod links;
 pub mod list;
 mod listen;
+pub mod messages;
 pub(crate) mod parked;
 pub mod questions;
 pub mod relay;
@@ -64,7 +65,7 @@ pub enum Answer {
     /// It is long and still coming.
     Streaming(relay::Streaming),
     /// Other messages come before it.
-    Messages(relay::Messages),
+    Messages(messages::Messages),
     /// Changes, as they come, until the stream ends.
     Listening(Box<Listening>),
     /// The client took the request back: there is none.
@@ -134,13 +135,13 @@ async fn route(cx: Cx, request: Request, trail: &mut Trail) -> Result<Answer, Ga
         Method::PromptsGet => call::prompt(cx, request, trail).await,
         Method::ResourcesRead => call::resource(cx, request, trail).await,
         Method::Complete => call::complete(cx, request, trail).await,
+        Method::Listen => listen::listen(cx, &request, trail).await,
+        Method::ResourcesSubscribe => subscribe::change(cx, &request, true, trail).await,
+        Method::ResourcesUnsubscribe => subscribe::change(cx, &request, false, trail).await,
         Method::TasksGet | Method::TasksUpdate | Method::TasksCancel => tasks::about(cx, request, trail).await,
         Method::SkillsList => skills::list(cx, &request, trail).await,
         Method::SkillsGet => skills::get(cx, request, trail).await,
         Method::DirectoryRead => skills::directory(cx, request, trail).await,
-        Method::Listen => listen::listen(cx, &request, trail).await,
-        Method::ResourcesSubscribe => subscribe::change(cx, &request, true, trail).await,
-        Method::ResourcesUnsubscribe => subscribe::change(cx, &request, false, trail).await,
         _ => Err(GatewayError::MethodNotFound(method.as_str().to_owned())),
     }
 }

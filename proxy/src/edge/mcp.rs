@@ -157,12 +157,12 @@ impl Visit<'_> {
         match parts.method {
             Method::POST => {}
             Method::DELETE => return end_session(&listener, trail).await.map_err(refused),
-            Method::GET if era == Era::Legacy && replay::is_meant(headers) => {
-                self.watched.enter(Phase::Serving);
-                return continue_stream(&listener).await.map_err(refused);
-            }
             Method::GET => {
                 self.watched.enter(Phase::Serving);
+                // A stream of changes has ids of another kind.
+                if era == Era::Legacy && replay::is_meant(headers) {
+                    return continue_stream(&listener).await.map_err(refused);
+                }
                 return stream::legacy(&listener, trail).await.map_err(refused);
             }
             _ => return Err(refused(GatewayError::MethodNotAllowed("GET, POST and DELETE"))),
@@ -261,7 +261,7 @@ async fn end_session(listener: &hear::Listener<'_>, trail: &mut Trail) -> Result
 
 /// A GET that continues a stream which broke off. Leaves no record: the call has its own.
 async fn continue_stream(listener: &hear::Listener<'_>) -> Result<Reply, GatewayError> {
-    let last = listener.header(&replay::LAST_EVENT_ID)?.ok_or(GatewayError::NoEvents)?;
+    let last = listener.header(&replay::LAST_EVENT_ID)?.ok_or(GatewayError::SessionGone)?;
     let session = listener.session()?;
     let told = admission::request(listener.app, listener.tenant, listener.principal).await?;
     let owner = replay::Owner::new(listener.tenant, listener.principal, session.id, session.version);

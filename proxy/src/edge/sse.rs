@@ -198,7 +198,6 @@ async fn pump(source: Source, keepalive: Duration, out: Out) {
             }
             out.silent();
         }
-        Answer::Cancelled => out.silent(),
         Answer::Listening(mut listening) => {
             while let Some(said) = listening.next().await {
                 match said {
@@ -206,7 +205,9 @@ async fn pump(source: Source, keepalive: Duration, out: Out) {
                     Said::Alive => out.alive().await,
                 }
             }
+            out.silent();
         }
+        Answer::Cancelled => out.silent(),
     }
 }
 

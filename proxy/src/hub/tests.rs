@@ -134,6 +134,7 @@ impl World {
             prompts: Vec::new(),
             resources: self.resources.iter().map(resource).collect(),
             templates: Vec::new(),
+            skills: Default::default(),
             capabilities: "{}".to_owned(),
             instructions: None,
             stale: false,
@@ -256,8 +257,7 @@ async fn a_token_that_may_have_been_revoked_ends_its_stream_and_a_group_that_is_
     world.row.toolsets[0].1.rules.groups = strings(&["dev"]);
     world.publish();
     let mut stream = world.open_as(&token, "default", wanted()).await.unwrap();
-    world.row.issuers[0].spec.scopes_required = Vec::new();
-    world.row.issuers[0].spec.leeway_s = 7;
+    world.row.issuers[0].spec.audiences = strings(&["elsewhere"]);
     world.publish();
     assert_eq!(told(&mut stream), [None], "its issuer is another one now");
 }
