@@ -123,6 +123,10 @@ pub(super) fn opened(cx: &Cx, request: &Request, server: &ServerEntry) -> Result
     if cx.caller.era() == Era::Legacy || (request.params.raw("requestState").is_none() && is_object) {
         return Ok(None);
     }
+    // Answers to a task go to the task, which nothing but its id names.
+    if request.method.is_of_tasks() {
+        return Ok(None);
+    }
     let read = || {
         is_object.then_some(())?;
         let aad = aad(cx.tenant.id(), cx.principal.digest());

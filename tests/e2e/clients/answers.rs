@@ -38,7 +38,7 @@ async fn the_callbacks_of_the_sdks_of_both_eras_answer_servers_of_both_eras() {
             // The user sees who asks.
             assert_eq!(
                 told["asked"],
-                json!([format!("{server} asks: Who are you?"), "Are you a model?", "roots"]),
+                json!([format!("[{server}] Who are you?"), "Are you a model?", "roots"]),
                 "{client}"
             );
             let said = |at: usize| told["said"][at].as_str().unwrap_or_else(|| panic!("{client}: {told}")).to_owned();

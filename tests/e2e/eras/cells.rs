@@ -151,7 +151,7 @@ fn form_params() -> Value {
 async fn form(cell: &Cell) -> String {
     let talk = play(cell, json!([ask("who", "elicitation/create", form_params())])).await;
     let Some(asked) = question(cell, &talk, "elicitation/create") else { return refused(&talk.last) };
-    assert_eq!(asked["params"]["message"], format!("{} asks: What is your name?", cell.server.name));
+    assert_eq!(asked["params"]["message"], format!("[{}] What is your name?", cell.server.name));
     assert_eq!(asked["params"]["requestedSchema"], form_params()["requestedSchema"]);
     assert_eq!(heard(&talk), json!({ "who": { "action": "accept", "content": { "name": "Ada" } } }));
     CARRIED.to_owned()
@@ -170,7 +170,7 @@ async fn url(cell: &Cell) -> String {
     let Some(asked) = question(cell, &talk, "elicitation/create") else { return refused(&talk.last) };
     let params = &asked["params"];
     assert_eq!((&params["mode"], &params["url"]), (&json!("url"), &json!("https://example.org/in?x=1")), "{asked}");
-    assert_eq!(params["message"], format!("{} asks: Please sign in.", cell.server.name));
+    assert_eq!(params["message"], format!("[{}] Please sign in.", cell.server.name));
     assert_eq!(params["elicitationId"].is_string(), !cell.client.is_modern(), "{asked}");
     assert_eq!(heard(&talk)["in"]["action"], "accept");
     let done: Vec<_> = talk.told.iter().filter(|told| told["method"] == "notifications/elicitation/complete").collect();
