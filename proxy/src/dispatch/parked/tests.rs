@@ -182,7 +182,7 @@ async fn a_client_that_leaves_while_its_call_goes_on_ends_it() {
 
 #[tokio::test]
 async fn answers_that_nobody_asked_for_are_a_first_call() {
-    let (house, cx, asked, _answered, _line, server) = asked().await;
+    let (house, cx, asked, _answered, _first, server) = asked().await;
     let (reply, line) = stream();
     server.also(Ok(reply));
     line.say(legacy(&finished()));

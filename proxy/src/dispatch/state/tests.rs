@@ -289,7 +289,8 @@ async fn questions_of_a_long_result_are_sealed_and_results_that_only_speak_of_th
         rest.as_object_mut().unwrap().remove("resultType");
         let body = format!(r#"{{"id":7,"jsonrpc":"2.0","result":{{"resultType":"{kind}",{}}}"#, &rest.to_string()[1..]);
         let (head, rest) = body.as_bytes().split_at(65_536);
-        let rest = futures_util::stream::iter([Ok(Bytes::copy_from_slice(rest))]);
+        let rest =
+            futures_util::stream::iter([Ok::<_, patchbay_downstream::DownstreamError>(Bytes::copy_from_slice(rest))]);
         let answer = patchbay_downstream::Answer {
             head: Bytes::copy_from_slice(head),
             rest: Some(Box::pin(rest)),
