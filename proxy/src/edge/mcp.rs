@@ -159,9 +159,8 @@ impl Visit<'_> {
             Method::DELETE => return end_session(&listener, trail).await.map_err(refused),
             Method::GET => {
                 self.watched.enter(Phase::Serving);
-                let last = listener.header(&replay::LAST_EVENT_ID).map_err(refused)?;
                 // A stream of changes has ids of another kind.
-                if era == Era::Legacy && last.is_some_and(replay::is_ours) {
+                if era == Era::Legacy && replay::is_meant(headers) {
                     return continue_stream(&listener).await.map_err(refused);
                 }
                 return stream::legacy(&listener, trail).await.map_err(refused);
@@ -262,8 +261,7 @@ async fn end_session(listener: &hear::Listener<'_>, trail: &mut Trail) -> Result
 
 /// A GET that continues a stream which broke off. Leaves no record: the call has its own.
 async fn continue_stream(listener: &hear::Listener<'_>) -> Result<Reply, GatewayError> {
-    let last = listener.header(&replay::LAST_EVENT_ID)?.filter(|id| replay::is_ours(id));
-    let last = last.ok_or(GatewayError::SessionGone)?;
+    let last = listener.header(&replay::LAST_EVENT_ID)?.ok_or(GatewayError::SessionGone)?;
     let session = listener.session()?;
     let told = admission::request(listener.app, listener.tenant, listener.principal).await?;
     let owner = replay::Owner::new(listener.tenant, listener.principal, session.id, session.version);

@@ -91,7 +91,7 @@ impl About {
 impl Wishes {
     /// From which level on the client wants log messages.
     pub(crate) fn level(&self, client: [u8; 16]) -> LogLevel {
-        self.known.get(&client).and_then(|known| known.level).unwrap_or(LogLevel::Debug)
+        self.known.get(&client).and_then(|known| known.level).unwrap_or(LogLevel::Unset)
     }
 
     /// The client wants log messages from this level on.
