@@ -217,8 +217,10 @@ async fn what_a_session_asked_for_at_one_gateway_is_known_at_the_other() {
     first.apply(&changed);
     for gateway in [&first, &second] {
         let client = gateway.modern("acme");
-        wait_until("the list is another one", || async { client.tools().await.iter().any(|name| name.starts_with("diary_")) })
-            .await;
+        wait_until("the list is another one", || async {
+            client.tools().await.iter().any(|name| name.starts_with("diary_"))
+        })
+        .await;
     }
     let mut reply = get(&here).header("Last-Event-ID", last_id(&opened)).send(here.address).await;
     let text = until(&mut reply, "notifications/resources/updated").await;
