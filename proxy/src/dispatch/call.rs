@@ -64,6 +64,7 @@ pub(super) async fn tool(mut cx: Cx, request: Request, trail: &mut Trail) -> Res
             .map(|(name, value)| (name.strip_prefix(mirror::HEADER_PREFIX).unwrap_or(name).to_owned(), value))
             .collect()
     });
+    let can_follow = cx.caller.can.tasks && cx.caller.era() == Era::Modern;
     let target = Target {
         server: route.server,
         native: &route.native,
@@ -72,11 +73,7 @@ pub(super) async fn tool(mut cx: Cx, request: Request, trail: &mut Trail) -> Res
         limits: route.limits,
         cost: route.cost,
         audit: Some(&route.audit),
-        about: cx
-            .caller
-            .can
-            .tasks
-            .then(|| About::Call { native: route.native.clone(), exposed: exposed.clone() }.into()),
+        about: can_follow.then(|| About::Call { native: route.native.clone(), exposed: exposed.clone() }.into()),
     };
     let params = request.params.pieces("name", &json::quote(&route.native));
     let mut outgoing = outgoing(&cx, &request, "tools/call", params)?;
