@@ -32,7 +32,7 @@ async fn world() -> World {
     let limits = json!({ "sse_after_s": 1, "keepalive_s": 1, "principal_concurrency": 1000, "principal_burst": 5000 });
     let gateway = TestGateway::setup()
         .tenant(tenant("acme", servers))
-        .tenant(tenant("globex", []))
+        .tenant(tenant("globex", [] as [(&str, Value); 0]))
         .set("limits", limits)
         .start()
         .await;
