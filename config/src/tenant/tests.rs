@@ -177,7 +177,7 @@ fn each_mistake_is_said_with_line_column_field_and_what_was_expected() {
         ),
         (
             "{url: 'https://h', era: new}",
-            "acme.yaml:3:30: servers.s.era: expected `auto`, `legacy` or `modern`, found \"new\"",
+            "acme.yaml:3:30: servers.s.era: expected `auto`, `legacy`, `modern` or `sse`, found \"new\"",
         ),
         (
             "{url: 'https://h', sharing: all}",

@@ -61,11 +61,13 @@ impl Calls {
         Running { running: self.running.clone(), key, token }
     }
 
-    /// Cancels the call with this id, when it still runs.
-    pub fn cancel(&self, session: [u8; 16], id: &[u8]) {
-        if let Some(token) = self.running.get(&(session, Bytes::copy_from_slice(id))) {
+    /// Cancels the call with this id, when it still runs here; says whether it does.
+    pub fn cancel(&self, session: [u8; 16], id: &[u8]) -> bool {
+        let found = self.running.get(&(session, Bytes::copy_from_slice(id)));
+        if let Some(token) = &found {
             token.cancel();
         }
+        found.is_some()
     }
 
     /// Cancels all that run.
@@ -104,7 +106,7 @@ mod tests {
         let calls = Calls::default();
         let mine = calls.enter([1; 16], Bytes::from_static(b"1"));
         let other = calls.enter([2; 16], Bytes::from_static(b"1"));
-        calls.cancel([1; 16], b"1");
+        assert!(calls.cancel([1; 16], b"1") && !calls.cancel([3; 16], b"1"));
         assert!(mine.token.is_cancelled() && !other.token.is_cancelled());
         drop((mine, other));
         assert!(calls.is_empty());

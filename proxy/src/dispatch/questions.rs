@@ -9,13 +9,15 @@ use patchbay_core::{TenantId, json};
 use patchbay_downstream::AnswerSink;
 use tracing::debug;
 
+use crate::replica::home::{Home, QuestionIds};
+
 /// The most questions that wait for an answer at once, over all tenants.
 const WAITING_MAX: usize = 10_000;
 
 /// The questions that wait for an answer.
-#[derive(Default)]
 pub struct Questions {
     waiting: Arc<DashMap<Bytes, Waiting>>,
+    ids: QuestionIds,
 }
 
 struct Waiting {
@@ -34,6 +36,11 @@ pub struct Asked {
 }
 
 impl Questions {
+    /// None yet.
+    pub(crate) fn new(ids: QuestionIds) -> Self {
+        Self { waiting: Arc::default(), ids }
+    }
+
     /// Enters a question and gives the message as the client gets it, under an id that cannot be guessed.
     ///
     /// # Errors
@@ -45,7 +52,7 @@ impl Questions {
         tenant: TenantId,
         principal: [u8; 16],
     ) -> Result<(Bytes, Asked), Box<dyn AnswerSink>> {
-        let id = Bytes::from(format!("\"pb-{:032x}\"", u128::from_ne_bytes(patchbay_core::random_bytes())));
+        let id = self.ids.fresh(tenant, principal);
         let asked = std::str::from_utf8(message).ok().and_then(|text| with_id(text, &id));
         let (Some(asked), true) = (asked, self.waiting.len() < WAITING_MAX) else { return Err(sink) };
         self.waiting.insert(id.clone(), Waiting { tenant, principal, sink });
@@ -55,6 +62,11 @@ impl Questions {
     /// How many of a tenant wait for their answers.
     pub(crate) fn count(&self, tenant: TenantId) -> usize {
         self.waiting.iter().filter(|waiting| waiting.tenant == tenant).count()
+    }
+
+    /// The process that has the question with this id, when it was asked of this principal and is not here.
+    pub(crate) fn elsewhere(&self, id: &Bytes, tenant: TenantId, principal: [u8; 16]) -> Option<Home> {
+        self.ids.elsewhere(id, tenant, principal)
     }
 
     /// The question with this id, when it was asked of this principal. It can be answered once.

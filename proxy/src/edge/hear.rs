@@ -14,7 +14,11 @@ use patchbay_core::{
     mirror,
 };
 
-use super::{refusal::Refusal, session::Session};
+use super::{
+    forward::held::{self, Elsewhere},
+    refusal::Refusal,
+    session::Session,
+};
 use crate::{
     app::App,
     auth::Principal,
@@ -58,6 +62,8 @@ pub(super) enum Heard {
     Batch { caller: Caller, messages: Vec<Incoming> },
     /// The answer to a question that a server asked.
     Question(Pending, Bytes),
+    /// What another process of the gateway has to answer.
+    Elsewhere(Elsewhere),
 }
 
 impl Listener<'_> {
@@ -110,6 +116,10 @@ impl Listener<'_> {
             return Err(refused(EnvelopeError::Batch.into()));
         }
         let messages = Incoming::parse_batch(body, depth_max, BATCH_MAX).map_err(|error| refused(error.into()))?;
+        let here = &self.app.replica.home;
+        if let Some(elsewhere) = held::batch_by_session(self.tenant, &session, here, &messages) {
+            return Ok(Heard::Elsewhere(elsewhere));
+        }
         Ok(Heard::Batch { caller: self.legacy_caller(&session), messages })
     }
 
@@ -156,6 +166,9 @@ impl Listener<'_> {
         match message {
             Incoming::Request(request) => match request.method {
                 Method::SetLevel => self.set_level(session, &request),
+                _ if let Some(elsewhere) = held::by_session(self.tenant, session, &self.app.replica.home, &request) => {
+                    Ok(Heard::Elsewhere(elsewhere))
+                }
                 _ => Ok(Heard::Request { caller: self.legacy_caller(session), request: Box::new(request) }),
             },
             Incoming::Notification(note) => {
@@ -180,15 +193,21 @@ impl Listener<'_> {
         if note.method == Method::Cancelled
             && let Some(id) = note.params.any("requestId")
         {
-            self.app.calls.cancel(session.id, id.as_bytes());
+            let runs_here = self.app.calls.cancel(session.id, id.as_bytes());
+            if !runs_here && self.app.replica.is_shared {
+                self.app.replica.cancels.tell(session.id, id.as_bytes());
+            }
         }
     }
 
     /// Late answers, and answers to what was never asked of this principal, are taken and dropped.
     fn answered(&self, response: Response) -> Heard {
-        match self.app.questions.take(&response.id, self.tenant.id(), self.principal.digest()) {
+        let (questions, tenant, principal) = (&self.app.questions, self.tenant.id(), self.principal.digest());
+        match questions.take(&response.id, tenant, principal) {
             Some(pending) => Heard::Question(pending, response.outcome),
-            None => Heard::Nothing,
+            None => questions
+                .elsewhere(&response.id, tenant, principal)
+                .map_or(Heard::Nothing, |home| Heard::Elsewhere(Elsewhere::question(home))),
         }
     }
 

@@ -12,6 +12,7 @@ use tracing::warn;
 
 use super::{
     body::{self, ReplyBody},
+    forward::{self, Came, peer::Handed},
     forwarded,
     hear::{self, Heard},
     metadata,
@@ -43,10 +44,14 @@ pub(super) type Reply = Response<ReplyBody>;
 /// Answers one request of the public listener.
 pub(super) async fn route(app: Arc<App>, peer: Peer, request: Request<Body>, watched: &Rc<Watched>) -> Reply {
     let (parts, mut body) = request.into_parts();
-    let (sender, peer) = (peer.ip, forwarded::behind(peer, &parts.headers, &app.config.trusted_proxies));
-    let mut response = match knocked(&app, peer, &parts).await {
+    let handed = forward::peer::handed(&app, &parts.headers, audit::now_ms());
+    // What another replica hands on came from where it says.
+    let from = handed.and_then(|handed| handed.from).unwrap_or(peer);
+    let (sender, peer) = (from.ip, forwarded::behind(from, &parts.headers, &app.config.trusted_proxies));
+    let mut response = match knocked(&app, peer, handed, &parts).await {
         Ok(Place::Mcp(endpoint)) => {
-            Visit { app: &app, sender, peer, endpoint, parts: &parts, watched }.answer(&mut body).await
+            let came = Came { parts: &parts, from, is_handed: handed.is_some() };
+            Visit { app: &app, sender, peer, endpoint, parts: &parts, came, watched }.answer(&mut body).await
         }
         Ok(Place::SignIn(document, rest)) => metadata::answer(&app, sender, &parts, document, rest),
         Ok(Place::Health) => routes::health(&app, &parts.method),
@@ -59,10 +64,16 @@ pub(super) async fn route(app: Arc<App>, peer: Peer, request: Request<Body>, wat
     with_cors(&app, parts.headers.get(header::ORIGIN), idle_after(response, watched))
 }
 
-/// Where the request wants to go, unless its address asks too often. Load balancers may ask for health as often as they like.
-async fn knocked<'a>(app: &'a Arc<App>, peer: Peer, parts: &'a Parts) -> Result<Place<'a>, Reply> {
+/// Where the request wants to go, unless its address asks too often. Load balancers may ask for health as often as they like,
+/// and what another replica hands on was counted there.
+async fn knocked<'a>(
+    app: &'a Arc<App>,
+    peer: Peer,
+    handed: Option<Handed>,
+    parts: &'a Parts,
+) -> Result<Place<'a>, Reply> {
     let place = routes::place(parts.uri.path(), app.sites.prefix());
-    if place == Place::Health {
+    if place == Place::Health || handed.is_some_and(|handed| handed.from.is_some()) {
         return Ok(place);
     }
     let Err(error) = admission::door::knock(app, peer.ip).await else { return Ok(place) };
@@ -109,6 +120,8 @@ struct Visit<'a> {
     peer: Peer,
     endpoint: Endpoint<'a>,
     parts: &'a Parts,
+    /// The request as another replica would get it.
+    came: Came<'a>,
     watched: &'a Rc<Watched>,
 }
 
@@ -201,6 +214,12 @@ impl Visit<'_> {
                 let cx = Cx { app, tenant, principal, caller, site, telling };
                 let mut reply = reply::batch(&cx, messages, http.as_ref(), trail).await;
                 rate_headers::add(cx.telling.told().as_ref(), reply.headers_mut());
+                Ok(reply)
+            }
+            Heard::Elsewhere(elsewhere) => {
+                let reply = forward::hand_on(&app, self.came, elsewhere, body).await.map_err(refused)?;
+                // The other replica has written what there is to write.
+                drop(trail.take());
                 Ok(reply)
             }
             Heard::Question(question, outcome) => {
