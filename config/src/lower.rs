@@ -278,8 +278,8 @@ impl Lower<'_, '_> {
 
 const ADDRESS_OR_OFF: &str = "an address and a port, as in 127.0.0.1:9091 or [::]:9091, or `off`";
 
-/// The longest host name that there is (RFC 1035).
-const HOST_BYTES_MAX: usize = 253;
+/// The longest host name of a replica: handles carry it through clients.
+const HOST_BYTES_MAX: usize = 200;
 
 const ADDRESS: &str = "an address and a port, as in 127.0.0.1:8080 or [::]:8080";
 

@@ -28,8 +28,8 @@ use crate::{
     audit::{Audit, LinkedRow, Signer, Sink, SinkError, SpoolOptions, now_ms},
     auth::KeyRing,
     control::copies::Copies,
-    dispatch::{calls::Calls, questions::Questions},
-    edge::{origin::Allowed, session::Sessions, site::Sites},
+    dispatch::{calls::Calls, parked::Parked, questions::Questions, state::claims::Claims},
+    edge::{origin::Allowed, replay::Replays, session::Sessions, site::Sites},
     metrics::{AuditStats, LimiterStats, Metrics, SpanStats},
     outbound::Outbound,
     replica::{Replica, home::QuestionIds},
@@ -91,6 +91,12 @@ pub struct App {
     pub calls: Calls,
     /// The questions that wait for an answer.
     pub questions: Questions,
+    /// The streams that clients can come back to.
+    pub(crate) replays: Replays,
+    /// The calls that wait for modern clients to answer what their servers asked.
+    pub(crate) parked: Parked,
+    /// The answers that were given, each of which counts once.
+    pub(crate) claims: Claims,
     /// How busy the workers are, once there are some.
     pub(crate) workers: OnceLock<worker::Gauges>,
     /// Which process this is.
@@ -139,6 +145,9 @@ impl App {
             sites: Sites::new(&config),
             calls: Calls::default(),
             questions,
+            replays: Replays::default(),
+            parked: Parked::default(),
+            claims: Claims::default(),
             workers: OnceLock::new(),
             replica,
             state: AtomicU8::new(STARTING),
@@ -197,6 +206,8 @@ impl App {
         }));
         self.metrics.limiter(&(self.limits.stats)());
         self.metrics.tokens(self.tokens.count());
+        self.metrics.resumptions.keeps(self.replays.bytes());
+        self.metrics.parked(self.parked.len());
         let age = self.copies.as_ref().map_or(Duration::ZERO, |copies| copies.age(now_ms()));
         self.metrics.snapshot_age(age);
         self.metrics.workers(&self.workers.get().map(worker::Gauges::loads).unwrap_or_default());

@@ -1,6 +1,8 @@
 //! The eras: pure translation of what one side said into what the other understands. Bytes in, bytes out; who asks whom and
 //! when is `dispatch`'s. The plain members of results are translated on the way by [`patchbay_core::rewrite`].
 
+pub mod ask;
+
 use bytes::Bytes;
 use patchbay_core::{
     era::Era,

@@ -54,12 +54,7 @@ pub struct Capabilities {
     pub apps: bool,
 }
 
-/// The extension by which calls go on as tasks.
-pub const TASKS: &str = "io.modelcontextprotocol/tasks";
-/// The extension by which servers show pages to the user.
-pub const APPS: &str = "io.modelcontextprotocol/ui";
-/// The extension by which servers offer skills.
-pub const SKILLS: &str = "io.modelcontextprotocol/skills";
+pub use patchbay_core::snapshot::{APPS, SKILLS, TASKS};
 
 /// What stands between a caller and a server: how much of what the caller can is offered to that server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +68,13 @@ pub struct Leg {
     /// Whether callers share the server's child who have nothing to do with each other: nobody can be asked then, since nothing
     /// on stdio says which caller is meant.
     pub is_shared_child: bool,
+}
+
+impl Leg {
+    /// Whether both sides are.
+    const fn is_modern(self) -> bool {
+        matches!((self.client.era(), self.server), (Era::Modern, Era::Modern))
+    }
 }
 
 impl Capabilities {
@@ -139,7 +141,8 @@ impl Capabilities {
     #[must_use]
     pub fn offered(self, leg: Leg) -> Self {
         if leg.is_shared_child {
-            return Self { apps: self.apps, ..Self::default() };
+            // A task that asks says itself whom: its id is the caller's alone.
+            return Self { apps: self.apps, tasks: self.tasks && leg.is_modern(), ..Self::default() };
         }
         let Asks { elicitation, sampling, roots } = leg.asks;
         // Older clients know no questions by URL (2025-11-25, elicitation).
@@ -153,7 +156,7 @@ impl Capabilities {
             roots: self.roots && roots,
             // The modern era has no word for it.
             roots_changed: self.roots_changed && roots && leg.client.era() == Era::Legacy && leg.server == Era::Legacy,
-            tasks: self.tasks && leg.client.era() == Era::Modern && leg.server == Era::Modern,
+            tasks: self.tasks && leg.is_modern(),
             apps: self.apps,
         }
     }

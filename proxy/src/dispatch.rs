@@ -4,10 +4,16 @@
 pub mod call;
 pub mod calls;
 pub mod discover;
+pub mod extensions;
 pub mod links;
 pub mod list;
+pub(crate) mod parked;
 pub mod questions;
 pub mod relay;
+mod rounds;
+pub mod skills;
+pub(crate) mod state;
+pub mod tasks;
 
 use std::{sync::Arc, time::Duration};
 
@@ -67,7 +73,7 @@ pub async fn run(cx: Cx, request: Request, trail: &mut Trail) -> Result<Answer, 
     // Lists are counted before anything else is looked at.
     let counts_first = matches!(
         request.method,
-        Method::ToolsList | Method::PromptsList | Method::ResourcesList | Method::TemplatesList
+        Method::ToolsList | Method::PromptsList | Method::ResourcesList | Method::TemplatesList | Method::SkillsList
     );
     match route(cx, request, trail).await {
         Err(error) if !counts_first && is_uncounted(&error) => {
@@ -114,6 +120,10 @@ async fn route(cx: Cx, request: Request, trail: &mut Trail) -> Result<Answer, Ga
         Method::PromptsGet => call::prompt(cx, request, trail).await,
         Method::ResourcesRead => call::resource(cx, request, trail).await,
         Method::Complete => call::complete(cx, request, trail).await,
+        Method::TasksGet | Method::TasksUpdate | Method::TasksCancel => tasks::about(cx, request, trail).await,
+        Method::SkillsList => skills::list(cx, &request, trail).await,
+        Method::SkillsGet => skills::get(cx, request, trail).await,
+        Method::DirectoryRead => skills::directory(cx, request, trail).await,
         _ => Err(GatewayError::MethodNotFound(method.as_str().to_owned())),
     }
 }

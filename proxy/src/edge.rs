@@ -1,5 +1,6 @@
 //! The only room that knows HTTP. In the order of a request: [`serve`] takes connections, [`mcp`] runs the steps of the MCP
-//! endpoint, [`hear`] reads what was said in which revision, [`reply`] writes the answer as JSON or as events, [`refusal`] an error.
+//! endpoint, [`hear`] reads what was said in which revision, [`reply`] writes the answer as JSON or as events, [`refusal`] an error;
+//! [`replay`] gives clients the rest of a stream that broke.
 //! How to sign in is public: [`challenge`] says it to those who were refused, [`metadata`] to everybody. Operators have a listener
 //! of their own in [`operations`], admins in [`admin`]. [`trace`] begins the spans of a request,
 //! [`forward`] hands one on to the replica that has what it is for.
@@ -16,6 +17,7 @@ pub(crate) mod operations;
 pub mod origin;
 pub(crate) mod rate_headers;
 pub(crate) mod refusal;
+pub(crate) mod replay;
 pub(crate) mod reply;
 pub mod routes;
 pub(crate) mod serve;

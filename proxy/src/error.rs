@@ -64,6 +64,9 @@ pub enum GatewayError {
     /// The body is no message.
     #[error(transparent)]
     Envelope(#[from] EnvelopeError),
+    /// The client has not declared the extension that it makes use of.
+    #[error("this needs a client that declares the extension {0} in the capabilities of its request")]
+    Undeclared(&'static str),
     /// A header and the body disagree.
     #[error("{0}")]
     HeaderMismatch(String),
@@ -89,6 +92,14 @@ pub enum GatewayError {
         "the replica of this gateway that had to answer broke off; the request may have been carried out: check before trying again"
     )]
     ReplicaLost,
+    /// An event after which no stream of this session goes on.
+    #[error(
+        "the Last-Event-ID header names no event of this session: send the request again, if it may be carried out again"
+    )]
+    UnknownEvent,
+    /// The answer of a stream is not kept any more, or its replica is gone.
+    #[error("the answer is lost with its stream; the request may have been carried out: check before trying again")]
+    AnswerLost,
     /// A method that nobody serves.
     #[error("method not found: {0}")]
     MethodNotFound(String),
@@ -237,12 +248,15 @@ impl GatewayError {
             Self::Envelope(EnvelopeError::NotJson(_)) => (400, -32700, text(), Caller, "not_json"),
             Self::Envelope(_) => (400, -32600, text(), Caller, "bad_envelope"),
             Self::HeaderMismatch(_) => (400, -32020, text(), Caller, "header_mismatch"),
+            Self::Undeclared(_) => (400, -32021, text(), Caller, "undeclared"),
             Self::MetaMissing(_) => (400, -32602, text(), Caller, "meta_missing"),
             Self::Version(_) => (400, -32022, text(), Caller, "version"),
             Self::SessionMissing => (400, -32600, text(), Caller, "session_missing"),
             Self::SessionGone => (404, -32600, text(), Caller, "session_gone"),
             Self::SessionElsewhere => (404, -32600, text(), Caller, "session_elsewhere"),
             Self::ReplicaLost => (503, CODE_OVERLOADED, text(), Gateway, "replica_lost"),
+            Self::UnknownEvent => (400, -32600, text(), Caller, "unknown_event"),
+            Self::AnswerLost => (200, -32603, text(), Gateway, "answer_lost"),
             Self::MethodNotFound(_) => {
                 (if era == Era::Modern { 404 } else { 200 }, -32601, text(), Caller, "method_not_found")
             }
@@ -272,6 +286,9 @@ impl GatewayError {
             }
             Self::Limited { limit, retry_after, .. } => Some(come_again(limit, *retry_after)),
             Self::LimitsAway { limit } => Some(come_again(limit, AWAY_PAUSE)),
+            Self::Undeclared(extension) => {
+                Some(format!(r#"{{"requiredCapabilities":{{"extensions":{{"{extension}":{{}}}}}}}}"#))
+            }
             Self::ResourceNotFound(uri) => Some(format!(r#"{{"uri":{}}}"#, json::quote(uri))),
             _ => None,
         }

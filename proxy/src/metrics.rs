@@ -7,6 +7,7 @@
 
 mod process;
 mod registry;
+mod resumptions;
 mod servers;
 mod shared;
 mod tenants;
@@ -22,6 +23,7 @@ use prometheus::{Gauge, Histogram, IntCounter, IntCounterVec, IntGauge, Registry
 use self::{
     process::Process,
     registry::{Registered, whole},
+    resumptions::Resumptions,
     servers::Servers,
     shared::Shared,
     tenants::Tenants,
@@ -35,7 +37,7 @@ pub use self::{
 use crate::{error::Blame, worker::WorkerLoad};
 
 /// Methods that have a label of their own; all others are `other`.
-const METHODS: [&str; 14] = [
+const METHODS: [&str; 20] = [
     "initialize",
     "ping",
     "server/discover",
@@ -48,6 +50,12 @@ const METHODS: [&str; 14] = [
     "resources/read",
     "completion/complete",
     "subscriptions/listen",
+    "tasks/get",
+    "tasks/update",
+    "tasks/cancel",
+    "skills/list",
+    "skills/get",
+    "resources/directory/read",
     "notification",
     "other",
 ];
@@ -66,8 +74,14 @@ const fn method_index(method: &Method) -> usize {
         Method::ResourcesRead => 9,
         Method::Complete => 10,
         Method::Listen => 11,
-        Method::Initialized | Method::Cancelled | Method::Progress | Method::RootsChanged => 12,
-        _ => 13,
+        Method::TasksGet => 12,
+        Method::TasksUpdate => 13,
+        Method::TasksCancel => 14,
+        Method::SkillsList => 15,
+        Method::SkillsGet => 16,
+        Method::DirectoryRead => 17,
+        Method::Initialized | Method::Cancelled | Method::Progress | Method::RootsChanged => 18,
+        _ => 19,
     }
 }
 
@@ -124,6 +138,33 @@ impl Forwarded {
     }
 }
 
+/// What became of the questions of a server, those of one result taken together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QuestionEnd {
+    /// The client was asked.
+    Asked,
+    /// They were not put to the client.
+    Refused,
+    /// An answer came with a state that does not count.
+    Invalid,
+    /// An answer came, and the call that asked was not there any more.
+    Lost,
+}
+
+impl QuestionEnd {
+    const ALL: [Self; 4] = [Self::Asked, Self::Refused, Self::Invalid, Self::Lost];
+
+    /// The word in labels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Asked => "asked",
+            Self::Refused => "refused",
+            Self::Invalid => "invalid",
+            Self::Lost => "lost",
+        }
+    }
+}
+
 const OUTCOMES: [How; 5] = [How::Answered, How::Refused, How::Cancelled, How::Broken, How::Failed];
 const BLAMES: [Blame; 3] = [Blame::Caller, Blame::Gateway, Blame::Server];
 
@@ -145,6 +186,8 @@ pub struct Metrics {
     sign_ins_refused: [IntCounter; 3],
     sign_ins_unavailable: IntCounter,
     refusals: IntCounterVec,
+    questions: [IntCounter; QuestionEnd::ALL.len()],
+    parked: IntGauge,
     tokens: IntGauge,
     tenants_loaded: IntGauge,
     snapshot_age: Gauge,
@@ -156,6 +199,8 @@ pub struct Metrics {
     pub sessions_opened: IntCounter,
     /// Streams that are open towards clients.
     pub streams: IntGauge,
+    /// What becomes of streams that broke.
+    pub(crate) resumptions: Resumptions,
     /// Connections that are open from clients.
     pub connections: IntGauge,
     /// Refusals of strangers that left no record in the audit.
@@ -194,6 +239,11 @@ impl Metrics {
             &["credential", "outcome"],
         );
         let credentials = [Credential::Key, Credential::Token, Credential::Admin].map(Credential::as_str);
+        let questions = all.counters(
+            "patchbay_questions_total",
+            "Questions of servers to clients across results and eras, by what became of them.",
+            &["outcome"],
+        );
         let tenants = Tenants::new(&all);
         let mut metrics = Self {
             scrape: Mutex::default(),
@@ -213,6 +263,8 @@ impl Metrics {
                 "Credentials that were refused, by the first check that failed.",
                 &["reason"],
             ),
+            questions: QuestionEnd::ALL.map(|end| questions.with_label_values(&[end.as_str()])),
+            parked: all.gauge("patchbay_parked_calls", "Calls that wait for their clients to answer a server."),
             tokens: all.gauge("patchbay_tokens_remembered", "Tokens that are remembered as good."),
             tenants_loaded: all.gauge("patchbay_tenants", "Tenants that are in force."),
             snapshot_age: all.measure(
@@ -228,6 +280,7 @@ impl Metrics {
             in_flight: all.gauge("patchbay_in_flight", "Requests that are being answered."),
             sessions_opened: all.counter("patchbay_sessions_opened_total", "Legacy sessions that were opened."),
             streams: all.gauge("patchbay_streams", "Streams that are open towards clients."),
+            resumptions: Resumptions::new(&all),
             connections: all.gauge("patchbay_connections", "Connections that are open from clients."),
             strangers_unrecorded: all.counter(
                 "patchbay_audit_strangers_unrecorded_total",
@@ -301,6 +354,16 @@ impl Metrics {
     /// A request is for another replica. The kind is a word of our own.
     pub fn forwarded(&self, kind: &'static str, outcome: Forwarded) {
         self.forwarded.with_label_values(&[kind, outcome.as_str()]).inc();
+    }
+
+    /// Something became of a server's questions.
+    pub fn question(&self, end: QuestionEnd) {
+        self.questions[end as usize].inc();
+    }
+
+    /// How many calls wait for their clients; to be said before [`Self::render`].
+    pub fn parked(&self, count: usize) {
+        self.parked.set(whole(count as u64));
     }
 
     /// How many tokens are remembered; to be said before [`Self::render`].

@@ -181,6 +181,8 @@ impl Gateway {
             }
         }
         info!("stopping: no new work is taken, running calls finish");
+        // What waits for people does not hold up the end: whoever comes with an answer is told.
+        app.parked.end_all();
         drain_connections(&app, &workers, &stop).await;
         control_stop.cancel();
         app.audit.own_event(Action::GatewayStop, "stopped as asked");

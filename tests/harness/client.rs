@@ -140,6 +140,12 @@ impl Client {
         Self { key: credential.map(str::to_owned), ..self.clone() }
     }
 
+    /// The same client, of the modern era, when it can be asked this.
+    #[must_use]
+    pub fn able(&self, can: Value) -> Self {
+        Self { capabilities: can, ..self.clone() }
+    }
+
     /// The same client in another session.
     #[must_use]
     pub fn in_session(&self, id: &str) -> Self {

@@ -320,7 +320,8 @@ fn parse(event: &str) -> Event {
             .map(|line| line.strip_prefix(' ').unwrap_or(line))
     };
     let data: Vec<_> = lines("data:").collect();
-    if data.is_empty() {
+    // An event without a message only carries its id, or how long to wait (2025-11-25, resumability).
+    if data.iter().all(|line| line.is_empty()) {
         return Event::Comment(lines(":").collect::<Vec<_>>().join("\n"));
     }
     Event::Message(data.join("\n"))

@@ -20,6 +20,7 @@ pub mod process;
 pub mod programs;
 pub mod redis;
 pub mod setup;
+pub mod talk;
 pub mod wait;
 pub mod wire;
 
@@ -34,5 +35,6 @@ pub use installed::Installed;
 pub use process::Outcome;
 pub use redis::Redis;
 pub use setup::Setup;
+pub use talk::Talk;
 pub use wait::{PATIENCE, wait_until, within};
 pub use wire::Wire;

@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: Patchbay beside nginx and beside no proxy at all, in turns, in one run on one machine.
 //!
-//! Who takes part is in `bench/fleet.rs`, what is measured in `bench/scenario.rs` and `bench/resident.rs`, and what is
+//! Who takes part is in `bench/fleet.rs`, what is measured in `bench/scenario.rs`, `bench/resident.rs` and `bench/streams.rs`, and what is
 //! said about it in `bench/report.rs`. Only `bench/patchbay.rs` knows how Patchbay is configured.
 
 mod databases;
@@ -12,6 +12,7 @@ mod patchbay;
 mod report;
 mod resident;
 mod scenario;
+mod streams;
 
 use std::{fs, path::PathBuf, time::Duration};
 
@@ -50,6 +51,9 @@ pub(crate) struct Args {
     /// Leave Patchbay out, to look at the measuring itself.
     #[arg(long)]
     without_patchbay: bool,
+    /// Another build of Patchbay, to be measured beside this one in the same run.
+    #[arg(long, value_name = "PROGRAM")]
+    beside: Option<PathBuf>,
     /// Measure what the last release build made.
     #[arg(long)]
     no_build: bool,
@@ -66,8 +70,12 @@ impl Args {
 
 /// Measures, prints, and fails only when a measurement could not be made.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let names =
-        SCENARIOS.iter().map(|scenario| scenario.name).chain([resident::MEMORY, resident::START, neighbour::NAME]);
+    let names = SCENARIOS.iter().map(|scenario| scenario.name).chain([
+        resident::MEMORY,
+        streams::NAME,
+        resident::START,
+        neighbour::NAME,
+    ]);
     if args.list {
         names.for_each(|name| println!("{name}"));
         return Ok(());
@@ -85,12 +93,16 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let fresh = SCENARIOS.iter().filter(with_fresh).count() * args.rounds;
     let pair = args.wants(neighbour::NAME)
         || SCENARIOS.iter().any(|scenario| scenario.needs_pair() && args.wants(scenario.name));
-    let with = With { patchbay: !args.without_patchbay, database: with_database, fresh, pair };
+    let with =
+        With { patchbay: !args.without_patchbay, before: args.beside.as_deref(), database: with_database, fresh, pair };
     let mut fleet = Fleet::start(&bins, &with)?;
     let mut report = Report::default();
     // First, since what a process holds at rest is to be seen before it has worked.
     if args.wants(resident::MEMORY) {
         report.memory = resident::memory(&mut fleet, &load)?;
+    }
+    if args.wants(streams::NAME) {
+        report.streams = streams::measure(&mut fleet, &load)?;
     }
     for scenario in SCENARIOS.iter().filter(|scenario| args.wants(scenario.name)) {
         report.rows.extend(measure(&fleet, &load, scenario, args)?);

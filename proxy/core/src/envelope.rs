@@ -78,8 +78,8 @@ pub struct Response {
 /// The members of a message that are ours to read.
 const KNOWN: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
 /// The members of params that decide where a request goes and what it may do.
-const KNOWN_PARAMS: [&str; 8] =
-    ["name", "uri", "arguments", "_meta", "cursor", "ref", "requestState", "inputResponses"];
+const KNOWN_PARAMS: [&str; 9] =
+    ["name", "uri", "arguments", "_meta", "cursor", "ref", "requestState", "inputResponses", "taskId"];
 /// The longest id that is taken, in bytes; it comes back in each answer.
 const ID_BYTES_MAX: usize = 1024;
 
@@ -243,7 +243,7 @@ impl Params {
     }
 
     /// The raw value of one of the members that routing knows (`name`, `uri`, `arguments`, `_meta`, `cursor`, `ref`,
-    /// `requestState`, `inputResponses`).
+    /// `requestState`, `inputResponses`, `taskId`).
     pub fn raw(&self, name: &str) -> Option<&str> {
         let at = KNOWN_PARAMS.iter().position(|known| *known == name)?;
         self.known[at].map(|span| self.text(span))
@@ -259,22 +259,33 @@ impl Params {
         json::at_path(self.text(self.whole?), &[name])
     }
 
+    /// All of the params as they were written; empty when there are none.
+    pub fn source(&self) -> Bytes {
+        self.whole.map_or_else(Bytes::new, |span| self.body.slice(span.range()))
+    }
+
     /// The members but `_meta`, with the value of `replace` swapped for `value` (raw JSON): the pieces of an outgoing
     /// request. All other bytes are the caller's own.
     pub fn pieces(&self, replace: &str, value: &str) -> Vec<Bytes> {
+        self.pieces_with(&[(replace, value)])
+    }
+
+    /// The same with several values swapped.
+    pub fn pieces_with(&self, swaps: &[(&str, &str)]) -> Vec<Bytes> {
         let mut pieces = Vec::with_capacity(self.members.len() * 2 + 1);
         for span in &self.members {
             if !pieces.is_empty() {
                 pieces.push(Bytes::from_static(b","));
             }
             let whole = self.text(*span);
-            let replaced = json::end_of_string(whole.as_bytes(), 0)
-                .is_ok_and(|end| Member { key: &whole[..end], value: "", whole: "" }.is(replace));
-            if replaced {
-                pieces.push(Bytes::from(format!("\"{replace}\":{value}")));
-            } else {
-                pieces.push(self.body.slice(span.range()));
-            }
+            let swap = json::end_of_string(whole.as_bytes(), 0).ok().and_then(|end| {
+                let key = Member { key: &whole[..end], value: "", whole: "" };
+                swaps.iter().find(|(name, _)| key.is(name))
+            });
+            pieces.push(match swap {
+                Some((name, value)) => Bytes::from(format!("\"{name}\":{value}")),
+                None => self.body.slice(span.range()),
+            });
         }
         pieces
     }

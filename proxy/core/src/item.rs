@@ -1,4 +1,4 @@
-//! One item of a server's list (a tool, a prompt, a resource, a template) as raw JSON text: read shallowly and checked alone.
+//! One item of a server's list (a tool, a prompt, a resource, a template, a skill) as raw JSON text: read shallowly and checked alone.
 //! An item that is odd is a fault of its own; [`crate::snapshot`] drops it and keeps the others. [`render()`] writes items again.
 
 mod render;
@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use serde::de::IgnoredAny;
 
-pub use self::render::{Edits, Link, render};
+pub use self::render::{Edits, Link, render, render_skill};
 use crate::json::{self, Member, ScanError};
 
 /// The longest item.
@@ -73,6 +73,8 @@ pub struct Tool<'a> {
     pub needs_task: bool,
     /// It is meant for an app's page, not for the model (`_meta.ui.visibility`).
     pub app_only: bool,
+    /// An app's page may call it: it says something of pages, and not that it is for the model alone.
+    pub for_pages: bool,
     /// The pages it links to in `_meta`.
     pub ui_uris: Vec<String>,
 }
@@ -104,6 +106,17 @@ pub struct Resource<'a> {
     pub raw: &'a str,
     /// The native `uri`, or `uriTemplate`.
     pub uri: Cow<'a, str>,
+}
+
+/// A skill.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Skill<'a> {
+    /// The whole item.
+    pub raw: &'a str,
+    /// The native URI of its `SKILL.md`.
+    pub uri: Cow<'a, str>,
+    /// The native URIs of its files; none when they are not known beforehand.
+    pub files: Vec<Cow<'a, str>>,
 }
 
 #[derive(Clone, Copy)]
@@ -141,6 +154,13 @@ const PROMPT: Known = &[
 const RESOURCE: Known = &[("uri", Shape::Text), ("name", Shape::Text), ("description", Shape::MaybeText)];
 const TEMPLATE: Known = &[("uriTemplate", Shape::Text), ("name", Shape::Text), ("description", Shape::MaybeText)];
 
+const SKILL: Known =
+    &[("uri", Shape::Text), ("frontmatter", Shape::Object), ("resources", Shape::Any), ("_meta", Shape::MaybeObject)];
+/// What the URI of every skill ends with.
+const SKILL_FILE: &str = "/SKILL.md";
+/// What the files of a skill are that are not known beforehand.
+const DYNAMIC: &str = "\"dynamic\"";
+
 /// Reads a tool.
 pub fn tool(raw: &str) -> Result<Tool<'_>, ItemFault> {
     read_tool(raw).map_err(|reason| fault(raw, "name", reason))
@@ -165,6 +185,11 @@ pub fn template(raw: &str) -> Result<Resource<'_>, ItemFault> {
     read_resource(raw, TEMPLATE).map_err(|reason| fault(raw, "uriTemplate", reason))
 }
 
+/// Reads a skill.
+pub fn skill(raw: &str) -> Result<Skill<'_>, ItemFault> {
+    read_skill(raw).map_err(|reason| fault(raw, "uri", reason))
+}
+
 fn fault(raw: &str, key: &str, reason: FaultReason) -> ItemFault {
     let name = json::at_path(raw, &[key]).and_then(json::unquote);
     ItemFault { name: name.map(|name| name.chars().take(80).collect()), reason }
@@ -187,18 +212,63 @@ fn read_tool(raw: &str) -> Result<Tool<'_>, FaultReason> {
         output: output_schema(found[2]),
         needs_task: support.is_some_and(|support| is_text(support, "required")),
         app_only: is_app_only(meta),
+        for_pages: is_for_pages(meta),
         ui_uris: [&["ui", "resourceUri"][..], &["ui/resourceUri"]]
             .iter()
             .filter_map(|path| json::at_path(meta, path).and_then(json::unquote).map(Cow::into_owned))
-            .filter(|uri| uri.len() <= URI_BYTES_MAX)
+            .filter(|uri| uri.starts_with(PAGE_SCHEME) && uri.len() <= URI_BYTES_MAX)
             .collect(),
     })
 }
+
+/// What the URIs of pages begin with. A link to anything else is no page, and gives a server no claim to that URI.
+const PAGE_SCHEME: &str = "ui://";
 
 fn read_resource(raw: &str, table: Known) -> Result<Resource<'_>, FaultReason> {
     let found = known(raw, table)?;
     text(found[1], "name", NATIVE_BYTES_MAX)?;
     Ok(Resource { raw, uri: text(found[0], table[0].0, URI_BYTES_MAX)? })
+}
+
+fn read_skill(raw: &str) -> Result<Skill<'_>, FaultReason> {
+    let found = known(raw, SKILL)?;
+    let uri = text(found[0], "uri", URI_BYTES_MAX)?;
+    if uri.strip_suffix(SKILL_FILE).is_none_or(|root| root.ends_with([':', '/'])) {
+        return Err(FaultReason::Shape("uri", "the URI of a SKILL.md in a folder"));
+    }
+    let frontmatter = found[1].and_then(|frontmatter| json::unique(frontmatter, "name").ok().flatten());
+    text(frontmatter, "frontmatter", NATIVE_BYTES_MAX)?;
+    let files = match found[2].ok_or(FaultReason::Missing("resources"))? {
+        DYNAMIC => Vec::new(),
+        list => skill_files(list)?,
+    };
+    Ok(Skill { raw, uri, files })
+}
+
+/// The URIs of a skill's files. Strict clients refuse the whole list for one entry without its digest or size.
+fn skill_files(list: &str) -> Result<Vec<Cow<'_, str>>, FaultReason> {
+    json::elements(list).map_err(|_| ODD_FILES)?.into_iter().map(skill_file).collect()
+}
+
+const ODD_FILES: FaultReason = FaultReason::Shape("resources", "a list of files with `uri`, `digest` and `size`");
+
+fn skill_file(file: &str) -> Result<Cow<'_, str>, FaultReason> {
+    let [mut uri, mut digest, mut size] = [None; 3];
+    for member in json::members(file) {
+        let member = member.map_err(|_| ODD_FILES)?;
+        let place = match &*member.name() {
+            "uri" => &mut uri,
+            "digest" => &mut digest,
+            "size" => &mut size,
+            _ => continue,
+        };
+        if place.replace(member.value).is_some() {
+            return Err(ODD_FILES);
+        }
+    }
+    let whole = digest.is_some_and(|raw| raw.starts_with('"'))
+        && size.is_some_and(|raw| raw.bytes().all(|byte| byte.is_ascii_digit()));
+    if whole { text(uri, "resources", URI_BYTES_MAX) } else { Err(ODD_FILES) }
 }
 
 fn output_schema(schema: Option<&str>) -> OutputSchema {
@@ -210,6 +280,14 @@ fn output_schema(schema: Option<&str>) -> OutputSchema {
             _ => OutputSchema::ModernOnly,
         },
     }
+}
+
+/// Pages may call what is about pages, if `visibility` does not leave them out.
+fn is_for_pages(meta: &str) -> bool {
+    let ui = json::at_path(meta, &["ui"]).filter(|ui| ui.starts_with('{'));
+    let flat = json::at_path(meta, &["ui/resourceUri"]).is_some();
+    let listed = ui.and_then(|ui| json::at_path(ui, &["visibility"])).and_then(|list| json::elements(list).ok());
+    (ui.is_some() || flat) && listed.is_none_or(|list| list.iter().any(|entry| is_text(entry, "app")))
 }
 
 fn is_app_only(meta: &str) -> bool {

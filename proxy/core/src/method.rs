@@ -67,6 +67,18 @@ methods! {
     SetLevel = "logging/setLevel",
     /// Modern: a stream of changes.
     Listen = "subscriptions/listen",
+    /// Modern, Tasks: how a task stands.
+    TasksGet = "tasks/get",
+    /// Modern, Tasks: answers what a task asks for.
+    TasksUpdate = "tasks/update",
+    /// Modern, Tasks: asks a task to stop.
+    TasksCancel = "tasks/cancel",
+    /// Skills: lists them.
+    SkillsList = "skills/list",
+    /// Skills: one of them.
+    SkillsGet = "skills/get",
+    /// Skills: lists what is in a directory.
+    DirectoryRead = "resources/directory/read",
     /// Takes a request back.
     Cancelled = "notifications/cancelled",
     /// Legacy: how far a request of the server is.
@@ -86,7 +98,12 @@ impl Method {
 
     /// Whether only the modern era has it.
     pub const fn is_modern_only(&self) -> bool {
-        matches!(self, Self::Discover | Self::Listen)
+        matches!(self, Self::Discover | Self::Listen) || self.is_of_tasks()
+    }
+
+    /// Whether it is about a task that runs on (the Tasks extension).
+    pub const fn is_of_tasks(&self) -> bool {
+        matches!(self, Self::TasksGet | Self::TasksUpdate | Self::TasksCancel)
     }
 
     /// The member of params that the `Mcp-Name` header repeats (2026-07-28, Streamable HTTP).
@@ -94,6 +111,7 @@ impl Method {
         match self {
             Self::ToolsCall | Self::PromptsGet => Some("name"),
             Self::ResourcesRead => Some("uri"),
+            Self::TasksGet | Self::TasksUpdate | Self::TasksCancel => Some("taskId"),
             _ => None,
         }
     }

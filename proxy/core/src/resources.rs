@@ -7,7 +7,10 @@
 //! `patchbay://{server}/!{template}`: its text is left alone, because a client fills it in, and what it fills in has to come
 //! out again unchanged. `https:` URIs are never mapped, since a client may fetch them itself: the first server by name has
 //! them. URIs of our own scheme that a server lists are always mapped, so that none can speak for another.
+//!
+//! URIs of skills are in [`skill`].
 
+pub mod skill;
 pub mod template;
 
 use std::{
@@ -17,7 +20,10 @@ use std::{
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-use self::template::Template;
+use self::{
+    skill::{SkillMap, Skills},
+    template::Template,
+};
 use crate::{Slug, item::URI_BYTES_MAX};
 
 /// The beginning of URIs that Patchbay makes.
@@ -38,6 +44,8 @@ pub struct Offer<'a> {
     pub uris: Vec<&'a str>,
     /// The templates that it lists.
     pub templates: Vec<&'a str>,
+    /// How its skills are shown.
+    pub skills: Skills<'a>,
 }
 
 /// The URIs of one view. See the module's page for the forms.
@@ -51,6 +59,7 @@ pub struct UriMap {
     templates: Vec<(Template, usize)>,
     servers: HashMap<Slug, usize>,
     mapped: HashMap<usize, Mapped>,
+    skills: SkillMap,
 }
 
 /// What of one server is not exposed as it is.
@@ -60,6 +69,25 @@ struct Mapped {
     uris: HashSet<Box<str>>,
     templates: Vec<Template>,
     template_texts: HashSet<Box<str>>,
+    /// What the URIs of its skills begin with.
+    skills: Option<Box<str>>,
+}
+
+impl Mapped {
+    fn new(slug: &Slug) -> Self {
+        Self {
+            slug: slug.clone(),
+            uris: HashSet::new(),
+            templates: Vec::new(),
+            template_texts: HashSet::new(),
+            skills: None,
+        }
+    }
+
+    /// What clients call a URI, or a template, of a skill.
+    fn skill(&self, native: &str) -> Option<String> {
+        self.skills.as_deref().and_then(|prefix| skill::to_exposed(prefix, native))
+    }
 }
 
 impl UriMap {
@@ -69,11 +97,22 @@ impl UriMap {
             servers: offers.iter().map(|offer| (offer.slug.clone(), offer.server)).collect(),
             ..Self::default()
         };
+        for offer in offers {
+            map.place_skills(offer);
+        }
         let mut warnings = map.place(offers, Kind::Uri);
         warnings.extend(map.place(offers, Kind::Template));
         map.templates.sort_by(|(a, _), (b, _)| a.precedence(b));
         map.mapped.values_mut().for_each(|mapped| mapped.templates.sort_by(Template::precedence));
         (map, warnings)
+    }
+
+    fn place_skills(&mut self, offer: &Offer<'_>) {
+        self.skills.add(offer.server, &offer.skills);
+        if let Some(prefix) = offer.skills.prefix {
+            let mapped = self.mapped.entry(offer.server).or_insert_with(|| Mapped::new(offer.slug));
+            mapped.skills = Some(prefix.to_ascii_lowercase().into());
+        }
     }
 
     fn place(&mut self, offers: &[Offer<'_>], kind: Kind) -> Vec<String> {
@@ -87,7 +126,8 @@ impl UriMap {
         for offer in offers {
             for &text in kind.of(offer) {
                 let shared = having.get(text).is_some_and(|&count| count > 1);
-                if has_scheme(text, "patchbay:") || (shared && !has_scheme(text, "https:")) {
+                let skill = self.mapped.get(&offer.server).is_some_and(|mapped| mapped.skill(text).is_some());
+                if skill || has_scheme(text, "patchbay:") || (shared && !has_scheme(text, "https:")) {
                     self.map_to_gateway(offer, kind, text);
                 } else if !self.own(offer, kind, text) {
                     warnings.push(format!(
@@ -102,18 +142,13 @@ impl UriMap {
     }
 
     fn map_to_gateway(&mut self, offer: &Offer<'_>, kind: Kind, text: &str) {
-        let mapped = self.mapped.entry(offer.server).or_insert_with(|| Mapped {
-            slug: offer.slug.clone(),
-            uris: HashSet::new(),
-            templates: Vec::new(),
-            template_texts: HashSet::new(),
-        });
+        let mapped = self.mapped.entry(offer.server).or_insert_with(|| Mapped::new(offer.slug));
         match kind {
             Kind::Uri => {
                 mapped.uris.insert(text.into());
             }
             Kind::Template => {
-                if mapped.template_texts.insert(text.into()) {
+                if mapped.template_texts.insert(text.into()) && mapped.skill(text).is_none() {
                     mapped.templates.extend(Template::parse(text));
                 }
             }
@@ -149,6 +184,9 @@ impl UriMap {
             let (slug, native) = split_gateway(exposed)?;
             return Some((*self.servers.get(slug)?, native));
         }
+        if let Some(found) = self.skills.to_native(exposed) {
+            return Some(found);
+        }
         let found = self.templates.iter().find(|(template, _)| template.matches(exposed));
         found.map(|(_, server)| (*server, Cow::Borrowed(exposed)))
     }
@@ -166,6 +204,9 @@ impl UriMap {
         let Some(mapped) = self.mapped.get(&server) else {
             return Cow::Borrowed(native);
         };
+        if let Some(exposed) = mapped.skill(native) {
+            return Cow::Owned(exposed);
+        }
         if mapped.uris.contains(native) || has_scheme(native, "patchbay:") {
             let encoded = utf8_percent_encode(native, ENCODED);
             return Cow::Owned(format!("{SCHEME}{}/{encoded}", mapped.slug));
@@ -184,10 +225,20 @@ impl UriMap {
         has.then(|| self.to_exposed(server, native))
     }
 
+    /// What clients call a listed skill of this server; `None` when another server has it too and the two cannot be told apart
+    /// by a URI that is still one of a skill.
+    pub fn listed_skill<'a>(&self, server: usize, native: &'a str) -> Option<Cow<'a, str>> {
+        let listed =
+            if skill::is_one(native) { Some(self.to_exposed(server, native)) } else { self.listed(server, native) };
+        listed.filter(|exposed| exposed.ends_with("/SKILL.md"))
+    }
+
     /// What clients call a listed template of this server; `None` when another server has it.
     pub fn listed_template<'a>(&self, server: usize, native: &'a str) -> Option<Cow<'a, str>> {
         match self.mapped.get(&server).filter(|mapped| mapped.template_texts.contains(native)) {
-            Some(mapped) => Some(Cow::Owned(format!("{SCHEME}{}/!{native}", mapped.slug))),
+            Some(mapped) => {
+                Some(Cow::Owned(mapped.skill(native).unwrap_or_else(|| format!("{SCHEME}{}/!{native}", mapped.slug))))
+            }
             None => (self.template_owners.get(native) == Some(&server)).then_some(Cow::Borrowed(native)),
         }
     }

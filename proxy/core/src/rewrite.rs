@@ -59,8 +59,15 @@ pub struct Seen {
     pub error: bool,
     /// Its `resultType` says something else than `complete`.
     pub incomplete: bool,
+    /// It says `task`: what was asked goes on as one.
+    pub task: bool,
     /// Its result says `"isError":true`.
     pub is_error: bool,
+}
+
+/// Whether a response that begins like this may be one that asks for input, and has to be looked at whole.
+pub fn begins_asking(head: &[u8]) -> bool {
+    memchr::memmem::find(head, b"\"input_required\"").is_some()
 }
 
 /// Rewrites one response. Feed it with [`Self::push`] and close with [`Self::finish`].
@@ -370,7 +377,9 @@ impl Rewriter {
         let value = std::mem::take(&mut self.held);
         match held {
             Held::ResultType => {
-                self.seen.incomplete = value != b"\"complete\"";
+                let said = std::str::from_utf8(&value).ok().and_then(json::unquote);
+                self.seen.incomplete = said.as_deref() != Some("complete");
+                self.seen.task = said.as_deref() == Some("task");
                 if self.plan.to == Era::Modern {
                     self.emit_held(value, bytes, at, out);
                 }

@@ -38,6 +38,7 @@ use crate::{
     audit::{AuditDefaults, AuditPolicy, AuditTools, ToolAudit},
     era::Era,
     filter::FilterError,
+    json,
     limits::{GatewayLimits, LimitError, LimitPlan, Rate, RuleSet, Sieve},
     mirror::HeaderParams,
     model::{Access, Asks, Sharing, TenantRow, Transport},
@@ -61,6 +62,9 @@ pub struct CatalogPart {
     pub resources: Vec<String>,
     /// Its resource templates.
     pub templates: Vec<String>,
+    /// Its skills.
+    #[serde(default)]
+    pub skills: Vec<String>,
     /// Its capabilities, a JSON object.
     pub capabilities: String,
     /// What it says about itself.
@@ -146,6 +150,49 @@ pub struct ServerEntry {
     pub completions: bool,
     /// What it may ask the clients of its calls.
     pub asks: Asks,
+    /// The extensions that it says it has, of those that Patchbay carries.
+    pub extensions: Extensions,
+}
+
+/// Extensions of the protocol that Patchbay carries. What nobody has said is not there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Extensions {
+    /// Calls that go on as tasks.
+    pub tasks: bool,
+    /// Skills.
+    pub skills: bool,
+    /// Directories of skills that can be listed.
+    pub directories: bool,
+    /// Pages that are shown to the user.
+    pub apps: bool,
+}
+
+/// The extension by which calls go on as tasks.
+pub const TASKS: &str = "io.modelcontextprotocol/tasks";
+/// The extension by which servers show pages to the user.
+pub const APPS: &str = "io.modelcontextprotocol/ui";
+/// The extension by which servers offer skills.
+pub const SKILLS: &str = "io.modelcontextprotocol/skills";
+
+impl Extensions {
+    /// What a server's `capabilities` say.
+    pub fn of(capabilities: &str) -> Self {
+        let has = |name| json::at_path(capabilities, &["extensions", name]).filter(|value| value.starts_with('{'));
+        let skills = has(SKILLS);
+        let directories = skills.and_then(|skills| json::at_path(skills, &["directoryRead"])) == Some("true");
+        Self { tasks: has(TASKS).is_some(), skills: skills.is_some(), directories, apps: has(APPS).is_some() }
+    }
+
+    /// What either has.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self {
+            tasks: self.tasks || other.tasks,
+            skills: self.skills || other.skills,
+            directories: self.directories || other.directories,
+            apps: self.apps || other.apps,
+        }
+    }
 }
 
 /// How a server is reached.
@@ -174,6 +221,9 @@ pub struct View {
     pub servers: Vec<usize>,
     /// Where a tool is, by its exposed name. A tool that is hidden is not here.
     pub tools: HashMap<Box<str>, ToolRoute>,
+    /// The exposed names of the tools that pages may call, by their native names: a page knows no others. A native name that
+    /// two tools of the view have is not here.
+    pub page_tools: HashMap<Box<str>, Box<str>>,
     /// Where a prompt is, by its exposed name.
     pub prompts: HashMap<Box<str>, PromptRoute>,
     /// Where a resource is.
@@ -235,6 +285,8 @@ pub struct Features {
     pub resources: bool,
     /// Completion of arguments.
     pub completions: bool,
+    /// Extensions, of servers that were heard.
+    pub extensions: Extensions,
 }
 
 /// A configuration that no snapshot can be built from; the last good one stays in force.

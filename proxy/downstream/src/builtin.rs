@@ -1,7 +1,7 @@
 //! Servers that are part of the program: an rmcp handler at the other end of a channel in memory. They speak the legacy era,
 //! which opens once and then carries nothing per request; progress and cancelling work as with any child.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use patchbay_core::model::EraPin;
@@ -10,7 +10,7 @@ use tokio::{io::DuplexStream, runtime::Handle, sync::broadcast, task::JoinHandle
 
 use crate::{
     CallCx, Downstream, DownstreamError, Event, Fault, Health, HealthState, Hello, Outgoing, Reply,
-    pipe::Limits,
+    pipe::{Limits, Outlet},
     seat::{Body, Common, Launched, Launcher, Rules, Seat},
 };
 
@@ -105,6 +105,10 @@ impl Downstream for BuiltinDownstream {
         self.seat.hurry();
     }
 
+    fn watch(&self, uris: Arc<BTreeSet<Arc<str>>>) {
+        self.common.watched.set(uris);
+    }
+
     fn health(&self) -> Health {
         let mut health = Health::default();
         self.seat.add_to(&mut health);
@@ -130,7 +134,8 @@ impl Launcher for TaskLauncher {
         let (ours, theirs) = tokio::io::duplex(CHANNEL_BYTES);
         let (reader, writer) = tokio::io::split(ours);
         let task = tokio::spawn((self.serve)(theirs));
-        let launched = Launched { reader: Box::new(reader), writer: Box::new(writer), body: Box::new(Task(task)) };
+        let outlet = Outlet::Bytes(Box::new(writer));
+        let launched = Launched { reader: Box::new(reader), outlet, body: Box::new(Task(task)) };
         Box::pin(async move { Ok(launched) })
     }
 }

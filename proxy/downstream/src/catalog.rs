@@ -8,6 +8,8 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
+use futures_util::future::join_all;
+use patchbay_core::snapshot::SKILLS;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
@@ -43,6 +45,9 @@ pub struct RawCatalog {
     pub resources: Vec<String>,
     /// Its resource templates.
     pub templates: Vec<String>,
+    /// Its skills.
+    #[serde(default)]
+    pub skills: Vec<String>,
     /// The shortest time that the server said its lists stay good for.
     pub ttl_ms: Option<u64>,
     /// What operators should know: bounds that were met, items that were left out.
@@ -73,11 +78,13 @@ pub enum CatalogList {
     Resources,
     /// `resources/templates/list`
     Templates,
+    /// `skills/list` (the Skills extension)
+    Skills,
 }
 
 impl CatalogList {
     /// All lists.
-    pub const ALL: [Self; 4] = [Self::Tools, Self::Prompts, Self::Resources, Self::Templates];
+    pub const ALL: [Self; 5] = [Self::Tools, Self::Prompts, Self::Resources, Self::Templates, Self::Skills];
 
     /// The method that reads it.
     pub const fn method(self) -> &'static str {
@@ -86,6 +93,7 @@ impl CatalogList {
             Self::Prompts => "prompts/list",
             Self::Resources => "resources/list",
             Self::Templates => "resources/templates/list",
+            Self::Skills => "skills/list",
         }
     }
 
@@ -96,15 +104,17 @@ impl CatalogList {
             Self::Prompts => "prompts",
             Self::Resources => "resources",
             Self::Templates => "resourceTemplates",
+            Self::Skills => "skills",
         }
     }
 
     /// The capability without which the server does not have it.
-    const fn capability(self) -> &'static str {
+    const fn capability(self) -> &'static [&'static str] {
         match self {
-            Self::Tools => "tools",
-            Self::Prompts => "prompts",
-            Self::Resources | Self::Templates => "resources",
+            Self::Tools => &["tools"],
+            Self::Prompts => &["prompts"],
+            Self::Resources | Self::Templates => &["resources"],
+            Self::Skills => &["extensions", SKILLS],
         }
     }
 }
@@ -117,6 +127,7 @@ impl RawCatalog {
             CatalogList::Prompts => &self.prompts,
             CatalogList::Resources => &self.resources,
             CatalogList::Templates => &self.templates,
+            CatalogList::Skills => &self.skills,
         }
     }
 
@@ -133,6 +144,7 @@ impl RawCatalog {
             CatalogList::Prompts => &mut self.prompts,
             CatalogList::Resources => &mut self.resources,
             CatalogList::Templates => &mut self.templates,
+            CatalogList::Skills => &mut self.skills,
         }
     }
 }
@@ -142,18 +154,18 @@ impl RawCatalog {
 pub async fn fetch(server: &dyn Downstream, bounds: CatalogBounds) -> Result<RawCatalog, DownstreamError> {
     let hello = server.hello(bounds.deadline).await?;
     let reader = Reader { server, bounds, bytes_left: AtomicUsize::new(bounds.bytes_max) };
-    let [tools, prompts, resources, templates] = CatalogList::ALL.map(|list| reader.list(list, &hello));
-    let parts = futures_util::join!(tools, prompts, resources, templates);
-    collect(&hello, [parts.0, parts.1, parts.2, parts.3])
+    let parts = join_all(CatalogList::ALL.map(|list| reader.list(list, &hello))).await;
+    collect(&hello, parts)
 }
 
-fn collect(hello: &Hello, parts: [Option<Result<Part, DownstreamError>>; 4]) -> Result<RawCatalog, DownstreamError> {
+fn collect(hello: &Hello, parts: Vec<Option<Result<Part, DownstreamError>>>) -> Result<RawCatalog, DownstreamError> {
     let mut catalog = RawCatalog {
         hello: hello.clone(),
         tools: Vec::new(),
         prompts: Vec::new(),
         resources: Vec::new(),
         templates: Vec::new(),
+        skills: Vec::new(),
         ttl_ms: None,
         warnings: Vec::new(),
         failed: Vec::new(),
@@ -197,7 +209,7 @@ struct Reader<'a> {
 impl Reader<'_> {
     /// One list; `None` when the server does not declare it.
     async fn list(&self, list: CatalogList, hello: &Hello) -> Option<Result<Part, DownstreamError>> {
-        patchbay_core::json::at_path(&hello.capabilities, &[list.capability()])?;
+        patchbay_core::json::at_path(&hello.capabilities, list.capability())?;
         Some(self.pages(list).await)
     }
 

@@ -130,7 +130,8 @@ pub struct Outgoing {
     pub meta: Bytes,
     /// Whether the caller wants progress. The transport then sends its own token, the id of the request.
     pub progress: bool,
-    /// The log level that the caller wants during this request, a JSON string.
+    /// From which level on the caller wants log messages, a JSON string. A modern server gets it with the request; a legacy one
+    /// is told once, when its session was not yet asked for so much.
     pub log_level: Option<Bytes>,
     /// Value of the `Mcp-Name` header for modern HTTP: the native name or URI, decoded.
     pub mirror_name: Option<Arc<str>>,
@@ -195,8 +196,13 @@ impl fmt::Debug for Answer {
 
 /// The messages of one reply in order. After [`Message::Response`] or an error there is nothing more.
 pub trait MessageStream: Send {
-    /// The next message; an error when the server broke off before the response.
+    /// The next message; an error when the server broke off before the response. A future that is dropped before it is done has
+    /// lost no message: the next one goes on where it was.
     fn next(&mut self) -> BoxFuture<'_, Result<Message, DownstreamError>>;
+
+    /// Somebody is asked meanwhile, which takes a person's time: the deadline is at least `by` from now from here on, also
+    /// beyond [`Extension::latest`]. Who calls this bounds how often it does.
+    fn extend(&mut self, _by: Duration) {}
 }
 
 /// One message of a reply.

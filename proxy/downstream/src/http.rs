@@ -1,7 +1,7 @@
 //! Servers that speak Streamable HTTP, of both eras. This file is the door: options in, [`Downstream`] out. A call goes
 //! [`call`] → [`era`] and [`session`] → [`client`] → [`pool`], [`live`], [`connect`], and comes back through [`reply`] (one JSON
 //! body) or [`messages`] (a stream of events); [`listen`] hears what the server says outside of calls. [`oauth`] signs the
-//! gateway in where it has an identity of its own.
+//! gateway in where it has an identity of its own. Servers of the transport before it are [`oldest`]'s.
 //!
 //! Nothing of a caller's headers can get here, since the contract has none: every header is made in [`heads`].
 
@@ -17,6 +17,7 @@ mod listen;
 mod live;
 mod messages;
 pub mod oauth;
+mod oldest;
 mod patience;
 mod peer;
 mod pool;
@@ -28,6 +29,7 @@ mod status;
 mod tls;
 
 use std::{
+    collections::BTreeSet,
     fmt,
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
@@ -44,7 +46,7 @@ use tokio::{
 };
 use url::{Host, Position, Url};
 
-pub use self::guard::NetPolicy;
+pub use self::{guard::NetPolicy, oldest::SseDownstream};
 use self::{
     client::Client,
     connect::Target,
@@ -144,19 +146,8 @@ pub struct HttpDownstream {
 
 impl HttpDownstream {
     /// A server that is reached like this. Connects to nothing yet.
-    pub fn new(options: HttpOptions) -> Result<Arc<Self>, HttpError> {
-        let (host, port, tls_name) = endpoint(&options.url, &options.net)?;
-        let path = &options.url[Position::BeforePath..Position::AfterQuery];
-        let uri: Uri = path.parse().map_err(|_| HttpError::Url("its path is not a path of HTTP".into()))?;
-        let heads = Heads::new(&options.url, options.headers)?;
-        let keeper = options.oauth.map(|oauth| keeper(oauth, &options.url, &options.net, &heads)).transpose()?;
-        let client = Client {
-            target: Target { host, port, tls_name, net: options.net, connect_timeout: options.connect_timeout },
-            heads,
-            keeper,
-            uri,
-            pool: Pool::new(options.connections_max, options.idle_timeout),
-        };
+    pub fn new(mut options: HttpOptions) -> Result<Arc<Self>, HttpError> {
+        let client = client(&mut options)?;
         let remembered = options.remembered.map(|hello| Arc::new(Known { hello: Arc::new(hello), confirmed: false }));
         let peer = Arc::new(Peer {
             client,
@@ -167,6 +158,7 @@ impl HttpDownstream {
             asking: Default::default(),
             sessions: Default::default(),
             events: broadcast::Sender::new(peer::EVENTS_KEPT),
+            watched: Default::default(),
             listening: Default::default(),
             silent: Default::default(),
             status: Default::default(),
@@ -176,6 +168,19 @@ impl HttpDownstream {
         });
         Ok(Arc::new(Self { peer }))
     }
+}
+
+/// What sends requests to the server.
+fn client(options: &mut HttpOptions) -> Result<Client, HttpError> {
+    let (host, port, tls_name) = endpoint(&options.url, &options.net)?;
+    let path = &options.url[Position::BeforePath..Position::AfterQuery];
+    let uri: Uri = path.parse().map_err(|_| HttpError::Url("its path is not a path of HTTP".into()))?;
+    let heads = Heads::new(&options.url, std::mem::take(&mut options.headers))?;
+    let oauth = options.oauth.take();
+    let keeper = oauth.map(|oauth| keeper(oauth, &options.url, &options.net, &heads)).transpose()?;
+    let (net, connect_timeout) = (options.net.clone(), options.connect_timeout);
+    let target = Target { host, port, tls_name, net, connect_timeout };
+    Ok(Client { target, heads, keeper, uri, pool: Pool::new(options.connections_max, options.idle_timeout) })
 }
 
 /// What keeps the token of the gateway's own sign-in.
@@ -246,6 +251,15 @@ impl Downstream for HttpDownstream {
         if let Some(keeper) = &self.peer.client.keeper {
             keeper.hurry();
         }
+    }
+
+    fn watch(&self, uris: Arc<BTreeSet<Arc<str>>>) {
+        self.peer.watched.set(uris);
+        self.peer.listen_if_wanted();
+    }
+
+    fn roots_changed(&self, cx: CallCx) -> BoxFuture<'_, ()> {
+        Box::pin(async move { self.peer.roots_changed(&(cx.share, cx.capabilities)) })
     }
 
     fn load(&self) -> Load {

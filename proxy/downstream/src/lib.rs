@@ -10,10 +10,12 @@ pub mod contract;
 pub mod fetch;
 pub mod gate;
 pub mod http;
+mod level;
 pub mod mask;
 mod pipe;
 mod seat;
 pub mod stdio;
+mod watched;
 pub mod wire;
 
 pub use contract::{

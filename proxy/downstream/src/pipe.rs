@@ -6,9 +6,11 @@ mod call;
 mod drive;
 mod hello;
 mod inbox;
+mod listen;
 pub(crate) mod lines;
 mod open;
 mod pending;
+mod posts;
 mod route;
 mod scan;
 
@@ -32,12 +34,13 @@ pub(crate) use self::{
     call::CallError,
     hello::one_line,
     open::{OpenError, Opening, open},
+    posts::Post,
 };
 use self::{
     inbox::Slot,
     pending::{Departed, Pending},
 };
-use crate::{DownstreamError, Event};
+use crate::{DownstreamError, Event, level::Level};
 
 /// Messages that may wait to be written; a caller beyond waits for room until its deadline.
 const OUTBOX_MAX: usize = 1024;
@@ -70,6 +73,14 @@ pub(crate) struct Wiring {
     pub(crate) events: broadcast::Sender<Event>,
     /// The bounds.
     pub(crate) limits: Limits,
+}
+
+/// Where lines go.
+pub(crate) enum Outlet {
+    /// Into one stream of bytes, each after the other.
+    Bytes(Box<dyn AsyncWrite + Send + Unpin>),
+    /// Each by itself.
+    Posts(Box<dyn Post>),
 }
 
 /// A line on its way out, without its newline, and the call that it opens.
@@ -128,6 +139,8 @@ pub(crate) struct Pipe {
     pending: Mutex<Pending>,
     input_closed: CancellationToken,
     era: OnceLock<Era>,
+    /// From which level on it sends log messages.
+    level: Level,
     /// Lines that came in, to tell a slow peer from a dead one.
     heard: AtomicU64,
     /// Messages that belonged to nobody.
@@ -139,7 +152,7 @@ impl Pipe {
     /// A connection over these two ends, and the future that drives it, to be spawned where the ends belong.
     pub(crate) fn new(
         reader: impl AsyncRead + Send + Unpin + 'static,
-        writer: impl AsyncWrite + Send + Unpin + 'static,
+        outlet: Outlet,
         wiring: Wiring,
     ) -> (Arc<Self>, impl Future<Output = End> + Send + 'static) {
         let (outbox, frames) = mpsc::channel(OUTBOX_MAX);
@@ -149,11 +162,12 @@ impl Pipe {
             outbox,
             input_closed: CancellationToken::new(),
             era: OnceLock::new(),
+            level: Level::default(),
             heard: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             suspicion: Notify::new(),
         });
-        let driver = drive::drive(Arc::clone(&pipe), reader, writer, frames);
+        let driver = drive::drive(Arc::clone(&pipe), reader, outlet, frames);
         (pipe, driver)
     }
 

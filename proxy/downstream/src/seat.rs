@@ -3,6 +3,7 @@
 
 mod backoff;
 mod run;
+mod seats;
 
 use std::{
     fmt,
@@ -14,9 +15,9 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
-use patchbay_core::{era::Era, model::EraPin};
+use patchbay_core::{era::Era, json, model::EraPin};
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::AsyncRead,
     runtime::Handle,
     sync::{broadcast, watch},
     time::{Instant, sleep_until, timeout_at},
@@ -24,9 +25,11 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::backoff::Backoff;
+pub(crate) use self::seats::Seats;
 use crate::{
     CallCx, Children, DownstreamError, Event, Fault, Health, HealthState, Hello, Outgoing, Reply,
-    pipe::{CallError, Limits, Pipe},
+    pipe::{CallError, Limits, Outlet, Pipe},
+    watched::{self, Watched},
 };
 
 /// Events that a slow receiver may lag behind before it is told that it missed some.
@@ -49,7 +52,7 @@ pub(crate) struct Launched {
     /// Its output.
     pub(crate) reader: Box<dyn AsyncRead + Send + Unpin>,
     /// Its input.
-    pub(crate) writer: Box<dyn AsyncWrite + Send + Unpin>,
+    pub(crate) outlet: Outlet,
     /// The child.
     pub(crate) body: Box<dyn Body>,
 }
@@ -89,6 +92,8 @@ pub(crate) struct Common {
     events: broadcast::Sender<Event>,
     /// Whether anybody ever asked for the events; modern children are listened to only then.
     events_wanted: watch::Sender<bool>,
+    /// The resources that the shared child is to tell of.
+    pub(crate) watched: Watched,
     known: Mutex<Known>,
     /// Children that came up, and those that did not or ended by themselves.
     starts: AtomicU64,
@@ -122,6 +127,7 @@ impl Common {
             ids: Arc::new(AtomicU64::new(1)),
             events: broadcast::Sender::new(EVENTS_MAX),
             events_wanted: watch::Sender::new(false),
+            watched: Watched::default(),
             known: Mutex::new(Known { remembered, ..Known::default() }),
             starts: AtomicU64::new(0),
             failures: AtomicU64::new(0),
@@ -313,6 +319,22 @@ impl Seat {
     pub(crate) fn is_vacant(&self) -> bool {
         let state = self.state();
         matches!(state.phase, Phase::Empty) && state.backoff.not_before().is_none()
+    }
+
+    /// Whether somebody watches a resource of this child: it is not stopped then, though nobody calls.
+    fn is_watched(&self, hello: &Hello) -> bool {
+        self.shared && !self.common.watched.is_empty() && watched::is_offered(&hello.capabilities)
+    }
+
+    /// Tells a legacy child that was offered roots, if there is one, that they changed.
+    pub(crate) fn roots_changed(&self) {
+        let is_offered = json::at_path(&self.capabilities, &["roots", "listChanged"]) == Some("true");
+        if let Phase::Up { pipe, .. } = &self.state().phase
+            && is_offered
+            && pipe.era() == Era::Legacy
+        {
+            pipe.say("notifications/roots/list_changed");
+        }
     }
 
     /// Whether a child is up.

@@ -8,11 +8,7 @@ mod process;
 mod ring;
 mod spawner;
 
-use std::{
-    collections::HashMap,
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use futures_util::future::BoxFuture;
 use patchbay_core::model::Sharing;
@@ -25,9 +21,8 @@ pub use self::{
 };
 use self::{process::ProcessLauncher, ring::Ring};
 use crate::{
-    CallCx, Children, Downstream, DownstreamError, Event, Fault, Health, HealthState, Hello, Load, Outgoing, Reply,
-    ShareKey,
-    seat::{Common, Seat},
+    CallCx, Children, Downstream, DownstreamError, Event, Fault, Health, Hello, Load, Outgoing, Reply, ShareKey,
+    seat::{Common, Seat, Seats},
 };
 
 /// Seats that are remembered for each child that may run; the ones without child and without failure are forgotten first.
@@ -37,16 +32,9 @@ const SEATS_PER_CHILD: usize = 4;
 pub struct StdioDownstream {
     common: Arc<Common>,
     sharing: Sharing,
-    /// The seat of what belongs to no caller, and of all callers of a shared server.
-    tenant: Arc<Seat>,
-    others: Mutex<HashMap<SeatKey, Arc<Seat>>>,
-    others_max: usize,
+    seats: Seats,
     stderr: Arc<Ring>,
 }
-
-/// Callers with equal keys share a child. A legacy child learns only once what callers can be asked, so those who can be asked
-/// different things do not share one.
-type SeatKey = (ShareKey, Arc<str>);
 
 impl StdioDownstream {
     /// The server that these options describe. Nothing is started before somebody calls; what is wrong with the options is
@@ -62,29 +50,16 @@ impl StdioDownstream {
             Box::new(ProcessLauncher::new(&options, Arc::clone(&stderr))),
             options.runtime,
         );
-        let tenant = Seat::new(Arc::clone(&common), true, "{}".into());
-        Arc::new(Self { common, sharing, tenant, others: Mutex::default(), others_max, stderr })
+        let seats = Seats::new(Arc::clone(&common), others_max);
+        Arc::new(Self { common, sharing, seats, stderr })
     }
 
-    fn seat(&self, cx: &CallCx) -> Result<Arc<Seat>, DownstreamError> {
-        if self.sharing == Sharing::Shared || cx.share == ShareKey::Tenant {
-            return Ok(Arc::clone(&self.tenant));
+    fn seat(&self, mut cx: CallCx) -> (CallCx, Result<Arc<Seat>, DownstreamError>) {
+        if self.sharing == Sharing::Shared {
+            cx.share = ShareKey::Tenant;
         }
-        let key = (cx.share.clone(), Arc::clone(&cx.capabilities));
-        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(seat) = others.get(&key) {
-            return Ok(Arc::clone(seat));
-        }
-        if others.len() >= self.others_max {
-            others.retain(|_, seat| !seat.is_vacant());
-        }
-        if others.len() >= self.others_max {
-            let text = format!("{} callers have a child of their own already", others.len());
-            return Err(DownstreamError::not_sent(Fault::Busy, text));
-        }
-        let seat = Seat::new(Arc::clone(&self.common), false, Arc::clone(&cx.capabilities));
-        others.insert(key, Arc::clone(&seat));
-        Ok(seat)
+        let seat = self.seats.of(&cx);
+        (cx, seat)
     }
 }
 
@@ -100,14 +75,17 @@ impl Downstream for StdioDownstream {
             if let Some(hello) = self.common.hello() {
                 return Ok(hello);
             }
-            self.tenant.ready(deadline).await?;
+            self.seats.tenant().ready(deadline).await?;
             let gone = || DownstreamError::not_sent(Fault::Unavailable, "the child said nothing of itself");
             self.common.hello().ok_or_else(gone)
         })
     }
 
     fn call(&self, cx: CallCx, request: Outgoing) -> BoxFuture<'_, Result<Reply, DownstreamError>> {
-        Box::pin(async move { self.seat(&cx)?.call(&cx, &request).await })
+        Box::pin(async move {
+            let (cx, seat) = self.seat(cx);
+            seat?.call(&cx, &request).await
+        })
     }
 
     fn events(&self) -> broadcast::Receiver<Event> {
@@ -115,27 +93,24 @@ impl Downstream for StdioDownstream {
     }
 
     fn health(&self) -> Health {
-        let mut health = Health { stderr_tail: self.stderr.lines(), ..Health::default() };
-        self.tenant.add_to(&mut health);
-        let others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
-        others.values().for_each(|seat| seat.add_to(&mut health));
-        if self.common.is_closed() {
-            health.state = HealthState::Closed;
-        }
-        health
+        Health { stderr_tail: self.stderr.lines(), ..self.seats.health() }
     }
 
     fn load(&self) -> Load {
-        let others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
-        let running = others.values().chain([&self.tenant]).filter(|seat| seat.is_up()).count();
-        drop(others);
-        let children = Children { running: u32::try_from(running).unwrap_or(u32::MAX), ..self.common.children() };
+        let children = Children { running: self.seats.up(), ..self.common.children() };
         Load { children: Some(children), ..Load::default() }
     }
 
     fn hurry(&self) {
-        let others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
-        others.values().chain([&self.tenant]).for_each(|seat| seat.hurry());
+        self.seats.hurry();
+    }
+
+    fn watch(&self, uris: Arc<BTreeSet<Arc<str>>>) {
+        self.common.watched.set(uris);
+    }
+
+    fn roots_changed(&self, cx: CallCx) -> BoxFuture<'_, ()> {
+        Box::pin(async move { self.seats.roots_changed(cx) })
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

@@ -354,6 +354,11 @@ impl Trail {
         self.close(Ending { is_error, reason, ..Ending::answered(200) }, bytes_out);
     }
 
+    /// A server asks before it answers, and the client was told its questions: the answers come with another request.
+    pub fn asked(&mut self, bytes_out: usize) {
+        self.close(Ending { reason: Some("asked"), ..Ending::answered(200) }, bytes_out);
+    }
+
     /// A server gave no answer, for the reason that the label says.
     pub fn failed(&mut self, label: &str, bytes_out: usize) {
         self.close(Ending::failed(200, None, label), bytes_out);
@@ -495,8 +500,15 @@ const fn action(method: &Method) -> Option<Action> {
     match method {
         Method::ToolsCall => Some(Action::ToolCall),
         Method::PromptsGet => Some(Action::PromptGet),
-        Method::ResourcesRead => Some(Action::ResourceRead),
-        Method::ToolsList | Method::PromptsList | Method::ResourcesList | Method::TemplatesList => Some(Action::List),
+        Method::ResourcesRead | Method::SkillsGet | Method::DirectoryRead => Some(Action::ResourceRead),
+        Method::ToolsList
+        | Method::PromptsList
+        | Method::ResourcesList
+        | Method::TemplatesList
+        | Method::SkillsList => Some(Action::List),
+        Method::TasksGet => Some(Action::TaskGet),
+        Method::TasksUpdate => Some(Action::TaskUpdate),
+        Method::TasksCancel => Some(Action::TaskCancel),
         Method::Complete => Some(Action::Complete),
         Method::Listen => Some(Action::Listen),
         Method::Initialize => Some(Action::SessionOpen),

@@ -97,6 +97,7 @@ fn read(raw: RawCatalog, before: Option<&Stored>, at_ms: i64) -> Stored {
         prompts: list(raw.prompts, CatalogList::Prompts, |stored| &stored.prompts),
         resources: list(raw.resources, CatalogList::Resources, |stored| &stored.resources),
         templates: list(raw.templates, CatalogList::Templates, |stored| &stored.templates),
+        skills: list(raw.skills, CatalogList::Skills, |stored| &stored.skills),
         stale: !raw.failed.is_empty(),
         hello: raw.hello,
         ttl_ms: raw.ttl_ms,

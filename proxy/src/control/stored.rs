@@ -20,6 +20,9 @@ pub(crate) struct Stored {
     pub resources: Vec<String>,
     /// Its resource templates, raw.
     pub templates: Vec<String>,
+    /// Its skills, raw.
+    #[serde(default)]
+    pub skills: Vec<String>,
     /// When it was heard, in milliseconds since 1970.
     pub at_ms: i64,
     /// How long it said that this stays fresh, in milliseconds.
@@ -48,6 +51,7 @@ impl Stored {
             prompts: self.prompts.clone(),
             resources: self.resources.clone(),
             templates: self.templates.clone(),
+            skills: self.skills.clone(),
             capabilities: self.hello.capabilities.clone(),
             instructions: self.hello.instructions.clone(),
             stale: self.stale,

@@ -21,12 +21,15 @@ use tokio::time::Instant;
 
 use super::{
     Answer, Cx,
-    relay::{Relay, fault_label},
+    extensions::About,
+    relay::{Asking, Relay, fault_label},
+    rounds::Again,
+    state::{self, State, Way},
 };
 use crate::{
     admission::{self, Toll},
     audit::Trail,
-    caller::Leg,
+    caller::{Capabilities, Leg},
     error::GatewayError,
     telemetry::{RequestTrace, log},
 };
@@ -38,11 +41,14 @@ pub(super) async fn tool(mut cx: Cx, request: Request, trail: &mut Trail) -> Res
         super::first_word(&mut cx).await;
     }
     let view = cx.tenant.view().clone();
-    let route = view.tools.get(&*name).ok_or_else(|| GatewayError::Unknown { kind: "tool", name: name.clone() })?;
+    // A page knows its server's tools by no names but the server's own.
+    let of_page = || view.tools.get_key_value(view.page_tools.get(&*name)?);
+    let found = view.tools.get_key_value(&*name).or_else(of_page);
+    let (exposed, route) = found.ok_or_else(|| GatewayError::Unknown { kind: "tool", name: name.clone() })?;
     if let Some(needed) = &route.scopes
         && let Err(lacking) = cx.tenant.admits(&cx.principal, needed, cx.site.as_deref())
     {
-        trail.target(cx.tenant.server(route.server).slug.as_str(), &route.native, &name);
+        trail.target(cx.tenant.server(route.server).slug.as_str(), &route.native, exposed);
         return Err(lacking);
     }
     let arguments = request.params.raw("arguments");
@@ -61,11 +67,16 @@ pub(super) async fn tool(mut cx: Cx, request: Request, trail: &mut Trail) -> Res
     let target = Target {
         server: route.server,
         native: &route.native,
-        exposed: &name,
+        exposed,
         idempotent: route.idempotent,
         limits: route.limits,
         cost: route.cost,
         audit: Some(&route.audit),
+        about: cx
+            .caller
+            .can
+            .tasks
+            .then(|| About::Call { native: route.native.clone(), exposed: exposed.clone() }.into()),
     };
     let params = request.params.pieces("name", &json::quote(&route.native));
     let mut outgoing = outgoing(&cx, &request, "tools/call", params)?;
@@ -83,15 +94,7 @@ pub(super) async fn prompt(mut cx: Cx, request: Request, trail: &mut Trail) -> R
     let view = cx.tenant.view().clone();
     let route = view.prompts.get(&*name).ok_or_else(|| GatewayError::Unknown { kind: "prompt", name: name.clone() })?;
     let limits = view.server_limits[route.server];
-    let target = Target {
-        server: route.server,
-        native: &route.native,
-        exposed: &name,
-        idempotent: true,
-        limits,
-        cost: 1,
-        audit: None,
-    };
+    let target = Target::plain(route.server, &route.native, &name, limits);
     let params = request.params.pieces("name", &json::quote(&route.native));
     let mut outgoing = outgoing(&cx, &request, "prompts/get", params)?;
     outgoing.mirror_name = Some(route.native.clone());
@@ -104,7 +107,7 @@ pub(super) async fn resource(cx: Cx, request: Request, trail: &mut Trail) -> Res
     let view = cx.tenant.view().clone();
     let (server, native) = view.uris.to_native(&uri).ok_or_else(|| GatewayError::ResourceNotFound(uri.clone()))?;
     let limits = view.server_limits[server];
-    let target = Target { server, native: &native, exposed: &uri, idempotent: true, limits, cost: 1, audit: None };
+    let target = Target::plain(server, &native, &uri, limits);
     let params = request.params.pieces("uri", &json::quote(&native));
     let mut outgoing = outgoing(&cx, &request, "resources/read", params)?;
     outgoing.mirror_name = Some(Arc::from(&*native));
@@ -144,7 +147,7 @@ pub(super) async fn complete(cx: Cx, request: Request, trail: &mut Trail) -> Res
         return Ok(Answer::Whole(empty.into()));
     }
     let limits = view.server_limits[server];
-    let target = Target { server, native: &native, exposed: &exposed, idempotent: true, limits, cost: 1, audit: None };
+    let target = Target::plain(server, &native, &exposed, limits);
     let reference = replaced(reference, member, &native);
     let params = request.params.pieces("ref", &reference);
     let outgoing = outgoing(&cx, &request, "completion/complete", params)?;
@@ -156,18 +159,27 @@ const NO_VALUES: &[u8] =
     b",\"result\":{\"completion\":{\"values\":[],\"total\":0,\"hasMore\":false},\"resultType\":\"complete\"}}";
 
 /// Where a request goes.
-struct Target<'a> {
-    server: usize,
-    native: &'a str,
-    exposed: &'a str,
-    idempotent: bool,
-    limits: RuleSet,
-    cost: u32,
+pub(super) struct Target<'a> {
+    pub(super) server: usize,
+    pub(super) native: &'a str,
+    pub(super) exposed: &'a str,
+    pub(super) idempotent: bool,
+    pub(super) limits: RuleSet,
+    pub(super) cost: u32,
     /// What the tenant's audit says of this tool.
-    audit: Option<&'a ToolAudit>,
+    pub(super) audit: Option<&'a ToolAudit>,
+    /// What an extension has to know on the way back.
+    pub(super) about: Option<Box<About>>,
 }
 
-fn string_param(request: &Request, name: &str, expected: &'static str) -> Result<String, GatewayError> {
+impl<'a> Target<'a> {
+    /// Where a request goes that is for no tool and may run twice.
+    pub(super) const fn plain(server: usize, native: &'a str, exposed: &'a str, limits: RuleSet) -> Self {
+        Self { server, native, exposed, idempotent: true, limits, cost: 1, audit: None, about: None }
+    }
+}
+
+pub(super) fn string_param(request: &Request, name: &str, expected: &'static str) -> Result<String, GatewayError> {
     let value = request.params.string(name).ok_or(GatewayError::InvalidParams(expected.into()))?;
     Ok(value.into_owned())
 }
@@ -189,7 +201,12 @@ fn sent<'a>(headers: &'a [(String, String)], name: &str) -> Sent<'a> {
     }
 }
 
-fn outgoing(cx: &Cx, request: &Request, method: &'static str, params: Vec<Bytes>) -> Result<Outgoing, GatewayError> {
+pub(super) fn outgoing(
+    cx: &Cx,
+    request: &Request,
+    method: &'static str,
+    params: Vec<Bytes>,
+) -> Result<Outgoing, GatewayError> {
     let meta: Meta<'_> = request.params.meta()?;
     let level = cx.caller.log_level.filter(|_| meta.log_level.is_some());
     Ok(Outgoing {
@@ -201,11 +218,11 @@ fn outgoing(cx: &Cx, request: &Request, method: &'static str, params: Vec<Bytes>
 }
 
 /// Takes the permit, writes the intent, sends the request and hands the reply to the relay.
-async fn send(
+pub(super) async fn send(
     cx: Cx,
     request: &Request,
-    target: Target<'_>,
-    outgoing: Outgoing,
+    mut target: Target<'_>,
+    mut outgoing: Outgoing,
     trail: &mut Trail,
 ) -> Result<Answer, GatewayError> {
     let server = cx.tenant.server(target.server).clone();
@@ -213,18 +230,26 @@ async fn send(
     trail.policy(&cx.tenant.snapshot().audit, cx.tenant.snapshot().generation);
     trail.target(server.slug.as_str(), target.native, target.exposed);
     let entry = &cx.tenant.snapshot().servers[target.server];
-    let permit = admission::call(&cx, toll(&cx, request, &target, entry)).await?;
-    record(&cx, request, target.audit, trail).await?;
     let server_era = entry.era.unwrap_or(Era::Legacy);
+    let answered = state::opened(&cx, request, entry)?;
+    let permit = admission::call(&cx, toll(&cx, request, &target, entry)).await?;
+    match &answered {
+        Some(state) => {
+            state.claim(&cx).await?;
+            state.put_into(&mut outgoing);
+        }
+        // A legacy client has no such members, and must not be heard with them.
+        None if cx.caller.era() == Era::Legacy && server_era == Era::Modern => state::strip(&mut outgoing),
+        None => {}
+    }
+    record(&cx, request, target.audit, trail).await?;
     let now = Instant::now();
     let tool = (request.method == Method::ToolsCall).then_some(target.native);
     let offered = cx.caller.can.offered(leg(&cx, entry));
+    let (timeout, timeout_max) = (timeout(&cx, entry.call_timeout_s), cx.app.config.limits.call_timeout_max);
     let call_cx = CallCx {
-        deadline: now + timeout(&cx, entry.call_timeout_s),
-        extension: Some(Extension {
-            by: timeout(&cx, entry.call_timeout_s),
-            latest: now + cx.app.config.limits.call_timeout_max,
-        }),
+        deadline: now + timeout,
+        extension: Some(Extension { by: timeout, latest: now + timeout_max }),
         share: share(&cx, entry.sharing),
         capabilities: offered.written(server_era),
     };
@@ -235,20 +260,38 @@ async fn send(
             id: request.id.clone(),
             from: server_era,
             to: cx.caller.era(),
-            cacheable: request.method == Method::ResourcesRead,
+            cacheable: matches!(request.method, Method::ResourcesRead | Method::SkillsGet | Method::DirectoryRead),
             server_info: SERVER_INFO,
         },
         method: request.method.clone(),
         server: server.clone(),
         index: target.server,
+        about: target.about.take(),
         progress_token: meta.progress_token.map(str::to_owned),
         meter: server.meter.begin(tool, now.into_std()),
         _permit: permit,
         trail: trail.take(),
         log: log::current(),
+        asking: Asking {
+            params: if cx.caller.era() == Era::Modern { request.params.source() } else { Bytes::new() },
+            round: answered.as_ref().map_or(0, |state| state.round),
+            is_afresh: answered.as_ref().is_some_and(|state| state.way == Way::Afresh),
+            is_answer: answered.is_some(),
+            timeout,
+            ..Asking::default()
+        },
         cx,
     };
-    match with_retry(&mut relay, call_cx, outgoing, target.idempotent).await {
+    if let Some(State { way: Way::Parked(place), .. }) = &answered {
+        return relay.wake(place, request.params.raw("inputResponses")).await;
+    }
+    let outcome = with_retry(&mut relay, &call_cx, &mut outgoing, target.idempotent).await;
+    if relay.plan.to == Era::Legacy && server_era == Era::Modern && outcome.is_ok() && state::may_ask(&relay.method) {
+        let (answer, method) = (relay.cx.app.config.limits.answer, relay.method.clone());
+        relay.asking.again =
+            Some(Arc::new(Again { server, call_cx, outgoing, method, offered, timeout, timeout_max, answer }));
+    }
+    match outcome {
         Ok(reply) => relay.reply(reply).await,
         Err(error) => relay.failed(&error).await,
     }
@@ -277,8 +320,8 @@ pub(super) async fn record(
 /// Calls, and calls once more where the first request cannot have had an effect.
 async fn with_retry(
     relay: &mut Relay,
-    call_cx: CallCx,
-    mut outgoing: Outgoing,
+    call_cx: &CallCx,
+    outgoing: &mut Outgoing,
     idempotent: bool,
 ) -> Result<Reply, DownstreamError> {
     let downstream = &relay.server.downstream;
@@ -294,7 +337,7 @@ async fn with_retry(
             trace.call_failed(fault_label(error.fault));
             outgoing.trace = Some(trace.call());
         }
-        return downstream.call(call_cx, outgoing).await;
+        return downstream.call(call_cx.clone(), outgoing.clone()).await;
     }
     Err(error)
 }
@@ -316,8 +359,13 @@ fn timeout(cx: &Cx, configured_s: Option<u32>) -> Duration {
     timeout.min(limits.call_timeout_max)
 }
 
+/// What of the caller is offered to this server of its tenant.
+pub(super) fn offered(cx: &Cx, server: usize) -> Capabilities {
+    cx.caller.can.offered(leg(cx, &cx.tenant.snapshot().servers[server]))
+}
+
 /// What stands between the caller and this server.
-fn leg(cx: &Cx, entry: &ServerEntry) -> Leg {
+pub(super) fn leg(cx: &Cx, entry: &ServerEntry) -> Leg {
     Leg {
         client: cx.caller.version,
         server: entry.era.unwrap_or(Era::Legacy),

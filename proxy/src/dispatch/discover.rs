@@ -5,7 +5,7 @@ use bytes::Bytes;
 use patchbay_core::{
     era::{META_SERVER_INFO, Version},
     json,
-    snapshot::{SERVER_INFO, View},
+    snapshot::{APPS, SERVER_INFO, SKILLS, TASKS, View},
 };
 
 use crate::tenancy::Tenant;
@@ -42,15 +42,27 @@ pub fn discovered(tenant: &Tenant, id: &[u8]) -> Bytes {
 /// Only what the gateway itself can honour; extensions that it does not know are not there.
 fn capabilities(view: &View, legacy: bool) -> String {
     let has = &view.has;
+    let extensions = extensions(view, legacy);
     let parts = [
         (has.tools, "\"tools\":{}"),
         (has.prompts, "\"prompts\":{}"),
         (has.resources, "\"resources\":{}"),
         (has.completions, "\"completions\":{}"),
         (legacy, "\"logging\":{}"),
+        (!extensions.is_empty(), &*extensions),
     ];
     let parts: Vec<_> = parts.into_iter().filter(|(there, _)| *there).map(|(_, part)| part).collect();
     format!("{{{}}}", parts.join(","))
+}
+
+/// The extensions that a server of the view has, of those that the gateway carries. Tasks are of the modern era alone.
+fn extensions(view: &View, legacy: bool) -> String {
+    let has = view.has.extensions;
+    let skills = if has.directories { r#"{"directoryRead":true}"# } else { "{}" };
+    let parts = [(has.tasks && !legacy, TASKS, "{}"), (has.skills, SKILLS, skills), (has.apps, APPS, "{}")];
+    let there = parts.into_iter().filter(|(there, ..)| *there);
+    let there: Vec<_> = there.map(|(_, name, settings)| format!("\"{name}\":{settings}")).collect();
+    if there.is_empty() { String::new() } else { format!("\"extensions\":{{{}}}", there.join(",")) }
 }
 
 fn instructions(view: &View) -> String {

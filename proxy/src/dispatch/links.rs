@@ -7,23 +7,21 @@ use bytes::Bytes;
 use patchbay_core::json;
 
 /// An edit: these bytes of the message are replaced.
-type Edit = (std::ops::Range<usize>, String);
+pub(super) type Edit = (std::ops::Range<usize>, String);
 
-/// Maps the URIs of a whole response message: `contents[].uri`, `resource_link` and embedded `resource` blocks in `content[]`
-/// and `messages[].content`.
+/// Maps the URIs of a whole response message: see [`of_result`].
 pub fn map<'u>(message: &Bytes, to_exposed: impl Fn(&str) -> Cow<'_, str> + 'u) -> Bytes {
     let Ok(text) = std::str::from_utf8(message) else { return message.clone() };
     let Some(result) = json::at_path(text, &["result"]) else { return message.clone() };
     let mut edits = Vec::new();
-    let mut edit = |object: &str| {
-        let Some(raw) = json::at_path(object, &["uri"]) else { return };
-        let Some(native) = json::unquote(raw) else { return };
-        let exposed = to_exposed(&native);
-        if *exposed != *native {
-            let start = raw.as_ptr() as usize - text.as_ptr() as usize;
-            edits.push((start..start + raw.len(), json::quote(&exposed)));
-        }
-    };
+    of_result(text, result, &to_exposed, &mut edits);
+    if edits.is_empty() { message.clone() } else { apply(text, edits) }
+}
+
+/// What changes in a result that stands in `text`: `contents[].uri`, `resource_link` and embedded `resource` blocks in
+/// `content[]` and `messages[].content`.
+pub(super) fn of_result(text: &str, result: &str, to_exposed: &dyn Fn(&str) -> Cow<'_, str>, edits: &mut Vec<Edit>) {
+    let mut edit = |object: &str| uri(text, object, to_exposed, edits);
     for content in elements(result, "contents") {
         edit(content);
     }
@@ -38,10 +36,25 @@ pub fn map<'u>(message: &Bytes, to_exposed: impl Fn(&str) -> Cow<'_, str> + 'u) 
             }
         }
     }
-    apply(text, edits)
 }
 
-fn elements<'a>(object: &'a str, name: &str) -> Vec<&'a str> {
+/// What changes when the `uri` of an object that stands in `text` is mapped.
+pub(super) fn uri(text: &str, object: &str, to_exposed: &dyn Fn(&str) -> Cow<'_, str>, edits: &mut Vec<Edit>) {
+    let Some(raw) = json::at_path(object, &["uri"]) else { return };
+    let Some(native) = json::unquote(raw) else { return };
+    let exposed = to_exposed(&native);
+    if *exposed != *native {
+        edits.push(instead(text, raw, json::quote(&exposed)));
+    }
+}
+
+/// The edit that puts something in the place of a part of `text`.
+pub(super) fn instead(text: &str, part: &str, replacement: String) -> Edit {
+    let start = part.as_ptr() as usize - text.as_ptr() as usize;
+    (start..start + part.len(), replacement)
+}
+
+pub(super) fn elements<'a>(object: &'a str, name: &str) -> Vec<&'a str> {
     json::at_path(object, &[name]).and_then(|array| json::elements(array).ok()).unwrap_or_default()
 }
 
@@ -57,7 +70,8 @@ fn block_uri(block: &str, edit: &mut impl FnMut(&str)) {
     }
 }
 
-fn apply(text: &str, mut edits: Vec<Edit>) -> Bytes {
+/// The text with these edits, which do not overlap.
+pub(super) fn apply(text: &str, mut edits: Vec<Edit>) -> Bytes {
     edits.sort_by_key(|(range, _)| range.start);
     let mut out = String::with_capacity(text.len() + edits.len() * 32);
     let mut at = 0;

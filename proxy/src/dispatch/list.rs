@@ -31,6 +31,8 @@ pub enum Kind {
     Resources,
     /// `resources/templates/list`
     Templates,
+    /// `skills/list`
+    Skills,
 }
 
 impl Kind {
@@ -40,6 +42,7 @@ impl Kind {
             Self::Prompts => &view.lists.prompts,
             Self::Resources => &view.lists.resources,
             Self::Templates => &view.lists.templates,
+            Self::Skills => &view.lists.skills,
         }
     }
 }
@@ -97,7 +100,7 @@ fn page_of(cx: &Cx, kind: Kind, list: &List, cursor: &str) -> Result<usize, Gate
     Ok(u32::from_be_bytes(page) as usize)
 }
 
-const fn bad_cursor() -> GatewayError {
+pub(super) const fn bad_cursor() -> GatewayError {
     GatewayError::InvalidParams(std::borrow::Cow::Borrowed(
         "the cursor is not one of this list as it is now: start again without a cursor",
     ))

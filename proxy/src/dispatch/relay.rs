@@ -5,6 +5,7 @@ use std::{
     collections::VecDeque,
     pin::{Pin, pin},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
@@ -14,6 +15,7 @@ use patchbay_core::{
     json::{self, MessageHead},
     method::Method,
     rewrite::{self, Plan, RewriteError, Rewriter, Seen},
+    snapshot::ServerEntry,
 };
 use patchbay_downstream::{
     Answer as ServerAnswer, ByteStream, DownstreamError, Fault, Message, MessageStream, Question, Reply,
@@ -22,7 +24,16 @@ use patchbay_limit::Permit;
 use std::sync::Arc;
 use tracing::warn;
 
-use super::{Answer, Cx, OUTCOME_NOT_KEPT, calls::Running, links, questions::Asked};
+use super::{
+    Answer, Cx, OUTCOME_NOT_KEPT,
+    calls::Running,
+    extensions::{self, About},
+    links,
+    questions::Asked,
+    rounds::Again,
+    state::asking::{ASKING_BYTES_MAX, told},
+    tasks,
+};
 use crate::{
     audit::{NotKept, Trail},
     bridge,
@@ -45,12 +56,49 @@ pub struct Relay {
     pub(super) method: Method,
     pub(super) server: Arc<ServerHandle>,
     pub(super) index: usize,
+    /// What an extension has to know of the way out.
+    pub(super) about: Option<Box<About>>,
     pub(super) progress_token: Option<String>,
     pub(super) trail: Trail,
     pub(super) meter: CallMeter,
     pub(super) _permit: Permit,
     /// What lines say that are written when the answer is polled by itself.
     pub(super) log: Option<LogIds>,
+    pub(super) asking: Asking,
+}
+
+/// What is needed when the server has questions before it answers.
+#[derive(Default)]
+pub(super) struct Asking {
+    /// The params as a modern client sent them; empty for a legacy one.
+    pub(super) params: Bytes,
+    /// Rounds of questions that this call has had.
+    pub(super) round: u8,
+    /// Whether this request comes after the user was sent to a URL.
+    pub(super) is_afresh: bool,
+    /// Whether this request brings answers.
+    pub(super) is_answer: bool,
+    /// Questions of a legacy server that a modern client was asked.
+    pub(super) keys: u32,
+    /// The time of the call, begun anew when it goes on after answers.
+    pub(super) timeout: Duration,
+    /// How a modern server is asked again for a legacy client.
+    pub(super) again: Option<Arc<Again>>,
+}
+
+/// What a response has become.
+pub(super) enum Turned {
+    /// The answer.
+    Answer(Bytes, Seen),
+    /// The server asks first: these messages come instead.
+    Further(Box<dyn MessageStream>),
+}
+
+impl Turned {
+    /// An answer of which nothing more is to be known.
+    pub(super) fn whole(body: Bytes) -> Self {
+        Self::Answer(body, Seen::default())
+    }
 }
 
 impl Relay {
@@ -63,22 +111,34 @@ impl Relay {
                     self.kept().await?;
                     return Ok(Answer::Pieces(pieces));
                 }
-                let (body, seen) = self.rewritten(&head);
+                let (body, seen) = match self.turned(&head) {
+                    Turned::Answer(body, seen) => (body, seen),
+                    Turned::Further(messages) => return Ok(Answer::Messages(Messages::new(self, messages))),
+                };
                 self.kept().await?;
                 let lacks = seen.error && self.plan.to == Era::Modern && bridge::lacks_capability(&body);
                 Ok(if lacks { Answer::Lacking(body) } else { Answer::Whole(body) })
             }
             Reply::One(ServerAnswer { head, rest: Some(rest), era }) => {
                 self.plan.from = era;
-                if self.cx.tenant.view().uris.has_mapped(self.index) {
-                    let body = match self.collect(head, rest).await {
-                        Ok(whole) => self.whole(&whole),
-                        Err(error) => self.failure(&error),
-                    };
-                    self.kept().await?;
-                    return Ok(Answer::Whole(body));
+                let bytes_max = if rewrite::begins_asking(&head) {
+                    ASKING_BYTES_MAX
+                } else if self.wants_all() {
+                    self.cx.app.config.limits.response_bytes_max
+                } else {
+                    return Ok(Answer::Streaming(Streaming::new(self, head, rest)));
+                };
+                let turned = match collect(head, rest, bytes_max).await {
+                    Ok(whole) => self.turned(&whole),
+                    Err(error) => Turned::whole(self.failure(&error)),
+                };
+                match turned {
+                    Turned::Answer(body, _) => {
+                        self.kept().await?;
+                        Ok(Answer::Whole(body))
+                    }
+                    Turned::Further(messages) => Ok(Answer::Messages(Messages::new(self, messages))),
                 }
-                Ok(Answer::Streaming(Streaming::new(self, head, rest)))
             }
             Reply::Stream(stream) => Ok(Answer::Messages(Messages::new(self, stream))),
         }
@@ -98,50 +158,59 @@ impl Relay {
     ///
     /// # Errors
     /// When the disk does not take it.
-    async fn kept(&mut self) -> Result<(), GatewayError> {
+    pub(super) async fn kept(&mut self) -> Result<(), GatewayError> {
         self.trail.kept().await.map_err(|_| OUTCOME_NOT_KEPT)
     }
 
-    fn failure(&mut self, error: &DownstreamError) -> Bytes {
+    /// What is answered for a server that gave no answer. Closes the trail.
+    pub(super) fn failure(&mut self, error: &DownstreamError) -> Bytes {
         let server = self.server.slug.as_str();
         warn!(tenant = %self.cx.tenant.snapshot().slug, server, %error, "server {server} gave no answer");
         self.cx.app.metrics.error(Blame::Server);
-        let body = if self.method == Method::ToolsCall {
-            bridge::tool_error(&self.plan.id, &server_text(server, error), self.plan.to == Era::Modern)
-        } else {
-            let error = GatewayError::Server { server: server.to_owned(), source: error.clone() };
-            let facts = error.facts(self.plan.to);
-            crate::error::error_body(Some(&self.plan.id), facts.code, &facts.public, None).into()
-        };
+        let mut text = server_text(server, error);
+        if self.asking.is_answer {
+            text.push_str(" The answers are used up: whoever calls again is asked again.");
+        }
+        let body = told(&self.method, &self.plan.id, &text, self.plan.to);
         self.trail.failed(fault_label(error.fault), body.len());
         self.meter.end(CallEnd::Failed);
         body
     }
 
-    /// A response that is wholly here, in the client's words. Closes the trail.
-    fn whole(&mut self, message: &Bytes) -> Bytes {
-        self.rewritten(message).0
+    /// Whether an answer has to be wholly there before it can be put in the client's words.
+    fn wants_all(&self) -> bool {
+        self.cx.tenant.view().uris.has_mapped(self.index) || self.about.as_ref().is_some_and(|about| about.wants_all())
     }
 
     /// The same for a long one of which nothing more has to be done than the rewriting. Closes the trail if it is one.
     fn pieces(&mut self, message: &Bytes) -> Option<Vec<Bytes>> {
-        if message.len() <= JOINED_BYTES_MAX || self.cx.tenant.view().uris.has_mapped(self.index) {
+        if message.len() <= JOINED_BYTES_MAX || self.wants_all() {
             return None;
         }
         let (pieces, seen) = rewrite::pieces(message, self.plan.clone()).ok()?;
-        if seen.error || seen.incomplete {
+        if seen.error || seen.incomplete || seen.task {
             return None;
         }
         self.done(seen, pieces.iter().map(Bytes::len).sum());
         Some(pieces)
     }
 
-    /// A response that is wholly here, with what was seen in it.
-    fn rewritten(&mut self, message: &Bytes) -> (Bytes, Seen) {
+    /// A response that is wholly here, in the client's words, with what was seen in it. Closes the trail unless the call goes on.
+    fn turned(&mut self, message: &Bytes) -> Turned {
         let (body, seen) = match rewrite::whole(message, self.plan.clone()) {
             Ok(rewritten) => rewritten,
-            Err(error) => return (self.failure(&protocol_fault(error)), Seen::default()),
+            Err(error) => return Turned::whole(self.failure(&protocol_fault(error))),
         };
+        if seen.incomplete
+            && let Some(turned) = self.incomplete(message, &body)
+        {
+            return turned;
+        }
+        if seen.error
+            && let Some(body) = self.asks_urls(&body)
+        {
+            return Turned::whole(body);
+        }
         let body = self.translated(body, seen);
         if seen.error
             && let Some(trace) = self.trail.trace_mut().filter(|trace| trace.is_recorded())
@@ -149,7 +218,7 @@ impl Relay {
             trace.code(bridge::error_code(&body));
         }
         self.done(seen, body.len());
-        (body, seen)
+        Turned::Answer(body, seen)
     }
 
     /// The server has answered: closes the trail, and counts the call.
@@ -169,25 +238,36 @@ impl Relay {
             let other = bridge::error(&body, &self.method, self.plan.from, self.plan.to, &self.plan.id, server);
             return other.unwrap_or(body);
         }
+        if seen.task {
+            return tasks::begun(self, &body);
+        }
         if seen.incomplete && self.plan.to == Era::Legacy {
             return bridge::cannot_ask(&self.method, &self.plan.id, server, "");
+        }
+        if let Some(body) = self.about.as_deref().and_then(|about| extensions::translated(self, about, &body)) {
+            return body;
         }
         let uris = &self.cx.tenant.view().uris;
         if uris.has_mapped(self.index) { links::map(&body, |uri| uris.to_exposed(self.index, uri)) } else { body }
     }
 
-    async fn collect(&self, head: Bytes, mut rest: ByteStream) -> Result<Bytes, DownstreamError> {
-        let bytes_max = self.cx.app.config.limits.response_bytes_max;
-        let mut whole = BytesMut::from(&head[..]);
-        while let Some(chunk) = rest.next().await {
-            let chunk = chunk?;
-            if whole.len() + chunk.len() > bytes_max {
-                return Err(DownstreamError::may_have_run(Fault::TooLarge, "the answer is over the bound"));
-            }
-            whole.extend_from_slice(&chunk);
-        }
-        Ok(whole.freeze())
+    /// The server as the tenant's snapshot has it.
+    pub(super) fn entry(&self) -> &ServerEntry {
+        &self.cx.tenant.snapshot().servers[self.index]
     }
+}
+
+/// All of a long response, up to a bound.
+async fn collect(head: Bytes, mut rest: ByteStream, bytes_max: usize) -> Result<Bytes, DownstreamError> {
+    let mut whole = BytesMut::from(&head[..]);
+    while let Some(chunk) = rest.next().await {
+        let chunk = chunk?;
+        if whole.len() + chunk.len() > bytes_max {
+            return Err(DownstreamError::may_have_run(Fault::TooLarge, "the answer is over the bound"));
+        }
+        whole.extend_from_slice(&chunk);
+    }
+    Ok(whole.freeze())
 }
 
 fn protocol_fault(error: RewriteError) -> DownstreamError {
@@ -250,8 +330,12 @@ impl Streaming {
 
     fn take(&mut self, chunk: &Bytes) -> Result<(), DownstreamError> {
         self.rewriter.push(chunk, &mut self.pieces).map_err(protocol_fault)?;
-        if self.rewriter.seen().incomplete && self.relay.plan.to == Era::Legacy {
+        // What asks says so early, or is not handed on: its state would be the server's own.
+        if self.rewriter.seen().incomplete {
             return Err(DownstreamError::may_have_run(Fault::Protocol, "a question too long to be carried"));
+        }
+        if self.rewriter.seen().task {
+            return Err(DownstreamError::may_have_run(Fault::Protocol, "a task that begins with too long an answer"));
         }
         self.ready.extend(self.pieces.drain(..));
         Ok(())
@@ -340,17 +424,28 @@ impl Stream for Streaming {
 
 /// A reply of several messages, in the client's words.
 pub struct Messages {
-    relay: Relay,
-    stream: Box<dyn MessageStream>,
+    pub(super) relay: Relay,
+    pub(super) stream: Box<dyn MessageStream>,
+    /// Messages for the client that came while something else was waited for.
+    pub(super) ready: VecDeque<Bytes>,
     last_progress: f64,
     asked: Vec<Asked>,
     running: Option<Running>,
-    over: bool,
+    /// Nothing comes after what is ready.
+    pub(super) over: bool,
 }
 
 impl Messages {
-    fn new(relay: Relay, stream: Box<dyn MessageStream>) -> Self {
-        Self { relay, stream, last_progress: f64::NEG_INFINITY, asked: Vec::new(), running: None, over: false }
+    pub(super) fn new(relay: Relay, stream: Box<dyn MessageStream>) -> Self {
+        Self {
+            relay,
+            stream,
+            ready: VecDeque::new(),
+            last_progress: f64::NEG_INFINITY,
+            asked: Vec::new(),
+            running: None,
+            over: false,
+        }
     }
 
     /// The same messages, until the client takes the request back.
@@ -360,6 +455,11 @@ impl Messages {
         self
     }
 
+    /// Whether nothing comes any more: the message that was given last is the response, if one was given.
+    pub const fn is_over(&self) -> bool {
+        self.over
+    }
+
     /// The next message for the client; the response is the last, `None` comes after it.
     pub async fn next(&mut self) -> Option<Bytes> {
         let ids = self.relay.log;
@@ -367,7 +467,13 @@ impl Messages {
     }
 
     async fn next_one(&mut self) -> Option<Bytes> {
-        while !self.over {
+        loop {
+            if let Some(message) = self.ready.pop_front() {
+                return Some(message);
+            }
+            if self.over {
+                return None;
+            }
             let message = match &self.running {
                 None => self.stream.next().await,
                 Some(running) => tokio::select! {
@@ -385,38 +491,59 @@ impl Messages {
                         return Some(message);
                     }
                 }
+                Ok(Message::Request(question)) if self.relay.plan.to == Era::Modern => {
+                    if let Some(message) = self.ask_apart(question).await {
+                        return Some(message);
+                    }
+                }
                 Ok(Message::Request(question)) => {
                     if let Some(message) = self.question(question).await {
                         return Some(message);
                     }
                 }
-                Ok(Message::Response(answer)) => return Some(self.response(answer).await),
-                Err(error) => {
-                    self.over = true;
-                    let body = self.relay.failure(&error);
-                    return Some(self.kept(body).await);
+                Ok(Message::Response(answer)) => {
+                    if let Some(message) = self.response(answer).await {
+                        return Some(message);
+                    }
                 }
+                Err(error) => return Some(self.broken(&error).await),
             }
         }
-        None
     }
 
-    async fn response(&mut self, answer: ServerAnswer) -> Bytes {
-        self.over = true;
+    /// The response for the client; `None` when the server asks first, and other messages come instead.
+    pub(super) async fn response(&mut self, answer: ServerAnswer) -> Option<Bytes> {
         self.asked.clear();
         self.relay.plan.from = answer.era;
-        let body = match answer.rest {
-            None => self.relay.whole(&answer.head),
-            Some(rest) => match self.relay.collect(answer.head, rest).await {
-                Ok(whole) => self.relay.whole(&whole),
-                Err(error) => self.relay.failure(&error),
+        let bytes_max = self.relay.cx.app.config.limits.response_bytes_max;
+        let turned = match answer.rest {
+            None => self.relay.turned(&answer.head),
+            Some(rest) => match collect(answer.head, rest, bytes_max).await {
+                Ok(whole) => self.relay.turned(&whole),
+                Err(error) => Turned::whole(self.relay.failure(&error)),
             },
         };
+        match turned {
+            Turned::Answer(body, _) => {
+                self.over = true;
+                Some(self.kept(body).await)
+            }
+            Turned::Further(stream) => {
+                self.stream = stream;
+                None
+            }
+        }
+    }
+
+    /// What the client is told of a server that broke off.
+    pub(super) async fn broken(&mut self, error: &DownstreamError) -> Bytes {
+        self.over = true;
+        let body = self.relay.failure(error);
         self.kept(body).await
     }
 
     /// The answer, once its outcome is kept; what is said instead when it is not.
-    async fn kept(&mut self, body: Bytes) -> Bytes {
+    pub(super) async fn kept(&mut self, body: Bytes) -> Bytes {
         let Err(error) = self.relay.kept().await else { return body };
         warn!(%error, "an answer was held back");
         self.relay.cx.app.metrics.error(Blame::Gateway);
@@ -425,7 +552,7 @@ impl Messages {
     }
 
     /// Progress goes to the caller that asked for it, log messages to the one that wants their level.
-    fn notification(&mut self, message: &Bytes) -> Option<Bytes> {
+    pub(super) fn notification(&mut self, message: &Bytes) -> Option<Bytes> {
         let text = std::str::from_utf8(message).ok()?;
         let head = MessageHead::read(text).ok()?;
         match Method::of(&head.method_name()?) {

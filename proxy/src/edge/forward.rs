@@ -83,6 +83,10 @@ impl Failed {
 pub(super) enum Kind {
     /// The answer to a question.
     Question,
+    /// The answers for a call that is parked.
+    Parked,
+    /// A stream that broke off.
+    Stream,
     /// A call of a server that keeps its state for each session.
     Session,
 }
@@ -92,36 +96,43 @@ impl Kind {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Question => "question",
+            Self::Parked => "parked",
+            Self::Stream => "stream",
             Self::Session => "session",
         }
     }
 
-    /// What the client is told instead of the answer.
-    fn instead(self, failed: Failed) -> Result<Reply, GatewayError> {
-        match (self, failed) {
+}
+
+impl Elsewhere {
+    /// What the client is told instead of the answer; for parked calls and streams, those who know them say it.
+    ///
+    /// # Errors
+    /// With what that is.
+    pub(super) fn instead(&self, failed: Failed) -> Result<Reply, GatewayError> {
+        match (self.kind, failed) {
             (_, Failed::Crowded) => {
                 Err(GatewayError::Overloaded("too many requests are being handed on to other replicas"))
             }
             // As any answer that comes too late.
-            (Self::Question, _) => Ok(empty(StatusCode::ACCEPTED)),
-            (Self::Session, Failed::NoAddress) => Err(GatewayError::SessionElsewhere),
-            (Self::Session, Failed::Gone | Failed::NotReached) => Err(GatewayError::SessionGone),
-            (Self::Session, Failed::Lost) => Err(GatewayError::ReplicaLost),
+            (Kind::Question, _) => Ok(empty(StatusCode::ACCEPTED)),
+            (Kind::Session, Failed::NoAddress) => Err(GatewayError::SessionElsewhere),
+            (Kind::Session, Failed::Gone | Failed::NotReached) => Err(GatewayError::SessionGone),
+            (Kind::Session | Kind::Parked | Kind::Stream, _) => Err(GatewayError::ReplicaLost),
         }
     }
 }
 
-/// Hands a request on and gives the other replica's answer, or what is said instead. Its record is the other replica's to write
-/// when there is an answer.
+/// Hands a request on and gives the other replica's answer. Its record is the other replica's to write then.
 ///
 /// # Errors
-/// With what the client is told when there is none.
+/// When there is none.
 pub(super) async fn hand_on(
     app: &Arc<App>,
     came: Came<'_>,
-    Elsewhere { home, kind }: Elsewhere,
+    Elsewhere { home, kind }: &Elsewhere,
     body: Bytes,
-) -> Result<Reply, GatewayError> {
+) -> Result<Reply, Failed> {
     let outcome = match home.url() {
         _ if came.is_handed => Err(Failed::Gone),
         None => Err(Failed::NoAddress),
@@ -131,18 +142,11 @@ pub(super) async fn hand_on(
     };
     app.metrics
         .forwarded(kind.as_str(), outcome.as_ref().map_or_else(|failed| failed.counted(), |_| Forwarded::Answered));
-    match outcome {
-        Ok(reply) => Ok(reply),
-        Err(failed) => {
-            warn!(
-                ?failed,
-                kind = kind.as_str(),
-                url = home.url().map(|url| &**url),
-                "a request was not handed on to the replica that it is for"
-            );
-            kind.instead(failed)
-        }
+    if let Err(failed) = outcome {
+        let (kind, url) = (kind.as_str(), home.url().map_or("nowhere", |url| url));
+        warn!(?failed, kind, url, "a request was not answered by the replica that has what it is for");
     }
+    outcome
 }
 
 async fn send(app: &Arc<App>, came: Came<'_>, url: &Arc<str>, body: Bytes) -> Result<Reply, Failed> {
@@ -212,6 +216,3 @@ fn strip(headers: &mut HeaderMap) {
     named.iter().chain(&OF_ONE_HOP).for_each(|name| drop(headers.remove(name)));
     OF_ONE_HOP_MORE.iter().for_each(|name| drop(headers.remove(*name)));
 }
-
-#[cfg(test)]
-mod tests;

@@ -123,7 +123,8 @@ impl Listener<'_> {
         Ok(Heard::Batch { caller: self.legacy_caller(&session), messages })
     }
 
-    fn header(&self, name: &HeaderName) -> Result<Option<&str>, GatewayError> {
+    /// The header of this name, which must not stand twice.
+    pub(super) fn header(&self, name: &HeaderName) -> Result<Option<&str>, GatewayError> {
         let mut values = self.headers.get_all(name).iter();
         let Some(first) = values.next() else { return Ok(None) };
         match (first.to_str(), values.next()) {

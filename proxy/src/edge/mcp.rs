@@ -12,14 +12,18 @@ use tracing::warn;
 
 use super::{
     body::{self, ReplyBody},
-    forward::{self, Came, peer::Handed},
+    forward::{
+        self, Came,
+        held::{self, Elsewhere},
+        peer::Handed,
+    },
     forwarded,
     hear::{self, Heard},
     metadata,
     origin::Allowed,
     rate_headers,
     refusal::Refusal,
-    reply,
+    replay, reply,
     routes::{self, Endpoint, Place},
     trace,
     watch::{Phase, Watched},
@@ -169,6 +173,10 @@ impl Visit<'_> {
         match parts.method {
             Method::POST => {}
             Method::DELETE => return end_session(&listener, trail).await.map_err(refused),
+            Method::GET if era == Era::Legacy => {
+                self.watched.enter(Phase::Serving);
+                return continue_stream(&listener, self.came).await.map_err(refused);
+            }
             _ => return Err(refused(GatewayError::MethodNotAllowed("POST and DELETE"))),
         }
         acceptable(headers).map_err(refused)?;
@@ -201,6 +209,12 @@ impl Visit<'_> {
             }
             Heard::Answered(body) => Ok(json(StatusCode::OK, ReplyBody::Whole(body))),
             Heard::Request { caller, request } => {
+                if let Some(elsewhere) = held::parked(&app, &tenant, &principal, &caller, &request)
+                    && let Ok(reply) = forward::hand_on(&app, self.came, &elsewhere, body).await
+                {
+                    drop(trail.take());
+                    return Ok(reply);
+                }
                 let telling = Telling::begin(&app.limits);
                 let cx = Cx { app, tenant, principal, caller, site, telling: telling.clone() };
                 let mut reply =
@@ -217,7 +231,8 @@ impl Visit<'_> {
                 Ok(reply)
             }
             Heard::Elsewhere(elsewhere) => {
-                let reply = forward::hand_on(&app, self.came, elsewhere, body).await.map_err(refused)?;
+                let handed = forward::hand_on(&app, self.came, &elsewhere, body).await;
+                let reply = handed.or_else(|failed| elsewhere.instead(failed)).map_err(refused)?;
                 // The other replica has written what there is to write.
                 drop(trail.take());
                 Ok(reply)
@@ -264,6 +279,24 @@ async fn end_session(listener: &hear::Listener<'_>, trail: &mut Trail) -> Result
     trail.session_ended();
     trail.kept().await.map_err(|_| dispatch::OUTCOME_NOT_KEPT)?;
     let mut reply = empty(StatusCode::OK);
+    rate_headers::add(told.as_ref(), reply.headers_mut());
+    Ok(reply)
+}
+
+/// A GET that continues a stream which broke off. Leaves no record: the call has its own.
+async fn continue_stream(listener: &hear::Listener<'_>, came: Came<'_>) -> Result<Reply, GatewayError> {
+    let last = listener.header(&replay::LAST_EVENT_ID)?.filter(|id| replay::is_ours(id));
+    let last = last.ok_or(GatewayError::MethodNotAllowed("POST and DELETE"))?;
+    let session = listener.session()?;
+    let owner = replay::Owner::new(listener.tenant, listener.principal, session.id, session.version);
+    let app = listener.app;
+    if let Some(home) = replay::elsewhere(app, &owner, last)
+        && let Ok(reply) = forward::hand_on(app, came, &Elsewhere::stream(home), Bytes::new()).await
+    {
+        return Ok(reply);
+    }
+    let told = admission::request(app, listener.tenant, listener.principal).await?;
+    let mut reply = replay::resume(app, &owner, last)?;
     rate_headers::add(told.as_ref(), reply.headers_mut());
     Ok(reply)
 }

@@ -25,6 +25,7 @@ use super::{
     body::{Broken, ReplyBody},
     mcp::{Reply, empty, json as json_response},
     refusal::{Refusal, note_rule, refuse},
+    replay::Owner,
     sse::{self, Source},
     trace, watch,
 };
@@ -46,6 +47,8 @@ pub(super) struct Call {
     work: Work,
     era: Era,
     id: Bytes,
+    /// Whose its stream will be, in a legacy session.
+    owner: Option<Owner>,
     log: Option<LogIds>,
 }
 
@@ -56,6 +59,9 @@ impl Call {
         let log = trace::calling(&cx, &request, http, &mut trail);
         let (era, id) = (cx.caller.era(), request.id.clone());
         let meter = cx.tenant.meter().clone();
+        // A legacy caller shares with the rest of its session, and that is what the session is called here.
+        let owner =
+            (era == Era::Legacy).then(|| Owner::new(&cx.tenant, &cx.principal, cx.caller.share, cx.caller.version));
         let running = (era == Era::Legacy).then(|| app.calls.enter(cx.caller.share, id.clone()));
         let work = async move {
             let began = Instant::now();
@@ -82,7 +88,7 @@ impl Call {
                 Err(error) => Err((error, trail)),
             }
         };
-        Self { work: Box::pin(work), era, id, log }
+        Self { work: Box::pin(work), era, id, owner, log }
     }
 }
 
@@ -114,9 +120,8 @@ impl Drop for InFlight {
 
 /// Answers a request, as JSON if it can.
 pub(super) async fn answer(app: &Arc<App>, call: Call) -> Result<Reply, Refusal> {
-    let (era, id, ids) = (call.era, call.id.clone(), call.log);
-    let outlives = era == Era::Legacy;
-    let mut work = Detached { work: Some(log::within(ids, call.work)), outlives };
+    let (era, id, owner, ids) = (call.era, call.id.clone(), call.owner, call.log);
+    let mut work = Detached { work: Some(log::within(ids, call.work)), outlives: owner.is_some() };
     let outcome = match tokio::time::timeout(app.config.limits.sse_after, until_broken_off(&mut work)).await {
         Ok(Some(outcome)) => Ok(outcome),
         Ok(None) => {
@@ -127,7 +132,7 @@ pub(super) async fn answer(app: &Arc<App>, call: Call) -> Result<Reply, Refusal>
     };
     match outcome {
         Ok(Ok(Answer::Messages(messages))) => {
-            Ok(sse::respond(app, Source::Answer(Box::new(Answer::Messages(messages))), outlives, id))
+            Ok(sse::respond(app, Source::Answer(Box::new(Answer::Messages(messages))), owner.as_ref(), id))
         }
         Ok(Ok(Answer::Cancelled)) => Ok(sse::nothing()),
         Ok(Ok(Answer::Whole(body))) => Ok(json_response(StatusCode::OK, ReplyBody::Whole(body))),
@@ -147,7 +152,7 @@ pub(super) async fn answer(app: &Arc<App>, call: Call) -> Result<Reply, Refusal>
                 }
             };
             let pending = Box::pin(log::within(ids, Box::pin(pending)));
-            Ok(sse::respond(app, Source::Pending(pending), outlives, asked))
+            Ok(sse::respond(app, Source::Pending(pending), owner.as_ref(), asked))
         }
     }
 }

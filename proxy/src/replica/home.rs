@@ -10,7 +10,7 @@ use patchbay_core::{
 };
 
 /// The longest address of a replica in a handle.
-const URL_BYTES_MAX: usize = 300;
+const URL_BYTES_MAX: usize = 230;
 /// How many bytes the id of a process has.
 pub(crate) const ID_BYTES: usize = 8;
 /// What the ids of questions begin with, within their quotes.
@@ -39,6 +39,24 @@ impl Home {
         self.url.as_ref()
     }
 
+    /// As one line of text, for handles that hold texts; short enough for those that count its bytes in one.
+    pub(crate) fn words(&self) -> String {
+        let id = u64::from_be_bytes(self.id);
+        format!("{id:016x} {}", self.url.as_deref().unwrap_or_default())
+    }
+
+    /// From the id of a process as [`super::Replica::id`] has it, and its address, empty where nobody has said.
+    pub(crate) fn of_texts(id: &str, url: &str) -> Option<Self> {
+        let id = u64::from_str_radix(id, 16).ok()?.to_be_bytes();
+        Self::read(&[&id[..], url.as_bytes()].concat())
+    }
+
+    /// From its words.
+    pub(crate) fn of_words(words: &str) -> Option<Self> {
+        let (id, url) = words.split_once(' ')?;
+        Self::of_texts(id, url)
+    }
+
     /// Appends it to what is about to be sealed.
     pub(crate) fn write(&self, plain: &mut Vec<u8>) {
         plain.extend_from_slice(&self.id);
@@ -64,7 +82,7 @@ pub(crate) fn authority(url: &str) -> Option<&str> {
 /// Gives questions to clients their ids. Where other replicas can reach this one, an id says where the question waits, to
 /// gateways alone, and opens only for the tenant and the principal that were asked.
 #[derive(Debug)]
-pub struct QuestionIds {
+pub(crate) struct QuestionIds {
     sealer: Arc<Sealer>,
     home: Home,
 }
@@ -113,12 +131,15 @@ mod tests {
         for url in [None, Some("http://10.0.3.7:8080"), Some("http://[fd00::7]:8080")] {
             let (home, mut plain) = (Home::new([3; ID_BYTES], url), Vec::new());
             home.write(&mut plain);
-            assert_eq!(Home::read(&plain), Some(home));
+            assert_eq!(Home::read(&plain), Some(home.clone()));
+            assert_eq!(Home::of_words(&home.words()), Some(home));
         }
         for url in ["https://a:1", "http://", "http://a", "http://a:1/x", "http://u@a:1", "file:///x", "a:1"] {
             assert_eq!(Home::read(&[&[0; ID_BYTES][..], url.as_bytes()].concat()), None, "{url}");
         }
         assert_eq!(Home::read(&[0; ID_BYTES - 1]), None);
+        let longest = Home::new([9; ID_BYTES], Some(&format!("http://{}:65535", "a".repeat(200))));
+        assert!(longest.url().is_some() && longest.words().len() < 256, "{}", longest.words().len());
     }
 
     #[test]

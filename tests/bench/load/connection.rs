@@ -12,7 +12,8 @@ use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{
-    Request, StatusCode,
+    Request, Response, StatusCode,
+    body::Incoming,
     client::conn::http1::{self, SendRequest},
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue},
 };
@@ -102,11 +103,24 @@ impl Connection {
         Ok(&self.answer)
     }
 
-    async fn post(&mut self, method: &str, tool: Option<&str>, body: String, expected: StatusCode) -> Result<()> {
+    /// Opens a stream of changes, and gives its body once the response has begun. The connection is taken by it.
+    pub(crate) async fn listen(&mut self) -> Result<Incoming> {
+        let template = Template::listen();
+        let response = self.send(template.method, None, template.with_id(1)).await?;
+        let status = response.status();
+        ensure!(status == StatusCode::OK, "{} was answered with {status}", template.method);
+        Ok(response.into_body())
+    }
+
+    async fn send(&mut self, method: &str, tool: Option<&str>, body: String) -> Result<Response<Incoming>> {
         let mut request = Request::post(self.target.path.as_str()).body(Full::new(Bytes::from(body)))?;
         self.fill(request.headers_mut(), method, tool)?;
         self.sender.ready().await.context("the connection was closed")?;
-        let response = self.sender.send_request(request).await.with_context(|| format!("sending {method}"))?;
+        self.sender.send_request(request).await.with_context(|| format!("sending {method}"))
+    }
+
+    async fn post(&mut self, method: &str, tool: Option<&str>, body: String, expected: StatusCode) -> Result<()> {
+        let response = self.send(method, tool, body).await?;
         let status = response.status();
         if let Some(session) = response.headers().get("mcp-session-id") {
             self.session = Some(session.clone());

@@ -136,6 +136,11 @@ impl Worker {
             self.connection.begin_session(&self.initialize).await?;
         }
         let answer = self.connection.ask(&self.request).await?;
+        if let Act::Progress { messages, .. } = self.act {
+            let token = br#""progressToken":"p""#;
+            let found = answer.windows(token.len()).filter(|window| window == token).count();
+            ensure!(found == messages, "expected {messages} messages of progress, found {found}");
+        }
         if let Act::Call { bytes_min, .. } = self.act {
             ensure!(answer.len() >= bytes_min, "an answer of {} bytes is shorter than {bytes_min}", answer.len());
         }

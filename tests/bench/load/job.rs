@@ -13,6 +13,8 @@ pub(crate) enum Job {
     Http(HttpJob),
     /// Open sessions and keep them until standard input ends.
     Hold(HoldJob),
+    /// Open streams of changes; for each line of standard input wait until all of them were told of one more change.
+    Listen(ListenJob),
     /// Send requests to a child process in a closed loop.
     Stdio(StdioJob),
     /// Run statements on a database in a closed loop, by a plain driver.
@@ -63,6 +65,14 @@ pub(crate) struct HttpJob {
 pub(crate) struct HoldJob {
     pub(crate) target: Target,
     pub(crate) sessions: usize,
+}
+
+/// See [`Job::Listen`].
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ListenJob {
+    pub(crate) target: Target,
+    pub(crate) streams: usize,
 }
 
 /// See [`Job::Stdio`].
@@ -125,6 +135,8 @@ pub(crate) enum Act {
         #[serde(default = "arguments_default")]
         arguments: Value,
     },
+    /// Call this tool and ask for its progress; so many messages come before its answer.
+    Progress { tool: String, messages: usize },
     /// List the tools; that many are there.
     List { tools: usize },
     /// Begin a session, say so, call this tool.
@@ -136,6 +148,7 @@ impl Act {
     pub(crate) fn request(&self, era: Era) -> Template {
         match self {
             Self::Call { tool, arguments, .. } => Template::call(era, tool, arguments),
+            Self::Progress { tool, .. } => Template::call(era, tool, &arguments_default()).with_progress(),
             Self::Storm { tool } => Template::call(era, tool, &arguments_default()),
             Self::List { .. } => Template::list(era),
         }
@@ -166,6 +179,22 @@ impl Template {
     /// `tools/list`.
     pub(crate) fn list(era: Era) -> Self {
         Self::new(era, "tools/list", None, "")
+    }
+
+    /// The same, asking for progress.
+    fn with_progress(mut self) -> Self {
+        const TOKEN: &str = r#""progressToken":"p""#;
+        let (meta, rest) = (r#""_meta":{"#, self.after.find(r#""_meta":{"#));
+        match rest {
+            Some(at) => self.after.insert_str(at + meta.len(), &format!("{TOKEN},")),
+            None => self.after.insert_str(self.after.len() - 2, &format!(",{meta}{TOKEN}}}")),
+        }
+        self
+    }
+
+    /// `subscriptions/listen`, for changes of the tools.
+    pub(crate) fn listen() -> Self {
+        Self::new(Era::Modern, "subscriptions/listen", None, r#""notifications":{"toolsListChanged":true}"#)
     }
 
     /// `initialize`.

@@ -1,11 +1,12 @@
 //! The load client: one job in, as JSON in the only argument, one line of JSON out. `cargo xtask bench` starts it.
 //!
-//! `http.rs` and `stdio.rs` measure calls, `sql.rs` a plain database driver, `hold.rs` keeps sessions open, `start.rs` measures how long a start takes.
+//! `http.rs` and `stdio.rs` measure calls, `sql.rs` a plain database driver, `hold.rs` keeps sessions open, `listen.rs` streams of changes, `start.rs` measures how long a start takes.
 
 mod connection;
 mod hold;
 mod http;
 mod job;
+mod listen;
 mod measure;
 mod sql;
 mod start;
@@ -26,6 +27,7 @@ fn main() -> Result<()> {
     match job {
         Job::Http(job) => say(&runtime()?.block_on(http::run(&job))?),
         Job::Hold(job) => runtime()?.block_on(hold::run(&job)),
+        Job::Listen(job) => runtime()?.block_on(listen::run(&job)),
         Job::Stdio(job) => say(&stdio::run(&job)?),
         Job::Sql(job) => say(&runtime()?.block_on(sql::run(&job))?),
         Job::Start(job) => say(&start::run(&job)?),

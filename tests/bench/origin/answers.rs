@@ -10,6 +10,8 @@ const LEGACY_VERSIONS: [&str; 3] = ["2025-11-25", "2025-06-18", "2025-03-26"];
 const MODERN_VERSION: &str = "2026-07-28";
 const SMALL_BYTES: usize = 200;
 const BIG_BYTES: usize = 64 * 1024;
+/// Messages before the answer of `progress`.
+const PROGRESS_MESSAGES: usize = 10;
 
 /// Which revisions a server speaks.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -37,7 +39,7 @@ impl Era {
 /// Which tools a server lists.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Catalog {
-    /// `small` and `big`, the tools that are called.
+    /// `small`, `big` and `progress`, the tools that are called.
     Calls,
     /// Ten tools.
     Ten,
@@ -61,6 +63,8 @@ impl Catalog {
 pub(crate) enum Answer {
     /// Nothing, for a notification.
     None,
+    /// Messages before the answer, and the answer, as events.
+    Events(Bytes),
     /// One message in two pieces: the part with the id, and the part that is always the same.
     Message {
         /// `{"jsonrpc":"2.0","id":…`
@@ -118,6 +122,8 @@ struct Params<'a> {
 struct Meta<'a> {
     #[serde(borrow, rename = "io.modelcontextprotocol/protocolVersion")]
     version: Option<Cow<'a, str>>,
+    #[serde(borrow, rename = "progressToken")]
+    progress: Option<&'a RawValue>,
 }
 
 impl Answers {
@@ -151,6 +157,9 @@ impl Answers {
             (Era::Modern, false) => (&self.unsupported, true),
             _ => (self.tail(era, catalog, method, params, is_modern), false),
         };
+        if let Some(events) = self.progress(method, params, id, tail) {
+            return Some(Answer::Events(events));
+        }
         let mut head = BytesMut::with_capacity(24 + id.get().len());
         head.put_slice(br#"{"jsonrpc":"2.0","id":"#);
         head.put_slice(id.get().as_bytes());
@@ -158,11 +167,28 @@ impl Answers {
         Some(Answer::Message { head: head.freeze(), tail: tail.clone(), opens_session, refused })
     }
 
+    /// What a call of `progress` answers: as many messages as are measured, then the result. All of it leaves at once.
+    fn progress(&self, method: &str, params: Option<&Params<'_>>, id: &RawValue, tail: &Bytes) -> Option<Bytes> {
+        let params = params.filter(|params| method == "tools/call" && params.name.as_deref() == Some("progress"))?;
+        let token = params.meta.as_ref()?.progress?;
+        let mut events = BytesMut::with_capacity(2048);
+        for step in 1..=PROGRESS_MESSAGES {
+            let message = format!(
+                r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progressToken":{token},"progress":{step},"total":{PROGRESS_MESSAGES},"message":"step {step} is done"}}}}"#
+            );
+            events.put_slice(format!("event: message\ndata: {message}\n\n").as_bytes());
+        }
+        events.put_slice(format!("event: message\ndata: {{\"jsonrpc\":\"2.0\",\"id\":{id}").as_bytes());
+        events.put_slice(tail);
+        events.put_slice(b"\n\n");
+        Some(events.freeze())
+    }
+
     fn tail(&self, era: Era, catalog: Catalog, method: &str, params: Option<&Params<'_>>, modern: bool) -> &Bytes {
         let tails = if modern { &self.modern } else { &self.legacy };
         match method {
             "tools/call" => match params.and_then(|params| params.name.as_deref()) {
-                Some("small") => &tails.small,
+                Some("small" | "progress") => &tails.small,
                 Some("big") => &tails.big,
                 _ => &self.unknown_tool,
             },
@@ -193,7 +219,7 @@ impl Tails {
         Self {
             small: result(&dress(text(SMALL_BYTES))),
             big: result(&dress(text(BIG_BYTES))),
-            calls: result(&dress(json!({"tools": [tool("small"), tool("big")]}))),
+            calls: result(&dress(json!({"tools": [tool("small"), tool("big"), tool("progress")]}))),
             ten: result(&list(10)),
             hundred: result(&list(100)),
             empty: result(&json!({})),

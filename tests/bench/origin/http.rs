@@ -79,6 +79,11 @@ async fn respond(origin: &Origin, request: Request<Incoming>) -> Response<Pieces
     match origin.answers.answer(era, catalog, &body.to_bytes()) {
         None => bare(StatusCode::BAD_REQUEST),
         Some(Answer::None) => bare(StatusCode::ACCEPTED),
+        Some(Answer::Events(events)) => {
+            let mut response = Response::new(Pieces([events, Bytes::new()]));
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+            response
+        }
         Some(Answer::Message { head, tail, opens_session, refused }) => {
             let mut response = Response::new(Pieces([head, tail]));
             response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -30,6 +30,8 @@ pub(super) enum Target {
     Direct,
     Nginx,
     Patchbay,
+    /// Another build of Patchbay, set up the same.
+    Before,
     /// Patchbay, called with one access token again and again.
     Token,
     /// Patchbay, called with another access token each time.
@@ -46,6 +48,7 @@ impl Target {
             Self::Direct => "direct",
             Self::Nginx => "nginx",
             Self::Patchbay => "patchbay",
+            Self::Before => "before",
             Self::Token => "token",
             Self::FreshToken => "fresh",
             Self::Bare => "bare",
@@ -55,15 +58,16 @@ impl Target {
 
     /// Whether it is Patchbay, whatever is shown to it.
     fn is_patchbay(self) -> bool {
-        matches!(self, Self::Patchbay | Self::Token | Self::FreshToken | Self::Bare | Self::Governed)
+        matches!(self, Self::Patchbay | Self::Before | Self::Token | Self::FreshToken | Self::Bare | Self::Governed)
     }
 }
 
 /// Who is wanted.
-#[derive(Clone, Copy)]
-pub(super) struct With {
+pub(super) struct With<'a> {
     /// Patchbay at all.
     pub(super) patchbay: bool,
+    /// Another build of it.
+    pub(super) before: Option<&'a Path>,
     /// A database, and the DB explorer before it.
     pub(super) database: bool,
     /// So many measurements that show a fresh token with each request.
@@ -75,6 +79,8 @@ pub(super) struct With {
 /// Everything that runs; the fields are dropped in this order.
 pub(super) struct Fleet {
     pub(super) patchbay: Option<Patchbay>,
+    /// Only where another build is measured too.
+    before: Option<Patchbay>,
     /// Only where limits are measured.
     pub(super) pair: Option<Pair>,
     pub(super) nginx: Nginx,
@@ -86,19 +92,26 @@ pub(super) struct Fleet {
 
 impl Fleet {
     /// Starts everybody who is wanted; so many measurements will show a fresh token with each request.
-    pub(super) fn start(bins: &Path, with: &With) -> Result<Self> {
-        let With { patchbay: with_patchbay, database: with_database, fresh, pair: with_pair } = *with;
+    pub(super) fn start(bins: &Path, with: &With<'_>) -> Result<Self> {
+        let With { patchbay: with_patchbay, before, database: with_database, fresh, pair: with_pair } = *with;
+        let program = bins.join("patchbay");
         let folder = scratch(&target().join("bench"))?;
         let origin = Origin::start(bins, folder.path())?;
         let nginx = Nginx::start(folder.path(), origin.port)?;
         let shop = with_database.then(|| Shop::start(bins)).transpose()?;
-        let prepare = || Patchbay::prepare(bins, folder.path(), &origin, shop.as_ref(), fresh, &Flavour::Usual);
+        let prepare = || Patchbay::prepare(&program, folder.path(), &origin, shop.as_ref(), fresh, &Flavour::Usual);
         let mut patchbay = with_patchbay.then(prepare).transpose()?;
         if let Some(patchbay) = &mut patchbay {
             patchbay.start()?;
         }
-        let pair = (with_patchbay && with_pair).then(|| Pair::start(bins, folder.path(), &origin)).transpose()?;
-        Ok(Self { patchbay, pair, nginx, origin, shop, _folder: folder })
+        let pair = (with_patchbay && with_pair).then(|| Pair::start(&program, folder.path(), &origin)).transpose()?;
+        let before = before.map(|before| {
+            let folder = folder.path().join("before");
+            fs::create_dir(&folder)?;
+            begin(before, &folder, &origin, &Flavour::Before)
+        });
+        let before = before.transpose()?;
+        Ok(Self { patchbay, before, pair, nginx, origin, shop, _folder: folder })
     }
 
     /// Who there is to measure.
@@ -107,6 +120,7 @@ impl Fleet {
             Target::Direct,
             Target::Nginx,
             Target::Patchbay,
+            Target::Before,
             Target::Token,
             Target::FreshToken,
             Target::Bare,
@@ -120,6 +134,7 @@ impl Fleet {
         match target {
             Target::Direct | Target::Nginx => None,
             Target::Patchbay | Target::Token | Target::FreshToken => self.patchbay.as_ref(),
+            Target::Before => self.before.as_ref(),
             Target::Bare => self.pair.as_ref().map(|pair| &pair.bare),
             Target::Governed => self.pair.as_ref().map(|pair| &pair.governed),
         }
@@ -163,14 +178,12 @@ pub(super) struct Pair {
 }
 
 impl Pair {
-    fn start(bins: &Path, folder: &Path, origin: &Origin) -> Result<Self> {
+    fn start(program: &Path, folder: &Path, origin: &Origin) -> Result<Self> {
         let redis = Redis::start(folder)?;
         let begin = |name: &str, flavour: &Flavour| -> Result<Patchbay> {
             let folder = folder.join(name);
             fs::create_dir(&folder)?;
-            let mut patchbay = Patchbay::prepare(bins, &folder, origin, None, 0, flavour)?;
-            patchbay.start()?;
-            Ok(patchbay)
+            begin(program, &folder, origin, flavour)
         };
         Ok(Self {
             bare: begin("bare", &Flavour::Bare)?,
@@ -178,6 +191,13 @@ impl Pair {
             _redis: redis,
         })
     }
+}
+
+/// A gateway of this program that runs.
+fn begin(program: &Path, folder: &Path, origin: &Origin, flavour: &Flavour) -> Result<Patchbay> {
+    let mut patchbay = Patchbay::prepare(program, folder, origin, None, 0, flavour)?;
+    patchbay.start()?;
+    Ok(patchbay)
 }
 
 /// The server behind all of them.

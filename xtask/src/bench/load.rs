@@ -2,9 +2,9 @@
 
 use std::{
     fmt,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{ChildStdout, Command, Stdio},
     time::Duration,
 };
 
@@ -60,14 +60,42 @@ impl Load {
 
     /// Starts a job that holds what it opened; it lets go when the guard is dropped.
     pub(super) fn hold(&self, job: &Value) -> Result<Guard> {
+        Ok(self.wait(job)?.guard)
+    }
+
+    /// The same, when it can be told to go on.
+    pub(super) fn wait(&self, job: &Value) -> Result<Waiting> {
         let mut command = Command::new(&self.program);
         command.arg(job.to_string()).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut guard = Guard::start(&mut command, "the load client")?;
         let pipe = guard.child().stdout.take().context("the pipe was asked for above")?;
         let mut line = String::new();
-        BufReader::new(pipe).read_line(&mut line)?;
-        ensure!(line.starts_with("{\"held\":"), "the sessions could not be opened; the reason stands above");
-        Ok(guard)
+        let mut answers = BufReader::new(pipe);
+        answers.read_line(&mut line)?;
+        ensure!(line.starts_with("{\"held\":"), "not all of them could be opened; the reason stands above");
+        Ok(Waiting { guard, answers })
+    }
+}
+
+/// A job that waits for lines and answers each with one.
+pub(super) struct Waiting {
+    guard: Guard,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Waiting {
+    /// Says that a round begins.
+    pub(super) fn begin(&mut self) -> Result<()> {
+        let input = self.guard.child().stdin.as_mut().context("the pipe was asked for")?;
+        writeln!(input, "round")?;
+        Ok(())
+    }
+
+    /// What is said at its end.
+    pub(super) fn end<T: DeserializeOwned>(&mut self) -> Result<T> {
+        let mut line = String::new();
+        self.answers.read_line(&mut line)?;
+        serde_json::from_str(&line).context("the load client gave up; the reason stands above")
     }
 }
 

@@ -35,10 +35,15 @@ const FRESH_TOKENS: usize = 100_000;
 /// The toolset that takes tokens; it has what `legacy` has.
 pub(super) const TOKENS: &str = "tokens";
 
+/// The toolset whose list changes while it is listened to, and the tool by which it does.
+pub(super) const CHANGING: &str = "changing";
+const CHANGED_TOOL: &str = "modern/small";
+
 /// A gateway that is set up, and runs between `start` and `stop`.
 pub(super) struct Patchbay {
     program: PathBuf,
     config: PathBuf,
+    tenant: PathBuf,
     log: PathBuf,
     port: u16,
     key: String,
@@ -61,9 +66,9 @@ struct NewKey {
 }
 
 impl Patchbay {
-    /// Writes the files, applies the tenant and makes its key.
+    /// Writes the files, applies the tenant and makes its key, with this program.
     pub(super) fn prepare(
-        bins: &Path,
+        program: &Path,
         folder: &Path,
         origin: &Origin,
         shop: Option<&Shop>,
@@ -72,30 +77,46 @@ impl Patchbay {
     ) -> Result<Self> {
         let (port, operations) = (free_port()?, free_port()?);
         let (config, tenant) = (folder.join("patchbay.yaml"), folder.join("bench.yaml"));
-        let text = configuration(folder, port, operations, &origin.stdio_command()[0]);
+        let text =
+            configuration(folder, port, operations, &origin.stdio_command()[0], matches!(flavour, Flavour::Usual));
         fs::write(&config, text + &flavour.configuration())?;
         fs::write(&tenant, tenant_file(origin, shop) + flavour.tenant())?;
         let log = folder.join("patchbay.log");
-        let (program, tokens) = (bins.join("patchbay"), Tokens::mint(folder, origin, fresh)?);
+        let tokens = Tokens::mint(folder, origin, fresh)?;
+        let (key, noisy_key) = (String::new(), String::new());
         let mut patchbay =
-            Self { program, config, log, port, key: String::new(), noisy_key: String::new(), tokens, server: None };
-        patchbay.key = patchbay.tenant("bench", &tenant)?;
+            Self { program: program.to_owned(), config, tenant, log, port, key, noisy_key, tokens, server: None };
+        patchbay.key = patchbay.new_tenant("bench", &patchbay.tenant)?;
         if let Flavour::Governed { .. } = flavour {
             let noisy = folder.join("noisy.yaml");
             fs::write(&noisy, noisy_file(origin))?;
-            patchbay.noisy_key = patchbay.tenant("noisy", &noisy)?;
+            patchbay.noisy_key = patchbay.new_tenant("noisy", &noisy)?;
         }
         Ok(patchbay)
     }
 
     /// Applies a tenant's file and makes its key.
-    fn tenant(&self, name: &str, file: &Path) -> Result<String> {
-        process::output(self.command("apply").arg("-f").arg(file), "patchbay apply", LIMIT)?;
+    fn new_tenant(&self, name: &str, file: &Path) -> Result<String> {
+        self.apply(file)?;
         let mut create = self.command("key");
         create.args(["create", "--tenant", name, "--label", "bench", "--json"]);
         let text = process::output(&mut create, "patchbay key create", LIMIT)?;
         let made: NewKey = serde_json::from_str(&text).context("`patchbay key create --json` did not tell the key")?;
         Ok(made.key)
+    }
+
+    fn apply(&self, file: &Path) -> Result<()> {
+        process::output(self.command("apply").arg("-f").arg(file), "patchbay apply", LIMIT)?;
+        Ok(())
+    }
+
+    /// Changes the list of the toolset [`CHANGING`], and of no other.
+    pub(super) fn change(&self, round: usize) -> Result<()> {
+        let text = fs::read_to_string(&self.tenant)?;
+        let before = text.lines().find(|line| line.contains(CHANGED_TOOL)).context("no tool is described")?;
+        let after = format!("      describe: {{ {CHANGED_TOOL}: \"described in round {round}\" }}");
+        fs::write(&self.tenant, text.replace(before, &after))?;
+        self.apply(&self.tenant)
     }
 
     /// The key of the noisy tenant, where there is one.
@@ -187,6 +208,8 @@ impl Tokens {
 pub(super) enum Flavour {
     /// As it comes: limits in memory, records in the spool before the answer.
     Usual,
+    /// The same, in a build that may not know every setting.
+    Before,
     /// As little as can be: the limits that always are, in memory, and one record after the answer.
     Bare,
     /// Three rates and a cap on each call, in Redis; records in the spool before the answer.
@@ -199,14 +222,14 @@ pub(super) enum Flavour {
 impl Flavour {
     fn configuration(&self) -> String {
         match self {
-            Self::Usual | Self::Bare => String::new(),
+            Self::Usual | Self::Before | Self::Bare => String::new(),
             Self::Governed { redis } => format!("redis: {{ url: \"{redis}\" }}\n"),
         }
     }
 
     fn tenant(&self) -> &'static str {
         match self {
-            Self::Usual => "",
+            Self::Usual | Self::Before => "",
             Self::Bare => "audit: { level: async }\n",
             Self::Governed { .. } => {
                 "audit: { level: ack }
@@ -239,8 +262,10 @@ limits:
 }
 
 /// What a real configuration holds; only the bounds that would stop a measurement are moved out of its way.
-fn configuration(folder: &Path, port: u16, operations: u16, stdio_program: &str) -> String {
+fn configuration(folder: &Path, port: u16, operations: u16, stdio_program: &str, is_usual: bool) -> String {
     let folder = folder.display();
+    // An earlier build may not know it yet.
+    let streams = if is_usual { "  streams_per_principal: 10000\n" } else { "" };
     format!(
         "listen:
   mcp: 127.0.0.1:{port}
@@ -260,7 +285,7 @@ limits:
   principal_per_second: 1000000
   principal_burst: 1000000
   principal_concurrency: 4096
-  address_per_second: 1000000
+{streams}  address_per_second: 1000000
   address_burst: 1000000
 "
     )
@@ -288,6 +313,9 @@ fn tenant_file(origin: &Origin, shop: Option<&Shop>) -> String {
         text += &format!("  {name}:\n    servers: [{name}]\n    prefix: never\n");
     }
     text += &format!("  {TOKENS}:\n    servers: [legacy]\n    prefix: never\n    access: both\n");
+    text += &format!(
+        "  {CHANGING}:\n    servers: [modern]\n    prefix: never\n    tools:\n      describe: {{ {CHANGED_TOOL}: \"described in round 0\" }}\n"
+    );
     let lists: Vec<String> = (0..LIST_SERVERS).map(|number| format!("list{number}")).collect();
     text + &format!("  lists:\n    servers: [{}]\n", lists.join(", "))
 }

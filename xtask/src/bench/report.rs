@@ -10,11 +10,14 @@ use super::{
     neighbour::Neighbour,
     resident::Memory,
     scenario::{Aims, Scenario},
+    streams::Streams,
 };
 
 const REST_KIB_MAX: f64 = 20.0 * 1024.0;
 const SESSION_KIB_MAX: f64 = 8.0;
 const START_MS_MAX: f64 = 25.0;
+/// What the machine alone makes of the same build twice.
+const SINCE_MAX: f64 = 1.05;
 const NEIGHBOUR_MAX: f64 = 1.5;
 /// A call to a server over standard streams has no row of nginx; it is held against nginx's row of the same width.
 const STDIO_YARDSTICKS: [(&str, &str); 2] = [("stdio-1", "small-legacy-1"), ("stdio-64", "small-legacy-64")];
@@ -24,6 +27,7 @@ const STDIO_YARDSTICKS: [(&str, &str); 2] = [("stdio-1", "small-legacy-1"), ("st
 pub(super) struct Report {
     pub(super) rows: Vec<Row>,
     pub(super) memory: Vec<Memory>,
+    pub(super) streams: Vec<Streams>,
     pub(super) start_us: Vec<u64>,
     pub(super) neighbour: Vec<Neighbour>,
 }
@@ -89,6 +93,14 @@ impl Report {
         all
     }
 
+    /// How this build stands to the one before, where both were measured.
+    fn since(&self, row: &Row) -> Option<Verdict> {
+        let before = self.find(row.scenario, Target::Before)?;
+        let ratio = row.measure.cpu_us_per_request / before.cpu_us_per_request;
+        let what = format!("{}: CPU per request, times that of the build before", row.scenario);
+        Some(Verdict::at_most(&what, ratio, SINCE_MAX))
+    }
+
     fn governed(&self, row: &Row) -> Vec<Verdict> {
         let find = |target| self.find(row.scenario, target);
         let (Some(bare), Some(governed)) = (find(Target::Bare), find(Target::Governed)) else { return Vec::new() };
@@ -135,7 +147,7 @@ impl Report {
                     bound,
                 )
             });
-        [cpu, rate, added, signed].into_iter().flatten().chain(self.governed(row)).collect()
+        [cpu, rate, added, signed].into_iter().flatten().chain(self.governed(row)).chain(self.since(row)).collect()
     }
 }
 
@@ -184,6 +196,9 @@ impl fmt::Display for Report {
                 let each = kib.saturating_sub(*rest_kib) as f64 / *sessions as f64;
                 write!(f, ", {kib} KiB with {sessions} sessions ({each:.2} each)")?;
             }
+        }
+        for streams in &self.streams {
+            write!(f, "\n{streams}")?;
         }
         writeln!(f, "\n")?;
         for verdict in self.verdicts() {

@@ -67,7 +67,7 @@ fn of_target(fleet: &Fleet, load: &Load, target: Target) -> Result<Memory> {
 }
 
 /// The sum over the processes; pages that nginx's workers share count for each of them.
-fn resident_kib(pids: &[u32]) -> Result<u64> {
+pub(super) fn resident_kib(pids: &[u32]) -> Result<u64> {
     let of = |pid: &u32| {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
         status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.split_whitespace().next()?.parse::<u64>().ok()

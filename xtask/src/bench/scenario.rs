@@ -28,6 +28,8 @@ enum Act {
         tool: &'static str,
         bytes_min: usize,
     },
+    /// A call with ten messages of progress before its answer.
+    Progress,
     List {
         tools: usize,
     },
@@ -88,7 +90,7 @@ const MODERN: Scenario =
     Scenario { name: "small-modern-1", era: "modern", path: "/modern/calls", toolset: "modern", ..LEGACY };
 
 /// All of them, in order.
-pub(super) const SCENARIOS: [Scenario; 18] = [
+pub(super) const SCENARIOS: [Scenario; 20] = [
     LEGACY,
     Scenario { name: "small-legacy-64", connections: 64, aims: SMALL_CROWD, ..LEGACY },
     MODERN,
@@ -123,6 +125,8 @@ pub(super) const SCENARIOS: [Scenario; 18] = [
         aims: Aims { cpu_of_nginx_max: Some(2.0), ..NONE },
         ..LEGACY
     },
+    Scenario { name: "progress-10-legacy-16", act: Act::Progress, connections: 16, aims: NONE, ..LEGACY },
+    Scenario { name: "progress-10-modern-16", act: Act::Progress, connections: 16, aims: NONE, ..MODERN },
     Scenario { name: "stdio-1", toolset: "stdio", act: Act::StdioCall, aims: NONE, ..LEGACY },
     Scenario { name: "stdio-64", toolset: "stdio", act: Act::StdioCall, connections: 64, aims: NONE, ..LEGACY },
     Scenario {
@@ -168,6 +172,7 @@ impl Scenario {
         match (&self.act, target) {
             (Act::GovernedCall, Target::Bare | Target::Governed | Target::Patchbay) => true,
             (Act::GovernedCall, _) | (_, Target::Bare | Target::Governed) => false,
+            (Act::SignedCall | Act::Database(_), Target::Before) => false,
             (Act::SignedCall, Target::Direct | Target::Nginx) => false,
             (Act::SignedCall, _) => true,
             (_, Target::Token | Target::FreshToken) => false,
@@ -183,6 +188,7 @@ impl Scenario {
             Act::Call { tool, bytes_min } => {
                 json!({"call": {"tool": tool, "bytes_min": bytes_min}})
             }
+            Act::Progress => json!({"progress": {"tool": "progress", "messages": 10}}),
             Act::List { tools } => json!({"list": {"tools": tools}}),
             Act::Storm => json!({"storm": {"tool": "small"}}),
             Act::StdioCall | Act::SignedCall | Act::GovernedCall => {

@@ -111,6 +111,12 @@ actions! {
     CatalogRefresh = 20 "catalog.refresh",
     /// What is sealed was sealed anew with the current key.
     Reseal = 21 "keys.reseal",
+    /// How a task stands was asked.
+    TaskGet = 22 "task.get",
+    /// A task was given what it asked for.
+    TaskUpdate = 23 "task.update",
+    /// A task was asked to stop.
+    TaskCancel = 24 "task.cancel",
     /// A request to the admin API was refused.
     AdminRefused = 18 "admin.refused",
 }

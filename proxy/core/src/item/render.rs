@@ -51,6 +51,26 @@ pub fn render(raw: &str, edits: &Edits<'_>, out: &mut String) {
     out.push('}');
 }
 
+/// Writes a skill that was read before with the URIs that clients know it and its files by; nothing else of it changes, least
+/// of all digests and sizes.
+pub fn render_skill(raw: &str, link: &Link<'_>, out: &mut String) {
+    members_with(raw, out, |member, out| {
+        if member.is("resources") && member.value.starts_with('[') {
+            push_line(member.key, out);
+            out.push_str(":[");
+            for (index, file) in json::elements(member.value).unwrap_or_default().into_iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                members_with(file, out, |member, out| member.is("uri") && relink(member, link, out));
+            }
+            out.push(']');
+            return true;
+        }
+        member.is("uri") && relink(member, link, out)
+    });
+}
+
 fn render_meta(meta: &str, link: &Link<'_>, out: &mut String) {
     members_with(meta, out, |member, out| {
         if member.is("ui") && member.value.starts_with('{') {

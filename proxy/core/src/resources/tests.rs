@@ -17,6 +17,7 @@ fn map(servers: &[Listed<'_>]) -> (UriMap, Vec<String>) {
             slug,
             uris: uris.to_vec(),
             templates: templates.to_vec(),
+            skills: Skills::default(),
         })
         .collect();
     UriMap::build(&offers)

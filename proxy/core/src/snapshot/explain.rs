@@ -32,6 +32,8 @@ pub enum ItemKind {
     Resource,
     /// A resource template.
     Template,
+    /// A skill.
+    Skill,
 }
 
 impl ItemKind {
@@ -42,6 +44,7 @@ impl ItemKind {
             Self::Prompt => "prompt",
             Self::Resource => "resource",
             Self::Template => "resource template",
+            Self::Skill => "skill",
         }
     }
 }
@@ -201,7 +204,8 @@ fn good(of: &Offered<'_>) -> Vec<Explained> {
     let prompts = of.prompts.iter().map(|prompt| item(ItemKind::Prompt, &prompt.name));
     let resources = of.resources.iter().map(|resource| item(ItemKind::Resource, &resource.uri));
     let templates = of.templates.iter().map(|template| item(ItemKind::Template, &template.uri));
-    tools.chain(prompts).chain(resources).chain(templates).collect()
+    let skills = of.skills.iter().map(|skill| item(ItemKind::Skill, &skill.uri));
+    tools.chain(prompts).chain(resources).chain(templates).chain(skills).collect()
 }
 
 impl ViewBuilder<'_, '_> {
@@ -233,7 +237,8 @@ impl ViewBuilder<'_, '_> {
         let prompts = of.prompts.iter().map(|prompt| exposed.get(&*prompt.name).copied().cloned().ok_or_else(taken));
         let resources = of.resources.iter().map(|resource| uris.listed(of.index, &resource.uri));
         let templates = of.templates.iter().map(|template| uris.listed_template(of.index, &template.uri));
-        let uris = resources.chain(templates).map(|uri| uri.map(Into::into).ok_or_else(taken));
+        let skills = of.skills.iter().map(|skill| uris.listed_skill(of.index, &skill.uri));
+        let uris = resources.chain(templates).chain(skills).map(|uri| uri.map(Into::into).ok_or_else(taken));
         let places: Vec<Result<String, LeftOut>> = tools.chain(prompts).chain(uris).collect();
         let writes = of.tools.iter().map(|tool| tool.class != ToolClass::Read).chain(std::iter::repeat(false));
         for ((item, shown), writes) in items.iter_mut().zip(places).zip(writes) {
@@ -268,5 +273,5 @@ impl ViewBuilder<'_, '_> {
 }
 
 fn taken() -> LeftOut {
-    LeftOut { reason: Reason::UriTaken, detail: "another server lists the same https: URI".to_owned() }
+    LeftOut { reason: Reason::UriTaken, detail: "another server lists the same URI".to_owned() }
 }

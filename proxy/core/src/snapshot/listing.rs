@@ -10,7 +10,7 @@ use super::{
     view::{Shown, ShownPrompt},
 };
 use crate::{
-    item::{Edits, Link, OutputSchema, Resource, render},
+    item::{Edits, Link, OutputSchema, Resource, render, render_skill},
     resources::UriMap,
 };
 
@@ -37,6 +37,7 @@ impl Listing<'_, '_, '_> {
             prompts: self.list("prompts", prompts),
             resources: self.list("resources", self.resources(ResourceKind::Resource)),
             templates: self.list("resourceTemplates", self.resources(ResourceKind::Template)),
+            skills: self.list("skills", self.skills()),
             fresh_until_ms: fresh_until.collect::<Option<Vec<_>>>().and_then(|times| times.into_iter().min()),
             stale: parts().any(|part| part.is_none_or(|part| part.stale)),
         }
@@ -57,6 +58,29 @@ impl Listing<'_, '_, '_> {
         }
         found.sort_by(|(a, _), (b, _)| a.cmp(b));
         found.into_iter().map(move |(exposed, raw)| plain_entry(raw, kind.member(), &exposed))
+    }
+
+    fn skills(&self) -> impl Iterator<Item = Entry> {
+        let mut found = Vec::new();
+        for server in self.servers {
+            let link = |uri: &str| exposed(self.uris, server.index, uri);
+            for skill in &server.skills {
+                let Some(uri) = self.uris.listed_skill(server.index, &skill.uri) else { continue };
+                let mut modern = String::with_capacity(skill.raw.len() + 64);
+                render_skill(skill.raw, &link, &mut modern);
+                found.push((uri.into_owned(), Entry { modern, legacy: None }));
+            }
+        }
+        found.sort_by(|(a, _), (b, _)| a.cmp(b));
+        found.into_iter().map(|(_, entry)| entry)
+    }
+}
+
+/// What clients call a URI, where that is something else.
+fn exposed(uris: &UriMap, server: usize, native: &str) -> Option<String> {
+    match uris.to_exposed(server, native) {
+        Cow::Owned(exposed) => Some(exposed),
+        Cow::Borrowed(_) => None,
     }
 }
 
@@ -92,10 +116,7 @@ impl ResourceKind {
 
 fn tool_entry(shown: &Shown<'_, '_>, uris: &UriMap) -> Entry {
     let (tool, server) = (&shown.tool.tool, shown.server.index);
-    let link = |uri: &str| match uris.to_exposed(server, uri) {
-        Cow::Owned(exposed) => Some(exposed),
-        Cow::Borrowed(_) => None,
-    };
+    let link = |uri: &str| exposed(uris, server, uri);
     let relinks = !tool.ui_uris.is_empty() && uris.has_mapped(server);
     let write = |drop_output| {
         let mut text = String::with_capacity(tool.raw.len() + 64);

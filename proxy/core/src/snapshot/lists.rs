@@ -39,6 +39,8 @@ pub struct Lists {
     pub resources: List,
     /// `resources/templates/list`.
     pub templates: List,
+    /// `skills/list`.
+    pub skills: List,
     /// Until when all parts are fresh, in milliseconds since 1970; `None` when a server did not say or is missing.
     pub fresh_until_ms: Option<i64>,
     /// Whether a server is missing or could not be asked lately.
@@ -71,7 +73,7 @@ pub struct Page {
 impl Lists {
     /// How many bytes they take.
     pub fn bytes(&self) -> usize {
-        [&self.tools, &self.prompts, &self.resources, &self.templates].into_iter().map(List::bytes).sum()
+        [&self.tools, &self.prompts, &self.resources, &self.templates, &self.skills].into_iter().map(List::bytes).sum()
     }
 }
 

@@ -4,15 +4,15 @@
 use std::{collections::HashSet, sync::Arc};
 
 use super::{
-    BuildError, BuildOptions, CatalogPart, ItemKind, Reason, SaidOfTools, ServerEntry, ServerKind, Warnings,
-    classes::Classes, shown,
+    BuildError, BuildOptions, CatalogPart, Extensions, ItemKind, Reason, SaidOfTools, ServerEntry, ServerKind,
+    Warnings, classes::Classes, shown,
 };
 use crate::{
     access::ToolClass,
     audit::ToolAudit,
     era::Era,
     filter::Rules,
-    item::{self, ItemFault, OutputSchema, Prompt, Resource, Tool},
+    item::{self, ItemFault, OutputSchema, Prompt, Resource, Skill, Tool},
     json,
     limits::Toll,
     mirror::HeaderParams,
@@ -32,6 +32,8 @@ pub(super) struct Offered<'a> {
     pub(super) prompts: Vec<Prompt<'a>>,
     pub(super) resources: Vec<Resource<'a>>,
     pub(super) templates: Vec<Resource<'a>>,
+    pub(super) skills: Vec<Skill<'a>>,
+    pub(super) extensions: Extensions,
 }
 
 /// A tool of it.
@@ -89,6 +91,8 @@ impl<'a> Offered<'a> {
             resources: reader
                 .read(ItemKind::Resource, raw(|part| &part.resources), item::resource, |resource| &resource.uri),
             templates: reader.templates(raw(|part| &part.templates)),
+            skills: reader.read(ItemKind::Skill, raw(|part| &part.skills), item::skill, |skill| &skill.uri),
+            extensions: part.map(|part| Extensions::of(&part.capabilities)).unwrap_or_default(),
             row,
             prefix,
             part,
@@ -117,6 +121,7 @@ impl<'a> Offered<'a> {
             concurrency_max: spec.concurrency_max,
             asks: spec.asks,
             completions: self.has("completions"),
+            extensions: self.extensions,
         }
     }
 }

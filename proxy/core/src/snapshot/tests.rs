@@ -2,6 +2,7 @@
 
 mod access;
 mod explained;
+mod extended;
 mod governed;
 
 use proptest::prelude::*;
@@ -34,6 +35,17 @@ fn resource(uri: &str) -> String {
     json!({"uri": uri, "name": "r"}).to_string()
 }
 
+/// A skill with one file beside its `SKILL.md`.
+fn skill(uri: &str) -> String {
+    let name = uri.trim_end_matches("/SKILL.md").rsplit('/').next();
+    let file = |uri: &str| json!({"uri": uri, "digest": format!("sha256:{}", "0".repeat(64)), "size": 7});
+    let files = [file(uri), file(&uri.replace("SKILL.md", "more.md"))];
+    json!({"uri": uri, "frontmatter": {"name": name, "description": "d", "x": 1.0}, "resources": files}).to_string()
+}
+
+/// The capabilities of a server with skills.
+const SKILLED: &str = r#"{"extensions":{"io.modelcontextprotocol/skills":{}}}"#;
+
 fn part(tools: &[&str]) -> CatalogPart {
     CatalogPart {
         era: Era::Modern,
@@ -41,6 +53,7 @@ fn part(tools: &[&str]) -> CatalogPart {
         prompts: Vec::new(),
         resources: Vec::new(),
         templates: Vec::new(),
+        skills: Vec::new(),
         capabilities: "{}".into(),
         instructions: None,
         stale: false,

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    BuildError, BuildOptions, Features, PromptRoute, ToolRoute, View, Warnings,
+    BuildError, BuildOptions, Extensions, Features, PromptRoute, ToolRoute, View, Warnings,
     instructions::{self, Said},
     listing::Listing,
     needs::{Needs, ScopeList},
@@ -17,11 +17,14 @@ use crate::{
     Slug,
     access::ToolClass,
     filter::{FilterError, Globs, Rules},
-    item::Prompt,
+    item::{Prompt, Skill},
     limits::{RuleSet, Sieve},
     model::{Access, Overflow, PrefixMode, ToolsetSpec},
     names::{self, Namer},
-    resources::{Offer, UriMap},
+    resources::{
+        Offer, UriMap,
+        skill::{self, Skills},
+    },
 };
 
 /// From how many tools on a client is known to lose some or to refuse the list: Cursor, Windsurf, VS Code.
@@ -102,7 +105,7 @@ impl<'b, 'a> ViewBuilder<'b, 'a> {
             rules: Arc::new(self.spec.rules.clone()),
             read_only: None,
             servers: servers.iter().map(|server| server.index).collect(),
-            has: features(&servers),
+            has: features(&servers, &shown),
             instructions,
             lists: Listing {
                 servers: &servers,
@@ -116,6 +119,7 @@ impl<'b, 'a> ViewBuilder<'b, 'a> {
             limits: self.sieve.for_toolset(self.toolset),
             server_limits: self.server_limits(),
             tools: shown.iter().map(|shown| tool_route(through, shown)).collect(),
+            page_tools: page_tools(&shown),
             prompts: prompts.iter().map(prompt_route).collect(),
             uris,
             dropped,
@@ -305,14 +309,39 @@ impl<'b, 'a> ViewBuilder<'b, 'a> {
                 slug: &server.row.slug,
                 uris: (server.resources.iter().map(|resource| &*resource.uri))
                     .chain(pages.remove(&server.index).unwrap_or_default())
+                    .chain(server.skills.iter().flat_map(other_uris))
                     .collect(),
                 templates: server.templates.iter().map(|template| &*template.uri).collect(),
+                skills: self.skills(server),
             })
             .collect();
         let (map, said) = UriMap::build(&offers);
         warnings.extend(said);
         map
     }
+
+    /// How the skills of a server are shown: with its prefix, unless the view has none.
+    fn skills<'s>(&self, server: &'s Offered<'a>) -> Skills<'s> {
+        let mut uris = server.resources.iter().chain(&server.templates).map(|resource| &resource.uri);
+        let there = server.extensions.skills || uris.any(|uri| skill::is_one(uri));
+        Skills { there, prefix: (there && self.spec.prefix == PrefixMode::Always).then_some(&server.prefix) }
+    }
+}
+
+/// The URIs of a skill that do not tell by their scheme what they are: they are like those of any resource.
+fn other_uris<'s>(of: &'s Skill<'_>) -> impl Iterator<Item = &'s str> {
+    let all = std::iter::once(&of.uri).chain(&of.files);
+    all.map(|uri| &**uri).filter(|uri| !skill::is_one(uri))
+}
+
+/// See [`View::page_tools`].
+fn page_tools(shown: &[Shown<'_, '_>]) -> HashMap<Box<str>, Box<str>> {
+    let mut having: HashMap<&str, usize> = HashMap::new();
+    for shown in shown {
+        *having.entry(&shown.tool.native).or_default() += 1;
+    }
+    let alone = |shown: &&Shown<'_, '_>| shown.tool.tool.for_pages && having.get(&*shown.tool.native) == Some(&1);
+    shown.iter().filter(alone).map(|shown| ((*shown.tool.native).into(), shown.exposed.as_str().into())).collect()
 }
 
 fn tool_route(through: RuleSet, shown: &Shown<'_, '_>) -> (Box<str>, ToolRoute) {
@@ -335,13 +364,17 @@ fn prompt_route(shown: &ShownPrompt<'_, '_>) -> (Box<str>, PromptRoute) {
     (shown.exposed.as_str().into(), PromptRoute { server: shown.server.index, native })
 }
 
-fn features(servers: &[&Offered<'_>]) -> Features {
+fn features(servers: &[&Offered<'_>], shown: &[Shown<'_, '_>]) -> Features {
+    let said = servers.iter().fold(Extensions::default(), |said, server| said.or(server.extensions));
+    let pages = shown.iter().any(|shown| !shown.tool.tool.ui_uris.is_empty());
     let any = |capability| servers.iter().any(|server| server.has(capability));
     Features {
         tools: true,
         prompts: any("prompts") || servers.iter().any(|server| !server.prompts.is_empty()),
         resources: any("resources")
+            || said.skills
             || servers.iter().any(|server| !server.resources.is_empty() || !server.templates.is_empty()),
         completions: any("completions"),
+        extensions: Extensions { apps: said.apps || pages, ..said },
     }
 }

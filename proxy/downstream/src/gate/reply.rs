@@ -4,6 +4,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -86,5 +87,9 @@ impl HeldStream {
 impl MessageStream for HeldStream {
     fn next(&mut self) -> BoxFuture<'_, Result<Message, DownstreamError>> {
         Box::pin(self.message())
+    }
+
+    fn extend(&mut self, by: Duration) {
+        self.inner.extend(by);
     }
 }

@@ -105,6 +105,9 @@ impl Peer {
             Era::Legacy => {
                 let key = (cx.share.clone(), cx.capabilities.clone());
                 let (slot, session) = self.session(&key, patience).await?;
+                if let Some(lower) = session.level.lowered(request.log_level.as_ref()) {
+                    Box::pin(self.lower_level(&session, &lower, patience)).await;
+                }
                 Ok(Leg { era, headers: session.headers.clone(), session: Some((slot, session)) })
             }
         }
@@ -145,7 +148,8 @@ impl Peer {
                 reply::identity(response.headers())?;
                 let session = leg.session.map(|(_, session)| session);
                 let body = response.into_body();
-                let messages = Messages::of_call(body, leg.era, session, patience.clone(), cancel, in_flight);
+                let patience = (patience.clone(), cx.extension);
+                let messages = Messages::of_call(body, leg.era, session, patience, cancel, in_flight);
                 Box::pin(first_of(messages)).await.map(Turn::Reply)
             }
             Kind::Other => {
@@ -171,7 +175,7 @@ impl Peer {
             let detail = format!("the server took the request as if it were a notification (HTTP {status})");
             return Err(DownstreamError::may_have_run(Fault::Protocol, detail));
         }
-        let refusal = read_refusal(self, response, patience).await?;
+        let refusal = read_refusal(&self.client, response, patience).await?;
         match refusal.verdict(id, leg.era, leg.in_session()) {
             Verdict::Response => Ok(Turn::Reply(Reply::One(refusal.into_answer(leg.era)))),
             Verdict::Refused => Err(refusal.error()),
@@ -188,10 +192,12 @@ impl Peer {
     }
 }
 
-/// One answer when the response comes first, else the stream.
+/// One answer when the response comes first, else the stream. A server that lets itself be polled makes one too, before anything
+/// came: the caller then knows that it takes time.
 async fn first_of(mut messages: Messages) -> Result<Reply, DownstreamError> {
-    match messages.message().await? {
-        Message::Response(answer) => Ok(Reply::One(answer)),
-        other => Ok(Reply::Stream(Box::new(messages.with_first(other)))),
+    match messages.first().await? {
+        Some(Message::Response(answer)) => Ok(Reply::One(answer)),
+        Some(other) => Ok(Reply::Stream(Box::new(messages.with_first(other)))),
+        None => Ok(Reply::Stream(Box::new(messages))),
     }
 }

@@ -47,6 +47,7 @@ pub(crate) struct Client {
 #[derive(Clone)]
 pub(crate) struct Draft<'a> {
     pub(crate) method: Method,
+    pub(crate) uri: &'a Uri,
     pub(crate) headers: HeaderMap,
     pub(crate) message: Bytes,
     pub(crate) lane: Lane,
@@ -65,7 +66,7 @@ impl Client {
         patience: &Patience,
         sent: &AtomicBool,
     ) -> Result<Response<Body>, DownstreamError> {
-        self.send(Draft { method: Method::POST, headers, message, lane, patience, sent }).await
+        self.send(Draft { method: Method::POST, uri: &self.uri, headers, message, lane, patience, sent }).await
     }
 
     /// Sends a request without a body.
@@ -76,10 +77,12 @@ impl Client {
         patience: &Patience,
     ) -> Result<Response<Body>, DownstreamError> {
         let sent = &AtomicBool::new(false);
-        self.send(Draft { method, headers, message: Bytes::new(), lane: Lane::Control, patience, sent }).await
+        let (uri, message, lane) = (&self.uri, Bytes::new(), Lane::Control);
+        self.send(Draft { method, uri, headers, message, lane, patience, sent }).await
     }
 
-    async fn send(&self, draft: Draft<'_>) -> Result<Response<Body>, DownstreamError> {
+    /// Sends a request, signed where the gateway signs in.
+    pub(crate) async fn send(&self, draft: Draft<'_>) -> Result<Response<Body>, DownstreamError> {
         if let Some(keeper) = &self.keeper {
             return Box::pin(self.send_signed(keeper, draft)).await;
         }
@@ -107,10 +110,10 @@ impl Client {
         self.keeper.as_ref().map_or_else(|| text.clone(), |keeper| keeper.struck(&text))
     }
 
-    fn request(&self, draft: Draft<'_>) -> Request<Full<Bytes>> {
+    fn request(draft: Draft<'_>) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::new(draft.message));
         *request.method_mut() = draft.method;
-        *request.uri_mut() = self.uri.clone();
+        *request.uri_mut() = draft.uri.clone();
         *request.headers_mut() = draft.headers;
         request
     }
@@ -118,7 +121,7 @@ impl Client {
     /// Sends it as it is.
     pub(crate) async fn send_plain(&self, draft: Draft<'_>) -> Result<Response<Body>, DownstreamError> {
         let Draft { lane, patience, sent, .. } = draft;
-        let mut request = self.request(draft);
+        let mut request = Self::request(draft);
         if let Some(live) = self.pool.take() {
             match self.exchange(live, request, patience, sent).await? {
                 Ok(response) => return Ok(response),

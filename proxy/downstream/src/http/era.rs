@@ -175,7 +175,7 @@ impl Peer {
                 None => Asked::Misfit("an answer that is neither JSON nor a stream of events".into()),
             });
         }
-        let refusal = read_refusal(self, response, patience).await?;
+        let refusal = read_refusal(&self.client, response, patience).await?;
         match misfit(&refusal, era) {
             Some(why) => Ok(Asked::Misfit(why)),
             None => Err(refusal.error()),

@@ -1,36 +1,32 @@
 //! What a server tells outside of any call: a task that holds one stream open — GET with a legacy server,
-//! `subscriptions/listen` with a modern one — and opens it again when it ends. It runs only while somebody listens.
+//! `subscriptions/listen` with a modern one — and opens it again when it ends. It runs only while somebody listens. The
+//! resources that somebody watches are part of it.
+
+mod modern;
+mod open;
+mod subscribe;
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    collections::BTreeSet,
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use bytes::Bytes;
-use futures_util::future::Either;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
-use patchbay_core::{
-    era::Era,
-    json::{self, MessageHead},
-};
+use http::{HeaderValue, Method, StatusCode};
+use patchbay_core::{era::Era, json::MessageHead};
 use tokio::{
     runtime::Handle,
     time::{Instant, sleep},
 };
 
+use self::open::{Open, is_stream};
 use super::{
-    client::Lane,
-    heads::{Kind, LAST_EVENT_ID},
-    live::Body,
-    patience::Patience,
+    heads::LAST_EVENT_ID,
     peer::Peer,
-    session::base_key,
-    sse::Reader,
+    session::{Session, base_key},
 };
-use crate::{Event, List, Outgoing, wire};
+use crate::{Event, List, watched};
 
 /// The first wait after a stream ended, and the longest.
 const DELAY: Duration = Duration::from_millis(250);
@@ -43,8 +39,6 @@ const OPEN_PATIENCE: Duration = Duration::from_secs(30);
 const STREAM_LIFE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// Refusals in a row before the server counts as one that offers no stream.
 const REFUSALS_MAX: u32 = 5;
-/// How often a silent stream looks whether anybody still listens.
-const LOOK_AROUND: Duration = Duration::from_secs(15);
 
 /// The event that a notification stands for; `None` for those that belong to a call.
 pub(crate) fn event_of(head: &MessageHead<'_>) -> Option<Event> {
@@ -52,10 +46,7 @@ pub(crate) fn event_of(head: &MessageHead<'_>) -> Option<Event> {
         "notifications/tools/list_changed" => Some(Event::ListChanged(List::Tools)),
         "notifications/prompts/list_changed" => Some(Event::ListChanged(List::Prompts)),
         "notifications/resources/list_changed" => Some(Event::ListChanged(List::Resources)),
-        "notifications/resources/updated" => {
-            let uri = json::at_path(head.params?, &["uri"]).and_then(json::unquote)?;
-            Some(Event::ResourceUpdated(uri.as_ref().into()))
-        }
+        "notifications/resources/updated" => watched::updated(head.params?).map(Event::ResourceUpdated),
         _ => None,
     }
 }
@@ -97,7 +88,7 @@ impl Peer {
         if !self.listening.swap(true, Ordering::AcqRel) {
             let running = Running(self.clone());
             runtime.spawn(async move {
-                let listening = Listener { peer: &running.0, last_id: None, gap: false, waits: 0, refusals: 0 };
+                let listening = Listener::new(&running.0);
                 let offered = tokio::select! {
                     () = running.0.closing.closed() => return,
                     offered = listening.run() => offered,
@@ -119,9 +110,16 @@ struct Listener<'a> {
     gap: bool,
     waits: u32,
     refusals: u32,
+    /// The legacy session of the last stream, and the resources that the server was asked for in it.
+    session: Option<Arc<Session>>,
+    asked: BTreeSet<Arc<str>>,
 }
 
-impl Listener<'_> {
+impl<'a> Listener<'a> {
+    fn new(peer: &'a Arc<Peer>) -> Self {
+        Self { peer, last_id: None, gap: false, waits: 0, refusals: 0, session: None, asked: BTreeSet::new() }
+    }
+
     /// Holds streams open until nobody listens (true) or the server turns out to offer none (false).
     async fn run(mut self) -> bool {
         loop {
@@ -169,7 +167,26 @@ impl Listener<'_> {
         let patience = self.peer.patience(Instant::now() + STREAM_LIFE_MAX);
         match self.peer.client.bare(Method::GET, headers, &patience).await {
             Err(_) => End::Unreachable,
-            Ok(response) if is_stream(&response) => self.read(response, &patience, Some(&session.headers)).await,
+            Ok(response) if is_stream(&response) => {
+                let mut open = Open::new(self.peer, response, patience, Some(session.headers.clone()));
+                self.is_open();
+                if self.session.as_ref().is_none_or(|known| !Arc::ptr_eq(known, &session)) {
+                    self.asked.clear();
+                    self.session = Some(session.clone());
+                }
+                let end = tokio::select! {
+                    end = open.hear() => end,
+                    () = self.peer.keep_subscribed(&session, &mut self.asked) => {
+                        slot.forget(&session);
+                        (self.last_id, self.gap) = (None, true);
+                        return End::Broken;
+                    }
+                };
+                if let Some(id) = open.last_id() {
+                    self.last_id = Some(id.clone()).filter(|id| !id.is_empty());
+                }
+                end
+            }
             Ok(response) => match response.status() {
                 StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => End::NotOffered,
                 StatusCode::NOT_FOUND if session.id.is_some() => {
@@ -183,74 +200,12 @@ impl Listener<'_> {
         }
     }
 
-    async fn modern(&mut self) -> End {
-        const WANTED: &[u8] =
-            br#""notifications":{"toolsListChanged":true,"promptsListChanged":true,"resourcesListChanged":true}"#;
-        let request = Outgoing::plain("subscriptions/listen", vec![Bytes::from_static(WANTED)]);
-        let message = wire::request(self.peer.next_id(), &request, Era::Modern, "{}").into();
-        let headers = self.peer.client.heads.modern(&request).unwrap_or_default();
-        let patience = self.peer.patience(Instant::now() + STREAM_LIFE_MAX);
-        let sent = AtomicBool::new(false);
-        match self.peer.client.post(headers, message, Lane::Control, &patience, &sent).await {
-            Err(_) => End::Unreachable,
-            Ok(response) if is_stream(&response) => self.read(response, &patience, None).await,
-            Ok(response) => match response.status() {
-                StatusCode::OK | StatusCode::NOT_FOUND => End::NotOffered,
-                status if status.is_server_error() => End::Unreachable,
-                _ => End::Refused,
-            },
-        }
-    }
-
-    async fn read(&mut self, response: Response<Body>, patience: &Patience, session: Option<&HeaderMap>) -> End {
+    /// A stream is open: whoever missed something is told.
+    fn is_open(&mut self) {
         if std::mem::take(&mut self.gap) {
             self.peer.tell(Event::Reconnected);
         }
-        let mut body = response.into_body();
-        let mut reader = Reader::new(self.peer.sse_event_bytes_max);
-        loop {
-            let looking = std::pin::pin!(sleep(LOOK_AROUND));
-            let reading = std::pin::pin!(patience.within(body.bytes()));
-            match futures_util::future::select(reading, looking).await {
-                Either::Left((Ok(Some(Ok(bytes))), _)) => {
-                    if reader.push(bytes).is_err() {
-                        return End::Broken;
-                    }
-                }
-                Either::Left(_) => return End::Broken,
-                Either::Right(_) if self.peer.events.receiver_count() == 0 => return End::Unheard,
-                Either::Right(_) => {}
-            }
-            while let Some(event) = reader.next() {
-                self.hear(&event.data, session);
-            }
-            // Modern streams cannot be taken up, whatever a server writes into them.
-            self.last_id = reader.last_id().filter(|id| session.is_some() && !id.is_empty()).cloned();
-        }
     }
-
-    fn hear(&self, data: &[u8], session: Option<&HeaderMap>) {
-        let Ok(text) = std::str::from_utf8(data) else {
-            return;
-        };
-        let Ok(head) = MessageHead::read(text) else {
-            return;
-        };
-        if let Some(event) = event_of(&head).filter(|_| head.is_notification()) {
-            self.peer.tell(event);
-        } else if let (Some(id), Some(session), true) = (head.id, session, head.is_request()) {
-            // Questions belong to calls; here nobody is there to be asked.
-            let outcome = match head.method_name().as_deref() {
-                Some("ping") => r#""result":{}"#,
-                _ => r#""error":{"code":-32601,"message":"nobody can be asked outside of a call"}"#,
-            };
-            self.peer.post_aside(session.clone(), format!(r#"{{"jsonrpc":"2.0","id":{},{outcome}}}"#, id.trim()));
-        }
-    }
-}
-
-fn is_stream(response: &Response<Body>) -> bool {
-    response.status() == StatusCode::OK && Kind::of(response.headers()) == Kind::Sse
 }
 
 /// Doubles with each wait, and spreads those who wait for the same server.

@@ -11,7 +11,7 @@ use patchbay_core::{
     era::Era,
     json::{self, MessageHead},
 };
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::{
     aside::CancelOnDrop,
@@ -25,13 +25,17 @@ use super::{
     sse::Reader,
     status::InFlight,
 };
-use crate::{Answer, AnswerSink, DownstreamError, Fault, Message, MessageStream, Question};
+use crate::{Answer, AnswerSink, DownstreamError, Extension, Fault, Message, MessageStream, Question};
 
 /// Times in a row that a broken stream is taken up without anything new in it.
 const RESUMES_MAX: u32 = 3;
 /// What is waited before that, unless the server says otherwise, and never less than.
 const RESUME_DELAY: Duration = Duration::from_millis(500);
 const RESUME_DELAY_MIN: Duration = Duration::from_millis(50);
+/// What the answer to a question may take on its way to the server.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
+/// Messages of one reply that are handed on before the other tasks of the thread get a turn.
+const TURN_MESSAGES_MAX: u32 = 64;
 
 /// A reply that is being read.
 pub(crate) struct Messages {
@@ -43,12 +47,17 @@ pub(crate) struct Messages {
     /// Of the legacy session, for what is sent back to the server.
     session: Option<Arc<Session>>,
     patience: Patience,
+    extension: Option<Extension>,
     cancel: CancelOnDrop,
     /// Messages of a batch that were not handed on yet (2025-03-26).
     batch: VecDeque<Bytes>,
     /// Handed on first: it was read to find out what kind of reply this is.
     first: Option<Message>,
+    /// Why the stream ended, while it is to be seen whether it can be taken up.
+    broke: Option<DownstreamError>,
     resumes: u32,
+    /// Messages since the other tasks of the thread had a turn.
+    in_turn: u32,
     warned: bool,
     done: bool,
     in_flight: Option<InFlight>,
@@ -59,7 +68,7 @@ impl Messages {
         body: Body,
         era: Era,
         session: Option<Arc<Session>>,
-        patience: Patience,
+        (patience, extension): (Patience, Option<Extension>),
         cancel: CancelOnDrop,
         in_flight: InFlight,
     ) -> Self {
@@ -71,10 +80,13 @@ impl Messages {
             era,
             session,
             patience,
+            extension,
             cancel,
             batch: VecDeque::new(),
             first: None,
+            broke: None,
             resumes: 0,
+            in_turn: 0,
             warned: false,
             done: false,
             in_flight: Some(in_flight),
@@ -86,7 +98,7 @@ impl Messages {
     pub(crate) fn of_handshake(peer: Arc<Peer>, body: Body, id: u64, patience: Patience) -> Self {
         let in_flight = peer.status.enter();
         let cancel = CancelOnDrop::new(peer, None, id);
-        Self::of_call(body, Era::Legacy, None, patience, cancel, in_flight)
+        Self::of_call(body, Era::Legacy, None, (patience, None), cancel, in_flight)
     }
 
     /// The same stream with this message before all others.
@@ -98,24 +110,55 @@ impl Messages {
     /// The next message that is not the transport's own.
     pub(crate) async fn message(&mut self) -> Result<Message, DownstreamError> {
         loop {
-            let data = self.data().await?;
-            if let Some(message) = self.sort(data) {
+            if let Some(message) = self.message_now().await {
                 return Ok(message);
+            }
+            self.advance().await?;
+        }
+    }
+
+    /// The first message; `None` when the stream ended before it and will be taken up again: the server lets itself be polled.
+    pub(crate) async fn first(&mut self) -> Result<Option<Message>, DownstreamError> {
+        loop {
+            if let Some(message) = self.message_now().await {
+                return Ok(Some(message));
+            }
+            if self.broke.is_some() && self.resumption().is_some() {
+                return Ok(None);
+            }
+            self.advance().await?;
+        }
+    }
+
+    /// The next message that was read already. Some take a moment all the same, so that a server that sends without end does not
+    /// hold up the thread.
+    async fn message_now(&mut self) -> Option<Message> {
+        loop {
+            self.in_turn += 1;
+            if self.in_turn >= TURN_MESSAGES_MAX {
+                self.in_turn = 0;
+                tokio::task::yield_now().await;
+            }
+            let data = self.data_now()?;
+            if let Some(message) = self.sort(data) {
+                if let (Some(extension), false) = (self.extension, self.done) {
+                    self.patience.deadline = extension.moved(self.patience.deadline, Instant::now());
+                }
+                return Some(message);
             }
         }
     }
 
-    /// The data of the next event that carries a message.
-    async fn data(&mut self) -> Result<Bytes, DownstreamError> {
+    /// The data of the next event that was read and carries a message.
+    fn data_now(&mut self) -> Option<Bytes> {
         loop {
             if let Some(part) = self.batch.pop_front() {
-                return Ok(part);
+                return Some(part);
             }
-            match self.reader.next() {
-                Some(event) if !event.is_message() => {}
-                Some(event) if event.data.starts_with(b"[") => self.split(&event.data),
-                Some(event) => return Ok(event.data),
-                None => self.read().await?,
+            match self.reader.next()? {
+                event if !event.is_message() => {}
+                event if event.data.starts_with(b"[") => self.split(&event.data),
+                event => return Some(event.data),
             }
         }
     }
@@ -130,20 +173,24 @@ impl Messages {
         }
     }
 
-    /// Reads the next piece, of this connection or of the one that continues it.
-    async fn read(&mut self) -> Result<(), DownstreamError> {
+    /// Reads the next piece, or finds the connection that continues the stream.
+    async fn advance(&mut self) -> Result<(), DownstreamError> {
+        if let Some(why) = self.broke.clone() {
+            return self.resume(why).await;
+        }
         let read = match &mut self.body {
             Some(body) => self.patience.within(body.bytes()).await.map_err(|cut| cut.may_have_run())?,
             None => None,
         };
-        match read {
-            Some(Ok(bytes)) => self.push(bytes),
-            Some(Err(error)) => self.resume(broken(&error)).await,
+        self.broke = match read {
+            Some(Ok(bytes)) => return self.push(bytes),
+            Some(Err(error)) => Some(broken(&error)),
             None => {
                 let ended = "the server ended its stream of events without a response";
-                self.resume(DownstreamError::may_have_run(Fault::Closed, ended)).await
+                Some(DownstreamError::may_have_run(Fault::Closed, ended))
             }
-        }
+        };
+        Ok(())
     }
 
     fn push(&mut self, bytes: Bytes) -> Result<(), DownstreamError> {
@@ -169,6 +216,7 @@ impl Messages {
                 Ok(response) if response.status() == StatusCode::OK && Kind::of(response.headers()) == Kind::Sse => {
                     self.reader = self.reader.continued();
                     self.body = Some(response.into_body());
+                    self.broke = None;
                     return Ok(());
                 }
                 Ok(response) if response.status().is_client_error() => return Err(why),
@@ -220,12 +268,7 @@ impl Messages {
                         .post_aside(session.headers.clone(), format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#));
                     return None;
                 }
-                let answer = Box::new(Back {
-                    peer: self.peer.clone(),
-                    session: session.clone(),
-                    id: id.to_owned(),
-                    patience: self.patience.clone(),
-                });
+                let answer = Box::new(Back { peer: self.peer.clone(), session: session.clone(), id: id.to_owned() });
                 Some(Message::Request(Question { message: data, answer }))
             }
             _ => self.odd("a message that is neither response nor notification"),
@@ -273,6 +316,10 @@ impl MessageStream for Messages {
             message
         })
     }
+
+    fn extend(&mut self, by: Duration) {
+        self.patience.deadline = self.patience.deadline.max(Instant::now() + by);
+    }
 }
 
 /// The way back for the answer to one question.
@@ -280,7 +327,6 @@ struct Back {
     peer: Arc<Peer>,
     session: Arc<Session>,
     id: String,
-    patience: Patience,
 }
 
 impl AnswerSink for Back {
@@ -292,7 +338,9 @@ impl AnswerSink for Back {
             message.push(b',');
             message.extend_from_slice(&outcome);
             message.push(b'}');
-            let status = self.peer.post_accepted(self.session.headers.clone(), message.into(), &self.patience).await?;
+            // A person may have taken longer than the call had when the question came.
+            let patience = self.peer.patience(Instant::now() + ANSWER_PATIENCE);
+            let status = self.peer.post_accepted(self.session.headers.clone(), message.into(), &patience).await?;
             match status {
                 status if status.is_success() => Ok(()),
                 StatusCode::NOT_FOUND => Err(DownstreamError::may_have_run(

@@ -21,7 +21,7 @@ use super::{
     session::Sessions,
     status::Status,
 };
-use crate::{DownstreamError, Event, Fault};
+use crate::{DownstreamError, Event, Fault, watched::Watched};
 
 /// Events that a slow listener may be behind before it loses some.
 pub(crate) const EVENTS_KEPT: usize = 256;
@@ -38,6 +38,8 @@ pub(crate) struct Peer {
     pub(crate) asking: Flight<DownstreamError>,
     pub(crate) sessions: Sessions,
     pub(crate) events: broadcast::Sender<Event>,
+    /// The resources that it is to tell of.
+    pub(crate) watched: Watched,
     /// Whether the task that listens for events runs.
     pub(crate) listening: AtomicBool,
     /// Whether the server turned out to offer no events.

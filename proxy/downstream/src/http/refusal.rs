@@ -1,8 +1,6 @@
 //! What a response with another status than 200 means: the response to the request all the same, a session that the server
 //! lost, an era that it does not speak, or a refusal. Its body is read, bounded, since only the words tell these apart.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use patchbay_core::{
@@ -11,7 +9,7 @@ use patchbay_core::{
 };
 use tokio::time::{Duration, Instant};
 
-use super::{heads::raw_id, live::Body, oauth::signed::Wanted, patience::Patience, peer::Peer, reply::gather};
+use super::{client::Client, heads::raw_id, live::Body, oauth::signed::Wanted, patience::Patience, reply::gather};
 use crate::{Answer, Delivery, DownstreamError, Fault};
 
 /// What is read of a refusal, and for how long.
@@ -28,19 +26,19 @@ pub(crate) struct Refusal {
 
 /// Reads a refusal, as far as it matters and as long as it makes sense.
 pub(crate) async fn read_refusal(
-    peer: &Arc<Peer>,
+    client: &Client,
     mut response: Response<Body>,
     patience: &Patience,
 ) -> Result<Refusal, DownstreamError> {
     let status = response.status();
     let wanted = response.extensions_mut().remove::<Wanted>();
-    let wanted = wanted.map(|wanted| Wanted { text: peer.client.struck(&wanted.text), ..wanted });
+    let wanted = wanted.map(|wanted| Wanted { text: client.struck(&wanted.text), ..wanted });
     let patience = patience.until(Instant::now() + REFUSAL_PATIENCE);
     let mut body = response.into_body();
     // The status counts, whatever becomes of the words after it.
     let mut said = gather(&mut body, REFUSAL_BYTES_MAX, &patience).await.unwrap_or_default();
     said.truncate(REFUSAL_BYTES_MAX);
-    let excerpt = peer.client.excerpt(&said);
+    let excerpt = client.excerpt(&said);
     Ok(Refusal { status, body: said, excerpt, wanted })
 }
 

@@ -1,9 +1,12 @@
 //! Sessions with a legacy server: one for each sharing and each set of capabilities, opened by `initialize` when first needed,
 //! opened anew when the server lost it. How many there may be is bounded; the one that was used the longest ago goes.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use arc_swap::ArcSwapOption;
@@ -14,6 +17,7 @@ use patchbay_core::{
     era::{Era, Version},
     json,
 };
+use tokio::time::Instant;
 
 use super::{
     era::{Asked, hello_of_initialize},
@@ -22,10 +26,12 @@ use super::{
     patience::Patience,
     peer::Peer,
 };
-use crate::{DownstreamError, Fault, Hello, ShareKey, wire};
+use crate::{DownstreamError, Fault, Hello, Outgoing, ShareKey, level::Level, wire};
 
 /// Sessions with one server.
 const SESSIONS_MAX: usize = 1024;
+/// How long a call waits for the answer to `logging/setLevel`.
+const LEVEL_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a session belongs to: who shares it, and what those can be asked.
 pub(crate) type SessionKey = (ShareKey, Arc<str>);
@@ -36,6 +42,8 @@ pub(crate) struct Session {
     pub(crate) headers: HeaderMap,
     /// Whether the server gave it an id; else there is nothing to lose or to end.
     pub(crate) id: Option<HeaderValue>,
+    /// From which level on the server sends log messages in it.
+    pub(crate) level: Level,
 }
 
 /// The place of a session that is open, or is opened by the first who needs it.
@@ -171,7 +179,30 @@ impl Peer {
         let id = session_id(&headers).map_err(|why| protocol(why.into()))?;
         let headers = self.client.heads.session(hello.version, id.as_ref());
         self.say_initialized(headers.clone(), patience).await?;
-        Ok((Session { headers, id }, hello))
+        let level = Level::default();
+        level.declare(&hello.capabilities);
+        Ok((Session { headers, id, level }, hello))
+    }
+
+    /// Asks for more log messages in a session; without success there are fewer, and nothing else is lost.
+    pub(crate) async fn lower_level(self: &Arc<Self>, session: &Session, lower: &Outgoing, patience: &Patience) {
+        let id = self.next_id();
+        let message = wire::request(id, lower, Era::Legacy, "{}").into();
+        let patience = patience.until(Instant::now() + LEVEL_PATIENCE);
+        match self.ask(session.headers.clone(), id, message, Era::Legacy, &patience).await {
+            Ok(Asked::Answer(..)) => {}
+            Ok(Asked::Misfit(why)) => tracing::debug!("the server refused logging/setLevel: {why}"),
+            Err(error) => tracing::debug!(%error, "the server did not answer logging/setLevel"),
+        }
+    }
+
+    /// Tells a session that was offered roots, if it is open, that they changed.
+    pub(crate) fn roots_changed(self: &Arc<Self>, key: &SessionKey) {
+        let is_offered = json::at_path(&key.1, &["roots", "listChanged"]) == Some("true");
+        if is_offered && let Some(session) = self.sessions.slot(key).and_then(|slot| slot.open.load_full()) {
+            let message = r#"{"jsonrpc":"2.0","method":"notifications/roots/list_changed"}"#;
+            self.post_aside(session.headers.clone(), message.to_owned());
+        }
     }
 
     /// Some servers refuse this notification and work all the same, so only its delivery counts.

@@ -18,11 +18,18 @@ use tokio::{
 use super::{
     Frame, Pipe, gone,
     inbox::{Early, Item, Kind, Slot},
+    listen::LISTEN,
 };
-use crate::{Answer, AnswerSink, CallCx, DownstreamError, Fault, Message, MessageStream, Outgoing, Reply, wire};
+use crate::{
+    Answer, AnswerSink, CallCx, DownstreamError, Extension, Fault, Message, MessageStream, Outgoing, Reply, wire,
+};
 
 /// How long an answer to a server's question waits for room in the outbox.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a call waits for the answer to `logging/setLevel`.
+const LEVEL_PATIENCE: Duration = Duration::from_secs(2);
+/// Messages of one reply that are handed on before the other tasks of the thread get a turn.
+const TURN_MESSAGES_MAX: u32 = 64;
 
 /// Why a request was not made or not answered.
 #[derive(Debug)]
@@ -37,6 +44,12 @@ impl Pipe {
     /// Sends a caller's request and waits for the first message that comes back.
     pub(crate) async fn call(self: &Arc<Self>, cx: &CallCx, request: &Outgoing) -> Result<Reply, CallError> {
         let era = self.era();
+        if era == Era::Legacy
+            && let Some(lower) = self.level.lowered(request.log_level.as_ref())
+        {
+            // Boxed, as it is rare: a call's future stays small.
+            Box::pin(self.lower_level(&lower, cx.deadline)).await;
+        }
         let capabilities = if self.wiring.shared { "{}" } else { &*cx.capabilities };
         let write = |id| wire::request(id, request, era, capabilities);
         let mut waiter = self.send(Kind::Call, cx.deadline, write).await?;
@@ -46,20 +59,47 @@ impl Pipe {
                 Ok(Reply::One(Answer { head, rest: None, era }))
             }
             Item::Early(first) => {
-                Ok(Reply::Stream(Box::new(CallStream { waiter, first: Some(first), deadline: cx.deadline, era })))
+                let mut stream = CallStream {
+                    waiter,
+                    first: Some(first),
+                    deadline: cx.deadline,
+                    extension: cx.extension,
+                    in_turn: 0,
+                    era,
+                };
+                stream.moved();
+                Ok(Reply::Stream(Box::new(stream)))
             }
         }
     }
 
-    /// Sends a request of the connection's own: not counted among the calls and never cancelled.
+    /// Asks for more log messages; without success there are fewer, and nothing else is lost.
+    async fn lower_level(self: &Arc<Self>, lower: &Outgoing, deadline: Instant) {
+        let deadline = deadline.min(Instant::now() + LEVEL_PATIENCE);
+        let answered = timeout_at(deadline, async {
+            let mut waiter = self.ask(lower, Era::Legacy, deadline).await?;
+            response(&mut waiter).await
+        });
+        if !matches!(answered.await, Ok(Ok(_))) {
+            tracing::debug!(server.name = %self.wiring.name, "the server did not answer logging/setLevel");
+        }
+    }
+
+    /// Says something that wants no answer, unless the peer does not read.
+    pub(crate) fn say(&self, method: &str) {
+        self.post(format!(r#"{{"jsonrpc":"2.0","method":"{method}"}}"#).into_bytes());
+    }
+
+    /// Sends a request of the connection's own: not counted among the calls, and never cancelled unless it listens.
     pub(super) async fn ask(
         self: &Arc<Self>,
         request: &Outgoing,
         era: Era,
         deadline: Instant,
     ) -> Result<Waiter, DownstreamError> {
+        let kind = if request.method == LISTEN { Kind::Listening } else { Kind::Own };
         let capabilities = Arc::clone(&self.wiring.capabilities);
-        let sent = self.send(Kind::Own, deadline, |id| wire::request(id, request, era, &capabilities)).await;
+        let sent = self.send(kind, deadline, |id| wire::request(id, request, era, &capabilities)).await;
         sent.map_err(|error| match error {
             CallError::Gone(error) | CallError::Failed(error) => error,
         })
@@ -82,7 +122,7 @@ impl Pipe {
         write: impl FnOnce(u64) -> Vec<u8>,
     ) -> Result<Waiter, CallError> {
         let id = self.wiring.ids.fetch_add(1, Relaxed);
-        let slot = Arc::new(Slot::new(kind));
+        let slot = Arc::new(Slot::new(id, kind));
         self.pending().add(id, Arc::clone(&slot))?;
         let waiter = Waiter { pipe: Arc::clone(self), id, slot: Arc::clone(&slot), heard: self.heard(), ended: false };
         match self.outbox.try_send(Frame::new(write(id), Some(slot))) {
@@ -136,13 +176,22 @@ impl Waiter {
     }
 }
 
+/// The response; what comes before it says nothing to the connection itself.
+pub(super) async fn response(waiter: &mut Waiter) -> Result<Bytes, DownstreamError> {
+    loop {
+        if let Item::End(end) = waiter.next().await {
+            return end;
+        }
+    }
+}
+
 impl Drop for Waiter {
     fn drop(&mut self) {
         if self.ended || self.pipe.pending().remove(self.id).is_none() {
             return;
         }
         let unwritten = self.slot.withdraw() || !self.slot.is_written();
-        if self.slot.is_call() && !unwritten {
+        if self.slot.is_cancelled() && !unwritten {
             let line = format!(
                 r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{},"reason":"the caller no longer waits"}}}}"#,
                 self.id
@@ -157,10 +206,20 @@ struct CallStream {
     waiter: Waiter,
     first: Option<Early>,
     deadline: Instant,
+    extension: Option<Extension>,
+    /// Messages since the other tasks of the thread had a turn.
+    in_turn: u32,
     era: Era,
 }
 
 impl CallStream {
+    /// The server gave a sign of life.
+    fn moved(&mut self) {
+        if let Some(extension) = self.extension {
+            self.deadline = extension.moved(self.deadline, Instant::now());
+        }
+    }
+
     async fn message(&mut self) -> Result<Message, DownstreamError> {
         if let Some(first) = self.first.take() {
             return Ok(early(first));
@@ -168,8 +227,16 @@ impl CallStream {
         if self.waiter.ended {
             return Err(DownstreamError::may_have_run(Fault::Closed, "the reply is over"));
         }
+        self.in_turn += 1;
+        if self.in_turn >= TURN_MESSAGES_MAX {
+            self.in_turn = 0;
+            tokio::task::yield_now().await;
+        }
         match self.waiter.next_until(self.deadline).await? {
-            Item::Early(message) => Ok(early(message)),
+            Item::Early(message) => {
+                self.moved();
+                Ok(early(message))
+            }
             Item::End(end) => Ok(Message::Response(Answer { head: end?, rest: None, era: self.era })),
         }
     }
@@ -185,6 +252,10 @@ fn early(message: Early) -> Message {
 impl MessageStream for CallStream {
     fn next(&mut self) -> BoxFuture<'_, Result<Message, DownstreamError>> {
         Box::pin(self.message())
+    }
+
+    fn extend(&mut self, by: Duration) {
+        self.deadline = self.deadline.max(Instant::now() + by);
     }
 }
 

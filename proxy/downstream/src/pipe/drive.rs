@@ -10,8 +10,9 @@ use tokio::{
 };
 
 use super::{
-    End, Frame, Pipe,
+    End, Frame, Outlet, Pipe,
     lines::Lines,
+    posts,
     route::{self, Routed},
 };
 
@@ -19,17 +20,26 @@ use super::{
 const BATCH_MAX: usize = 64;
 /// Lines up to this size are copied together into one write.
 const JOIN_BYTES_MAX: usize = 32 * 1024;
+/// Lines that are read before what waits to be written gets a turn, and the other tasks of the thread do.
+const TURN_LINES_MAX: u32 = 64;
 /// How long garbage is held against a peer.
 const GARBAGE_WINDOW: Duration = Duration::from_secs(60);
 
 pub(super) async fn drive(
     pipe: Arc<Pipe>,
     reader: impl AsyncRead + Send + Unpin,
-    writer: impl AsyncWrite + Send + Unpin,
+    outlet: Outlet,
     frames: mpsc::Receiver<Frame>,
 ) -> End {
     let writing = async {
-        match write(&pipe, writer, frames).await {
+        let ended = match outlet {
+            Outlet::Bytes(writer) => write(&pipe, writer, frames).await,
+            Outlet::Posts(outlet) => {
+                posts::post_all(&pipe, &*outlet, frames).await;
+                None
+            }
+        };
+        match ended {
             Some(end) => end,
             None => std::future::pending().await,
         }
@@ -44,7 +54,13 @@ pub(super) async fn drive(
 async fn read(pipe: &Arc<Pipe>, reader: impl AsyncRead + Unpin) -> End {
     let mut lines = Lines::new(reader, pipe.wiring.limits.line_bytes_max);
     let mut garbage = Garbage { since: Instant::now(), lines: 0 };
+    let mut in_turn = 0;
     loop {
+        in_turn += 1;
+        if in_turn >= TURN_LINES_MAX {
+            in_turn = 0;
+            tokio::task::yield_now().await;
+        }
         let line = match lines.next().await {
             Ok(Some(line)) => line,
             Ok(None) => return End::Eof,

@@ -11,7 +11,7 @@ use patchbay_core::{
 use crate::Hello;
 
 /// The revision before those that are served. Most servers that still speak it differ in nothing that matters on stdio.
-const BEFORE_ALL: &str = "2024-11-05";
+pub(super) const BEFORE_ALL: &str = "2024-11-05";
 /// How much of a server's error text is repeated.
 const TEXT_CHARS_MAX: usize = 200;
 

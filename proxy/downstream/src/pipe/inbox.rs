@@ -14,7 +14,7 @@ use bytes::Bytes;
 
 use crate::{DownstreamError, Question};
 
-/// Messages that wait for a slow caller; later ones are dropped, the response never.
+/// Messages that wait for a slow caller; of more, the oldest notification is dropped. Questions and the response never are.
 const EARLY_MAX: usize = 256;
 /// Bytes of such messages.
 const EARLY_BYTES_MAX: usize = 1024 * 1024;
@@ -28,8 +28,10 @@ const WITHDRAWN: u8 = 2;
 pub(super) enum Kind {
     /// A caller.
     Call,
-    /// The connection itself: handshake, listening.
+    /// The connection itself: handshake, subscriptions.
     Own,
+    /// The connection itself, to listen for changes: ends when it is cancelled.
+    Listening,
 }
 
 /// A message before the response.
@@ -55,6 +57,8 @@ pub(super) enum Item {
 
 /// See the module.
 pub(super) struct Slot {
+    /// Of its request.
+    pub(super) id: u64,
     kind: Kind,
     stage: AtomicU8,
     inbox: Mutex<Inbox>,
@@ -68,13 +72,28 @@ struct Inbox {
     waker: Option<Waker>,
 }
 
+impl Inbox {
+    /// Drops the oldest notification; false when there is none.
+    fn drop_oldest(&mut self) -> bool {
+        let oldest = self.early.iter().position(|early| matches!(early, Early::Notification(_)));
+        let dropped = oldest.and_then(|at| self.early.remove(at));
+        self.early_bytes -= dropped.as_ref().map_or(0, Early::bytes);
+        dropped.is_some()
+    }
+}
+
 impl Slot {
-    pub(super) fn new(kind: Kind) -> Self {
-        Self { kind, stage: AtomicU8::new(QUEUED), inbox: Mutex::default() }
+    pub(super) fn new(id: u64, kind: Kind) -> Self {
+        Self { id, kind, stage: AtomicU8::new(QUEUED), inbox: Mutex::default() }
     }
 
     pub(super) fn is_call(&self) -> bool {
         self.kind == Kind::Call
+    }
+
+    /// Whether the peer is told when nobody waits any more.
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.kind != Kind::Own
     }
 
     /// Marks that its line is about to be written; false when the caller has taken it back.
@@ -92,18 +111,25 @@ impl Slot {
         self.stage.load(std::sync::atomic::Ordering::Acquire) == WRITTEN
     }
 
-    /// Adds a message before the response; gives it back when there is no room.
-    pub(super) fn push(&self, early: Early) -> Result<(), Early> {
+    /// Adds a message before the response, in the place of the oldest notifications when there is no room; gives how many those
+    /// were. The message comes back when there is no room all the same.
+    pub(super) fn push(&self, early: Early) -> Result<usize, Early> {
         let mut inbox = self.inbox();
         let bytes = early.bytes();
-        let full = inbox.early.len() >= EARLY_MAX || inbox.early_bytes + bytes > EARLY_BYTES_MAX;
-        if full || inbox.end.is_some() {
+        if inbox.end.is_some() || bytes > EARLY_BYTES_MAX {
             return Err(early);
+        }
+        let mut dropped = 0;
+        while inbox.early.len() >= EARLY_MAX || inbox.early_bytes + bytes > EARLY_BYTES_MAX {
+            if !inbox.drop_oldest() {
+                return Err(early);
+            }
+            dropped += 1;
         }
         inbox.early_bytes += bytes;
         inbox.early.push_back(early);
         wake(inbox);
-        Ok(())
+        Ok(dropped)
     }
 
     /// Adds the end; the first one counts.
@@ -139,5 +165,46 @@ fn wake(mut inbox: MutexGuard<'_, Inbox>) {
     drop(inbox);
     if let Some(waker) = waker {
         waker.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn notification(n: usize, bytes: usize) -> Early {
+        Early::Notification(format!("{n:0bytes$}").into())
+    }
+
+    fn all_of(slot: &Slot) -> Vec<usize> {
+        let mut cx = Context::from_waker(Waker::noop());
+        let next = || match slot.poll(&mut cx) {
+            Poll::Ready(Item::Early(Early::Notification(text))) => std::str::from_utf8(&text).ok()?.parse().ok(),
+            _ => None,
+        };
+        std::iter::from_fn(next).collect()
+    }
+
+    #[test]
+    fn of_a_flood_of_notifications_the_newest_stay() {
+        let slot = Slot::new(1, Kind::Call);
+        for n in 0..100_000 {
+            assert_eq!(slot.push(notification(n, 8)).ok(), Some(usize::from(n >= EARLY_MAX)));
+        }
+        assert_eq!(all_of(&slot), (100_000 - EARLY_MAX..100_000).collect::<Vec<_>>());
+        let large = EARLY_BYTES_MAX / 4;
+        for n in 0..6 {
+            assert!(slot.push(notification(n, large)).is_ok());
+        }
+        assert_eq!(all_of(&slot), [2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn what_comes_after_the_response_or_is_larger_than_all_room_is_given_back() {
+        let slot = Slot::new(1, Kind::Call);
+        assert!(slot.push(notification(1, EARLY_BYTES_MAX + 1)).is_err());
+        slot.end(Ok(Bytes::from_static(b"{}")));
+        assert!(slot.push(notification(2, 8)).is_err());
+        assert!(all_of(&slot).is_empty());
     }
 }

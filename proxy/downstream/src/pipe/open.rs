@@ -1,21 +1,19 @@
 //! Opens a connection: finds the era out and says hello. A modern server answers `server/discover`; whatever else comes back,
 //! or nothing, means `initialize` (2026-07-28, versioning, stdio).
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use patchbay_core::{
     era::{Era, Version},
-    json,
     model::EraPin,
 };
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{
     Pipe,
-    call::Waiter,
+    call::{Waiter, response},
     hello::{self, Outcome},
-    inbox::Item,
 };
 use crate::{DownstreamError, Fault, Hello, Outgoing, wire};
 
@@ -74,8 +72,9 @@ pub(crate) async fn open(pipe: &Arc<Pipe>, opening: &Opening) -> Result<Hello, O
     };
     // The first to open decides; nobody else opens this connection.
     let _ = pipe.era.set(hello.era());
+    pipe.level.declare(&hello.capabilities);
     if hello.era() == Era::Legacy {
-        pipe.post(br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#.to_vec());
+        pipe.say("notifications/initialized");
     }
     Ok(hello)
 }
@@ -84,7 +83,7 @@ pub(crate) async fn open(pipe: &Arc<Pipe>, opening: &Opening) -> Result<Hello, O
 async fn probe(pipe: &Arc<Pipe>, opening: &Opening) -> Result<Found, OpenError> {
     let patience = opening.deadline.min(Instant::now() + opening.probe_timeout);
     let mut probe = pipe.ask(&Outgoing::plain("server/discover", Vec::new()), Era::Modern, opening.deadline).await?;
-    let silent = match timeout_at(patience, end(&mut probe)).await {
+    let silent = match timeout_at(patience, response(&mut probe)).await {
         Ok(Err(error)) if error.fault == Fault::Closed => return Err(OpenError::DiedOfProbe),
         Ok(answer) => match answer.and_then(|line| discovered(&line)) {
             Ok(Found::Hello(hello)) => return Ok(Found::Hello(hello)),
@@ -98,7 +97,7 @@ async fn probe(pipe: &Arc<Pipe>, opening: &Opening) -> Result<Found, OpenError> 
         Err(error) if error.fault == Fault::Closed => return Err(OpenError::DiedOfProbe),
         Err(error) => return Err(error.into()),
     };
-    if silent && let Ok(Ok(line)) = timeout(LATE_PROBE, end(&mut probe)).await {
+    if silent && let Ok(Ok(line)) = timeout(LATE_PROBE, response(&mut probe)).await {
         return Ok(discovered(&line)?);
     }
     Ok(Found::OtherEra(said))
@@ -123,9 +122,13 @@ fn discovered(line: &Bytes) -> Result<Found, DownstreamError> {
 }
 
 async fn initialize(pipe: &Arc<Pipe>, opening: &Opening) -> Result<Found, DownstreamError> {
+    let version = match opening.pin {
+        EraPin::Sse => hello::BEFORE_ALL,
+        _ => Version::NEWEST_LEGACY.as_str(),
+    };
     let params = format!(
         r#""protocolVersion":"{}","capabilities":{},"clientInfo":{}"#,
-        Version::NEWEST_LEGACY,
+        version,
         pipe.wiring.capabilities,
         wire::client_info()
     );
@@ -141,67 +144,13 @@ async fn initialize(pipe: &Arc<Pipe>, opening: &Opening) -> Result<Found, Downst
 
 async fn in_time(deadline: Instant, waiter: &mut Waiter) -> Result<Bytes, DownstreamError> {
     let late = || DownstreamError::not_sent(Fault::Unavailable, "it did not answer the handshake in time");
-    timeout_at(deadline, end(waiter)).await.map_err(|_| late())?
+    timeout_at(deadline, response(waiter)).await.map_err(|_| late())?
 }
 
-/// The response; what comes before it says nothing to a handshake.
-async fn end(waiter: &mut Waiter) -> Result<Bytes, DownstreamError> {
-    loop {
-        if let Item::End(end) = waiter.next().await {
-            return end;
-        }
-    }
-}
-
-fn text(line: &[u8]) -> Result<&str, DownstreamError> {
+pub(super) fn text(line: &[u8]) -> Result<&str, DownstreamError> {
     std::str::from_utf8(line).map_err(|_| protocol("its answer is not UTF-8".to_owned()))
 }
 
 fn protocol(detail: String) -> DownstreamError {
     DownstreamError::not_sent(Fault::Protocol, detail)
-}
-
-/// How listening for changes ended.
-pub(crate) enum Heard {
-    /// The server ended it; it may be asked again.
-    Ended,
-    /// The server does not do it.
-    Refused,
-}
-
-impl Pipe {
-    /// Asks a modern server to tell of changed lists and waits until it no longer does. What it tells goes to the events.
-    pub(crate) async fn listen(self: &Arc<Self>, hello: &Hello) -> Heard {
-        let wanted: Vec<String> = ["tools", "prompts", "resources"]
-            .into_iter()
-            .filter(|list| json::at_path(&hello.capabilities, &[list, "listChanged"]) == Some("true"))
-            .map(|list| format!(r#""{list}ListChanged":true"#))
-            .collect();
-        if wanted.is_empty() {
-            return Heard::Refused;
-        }
-        let params = format!(r#""notifications":{{{}}}"#, wanted.join(","));
-        let request = Outgoing::plain("subscriptions/listen", vec![Bytes::from(params)]);
-        let soon = Instant::now() + Duration::from_secs(10);
-        let Ok(mut waiter) = self.ask(&request, Era::Modern, soon).await else { return Heard::Ended };
-        match end(&mut waiter).await {
-            Ok(line) if matches!(text(&line).map(hello::outcome), Ok(Outcome::Result(_))) => Heard::Ended,
-            Ok(_) => Heard::Refused,
-            Err(_) => Heard::Ended,
-        }
-    }
-
-    /// Listens for as long as the connection lives; `again` is told after each gap.
-    pub(crate) async fn keep_listening(self: &Arc<Self>, hello: &Hello, again: impl Fn()) -> Infallible {
-        let mut pause = Duration::from_secs(1);
-        loop {
-            match self.listen(hello).await {
-                Heard::Refused => std::future::pending().await,
-                Heard::Ended => {}
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_secs(60));
-            again();
-        }
-    }
 }

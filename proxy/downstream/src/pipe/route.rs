@@ -16,7 +16,7 @@ use super::{
     lines::Line,
     scan::{number, response_id, response_id_of_ends},
 };
-use crate::{DownstreamError, Event, Fault, List, Question};
+use crate::{DownstreamError, Event, Fault, List, Question, watched};
 
 /// Messages that one batch may hold.
 const BATCH_MAX: usize = 1000;
@@ -83,7 +83,7 @@ fn batch(pipe: &Arc<Pipe>, line: &Bytes, text: &str) -> Routed {
     Routed::Message
 }
 
-fn respond(pipe: &Pipe, id: u64, end: Result<Bytes, DownstreamError>) {
+pub(super) fn respond(pipe: &Pipe, id: u64, end: Result<Bytes, DownstreamError>) {
     let slot = pipe.pending().remove(id);
     match slot {
         Some(slot) => slot.end(end),
@@ -117,15 +117,34 @@ fn notification(pipe: &Pipe, method: &str, head: &MessageHead<'_>, line: &Bytes)
         "notifications/tools/list_changed" => Event::ListChanged(List::Tools),
         "notifications/prompts/list_changed" => Event::ListChanged(List::Prompts),
         "notifications/resources/list_changed" => Event::ListChanged(List::Resources),
-        "notifications/resources/updated" => match json::at_path(params, &["uri"]).and_then(json::unquote) {
-            Some(uri) => Event::ResourceUpdated(uri.as_ref().into()),
-            None => return pipe.drop_one("an update of a resource without its uri"),
+        "notifications/resources/updated" => match watched::updated(params) {
+            Some(uri) => Event::ResourceUpdated(uri),
+            None => return pipe.drop_one("an update of a resource without a uri that anybody could watch"),
         },
-        "notifications/subscriptions/acknowledged" | "notifications/cancelled" => return,
+        "notifications/subscriptions/acknowledged" => return acknowledged(pipe, subscription, line),
+        "notifications/cancelled" => return cancelled(pipe, params),
         _ => return to_only_call(pipe, line),
     };
     // Without receivers there is nobody to tell.
     let _ = pipe.wiring.events.send(event);
+}
+
+/// Tells the connection's own listening that it has begun.
+fn acknowledged(pipe: &Pipe, subscription: Option<&str>, line: &Bytes) {
+    let id = subscription.and_then(|raw| number(raw.as_bytes()));
+    let slot = id.and_then(|id| pipe.pending().get(id).filter(|slot| !slot.is_call()).map(Arc::clone));
+    if slot.is_none_or(|slot| slot.push(Early::Notification(line.clone())).is_err()) {
+        pipe.drop_one("a subscription that nobody asked for");
+    }
+}
+
+/// A server may end the connection's own listening by a word instead of a response; nothing else of ours is its to cancel.
+fn cancelled(pipe: &Pipe, params: &str) {
+    let Some(id) = json::at_path(params, &["requestId"]).and_then(|raw| number(raw.as_bytes())) else { return };
+    let is_own = pipe.pending().get(id).is_some_and(|slot| !slot.is_call());
+    if is_own {
+        respond(pipe, id, Err(DownstreamError::may_have_run(Fault::Closed, "the server ended the request")));
+    }
 }
 
 /// Log messages and the like carry no link to a call: only when one call runs, and all callers are the same, is it known whose.
@@ -144,7 +163,7 @@ fn call_of(pipe: &Pipe, raw: &str) -> Option<Arc<Slot>> {
 }
 
 fn give(pipe: &Pipe, slot: &Slot, line: &Bytes) {
-    if slot.push(Early::Notification(line.clone())).is_err() {
+    if !matches!(slot.push(Early::Notification(line.clone())), Ok(0)) {
         pipe.drop_one("a notification for a caller who reads too slowly");
     }
 }

@@ -8,7 +8,6 @@ use std::{
 };
 
 use patchbay_core::era::Era;
-
 use tokio::{
     sync::watch,
     task::JoinHandle,
@@ -20,6 +19,7 @@ use super::{Body, Launched, Phase, Seat, Started};
 use crate::{
     DownstreamError, Event, Fault, Hello,
     pipe::{End, OpenError, Opening, Pipe, Wiring, open},
+    watched::Watched,
 };
 
 /// How long the output of a child that has exited is read for what it still holds.
@@ -131,7 +131,7 @@ async fn attempt(seat: &Arc<Seat>, opening: &Opening) -> Result<(Child, Hello), 
     let common = &seat.common;
     let slow = || DownstreamError::not_sent(Fault::Unavailable, "the child could not be started in time");
     let launching = timeout_at(opening.deadline, common.launcher.launch(seat));
-    let Launched { reader, writer, body } = launching.await.map_err(|_| slow())??;
+    let Launched { reader, outlet, body } = launching.await.map_err(|_| slow())??;
     let wiring = Wiring {
         name: Arc::clone(&common.name),
         shared: seat.shared,
@@ -140,7 +140,7 @@ async fn attempt(seat: &Arc<Seat>, opening: &Opening) -> Result<(Child, Hello), 
         events: common.events.clone(),
         limits: common.rules.limits.clone(),
     };
-    let (pipe, driver) = Pipe::new(reader, writer, wiring);
+    let (pipe, driver) = Pipe::new(reader, outlet, wiring);
     let mut child = Child { driver: tokio::spawn(driver), pipe, body };
     let failed = match shake_hands(&mut child, opening).await {
         Ok(hello) => return Ok((child, hello)),
@@ -218,24 +218,25 @@ async fn watch_over(seat: &Arc<Seat>, child: &mut Child, hello: &Hello, stop: &C
         biased;
         () = stop.cancelled() => Why::Asked,
         why = ended(driver, body) => Why::Failed(why),
-        () = idle(seat, pipe) => Why::Asked,
+        () = idle(seat, pipe, hello) => Why::Asked,
         why = hung(seat, pipe) => Why::Failed(why),
         () = listen(seat, pipe, hello) => Why::Asked,
     }
 }
 
 /// Resolves when the child was retired for idleness.
-async fn idle(seat: &Seat, pipe: &Pipe) {
+async fn idle(seat: &Seat, pipe: &Pipe, hello: &Hello) {
     let Some(patience) = seat.common.rules.idle_stop else { return std::future::pending().await };
     loop {
         let left = match pipe.idle_for() {
-            Some(idle) if idle >= patience => {
+            Some(idle) if idle >= patience && !seat.is_watched(hello) => {
                 if seat.retire() {
                     return;
                 }
                 patience
             }
-            Some(idle) => patience - idle,
+            Some(idle) if idle < patience => patience - idle,
+            Some(_) => patience,
             None => patience,
         };
         sleep_until(Instant::now() + left).await;
@@ -256,13 +257,13 @@ async fn hung(seat: &Seat, pipe: &Pipe) -> String {
     }
 }
 
-/// Listens for changes once somebody wants to hear of them; never resolves.
+/// Listens for changes once somebody wants to hear of them; never resolves. Resources are watched in the shared child alone.
 async fn listen(seat: &Seat, pipe: &Arc<Pipe>, hello: &Hello) {
-    if hello.era() == Era::Modern {
-        let mut wanted = seat.common.events_wanted.subscribe();
-        if wanted.wait_for(|wanted| *wanted).await.is_ok() {
-            pipe.keep_listening(hello, || drop(seat.common.events.send(Event::Reconnected))).await;
-        }
+    let mut wanted = seat.common.events_wanted.subscribe();
+    if wanted.wait_for(|wanted| *wanted).await.is_ok() {
+        let mut uris = if seat.shared { seat.common.watched.subscribe() } else { Watched::default().subscribe() };
+        let again = || drop(seat.common.events.send(Event::Reconnected));
+        pipe.keep_listening(hello, &mut uris, again).await;
     }
     std::future::pending().await
 }

@@ -25,6 +25,7 @@ use tokio::{
 use super::{ChildBudget, StdioOptions, environment, ring::Ring, spawner};
 use crate::{
     DownstreamError, Fault,
+    pipe::Outlet,
     seat::{Body, Launched, Launcher, Seat},
 };
 
@@ -94,7 +95,7 @@ impl ProcessLauncher {
         };
         let ring = Arc::clone(&self.stderr);
         process.stderr = Some(tokio::spawn(async move { ring.fill(stderr).await }).abort_handle());
-        Ok(Launched { reader: Box::new(stdout), writer: Box::new(stdin), body: Box::new(process) })
+        Ok(Launched { reader: Box::new(stdout), outlet: Outlet::Bytes(Box::new(stdin)), body: Box::new(process) })
     }
 }
 

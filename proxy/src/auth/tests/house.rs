@@ -195,6 +195,7 @@ fn catalog() -> CatalogPart {
         prompts: Vec::new(),
         resources: Vec::new(),
         templates: Vec::new(),
+        skills: Vec::new(),
         capabilities: "{}".to_owned(),
         instructions: None,
         stale: false,
@@ -204,8 +205,8 @@ fn catalog() -> CatalogPart {
 
 /// The same as it was heard from the server.
 fn stored() -> Stored {
-    let CatalogPart { tools, prompts, resources, templates, .. } = catalog();
-    Stored { hello: hello(), tools, prompts, resources, templates, at_ms: now_ms(), ttl_ms: None, stale: false }
+    let CatalogPart { tools, prompts, resources, templates, skills, .. } = catalog();
+    Stored { hello: hello(), tools, prompts, resources, templates, skills, at_ms: now_ms(), ttl_ms: None, stale: false }
 }
 
 /// What a server says of itself.

@@ -124,6 +124,7 @@ fn stored() -> Stored {
         prompts: Vec::new(),
         resources: Vec::new(),
         templates: Vec::new(),
+        skills: Vec::new(),
         at_ms: 77,
         ttl_ms: Some(1000),
         stale: false,

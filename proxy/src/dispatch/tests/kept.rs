@@ -76,6 +76,7 @@ async fn relay(house: &House, tell: &SyncSender<io::Result<bool>>) -> Relay {
         plan,
         method: Method::ToolsCall,
         index: 0,
+        about: None,
         progress_token: None,
         trail,
         meter: server.meter.begin(None, std::time::Instant::now()),

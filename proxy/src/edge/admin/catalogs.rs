@@ -183,6 +183,7 @@ impl CatalogItem {
             ItemKind::Prompt => (1, "prompt"),
             ItemKind::Resource => (2, "resource"),
             ItemKind::Template => (3, "template"),
+            ItemKind::Skill => (4, "skill"),
         };
         let key = format!("{rank}{native}\0{place:06}");
         let toolsets = places.into_iter().map(InToolset::of).collect();

@@ -2,13 +2,14 @@
 
 use patchbay_core::{
     envelope::{Incoming, Request},
+    era::Era,
     json,
     method::Method,
     model::Sharing,
 };
 
 use super::{super::session::Session, Kind};
-use crate::{replica::home::Home, tenancy::Tenant};
+use crate::{app::App, auth::Principal, caller::Caller, dispatch, replica::home::Home, tenancy::Tenant};
 
 /// A request that is for another process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +25,26 @@ impl Elsewhere {
     pub(in crate::edge) const fn question(home: Home) -> Self {
         Self { home, kind: Kind::Question }
     }
+
+    /// A stream that goes on there.
+    pub(in crate::edge) const fn stream(home: Home) -> Self {
+        Self { home, kind: Kind::Stream }
+    }
+}
+
+/// Where the call is parked that a modern request brings answers for, when that is another process.
+pub(in crate::edge) fn parked(
+    app: &App,
+    tenant: &Tenant,
+    principal: &Principal,
+    caller: &Caller,
+    request: &Request,
+) -> Option<Elsewhere> {
+    if caller.era() == Era::Legacy {
+        return None;
+    }
+    let home = dispatch::state::home(app, tenant.id(), principal.digest(), &request.params)?;
+    Some(Elsewhere { home, kind: Kind::Parked })
 }
 
 /// Whether a request of this session needs a child that only the process has where the session began.

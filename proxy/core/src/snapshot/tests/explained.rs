@@ -70,14 +70,19 @@ fn what_is_told_is_what_clients_see() {
     one.prompts = vec![json!({"name": "p q"}).to_string()];
     one.resources = vec![resource("https://same.example/"), resource("file:///same"), resource("file:///own")];
     one.templates = vec![json!({"uriTemplate": "file:///{x", "name": "bad"}).to_string()];
+    one.skills = vec![skill("skill://a/SKILL.md"), skill("repo://a/SKILL.md"), skill("file:///SKILL.txt")];
     let mut two = part(&["get"]);
+    two.skills = vec![skill("skill://a/SKILL.md"), skill("repo://a/SKILL.md")];
+    for part in [&mut one, &mut two] {
+        part.capabilities = SKILLED.into();
+    }
     two.resources = vec![resource("https://same.example/"), resource("file:///same")];
     let tenant = Tenant::new().with("one", one).with("two", two).toolset(|toolset| {
         toolset.tools.rename = [("one/get".to_owned(), "fetch".to_owned())].into();
         toolset.tools.deny = strings(&["*/ask"]);
     });
     let view = tenant.view();
-    let (mut tools, mut prompts, mut resources) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut tools, mut prompts, mut resources, mut skills) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for server in ["one", "two"] {
         for item in explained(&tenant, server, Some("default")) {
             let shown = item.places.into_iter().find_map(|place| place.shown.ok());
@@ -85,6 +90,7 @@ fn what_is_told_is_what_clients_see() {
                 ItemKind::Tool => tools.extend(shown),
                 ItemKind::Prompt => prompts.extend(shown),
                 ItemKind::Resource => resources.extend(shown),
+                ItemKind::Skill => skills.extend(shown),
                 ItemKind::Template => assert_eq!(item.left_out.unwrap().reason, Reason::Template),
             }
         }
@@ -96,6 +102,7 @@ fn what_is_told_is_what_clients_see() {
     assert_eq!(sorted(tools), listed(&view.lists.tools, Era::Modern, "tools", "name"));
     assert_eq!(sorted(prompts), listed(&view.lists.prompts, Era::Modern, "prompts", "name"));
     assert_eq!(sorted(resources), sorted(listed(&view.lists.resources, Era::Modern, "resources", "uri")));
+    assert_eq!(sorted(skills), listed(&view.lists.skills, Era::Modern, "skills", "uri"));
     let taken = explained(&tenant, "two", None).into_iter().find(|item| item.native.starts_with("https:")).unwrap();
     assert_eq!(taken.places[0].shown.as_ref().unwrap_err().reason, Reason::UriTaken);
 }
