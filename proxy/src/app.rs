@@ -28,7 +28,7 @@ use crate::{
     audit::{Audit, LinkedRow, Signer, Sink, SinkError, SpoolOptions, now_ms},
     auth::KeyRing,
     control::copies::Copies,
-    dispatch::{calls::Calls, parked::Parked, questions::Questions, state::claims::Claims},
+    dispatch::{calls::Calls, parked::Parked, questions::Questions, roots::Roots, state::claims::Claims},
     edge::{origin::Allowed, replay::Replays, session::Sessions, site::Sites},
     metrics::{AuditStats, LimiterStats, Metrics, SpanStats},
     outbound::Outbound,
@@ -91,6 +91,8 @@ pub struct App {
     pub calls: Calls,
     /// The questions that wait for an answer.
     pub questions: Questions,
+    /// The sessions whose roots changed of late.
+    pub roots: Roots,
     /// The streams that clients can come back to.
     pub(crate) replays: Replays,
     /// The calls that wait for modern clients to answer what their servers asked.
@@ -145,6 +147,7 @@ impl App {
             sites: Sites::new(&config),
             calls: Calls::default(),
             questions,
+            roots: Roots::default(),
             replays: Replays::default(),
             parked: Parked::default(),
             claims: Claims::default(),

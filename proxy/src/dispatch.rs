@@ -10,9 +10,11 @@ pub mod list;
 pub(crate) mod parked;
 pub mod questions;
 pub mod relay;
+pub mod roots;
 mod rounds;
 pub mod skills;
 pub(crate) mod state;
+mod talk;
 pub mod tasks;
 
 use std::{sync::Arc, time::Duration};

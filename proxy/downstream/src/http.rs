@@ -46,7 +46,6 @@ use tokio::{
 };
 use url::{Host, Position, Url};
 
-pub use self::{guard::NetPolicy, oldest::SseDownstream};
 use self::{
     client::Client,
     connect::Target,
@@ -56,6 +55,7 @@ use self::{
     peer::Peer,
     pool::Pool,
 };
+pub use self::{guard::NetPolicy, oldest::SseDownstream};
 use crate::{CallCx, Downstream, DownstreamError, Event, Health, Hello, Load, Outgoing, Reply, fetch::Fetcher, wire};
 
 /// How long [`Downstream::close`] waits for sessions to be ended on the server's side.

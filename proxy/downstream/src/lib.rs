@@ -4,6 +4,7 @@
 //! and opens the breaker; `catalog` reads a server's lists to the end. Names as clients see them, tenants and policy are
 //! not known here.
 
+mod because;
 pub mod builtin;
 pub mod catalog;
 pub mod contract;
@@ -18,6 +19,7 @@ pub mod stdio;
 mod watched;
 pub mod wire;
 
+pub use because::Because;
 pub use contract::{
     Answer, AnswerSink, ByteStream, CallCx, Children, Delivery, Downstream, DownstreamError, Event, Extension, Fault,
     Health, HealthState, Hello, List, Load, Message, MessageStream, Outgoing, Question, Reply, ShareKey,

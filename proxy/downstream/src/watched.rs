@@ -2,19 +2,12 @@
 //! request for each resource that is new or gone, a modern one by the filter of its listen request. How either is sent is the
 //! transports'.
 
-use std::{
-    collections::BTreeSet,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use patchbay_core::json;
-use tokio::{
-    sync::watch,
-    time::sleep,
-};
+use tokio::{sync::watch, time::sleep};
 
 /// Resources of one server that are watched; further ones are not.
 const WATCHED_MAX: usize = 4096;
@@ -45,7 +38,10 @@ impl Watched {
     /// From now on these, as many as there may be.
     pub(crate) fn set(&self, mut uris: Uris) {
         if uris.len() > WATCHED_MAX {
-            tracing::warn!(count = uris.len(), "more than {WATCHED_MAX} resources of one server are watched; the rest is not");
+            tracing::warn!(
+                count = uris.len(),
+                "more than {WATCHED_MAX} resources of one server are watched; the rest is not"
+            );
             uris = Arc::new(uris.iter().take(WATCHED_MAX).cloned().collect());
         }
         self.0.send_if_modified(|known| {
@@ -222,7 +218,9 @@ mod tests {
 
     #[test]
     fn a_filter_names_lists_and_resources_and_nothing_makes_none() {
-        let text = |lists: &[&str], uris: &[&str]| filter(lists, &set(uris)).map(|text| String::from_utf8(text.to_vec()).expect("UTF-8"));
+        let text = |lists: &[&str], uris: &[&str]| {
+            filter(lists, &set(uris)).map(|text| String::from_utf8(text.to_vec()).expect("UTF-8"))
+        };
         assert_eq!(text(&[], &[]), None);
         assert_eq!(
             text(&["tools"], &["a\"b"]).as_deref(),

@@ -277,7 +277,7 @@ fn object<'a>(members: impl Iterator<Item = Cow<'a, str>>) -> Bytes {
     out.into()
 }
 
-fn is_web(url: &str) -> bool {
+pub(super) fn is_web(url: &str) -> bool {
     let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
     scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("http")
 }

@@ -374,7 +374,7 @@ pub(super) fn leg(cx: &Cx, entry: &ServerEntry) -> Leg {
     }
 }
 
-fn share(cx: &Cx, sharing: Sharing) -> ShareKey {
+pub(super) fn share(cx: &Cx, sharing: Sharing) -> ShareKey {
     match sharing {
         Sharing::Shared => ShareKey::Tenant,
         Sharing::Principal => ShareKey::Principal(cx.principal.digest()),

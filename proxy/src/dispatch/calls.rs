@@ -2,7 +2,7 @@
 //! none of this: closing the stream is what cancels there.
 
 use std::sync::{
-    Arc,
+    Arc, OnceLock,
     atomic::{AtomicBool, Ordering},
 };
 
@@ -29,23 +29,39 @@ pub struct Running {
 
 /// Whether the client has taken a request back. Cheaper than a cancellation token, since every legacy call makes one.
 #[derive(Debug, Clone, Default)]
-pub struct TakenBack(Arc<(AtomicBool, Notify)>);
+pub struct TakenBack(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    is_cancelled: AtomicBool,
+    told: Notify,
+    /// What the client gave as its reason.
+    reason: OnceLock<Box<str>>,
+}
 
 impl TakenBack {
-    fn cancel(&self) {
-        self.0.0.store(true, Ordering::Release);
-        self.0.1.notify_waiters();
+    fn cancel(&self, reason: Option<&str>) {
+        if let Some(reason) = reason {
+            self.0.reason.get_or_init(|| reason.into());
+        }
+        self.0.is_cancelled.store(true, Ordering::Release);
+        self.0.told.notify_waiters();
     }
 
     /// Whether it was taken back.
     pub fn is_cancelled(&self) -> bool {
-        self.0.0.load(Ordering::Acquire)
+        self.0.is_cancelled.load(Ordering::Acquire)
+    }
+
+    /// Why, when the client said so.
+    pub fn reason(&self) -> Option<&str> {
+        self.0.reason.get().map(|reason| &**reason)
     }
 
     /// Waits until it is taken back.
     pub async fn cancelled(&self) {
         // Made before the look: it hears of everything that comes after.
-        let told = self.0.1.notified();
+        let told = self.0.told.notified();
         if !self.is_cancelled() {
             told.await;
         }
@@ -62,17 +78,17 @@ impl Calls {
     }
 
     /// Cancels the call with this id, when it still runs here; says whether it does.
-    pub fn cancel(&self, session: [u8; 16], id: &[u8]) -> bool {
+    pub fn cancel(&self, session: [u8; 16], id: &[u8], reason: Option<&str>) -> bool {
         let found = self.running.get(&(session, Bytes::copy_from_slice(id)));
         if let Some(token) = &found {
-            token.cancel();
+            token.cancel(reason);
         }
         found.is_some()
     }
 
     /// Cancels all that run.
     pub(crate) fn cancel_all(&self) {
-        self.running.iter().for_each(|token| token.cancel());
+        self.running.iter().for_each(|token| token.cancel(None));
     }
 
     /// How many run of the sessions that `is_wanted` lets through.
@@ -106,8 +122,11 @@ mod tests {
         let calls = Calls::default();
         let mine = calls.enter([1; 16], Bytes::from_static(b"1"));
         let other = calls.enter([2; 16], Bytes::from_static(b"1"));
-        assert!(calls.cancel([1; 16], b"1") && !calls.cancel([3; 16], b"1"));
+        assert!(!calls.cancel([1; 16], b"2", None) && !calls.cancel([3; 16], b"1", None));
+        assert!(!mine.token.is_cancelled());
+        assert!(calls.cancel([1; 16], b"1", Some("enough")));
         assert!(mine.token.is_cancelled() && !other.token.is_cancelled());
+        assert_eq!((mine.token.reason(), other.token.reason()), (Some("enough"), None));
         drop((mine, other));
         assert!(calls.is_empty());
     }

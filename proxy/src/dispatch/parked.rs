@@ -21,10 +21,13 @@ use tracing::{debug, warn};
 use super::{
     Answer, GatewayError,
     relay::{Messages, Relay},
-    state::{self, Place, REQUESTS_MAX, Way, asking::told},
+    state::{self, Place, REQUESTS_MAX, Way},
 };
 use crate::{
-    bridge::ask::{self, Asked},
+    bridge::{
+        ask::{self, Asked},
+        for_the_model,
+    },
     metrics::{CallEnd, QuestionEnd},
 };
 
@@ -105,9 +108,9 @@ impl Parked {
 }
 
 impl Messages {
-    /// Asks a modern client: parks the call, and gives the result that asks, or what came in its place. `None` when the call goes
-    /// on without having asked.
-    pub(super) async fn ask_apart(&mut self, first: Question) -> Option<Bytes> {
+    /// Asks a modern client: parks the call and makes the result ready that asks, or what came in its place. The call goes on when
+    /// nothing was asked.
+    pub(super) async fn ask_apart(&mut self, first: Question) {
         let mut waiting = Vec::new();
         self.take_question(first, &mut waiting).await;
         // What is there already goes along: another question saves a round.
@@ -115,31 +118,25 @@ impl Messages {
             let Some(message) = self.stream.next().now_or_never() else { break };
             match message {
                 Ok(Message::Request(question)) => self.take_question(question, &mut waiting).await,
-                Ok(Message::Notification(message)) => {
-                    let message = self.notification(&message);
-                    self.ready.extend(message);
-                }
+                Ok(Message::Notification(message)) => self.notification(&message),
                 // It did not wait for its answers.
                 Ok(Message::Response(answer)) => {
                     drop(waiting);
-                    let body = self.response(answer).await;
-                    self.ready.extend(body);
-                    return self.ready.pop_front();
+                    return self.response(answer).await;
                 }
                 Err(error) => {
                     drop(waiting);
-                    let body = self.broken(&error).await;
-                    self.ready.push_back(body);
-                    return self.ready.pop_front();
+                    return self.broken(&error).await;
                 }
             }
         }
         if waiting.is_empty() {
-            return self.ready.pop_front();
+            return;
         }
         let stream = mem::replace(&mut self.stream, Box::new(Over));
         match self.relay.park(stream, waiting) {
             Ok(body) => {
+                self.last_words();
                 self.over = true;
                 let body = self.kept(body).await;
                 self.ready.push_back(body);
@@ -149,7 +146,6 @@ impl Messages {
                 refuse(waiting).await;
             }
         }
-        self.ready.pop_front()
     }
 
     /// Adds a question that may be put to those that wait; the server is told of any other.
@@ -266,7 +262,7 @@ impl Relay {
         let server = self.server.slug.as_str();
         warn!(server, "a call of server {server} that asked its client is not here any more");
         self.cx.app.metrics.question(QuestionEnd::Lost);
-        let body = told(&self.method, &self.plan.id, text, self.plan.to);
+        let body = for_the_model(&self.method, &self.plan.id, text, self.plan.to);
         self.trail.failed("lost", body.len());
         self.meter.end(CallEnd::Failed);
         self.kept().await?;

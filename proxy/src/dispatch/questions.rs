@@ -1,15 +1,19 @@
 //! Questions that servers ask clients within a call (legacy era): each goes out on the stream of the call that it belongs to,
-//! under an id of ours, and the answer finds its way back here. Only the principal that was asked can answer.
+//! under an id of ours, and the answer finds its way back here. Only the session that was asked can answer, and once.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use dashmap::DashMap;
-use patchbay_core::{TenantId, json};
+use patchbay_core::TenantId;
 use patchbay_downstream::AnswerSink;
+use tokio::time::Instant;
 use tracing::debug;
 
-use crate::replica::home::{Home, QuestionIds};
+use crate::{
+    bridge::ask::Asked,
+    replica::home::{Home, QuestionIds},
+};
 
 /// The most questions that wait for an answer at once, over all tenants.
 const WAITING_MAX: usize = 10_000;
@@ -20,9 +24,19 @@ pub struct Questions {
     ids: QuestionIds,
 }
 
+/// Who is asked, and alone can answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Who {
+    /// Of which tenant.
+    pub tenant: TenantId,
+    /// The principal's digest.
+    pub principal: [u8; 16],
+    /// The session.
+    pub session: [u8; 16],
+}
+
 struct Waiting {
-    tenant: TenantId,
-    principal: [u8; 16],
+    who: Who,
     sink: Box<dyn AnswerSink>,
 }
 
@@ -30,9 +44,14 @@ struct Waiting {
 pub struct Pending(Box<dyn AnswerSink>);
 
 /// A question's place among the waiting ones; given up on drop, so that an answer after the call's end goes nowhere.
-pub struct Asked {
+pub struct Open {
     waiting: Arc<DashMap<Bytes, Waiting>>,
-    id: Bytes,
+    /// Our id, raw.
+    pub id: Bytes,
+    /// The server's id, raw.
+    pub theirs: Box<str>,
+    /// Until when it can be answered.
+    pub until: Instant,
 }
 
 impl Questions {
@@ -41,38 +60,41 @@ impl Questions {
         Self { waiting: Arc::default(), ids }
     }
 
-    /// Enters a question and gives the message as the client gets it, under an id that cannot be guessed.
+    /// Enters a question, which has the id `theirs` at the server, and gives the message as the client gets it, under an id that
+    /// cannot be guessed.
     ///
     /// # Errors
-    /// With the sink, so that the server can be told, when too many questions wait or the message is none.
+    /// With the sink, so that the server can be told, when too many questions wait.
     pub fn ask(
         &self,
-        message: &Bytes,
+        asked: &Asked,
+        theirs: &str,
         sink: Box<dyn AnswerSink>,
-        tenant: TenantId,
-        principal: [u8; 16],
-    ) -> Result<(Bytes, Asked), Box<dyn AnswerSink>> {
-        let id = self.ids.fresh(tenant, principal);
-        let asked = std::str::from_utf8(message).ok().and_then(|text| with_id(text, &id));
-        let (Some(asked), true) = (asked, self.waiting.len() < WAITING_MAX) else { return Err(sink) };
-        self.waiting.insert(id.clone(), Waiting { tenant, principal, sink });
-        Ok((asked, Asked { waiting: self.waiting.clone(), id }))
+        who: Who,
+        until: Instant,
+    ) -> Result<(Bytes, Open), Box<dyn AnswerSink>> {
+        if self.waiting.len() >= WAITING_MAX {
+            return Err(sink);
+        }
+        let id = self.ids.fresh(who.tenant, who.principal);
+        self.waiting.insert(id.clone(), Waiting { who, sink });
+        let message = asked.message(&id);
+        Ok((message, Open { waiting: self.waiting.clone(), id, theirs: theirs.into(), until }))
     }
 
     /// How many of a tenant wait for their answers.
     pub(crate) fn count(&self, tenant: TenantId) -> usize {
-        self.waiting.iter().filter(|waiting| waiting.tenant == tenant).count()
+        self.waiting.iter().filter(|waiting| waiting.who.tenant == tenant).count()
     }
 
     /// The process that has the question with this id, when it was asked of this principal and is not here.
-    pub(crate) fn elsewhere(&self, id: &Bytes, tenant: TenantId, principal: [u8; 16]) -> Option<Home> {
-        self.ids.elsewhere(id, tenant, principal)
+    pub(crate) fn elsewhere(&self, id: &Bytes, who: Who) -> Option<Home> {
+        self.ids.elsewhere(id, who.tenant, who.principal)
     }
 
-    /// The question with this id, when it was asked of this principal. It can be answered once.
-    pub fn take(&self, id: &Bytes, tenant: TenantId, principal: [u8; 16]) -> Option<Pending> {
-        let own = |waiting: &Waiting| waiting.tenant == tenant && waiting.principal == principal;
-        self.waiting.remove_if(id, |_, waiting| own(waiting)).map(|(_, waiting)| Pending(waiting.sink))
+    /// The question with this id, when it was asked of them. It can be answered once.
+    pub fn take(&self, id: &Bytes, who: Who) -> Option<Pending> {
+        self.waiting.remove_if(id, |_, waiting| waiting.who == who).map(|(_, waiting)| Pending(waiting.sink))
     }
 }
 
@@ -85,15 +107,20 @@ impl Pending {
     }
 }
 
-impl Drop for Asked {
-    fn drop(&mut self) {
-        self.waiting.remove(&self.id);
+impl Open {
+    /// Whether nobody has answered it yet.
+    pub fn is_open(&self) -> bool {
+        self.waiting.contains_key(&self.id)
+    }
+
+    /// Takes it back, so that no answer is taken any more; gives the way to the server if none was.
+    pub fn withdraw(&self) -> Option<Pending> {
+        self.waiting.remove(&self.id).map(|(_, waiting)| Pending(waiting.sink))
     }
 }
 
-fn with_id(text: &str, id: &Bytes) -> Option<Bytes> {
-    let old = json::unique(text, "id").ok()??;
-    let start = old.as_ptr() as usize - text.as_ptr() as usize;
-    let text = text.as_bytes();
-    Some([&text[..start], id, &text[start + old.len()..]].concat().into())
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.waiting.remove(&self.id);
+    }
 }

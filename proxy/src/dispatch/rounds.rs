@@ -22,10 +22,13 @@ use tokio::{
 
 use super::state::{
     REQUESTS_MAX, ROUNDS_MAX,
-    asking::{ASKING_BYTES_MAX, Unasked, told, unasked},
+    asking::{ASKING_BYTES_MAX, Unasked, unasked},
 };
 use crate::{
-    bridge::ask::{self, Said},
+    bridge::{
+        ask::{self, Said},
+        for_the_model,
+    },
     caller::Capabilities,
     tenancy::ServerHandle,
 };
@@ -119,7 +122,7 @@ impl Rounds {
                         Err(text) => {
                             let server = self.again.server.slug.as_str();
                             let text = format!("The server \"{server}\" needs an answer before it can go on. {text}");
-                            Phase::Saying(told(&self.again.method, b"0", &text, Era::Legacy))
+                            Phase::Saying(for_the_model(&self.again.method, b"0", &text, Era::Legacy))
                         }
                     };
                 }

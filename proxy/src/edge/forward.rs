@@ -101,7 +101,6 @@ impl Kind {
             Self::Session => "session",
         }
     }
-
 }
 
 impl Elsewhere {

@@ -20,10 +20,14 @@ use super::{
     session::Session,
 };
 use crate::{
+    admission::told::Telling,
     app::App,
     auth::Principal,
     caller::{Caller, Capabilities, LogLevel},
-    dispatch::{self, questions::Pending},
+    dispatch::{
+        self, Cx,
+        questions::{Pending, Who},
+    },
     error::GatewayError,
     tenancy::Tenant,
 };
@@ -120,6 +124,11 @@ impl Listener<'_> {
         if let Some(elsewhere) = held::batch_by_session(self.tenant, &session, here, &messages) {
             return Ok(Heard::Elsewhere(elsewhere));
         }
+        for message in &messages {
+            if let Incoming::Notification(note) = message {
+                self.noted(&session, note);
+            }
+        }
         Ok(Heard::Batch { caller: self.legacy_caller(&session), messages })
     }
 
@@ -176,7 +185,7 @@ impl Listener<'_> {
                 self.noted(session, &note);
                 Ok(Heard::Nothing)
             }
-            Incoming::Response(response) => Ok(self.answered(response)),
+            Incoming::Response(response) => Ok(self.answered(session, response)),
         }
     }
 
@@ -191,23 +200,36 @@ impl Listener<'_> {
     }
 
     fn noted(&self, session: &Session, note: &Notification) {
-        if note.method == Method::Cancelled
-            && let Some(id) = note.params.any("requestId")
-        {
-            let runs_here = self.app.calls.cancel(session.id, id.as_bytes());
-            if !runs_here && self.app.replica.is_shared {
-                self.app.replica.cancels.tell(session.id, id.as_bytes());
+        match note.method {
+            Method::Cancelled => {
+                if let Some(id) = note.params.any("requestId") {
+                    let reason = note.params.any("reason").and_then(json::unquote);
+                    let runs_here = self.app.calls.cancel(session.id, id.as_bytes(), reason.as_deref());
+                    if !runs_here && self.app.replica.is_shared {
+                        self.app.replica.cancels.tell(session.id, id.as_bytes());
+                    }
+                }
             }
+            Method::RootsChanged if session.can.roots_changed => self.app.roots.changed(&Cx {
+                app: self.app.clone(),
+                tenant: self.tenant.clone(),
+                principal: self.principal.clone(),
+                caller: self.legacy_caller(session),
+                site: None,
+                telling: Telling::default(),
+            }),
+            _ => {}
         }
     }
 
-    /// Late answers, and answers to what was never asked of this principal, are taken and dropped.
-    fn answered(&self, response: Response) -> Heard {
-        let (questions, tenant, principal) = (&self.app.questions, self.tenant.id(), self.principal.digest());
-        match questions.take(&response.id, tenant, principal) {
+    /// Late answers, and answers to what was never asked in this session, are taken and dropped.
+    fn answered(&self, session: &Session, response: Response) -> Heard {
+        let who = Who { tenant: self.tenant.id(), principal: self.principal.digest(), session: session.id };
+        let questions = &self.app.questions;
+        match questions.take(&response.id, who) {
             Some(pending) => Heard::Question(pending, response.outcome),
             None => questions
-                .elsewhere(&response.id, tenant, principal)
+                .elsewhere(&response.id, who)
                 .map_or(Heard::Nothing, |home| Heard::Elsewhere(Elsewhere::question(home))),
         }
     }

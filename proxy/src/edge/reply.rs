@@ -19,6 +19,7 @@ use patchbay_core::{
     json,
     trace::TraceContext,
 };
+use patchbay_downstream::Because;
 use tracing::warn;
 
 use super::{
@@ -68,6 +69,8 @@ impl Call {
             let method = request.method.clone();
             let _flight = InFlight::enter(&app);
             let outcome = {
+                // Said to the server when the answer is dropped below; so it is made before it.
+                let _because;
                 // Pinned where it is made: it is some kilobytes long, and to await it by value would copy them twice.
                 let mut answer = pin!(dispatch::run(cx, request, &mut trail));
                 match &running {
@@ -75,7 +78,10 @@ impl Call {
                     Some(running) => tokio::select! {
                         biased;
                         outcome = &mut answer => outcome,
-                        () = running.token.cancelled() => Ok(Answer::Cancelled),
+                        () = running.token.cancelled() => {
+                            _because = running.token.reason().map(Because::of);
+                            Ok(Answer::Cancelled)
+                        }
                     },
                 }
             };

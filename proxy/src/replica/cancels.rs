@@ -66,7 +66,7 @@ async fn hear(app: &App) {
     loop {
         match told.recv().await {
             Ok(Cancelled { session, id }) => {
-                app.calls.cancel(session, &id);
+                app.calls.cancel(session, &id, None);
             }
             // Those are lost, and their calls go on.
             Err(RecvError::Lagged(_)) => {}

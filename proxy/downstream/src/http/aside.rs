@@ -20,7 +20,7 @@ use super::{
     peer::Peer,
     session::Session,
 };
-use crate::DownstreamError;
+use crate::{DownstreamError, because::cancelled};
 
 /// Such requests that run or wait at once.
 pub(crate) const ASIDE_MAX: usize = 64;
@@ -114,11 +114,7 @@ impl Drop for CancelOnDrop {
         if let Some(session) = self.session.take()
             && self.sent.load(Ordering::Relaxed)
         {
-            let message = format!(
-                r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{},"reason":"the caller does not wait any more"}}}}"#,
-                raw_id(self.id)
-            );
-            self.peer.post_aside(session.headers.clone(), message);
+            self.peer.post_aside(session.headers.clone(), cancelled(raw_id(self.id)));
         }
     }
 }

@@ -21,7 +21,8 @@ use super::{
     listen::LISTEN,
 };
 use crate::{
-    Answer, AnswerSink, CallCx, DownstreamError, Extension, Fault, Message, MessageStream, Outgoing, Reply, wire,
+    Answer, AnswerSink, CallCx, DownstreamError, Extension, Fault, Message, MessageStream, Outgoing, Reply,
+    because::cancelled, wire,
 };
 
 /// How long an answer to a server's question waits for room in the outbox.
@@ -192,11 +193,7 @@ impl Drop for Waiter {
         }
         let unwritten = self.slot.withdraw() || !self.slot.is_written();
         if self.slot.is_cancelled() && !unwritten {
-            let line = format!(
-                r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{},"reason":"the caller no longer waits"}}}}"#,
-                self.id
-            );
-            self.pipe.post(line.into_bytes());
+            self.pipe.post(cancelled(self.id).into_bytes());
         }
     }
 }

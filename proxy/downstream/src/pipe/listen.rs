@@ -79,12 +79,7 @@ impl Pipe {
 
     /// Holds one listen request of a modern server, for what is wanted. When that changes, the next one begins before the last
     /// one ends.
-    async fn keep_asking(
-        self: &Arc<Self>,
-        hello: &Hello,
-        wanted: &mut Receiver<Uris>,
-        again: impl Fn(),
-    ) -> Infallible {
+    async fn keep_asking(self: &Arc<Self>, hello: &Hello, wanted: &mut Receiver<Uris>, again: impl Fn()) -> Infallible {
         let announces = |list: &&str| json::at_path(&hello.capabilities, &[list, "listChanged"]) == Some("true");
         let lists: Vec<&str> = ["tools", "prompts", "resources"].into_iter().filter(announces).collect();
         let nothing = Uris::default();

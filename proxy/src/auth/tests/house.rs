@@ -24,7 +24,7 @@ use patchbay_core::{
     model::{Access, KeyRow, Secrets, ServerRow, TenantLimits, TenantRow, ToolsetSpec},
     snapshot::{self, CatalogPart},
 };
-use patchbay_downstream::Hello;
+use patchbay_downstream::{Downstream, Hello};
 use patchbay_token::{Fetch, FetchError, Fetched, Issuers};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
@@ -49,6 +49,9 @@ pub(crate) const PEER: Peer = Peer { ip: std::net::IpAddr::V4(std::net::Ipv4Addr
 pub(crate) struct House {
     pub(crate) app: Arc<App>,
     pub(crate) issuer: Arc<TestIssuer>,
+    /// What the servers of tenants are that are put in force from now on, and the era that they are known by; nobody is there
+    /// otherwise.
+    pub(crate) server: Option<(Arc<dyn Downstream>, Era)>,
     _folder: tempfile::TempDir,
 }
 
@@ -69,7 +72,7 @@ impl House {
         let issuer = Arc::new(TestIssuer::new());
         let mut app = App::new(config, store, &keys, audit).unwrap();
         app.fetch = issuer.clone();
-        Self { app: Arc::new(app), issuer, _folder: folder }
+        Self { app: Arc::new(app), issuer, server: None, _folder: folder }
     }
 
     /// Puts a tenant in force with the toolsets `default`, as it is edited here, and `keys`, which takes keys alone. It has a
@@ -96,12 +99,17 @@ impl House {
 
     /// Puts a state of a tenant in force, with what was revoked.
     pub(crate) fn publish(&self, row: &TenantRow, revoked: &[RevocationRow]) {
-        let parts: BTreeMap<_, _> = row.servers.iter().map(|server| (server.id, catalog())).collect();
+        let parts: BTreeMap<_, _> = row
+            .servers
+            .iter()
+            .map(|server| (server.id, catalog(self.server.as_ref().map_or(Era::Modern, |server| server.1))))
+            .collect();
         let before = self.app.tenants.state(row.slug.as_str());
         let before = before.as_ref().map(|state| &*state.issuers);
         let enabled = row.servers.iter().filter(|server| server.spec.enabled);
         let servers = enabled.map(|server| {
-            let downstream = Unusable::new("nobody is there".to_owned());
+            let nobody = || Unusable::new("nobody is there".to_owned()) as Arc<dyn Downstream>;
+            let downstream = self.server.as_ref().map_or_else(nobody, |server| server.0.clone());
             Arc::new(ServerHandle {
                 id: server.id,
                 slug: server.slug.clone(),
@@ -187,10 +195,10 @@ fn server() -> ServerRow {
     }
 }
 
-fn catalog() -> CatalogPart {
+fn catalog(era: Era) -> CatalogPart {
     let tool = |name: &str| json!({ "name": name, "inputSchema": { "type": "object" } }).to_string();
     CatalogPart {
-        era: Era::Modern,
+        era,
         tools: vec![tool("get"), tool("put")],
         prompts: Vec::new(),
         resources: Vec::new(),
@@ -205,7 +213,7 @@ fn catalog() -> CatalogPart {
 
 /// The same as it was heard from the server.
 fn stored() -> Stored {
-    let CatalogPart { tools, prompts, resources, templates, skills, .. } = catalog();
+    let CatalogPart { tools, prompts, resources, templates, skills, .. } = catalog(Era::Modern);
     Stored { hello: hello(), tools, prompts, resources, templates, skills, at_ms: now_ms(), ttl_ms: None, stale: false }
 }
 

@@ -249,14 +249,5 @@ pub(in crate::dispatch) fn unasked(method: &Method, id: &[u8], server: &str, era
         "The server \"{server}\" needs an answer from the user or the client before it can go on, and it was not asked for. \
          {why} Give the missing details in the arguments, if the tool takes them."
     );
-    told(method, id, &text, era)
-}
-
-/// A sentence as the answer to a request: for a tool as a result for the model, else as an error.
-pub(in crate::dispatch) fn told(method: &Method, id: &[u8], text: &str, era: Era) -> Bytes {
-    if *method == Method::ToolsCall {
-        bridge::tool_error(id, text, era == Era::Modern)
-    } else {
-        crate::error::error_body(Some(id), -32603, text, None).into()
-    }
+    bridge::for_the_model(method, id, &text, era)
 }

@@ -1,13 +1,19 @@
 //! Listening to a modern server: one stream for the changes of its lists and of the resources that are watched. When those
 //! change, the next stream is open before the last one is closed, so that nothing is missed between them.
 
-use std::{collections::BTreeSet, sync::{Arc, atomic::AtomicBool}};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use http::StatusCode;
 use patchbay_core::era::Era;
 use tokio::time::{Instant, sleep};
 
-use super::{End, Listener, STREAM_LIFE_MAX, delay, open::{Open, is_stream}};
+use super::{
+    End, Listener, STREAM_LIFE_MAX, delay,
+    open::{Open, is_stream},
+};
 use crate::{
     Outgoing,
     http::{client::Lane, peer::Peer},

@@ -10,13 +10,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{End, event_of};
 use crate::{
-    http::{
-        heads::Kind,
-        live::Body,
-        patience::Patience,
-        peer::Peer,
-        sse::Reader,
-    },
+    http::{heads::Kind, live::Body, patience::Patience, peer::Peer, sse::Reader},
     watched,
 };
 

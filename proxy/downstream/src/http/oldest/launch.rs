@@ -89,7 +89,9 @@ fn endpoint(stream: &Url, named: &[u8]) -> Result<Uri, &'static str> {
     let url = named.and_then(|named| stream.join(named.trim()).ok());
     let url = url.ok_or("the endpoint that it named is no address")?;
     if url.origin() != stream.origin() {
-        return Err("the endpoint that it named is not at its own origin; expected the scheme, host and port of its URL");
+        return Err(
+            "the endpoint that it named is not at its own origin; expected the scheme, host and port of its URL",
+        );
     }
     let path = &url[Position::BeforePath..Position::AfterQuery];
     path.parse().map_err(|_| "the endpoint that it named has no path of HTTP")
