@@ -15,6 +15,7 @@ use std::{
 use anyhow::Context;
 use patchbay_config::{GatewayConfig, StoreTarget};
 use patchbay_core::{
+    TenantId,
     audit::{ChainId, Checkpoint, DigestKey, Link, WriterId},
     seal::Sealer,
 };
@@ -30,6 +31,7 @@ use crate::{
     control::copies::Copies,
     dispatch::{calls::Calls, parked::Parked, questions::Questions, roots::Roots, state::claims::Claims},
     edge::{origin::Allowed, replay::Replays, session::Sessions, site::Sites},
+    hub::Hub,
     metrics::{AuditStats, LimiterStats, Metrics, SpanStats},
     outbound::Outbound,
     replica::{Replica, home::QuestionIds},
@@ -91,6 +93,8 @@ pub struct App {
     pub calls: Calls,
     /// The questions that wait for an answer.
     pub questions: Questions,
+    /// Who waits for changes.
+    pub(crate) hub: Hub,
     /// The sessions whose roots changed of late.
     pub roots: Roots,
     /// The streams that clients can come back to.
@@ -147,6 +151,7 @@ impl App {
             sites: Sites::new(&config),
             calls: Calls::default(),
             questions,
+            hub: Hub::default(),
             roots: Roots::default(),
             replays: Replays::default(),
             parked: Parked::default(),
@@ -183,6 +188,15 @@ impl App {
     /// Notes that no new work is wanted.
     pub(crate) fn draining(&self) {
         self.state.store(DRAINING, Ordering::Release);
+    }
+
+    /// A legacy session has ended, here or at another replica: its id opens nothing, its stream ends.
+    pub(crate) fn session_ended(&self, tenant: TenantId, tombstone: [u8; 32], expires_ms: i64) {
+        if self.sessions.end(tenant, tombstone, expires_ms) {
+            let mut id = [0; 16];
+            id.copy_from_slice(&tombstone[..16]);
+            self.hub.end_client(tenant, id);
+        }
     }
 
     /// The numbers, as Prometheus reads them.

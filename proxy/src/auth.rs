@@ -96,6 +96,20 @@ impl Principal {
         }
     }
 
+    /// Whether its credential counts still where this is taken, as far as that can be known without it: for who stays long.
+    pub(crate) fn still_counts(&self, keys: &KeyRing, access: Access, now_ms: i64) -> bool {
+        match &self.identity {
+            Identity::Key(entry) => access.takes_keys() && keys.still_opens(entry, now_ms),
+            Identity::Token(_, verified) => access.takes_tokens() && now_ms < verified.until_ms,
+            Identity::Anonymous => access == Access::Anonymous,
+        }
+    }
+
+    /// When its token ends by itself, in milliseconds since 1970.
+    pub(crate) fn until_ms(&self) -> Option<i64> {
+        self.token().map(|verified| verified.until_ms)
+    }
+
     /// What this principal sees of the toolset: without the tools that write, if they are only for groups that it is not in.
     pub(crate) fn sees(&self, view: &Arc<View>) -> Arc<View> {
         match (&view.read_only, self.token()) {

@@ -200,6 +200,8 @@ impl Capabilities {
 #[repr(u8)]
 #[expect(missing_docs, reason = "the names are those of RFC 5424")]
 pub enum LogLevel {
+    /// A legacy session that never set a level: it gets what servers send unasked, and none is asked for more.
+    Unset,
     Debug,
     Info,
     Notice,
@@ -229,7 +231,7 @@ impl LogLevel {
 
     /// Its name.
     pub fn as_str(self) -> &'static str {
-        Self::ALL[self as usize].1
+        Self::ALL.iter().find(|(level, _)| *level == self).map_or("", |(_, name)| name)
     }
 }
 
@@ -282,6 +284,7 @@ mod tests {
     #[test]
     fn levels_are_ordered_by_weight() {
         assert!(LogLevel::parse("error") > LogLevel::parse("info"));
+        assert!(LogLevel::Debug > LogLevel::Unset && LogLevel::parse(LogLevel::Unset.as_str()).is_none());
         assert_eq!(LogLevel::parse("loud"), None);
     }
 }

@@ -9,12 +9,14 @@ pub(crate) mod copies;
 pub(crate) mod doubts;
 mod entrance;
 pub(crate) mod inside;
+mod notes;
 pub(crate) mod probe;
 pub mod refresh;
 pub mod servers;
 pub mod stored;
 pub mod tenant;
 pub mod unusable;
+mod updates;
 mod vault;
 
 use std::{
@@ -81,6 +83,7 @@ pub async fn run(app: Arc<App>, workers: Arc<Workers>, loaded: oneshot::Sender<(
     }
     control.app.serving();
     let _ = loaded.send(());
+    let noting = tokio::spawn(notes::follow(control.app.clone(), stop.clone()));
     let mut touch = tokio::time::interval(TOUCH_EVERY);
     touch.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut tombstones = tokio::time::interval(TOMBSTONES_EVERY);
@@ -100,6 +103,7 @@ pub async fn run(app: Arc<App>, workers: Arc<Workers>, loaded: oneshot::Sender<(
         }
     }
     control.close().await;
+    let _ = noting.await;
 }
 
 struct Control {
@@ -147,7 +151,7 @@ impl Control {
         for in_force in told {
             let _ = in_force.await;
         }
-        found.ended.iter().for_each(|ended| self.app.sessions.end(ended.tenant, ended.digest, ended.expires_ms));
+        found.ended.iter().for_each(|ended| self.app.session_ended(ended.tenant, ended.digest, ended.expires_ms));
         let age_s = self.app.copies.as_ref().map_or(0, |copies| copies.age(now_ms).as_secs());
         error!(
             tenants,
@@ -230,6 +234,7 @@ impl Control {
         }
         if let Some(state) = self.app.tenants.state(slug.as_str()) {
             self.app.keys.replace(state.snapshot.tenant, &[]);
+            self.app.hub.gone(state.snapshot.tenant);
         }
         self.app.tenants.remove(slug);
         info!(tenant = %slug, "the tenant {slug} is gone");
@@ -240,6 +245,8 @@ impl Control {
             Change::Tenant { slug, .. } => self.tell(&slug, News::Reload(None)).await,
             Change::TenantGone { slug } => self.forget(&slug),
             Change::Tombstones => self.tombstones_changed = true,
+            // They have a follower of their own.
+            Change::SessionNotes => {}
             Change::Resync => {
                 self.load_all(stop).await;
                 self.load_tombstones().await;
@@ -253,7 +260,7 @@ impl Control {
         self.app.sessions.sweep(now_ms);
         match self.app.store.tombstone_list(now_ms).await {
             Ok(listed) => {
-                listed.iter().for_each(|ended| self.app.sessions.end(ended.tenant, ended.digest, ended.expires_ms));
+                listed.iter().for_each(|ended| self.app.session_ended(ended.tenant, ended.digest, ended.expires_ms));
                 if self.app.copies.is_some() {
                     self.ended = listed;
                     self.confirm_at = self.confirm_at.min(Instant::now() + CONFIRM_SOON);

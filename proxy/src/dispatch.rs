@@ -7,6 +7,8 @@ pub mod discover;
 pub mod extensions;
 pub mod links;
 pub mod list;
+mod listen;
+pub mod messages;
 pub(crate) mod parked;
 pub mod questions;
 pub mod relay;
@@ -14,6 +16,7 @@ pub mod roots;
 mod rounds;
 pub mod skills;
 pub(crate) mod state;
+mod subscribe;
 mod talk;
 pub mod tasks;
 
@@ -29,6 +32,7 @@ use crate::{
     auth::{Principal, site::Site},
     caller::Caller,
     error::GatewayError,
+    hub::listening::Listening,
     tenancy::{Tenant, Waited},
 };
 
@@ -61,7 +65,9 @@ pub enum Answer {
     /// It is long and still coming.
     Streaming(relay::Streaming),
     /// Other messages come before it.
-    Messages(relay::Messages),
+    Messages(messages::Messages),
+    /// Changes, as they come, until the stream ends.
+    Listening(Box<Listening>),
     /// The client took the request back: there is none.
     Cancelled,
 }
@@ -75,7 +81,14 @@ pub async fn run(cx: Cx, request: Request, trail: &mut Trail) -> Result<Answer, 
     // Lists are counted before anything else is looked at.
     let counts_first = matches!(
         request.method,
-        Method::ToolsList | Method::PromptsList | Method::ResourcesList | Method::TemplatesList | Method::SkillsList
+        Method::ToolsList
+            | Method::PromptsList
+            | Method::ResourcesList
+            | Method::TemplatesList
+            | Method::SkillsList
+            | Method::Listen
+            | Method::ResourcesSubscribe
+            | Method::ResourcesUnsubscribe
     );
     match route(cx, request, trail).await {
         Err(error) if !counts_first && is_uncounted(&error) => {
@@ -122,6 +135,9 @@ async fn route(cx: Cx, request: Request, trail: &mut Trail) -> Result<Answer, Ga
         Method::PromptsGet => call::prompt(cx, request, trail).await,
         Method::ResourcesRead => call::resource(cx, request, trail).await,
         Method::Complete => call::complete(cx, request, trail).await,
+        Method::Listen => listen::listen(cx, &request, trail).await,
+        Method::ResourcesSubscribe => subscribe::change(cx, &request, true, trail).await,
+        Method::ResourcesUnsubscribe => subscribe::change(cx, &request, false, trail).await,
         Method::TasksGet | Method::TasksUpdate | Method::TasksCancel => tasks::about(cx, request, trail).await,
         Method::SkillsList => skills::list(cx, &request, trail).await,
         Method::SkillsGet => skills::get(cx, request, trail).await,

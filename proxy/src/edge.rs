@@ -24,6 +24,7 @@ pub(crate) mod serve;
 pub mod session;
 pub mod site;
 pub(crate) mod sse;
+mod stream;
 pub(crate) mod trace;
 pub(crate) mod watch;
 

@@ -49,6 +49,9 @@ pub enum GatewayError {
     /// The Accept header leaves out a type that the answer may have.
     #[error("the Accept header must list application/json and text/event-stream")]
     NotAcceptable,
+    /// The Accept header does not list events, where there is nothing else.
+    #[error("the Accept header must list text/event-stream")]
+    NoEvents,
     /// The body is not JSON by its Content-Type.
     #[error("the Content-Type must be application/json")]
     UnsupportedMediaType,
@@ -240,7 +243,7 @@ impl GatewayError {
             Self::ForeignHost(_) => (403, CODE_FORBIDDEN, text(), Caller, "foreign_host"),
             Self::SwitchedOff => (403, CODE_FORBIDDEN, text(), Caller, "switched_off"),
             Self::MethodNotAllowed(_) => (405, 0, text(), Caller, "method_not_allowed"),
-            Self::NotAcceptable => (406, -32600, text(), Caller, "not_acceptable"),
+            Self::NotAcceptable | Self::NoEvents => (406, -32600, text(), Caller, "not_acceptable"),
             Self::UnsupportedMediaType => (415, -32600, text(), Caller, "media_type"),
             Self::BodyTooLarge(_) => (413, CODE_TOO_LARGE, text(), Caller, "too_large"),
             Self::BodyTooSlow => (408, CODE_TOO_SLOW, text(), Caller, "too_slow"),

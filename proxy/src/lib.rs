@@ -20,6 +20,7 @@ pub mod dispatch;
 pub mod edge;
 pub mod error;
 pub mod files;
+mod hub;
 mod ledger;
 pub mod metrics;
 mod outbound;

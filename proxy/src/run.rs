@@ -181,6 +181,7 @@ impl Gateway {
             }
         }
         info!("stopping: no new work is taken, running calls finish");
+        app.hub.end_all();
         // What waits for people does not hold up the end: whoever comes with an answer is told.
         app.parked.end_all();
         drain_connections(&app, &workers, &stop).await;

@@ -302,6 +302,11 @@ impl Tenant {
         &self.state.snapshot
     }
 
+    /// A number that changes whenever what was found out of tokens has to be found out again.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.state.issuers.epoch()
+    }
+
     /// What is counted for the tenant.
     pub fn meter(&self) -> &Arc<TenantMeter> {
         &self.state.meter

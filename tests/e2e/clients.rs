@@ -2,6 +2,7 @@
 //! eras, and the Inspector. Each lists everything, calls tools, gets prompts, reads resources and completes arguments, and has
 //! to find what a client finds that goes to the servers directly.
 
+mod answers;
 mod raw;
 mod rust;
 mod tour;

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod abuse;
 mod admin_api;
 mod admin_live;
 mod admin_matrix;
@@ -12,6 +13,8 @@ mod conformance;
 mod databases;
 mod drain;
 mod entrance;
+mod eras;
+mod extensions;
 mod eyes;
 mod failure;
 mod fidelity;
@@ -26,6 +29,7 @@ mod recorded;
 mod reload;
 mod remote_cli;
 mod replicas;
+mod resume;
 mod streaming;
 mod traces;
 mod trail;

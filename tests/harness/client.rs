@@ -196,7 +196,7 @@ impl Client {
     /// # Panics
     /// When `params` is no object.
     pub fn ask_as(&self, id: &str, method: &str, mut params: Value) -> Ask {
-        let name = ["name", "uri"].into_iter().find_map(|key| params[key].as_str().map(str::to_owned));
+        let name = ["name", "uri", "taskId"].into_iter().find_map(|key| params[key].as_str().map(str::to_owned));
         if self.is_modern() {
             let meta =
                 params.as_object_mut().expect("params are an object").entry("_meta").or_insert_with(|| json!({}));

@@ -223,7 +223,14 @@ impl Reply {
     /// When it is of another kind.
     pub fn events(self) -> Events {
         assert_eq!(self.kind(), "text/event-stream", "status {}", self.status);
-        Events { body: self.body, _connection: self.connection, text: String::new(), over: false }
+        Events {
+            body: self.body,
+            _connection: self.connection,
+            text: String::new(),
+            over: false,
+            ids: Vec::new(),
+            retry_ms: None,
+        }
     }
 
     /// The next piece of the body, as it comes; nothing after the last.
@@ -261,13 +268,18 @@ impl Event {
     }
 }
 
-/// The events of a stream, in their order. Dropped before the end, it closes the connection.
+/// The events of a stream, in their order, without those that only say where the stream is. Dropped before the end, it closes
+/// the connection.
 #[derive(Debug)]
 pub struct Events {
     body: Incoming,
     _connection: Connection,
     text: String,
     over: bool,
+    /// The ids that came so far, those of events without data among them.
+    pub ids: Vec<String>,
+    /// When to come back, in milliseconds, as it was said last.
+    pub retry_ms: Option<u64>,
 }
 
 impl Events {
@@ -280,6 +292,12 @@ impl Events {
             if let Some(end) = self.text.find("\n\n") {
                 let event: String = self.text.drain(..end + 2).collect();
                 canary::expect_none(&event, "an event");
+                self.ids.extend(fields(&event, "id:").map(str::to_owned));
+                self.retry_ms =
+                    fields(&event, "retry:").last().map(|ms| ms.parse().expect("a number")).or(self.retry_ms);
+                if fields(&event, "data:").eq([""]) {
+                    continue;
+                }
                 return Ok(Some(parse(&event)));
             }
             if self.over {
@@ -312,17 +330,15 @@ impl Events {
     }
 }
 
+/// The values of an event's lines of this name.
+fn fields<'a>(event: &'a str, name: &'a str) -> impl Iterator<Item = &'a str> {
+    event.lines().filter_map(move |line| line.strip_prefix(name)).map(|line| line.strip_prefix(' ').unwrap_or(line))
+}
+
 fn parse(event: &str) -> Event {
-    let lines = |prefix: &'static str| {
-        event
-            .lines()
-            .filter_map(move |line| line.strip_prefix(prefix))
-            .map(|line| line.strip_prefix(' ').unwrap_or(line))
-    };
-    let data: Vec<_> = lines("data:").collect();
-    // An event without a message only carries its id, or how long to wait (2025-11-25, resumability).
-    if data.iter().all(|line| line.is_empty()) {
-        return Event::Comment(lines(":").collect::<Vec<_>>().join("\n"));
+    let data: Vec<_> = fields(event, "data:").collect();
+    if data.is_empty() {
+        return Event::Comment(fields(event, ":").collect::<Vec<_>>().join("\n"));
     }
     Event::Message(data.join("\n"))
 }

@@ -123,7 +123,8 @@ pub fn obliging(question: &Value) -> Option<Value> {
         "elicitation/create" if question["params"]["mode"] == "url" => json!({ "action": "accept" }),
         "elicitation/create" => {
             let fields = question["params"]["requestedSchema"]["properties"].as_object().cloned().unwrap_or_default();
-            let content: Map<String, Value> = fields.into_iter().map(|(name, field)| (name, filled_in(&field))).collect();
+            let content: Map<String, Value> =
+                fields.into_iter().map(|(name, field)| (name, filled_in(&field))).collect();
             json!({ "action": "accept", "content": content })
         }
         "sampling/createMessage" => json!({

@@ -60,14 +60,16 @@ impl<'a> Reader<'a> {
         let entry = entry.as_object().ok_or("expected an object.")?;
         let text = |name: &str| entry.get(name).and_then(Json::as_str);
         let kind = text("type").or(text("transport")).or(text("transportType")).unwrap_or_default();
-        if matches!(kind.to_ascii_lowercase().as_str(), "sse" | "ws" | "websocket") {
+        let lower = kind.to_ascii_lowercase();
+        if matches!(&*lower, "ws" | "websocket") {
             return Err(format!(
                 "the transport `{kind}` is not supported; ask its maker for a Streamable HTTP address."
             ));
         }
+        let era = if matches!(&*lower, "sse" | "http+sse" | "http-sse") { EraPin::Sse } else { EraPin::Auto };
         let url = text("httpUrl").or(text("serverUrl")).or(text("url"));
         let (transport, secrets) = match (url, text("command")) {
-            (Some(url), _) if kind != "stdio" => self.http(url, entry)?,
+            (Some(url), _) if kind != "stdio" => self.http(url, era, entry)?,
             (_, Some(command)) => self.stdio(command, entry)?,
             _ => {
                 return Err("it has neither `command` nor an address (`url`, `serverUrl`, `httpUrl`).".to_owned());
@@ -97,22 +99,20 @@ impl<'a> Reader<'a> {
         self.notes.push(format!("taken over switched off: {why}."));
     }
 
-    fn http(&mut self, url: &str, entry: &Map<String, Json>) -> Result<(Transport, SecretDocs), String> {
+    fn http(&mut self, url: &str, era: EraPin, entry: &Map<String, Json>) -> Result<(Transport, SecretDocs), String> {
         self.refuse_references("its address", url);
         check_url(url).map_err(|why| format!("{why}."))?;
-        if url.split(['?', '#']).next().is_some_and(|path| path.trim_end_matches('/').ends_with("/sse")) {
+        let looks_old = url.split(['?', '#']).next().is_some_and(|path| path.trim_end_matches('/').ends_with("/sse"));
+        if looks_old && era != EraPin::Sse {
             self.notes.push(
-                "its address looks like the older SSE transport, which is not supported; ask its maker for a Streamable \
-                 HTTP address."
+                "its address looks like the older HTTP+SSE transport; if it is, write `era: sse` into the tenant file, or \
+                 ask its maker for a Streamable HTTP address."
                     .to_owned(),
             );
         }
         let secrets = self.secrets("header", entry.get("headers"));
         let headers = names(&secrets);
-        Ok((
-            Transport::Http { url: url.to_owned(), headers, oauth: None, sharing: Sharing::Shared, era: EraPin::Auto },
-            secrets,
-        ))
+        Ok((Transport::Http { url: url.to_owned(), headers, oauth: None, sharing: Sharing::Shared, era }, secrets))
     }
 
     fn stdio(&mut self, command: &str, entry: &Map<String, Json>) -> Result<(Transport, SecretDocs), String> {

@@ -1,6 +1,6 @@
 //! The files of real products, and files that are wrong.
 
-use patchbay_core::model::Transport;
+use patchbay_core::model::{EraPin, Transport};
 use secrecy::ExposeSecret;
 
 use super::*;
@@ -46,7 +46,7 @@ fn one_odd_server_is_left_out_alone_and_named() {
     let imported = import(
         r#"{"mcpServers": {
             "good": {"command": "npx"},
-            "sse": {"type": "sse", "url": "https://h/sse"},
+            "socket": {"type": "ws", "url": "wss://h/mcp"},
             "empty": {},
             "text": "x",
             "bad url": {"url": "ftp://h"},
@@ -58,13 +58,35 @@ fn one_odd_server_is_left_out_alone_and_named() {
     assert_eq!(
         imported.notes,
         [
-            "sse: left out: the transport `sse` is not supported; ask its maker for a Streamable HTTP address.",
+            "socket: left out: the transport `ws` is not supported; ask its maker for a Streamable HTTP address.",
             "empty: left out: it has neither `command` nor an address (`url`, `serverUrl`, `httpUrl`).",
             "text: left out: expected an object.",
             "bad url: left out: expected an http or https address, as in https://mcp.example.org/mcp.",
             "user: left out: expected an address without user name and password; put them into headers, where they are kept secret.",
         ]
     );
+}
+
+#[test]
+fn servers_of_the_older_transport_are_taken_over_as_such() {
+    let imported = import(
+        r#"{"mcpServers": {
+            "claude": {"type": "sse", "url": "https://h/sse", "headers": {"X-Key": "1"}},
+            "cursor": {"transport": "SSE", "url": "https://h/events"},
+            "cline": {"transportType": "sse", "url": "https://h/sse"},
+            "new": {"type": "http", "url": "https://h/mcp"}
+        }}"#,
+    )
+    .unwrap();
+    let era = |name: &str| match &imported.servers[name].spec.transport {
+        Transport::Http { era, .. } => *era,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(
+        [era("claude"), era("cursor"), era("cline"), era("new")],
+        [EraPin::Sse, EraPin::Sse, EraPin::Sse, EraPin::Auto]
+    );
+    assert_eq!(imported.notes, Vec::<String>::new());
 }
 
 #[test]
@@ -169,7 +191,7 @@ fn the_dialects_of_windsurf_gemini_and_claude_are_understood() {
             "windsurf: taken over switched off: it is switched off in the file.",
             "gemini: not taken over: `timeout`.",
             "bridge: it goes through mcp-remote; here, give its address as `url` instead.",
-            "old: its address looks like the older SSE transport, which is not supported; ask its maker for a Streamable HTTP address.",
+            "old: its address looks like the older HTTP+SSE transport; if it is, write `era: sse` into the tenant file, or ask its maker for a Streamable HTTP address.",
         ]
     );
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use patchbay_core::{
     access::ToolClasses,
-    model::{ServerDoc, ServerSpec, Transport},
+    model::{EraPin, ServerDoc, ServerSpec, Transport},
 };
 use serde_json::Value as Json;
 
@@ -160,6 +160,10 @@ impl Lower<'_, '_> {
         let cwd = file.cwd.take();
         if cwd.as_deref().is_some_and(|cwd| !cwd.starts_with('/') || cwd.contains('\0')) {
             self.report.meaning(&field.key("cwd"), "expected an absolute path");
+        }
+        if file.era == Some(EraPin::Sse) {
+            let message = "`sse` is the transport of servers with `url`; expected `auto`, `legacy` or `modern`";
+            self.report.meaning(&field.key("era"), message);
         }
         let values = std::mem::take(&mut file.env);
         for name in values.keys() {

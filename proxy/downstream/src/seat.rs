@@ -242,7 +242,10 @@ impl Seat {
         for _ in 0..ATTEMPTS_MAX {
             let pipe = self.ready(cx.deadline).await?;
             match pipe.call(cx, request).await {
-                Err(CallError::Gone(error)) => last = Some(error),
+                Err(CallError::Gone(error)) => {
+                    self.left(&pipe);
+                    last = Some(error);
+                }
                 Err(CallError::Failed(error)) => return Err(error),
                 Ok(reply) => return Ok(reply),
             }

@@ -19,6 +19,8 @@ mod events;
 mod independent;
 #[path = "http/oauth.rs"]
 mod oauth;
+#[path = "http/oldest.rs"]
+mod oldest;
 #[path = "http/replies.rs"]
 mod replies;
 #[path = "http/server.rs"]
@@ -27,8 +29,11 @@ mod server;
 mod sessions;
 #[path = "http/time.rs"]
 mod time;
+#[path = "http/watching.rs"]
+mod watching;
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -44,9 +49,9 @@ use patchbay_core::{
     model::EraPin,
 };
 use patchbay_downstream::{
-    Answer, CallCx, Delivery, Downstream, DownstreamError, Event, Fault, HealthState, Hello, List, Message,
+    Answer, CallCx, Delivery, Downstream, DownstreamError, Event, Extension, Fault, HealthState, Hello, List, Message,
     MessageStream, Outgoing, Reply, ShareKey,
-    http::{HttpDownstream, HttpError, HttpOptions, NetPolicy},
+    http::{HttpDownstream, HttpError, HttpOptions, NetPolicy, SseDownstream},
 };
 use serde_json::{Value, json};
 use tokio::{

@@ -113,6 +113,15 @@ impl KeyRing {
         }
     }
 
+    /// Whether a key that was found before is there still, opens the same and has not expired.
+    pub(crate) fn still_opens(&self, entry: &KeyEntry, now_ms: i64) -> bool {
+        self.by_digest.get(&first_half(&entry.digest)).is_some_and(|now| {
+            (now.id, now.tenant) == (entry.id, entry.tenant)
+                && now.toolsets == entry.toolsets
+                && now_ms < now.expires_ms
+        })
+    }
+
     /// Whether the tenant has a key of that id that opens something. Looks at all keys: for operators, not for requests.
     pub(crate) fn has(&self, tenant: TenantId, id: KeyId) -> bool {
         self.by_digest.iter().any(|entry| entry.tenant == tenant && entry.id == id)

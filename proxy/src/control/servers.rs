@@ -8,13 +8,13 @@ use patchbay_builtin_tools::ToolServer;
 use patchbay_config::{GatewayConfig, StdioCommand};
 use patchbay_core::{
     TenantId,
-    model::{ServerOauth, ServerRow, Transport},
+    model::{EraPin, ServerOauth, ServerRow, Transport},
 };
 use patchbay_downstream::{
     Downstream, Hello,
     builtin::BuiltinDownstream,
     gate::{GateOptions, Gated},
-    http::{HttpDownstream, HttpOptions, oauth::OauthOptions},
+    http::{HttpDownstream, HttpOptions, SseDownstream, oauth::OauthOptions},
     stdio::{ChildBudget, StdioDownstream, StdioOptions},
 };
 use tokio::runtime::Handle;
@@ -109,6 +109,10 @@ fn connect(place: &Place<'_>, row: &ServerRow, remembered: Option<Hello>) -> Res
             options.net = net_policy(config);
             options.oauth = oauth.as_ref().map(|spec| identity(place, row, spec));
             options.response_bytes_max = config.limits.response_bytes_max as u64;
+            if *era == EraPin::Sse {
+                let downstream = SseDownstream::new(row.slug.as_str(), options, runtime.clone());
+                return Ok((downstream.map_err(|error| error.to_string())?, None));
+            }
             let downstream = HttpDownstream::new(options).map_err(|error| error.to_string())?;
             Ok((downstream, None))
         }

@@ -31,10 +31,12 @@ use super::{
     refresh,
     servers::{self, Opened},
     stored::Stored,
+    updates,
 };
 use crate::{
     app::App,
     audit,
+    hub::Hub,
     metrics::TenantMeter,
     tenancy::{Made, ServerHandle, Source, TenantState, Trouble},
     worker::Workers,
@@ -318,7 +320,7 @@ impl TenantTask {
             let (tenant, name) = (&self.slug, &server.slug);
             warn!(%tenant, server = %name, "the server {name} of {tenant} cannot be used: {why}");
         }
-        self.keep(server, part, opened)
+        self.keep(tenant, server, part, opened)
     }
 
     fn connect(&self, tenant: TenantId, server: &ServerRow, part: Option<&Stored>) -> Opened {
@@ -333,7 +335,7 @@ impl TenantTask {
         servers::open(&place, server, hello)
     }
 
-    fn keep(&self, server: &ServerRow, part: Option<Arc<Stored>>, opened: Opened) -> Kept {
+    fn keep(&self, tenant: TenantId, server: &ServerRow, part: Option<Arc<Stored>>, opened: Opened) -> Kept {
         let Opened { downstream, problem, builtin } = opened;
         let is_usable = problem.is_none();
         let meter = self.app.metrics.server(self.slug.as_str(), server.slug.as_str());
@@ -352,6 +354,7 @@ impl TenantTask {
             rung,
         };
         tokio::spawn(refresher.run(stop.clone()));
+        tokio::spawn(updates::follow(self.app.clone(), tenant, handle.clone(), stop.clone()));
         if let Some((asked, runtime)) = builtin {
             let check = self.checks.clone().run(self.slug.to_string(), server.slug.to_string(), asked);
             runtime.spawn(stop.clone().run_until_cancelled_owned(check));
@@ -406,11 +409,11 @@ impl TenantTask {
     /// Opens a server anew that could not be used: its command may have been installed or trusted meanwhile.
     fn try_again(&mut self, id: ServerId) {
         let (Some(kept), Some(row)) = (self.servers.get(&id), &self.row) else { return };
-        let server = kept.row.clone();
-        let opened = self.connect(row.id, &server, kept.part.as_deref());
+        let (tenant, server) = (row.id, kept.row.clone());
+        let opened = self.connect(tenant, &server, kept.part.as_deref());
         if opened.problem.is_none() {
             let part = self.servers.remove(&id).and_then(|kept| kept.part);
-            let kept = Kept { heard: true, ..self.keep(&server, part, opened) };
+            let kept = Kept { heard: true, ..self.keep(tenant, &server, part, opened) };
             self.servers.insert(id, kept);
             self.publish();
         }
@@ -469,8 +472,9 @@ impl TenantTask {
         // A tenant that was let go meanwhile must not come back.
         if !self.inbox.is_closed() {
             let (issuers, sign_in) = (self.entrance.issuers.clone(), self.entrance.sign_in.clone());
-            let meter = self.meter.clone();
+            let (meter, tenant) = (self.meter.clone(), snapshot.tenant);
             self.app.tenants.publish(TenantState { snapshot, servers, issuers, sign_in, meter, made });
+            Hub::published(&self.app, tenant, &self.slug);
         }
     }
 

@@ -29,7 +29,7 @@ use super::{
 use crate::{
     admission::{self, Toll},
     audit::Trail,
-    caller::{Capabilities, Leg},
+    caller::{Capabilities, Leg, LogLevel},
     error::GatewayError,
     telemetry::{RequestTrace, log},
 };
@@ -208,7 +208,8 @@ pub(super) fn outgoing(
     params: Vec<Bytes>,
 ) -> Result<Outgoing, GatewayError> {
     let meta: Meta<'_> = request.params.meta()?;
-    let level = cx.caller.log_level.filter(|_| meta.log_level.is_some());
+    // A modern request says so each time, a legacy session once.
+    let level = cx.caller.log_level.filter(|level| *level > LogLevel::Unset);
     Ok(Outgoing {
         meta: if meta.whole.is_empty() { Bytes::new() } else { meta.passing(cx.app.telemetry.is_some()) },
         progress: meta.progress_token.is_some(),

@@ -44,9 +44,9 @@ fn capabilities(view: &View, legacy: bool) -> String {
     let has = &view.has;
     let extensions = extensions(view, legacy);
     let parts = [
-        (has.tools, "\"tools\":{}"),
-        (has.prompts, "\"prompts\":{}"),
-        (has.resources, "\"resources\":{}"),
+        (has.tools, r#""tools":{"listChanged":true}"#),
+        (has.prompts, r#""prompts":{"listChanged":true}"#),
+        (has.resources, r#""resources":{"subscribe":true,"listChanged":true}"#),
         (has.completions, "\"completions\":{}"),
         (legacy, "\"logging\":{}"),
         (!extensions.is_empty(), &*extensions),

@@ -20,7 +20,8 @@ use tracing::{debug, warn};
 
 use super::{
     Answer, GatewayError,
-    relay::{Messages, Relay},
+    messages::Messages,
+    relay::Relay,
     state::{self, Place, REQUESTS_MAX, Way},
 };
 use crate::{

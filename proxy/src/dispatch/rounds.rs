@@ -297,3 +297,6 @@ fn refusal(method: &str, error: &str) -> String {
 
 /// Characters of a client's words on why it did not answer.
 const SAID_CHARS_MAX: usize = 300;
+
+#[cfg(test)]
+mod tests;

@@ -1,11 +1,13 @@
 //! The Tasks extension: calls that go on as tasks. A client knows a task by a sealed id that is its owner's alone and names
 //! server and tool, so no replica remembers anything; what may be done with the task is decided anew each time.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use patchbay_core::{
     ServerId,
     envelope::Request,
-    era::META_SERVER_INFO,
+    era::{Era, META_SERVER_INFO},
     json,
     method::Method,
     seal::{Purpose, Sealer},
@@ -19,14 +21,18 @@ use super::{
     extensions::{About, Draft},
     relay::Relay,
 };
-use crate::{audit, audit::Trail, bridge, error::GatewayError};
+use crate::{
+    audit::{self, Trail},
+    bridge::{self, ask},
+    error::GatewayError,
+};
 
 /// The longest id that a server may give a task, in bytes: it comes back in a header.
 const TASK_ID_BYTES_MAX: usize = 1024;
 /// How much longer than the task itself its id is good: the server should be the one that says that it is over.
-const GRACE_MS: i64 = 24 * 60 * 60 * 1000;
+const TASK_GRACE: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long an id is good at the most, also of a task that has no end.
-const TASK_LIFE_MS_MAX: i64 = 30 * 24 * 60 * 60 * 1000;
+const TASK_LIFE_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// What is said of every id that is not, or no longer, one of this caller's tasks.
 const UNKNOWN: GatewayError = GatewayError::InvalidParams(std::borrow::Cow::Borrowed(
@@ -87,7 +93,7 @@ pub(super) fn begun(relay: &Relay, body: &Bytes) -> Bytes {
                  carried out: check before trying again."
             );
             if relay.method == Method::ToolsCall {
-                bridge::tool_error(&relay.plan.id, &text, relay.plan.to == patchbay_core::era::Era::Modern)
+                bridge::tool_error(&relay.plan.id, &text, relay.plan.to == Era::Modern)
             } else {
                 crate::error::error_body(Some(&relay.plan.id), -32603, &text, None).into()
             }
@@ -100,9 +106,9 @@ fn sealed(relay: &Relay, native: &str, exposed: &str, body: &Bytes) -> Result<By
     let raw = json::at_path(draft.result, &["taskId"]).ok_or("it gave no taskId")?;
     let id = json::unquote(raw).filter(|id| (1..=TASK_ID_BYTES_MAX).contains(&id.len()));
     let id = id.ok_or("its taskId is no text, or too long")?.into_owned();
-    let ttl_ms = json::at_path(draft.result, &["ttlMs"]).and_then(|raw| raw.parse::<i64>().ok());
+    let ttl_ms = json::at_path(draft.result, &["ttlMs"]).and_then(|raw| raw.parse().ok());
     let task = Task {
-        expires_ms: audit::now_ms() + life_ms(ttl_ms),
+        expires_ms: audit::now_ms().saturating_add_unsigned(life_ms(ttl_ms)),
         server: relay.cx.tenant.snapshot().servers[relay.index].id,
         native: native.to_owned(),
         exposed: exposed.to_owned(),
@@ -113,8 +119,9 @@ fn sealed(relay: &Relay, native: &str, exposed: &str, body: &Bytes) -> Result<By
 }
 
 /// How long the id of a task is good.
-fn life_ms(ttl_ms: Option<i64>) -> i64 {
-    ttl_ms.map_or(TASK_LIFE_MS_MAX, |ttl_ms| ttl_ms.max(0).saturating_add(GRACE_MS)).min(TASK_LIFE_MS_MAX)
+fn life_ms(ttl_ms: Option<u64>) -> u64 {
+    let life = ttl_ms.map_or(TASK_LIFE_MAX, |ttl_ms| Duration::from_millis(ttl_ms).saturating_add(TASK_GRACE));
+    u64::try_from(life.min(TASK_LIFE_MAX).as_millis()).unwrap_or_default()
 }
 
 /// What a server says of a task, in the client's words: under the id that the client has, with its questions as they may be
@@ -131,7 +138,7 @@ pub(super) fn told(relay: &Relay, sealed: &str, body: &Bytes) -> Bytes {
     }
 }
 
-fn put(relay: &Relay, draft: &mut Draft<'_>, sealed: &str) -> Result<(), String> {
+fn put(relay: &Relay, draft: &mut Draft<'_>, sealed: &str) -> Result<(), &'static str> {
     let state = draft.result;
     if let Some(raw) = json::at_path(state, &["taskId"]) {
         draft.swap(raw, json::quote(sealed));
@@ -151,11 +158,13 @@ fn put(relay: &Relay, draft: &mut Draft<'_>, sealed: &str) -> Result<(), String>
 }
 
 /// A question of a task as it may be put to the client.
-fn question(relay: &Relay, raw: &str) -> Result<String, String> {
+fn question(relay: &Relay, raw: &str) -> Result<String, &'static str> {
     let entry = &relay.cx.tenant.snapshot().servers[relay.index];
     let offered = relay.cx.caller.can.offered(call::leg(&relay.cx, entry));
-    let _ = offered;
-    Ok(raw.to_owned())
+    let method = json::at_path(raw, &["method"]).and_then(json::unquote).unwrap_or_default();
+    let asked = ask::put(&method, json::at_path(raw, &["params"]), offered, entry.slug.as_str());
+    let asked = asked.map_err(|refused| refused.message)?.without_elicitation_id();
+    Ok(String::from_utf8_lossy(&asked.input_request()).into_owned())
 }
 
 /// A task as its sealed id names it.

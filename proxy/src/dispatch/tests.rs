@@ -1,6 +1,7 @@
 //! What a token may call: tools whose scopes it lacks are listed and say what they need; tools that its groups hide are not there.
 
 mod kept;
+pub(super) mod scripted;
 mod within;
 
 use std::sync::Arc;

@@ -167,7 +167,7 @@ impl Listener<'_> {
             version: session.version,
             can: session.can,
             share: session.id,
-            log_level: Some(self.app.sessions.level(session)),
+            log_level: Some(self.app.hub.wishes.level(session.id)),
             params_sent: Vec::new(),
         }
     }
@@ -195,7 +195,7 @@ impl Listener<'_> {
             "logging/setLevel needs params.level: debug, info, notice, warning, error, critical, alert or emergency"
                 .into(),
         ))?;
-        self.app.sessions.set_level(session, level);
+        self.app.hub.wishes.set_level(self.tenant.id(), session.id, level);
         Ok(Heard::Answered(dispatch::empty_result(&request.id)))
     }
 

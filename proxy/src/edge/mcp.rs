@@ -25,7 +25,7 @@ use super::{
     refusal::Refusal,
     replay, reply,
     routes::{self, Endpoint, Place},
-    trace,
+    stream, trace,
     watch::{Phase, Watched},
 };
 use crate::{
@@ -173,11 +173,15 @@ impl Visit<'_> {
         match parts.method {
             Method::POST => {}
             Method::DELETE => return end_session(&listener, trail).await.map_err(refused),
-            Method::GET if era == Era::Legacy => {
+            Method::GET => {
                 self.watched.enter(Phase::Serving);
-                return continue_stream(&listener, self.came).await.map_err(refused);
+                // A stream of changes has ids of another kind.
+                if era == Era::Legacy && replay::is_meant(headers) {
+                    return continue_stream(&listener, self.came).await.map_err(refused);
+                }
+                return stream::legacy(&listener, trail).await.map_err(refused);
             }
-            _ => return Err(refused(GatewayError::MethodNotAllowed("POST and DELETE"))),
+            _ => return Err(refused(GatewayError::MethodNotAllowed("GET, POST and DELETE"))),
         }
         acceptable(headers).map_err(refused)?;
         let body = body::read(body, app.config.limits.body_bytes_max).await.map_err(refused)?;
@@ -272,7 +276,8 @@ async fn end_session(listener: &hear::Listener<'_>, trail: &mut Trail) -> Result
         return Err(GatewayError::Overloaded("too many ended sessions are remembered; this one ends by itself"));
     }
     let tenant = listener.tenant.id();
-    app.sessions.end(tenant, session.tombstone(), session.expires_ms());
+    app.session_ended(tenant, session.tombstone(), session.expires_ms());
+    app.hub.wishes.erase(tenant, session.id);
     if let Err(error) = app.store.tombstone_put(tenant, session.tombstone(), session.expires_ms()).await {
         warn!(%error, "an ended session could not be told to the other replicas");
     }
@@ -285,8 +290,7 @@ async fn end_session(listener: &hear::Listener<'_>, trail: &mut Trail) -> Result
 
 /// A GET that continues a stream which broke off. Leaves no record: the call has its own.
 async fn continue_stream(listener: &hear::Listener<'_>, came: Came<'_>) -> Result<Reply, GatewayError> {
-    let last = listener.header(&replay::LAST_EVENT_ID)?.filter(|id| replay::is_ours(id));
-    let last = last.ok_or(GatewayError::MethodNotAllowed("POST and DELETE"))?;
+    let last = listener.header(&replay::LAST_EVENT_ID)?.ok_or(GatewayError::SessionGone)?;
     let session = listener.session()?;
     let owner = replay::Owner::new(listener.tenant, listener.principal, session.id, session.version);
     let app = listener.app;

@@ -67,7 +67,7 @@ fn add_headers(error: &GatewayError, facts: &Facts, headers: &mut HeaderMap) {
         headers.insert(header::WWW_AUTHENTICATE, challenge);
     }
     if matches!(error, GatewayError::MethodNotAllowed(_)) {
-        headers.insert(header::ALLOW, HeaderValue::from_static("POST, DELETE, OPTIONS"));
+        headers.insert(header::ALLOW, HeaderValue::from_static("GET, POST, DELETE, OPTIONS"));
     }
     if let GatewayError::Limited { told, .. } = error {
         rate_headers::add(told.as_deref(), headers);

@@ -19,7 +19,7 @@ use std::sync::{
 use bytes::Bytes;
 use dashmap::{DashMap, Entry as Place};
 use futures_util::StreamExt;
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use patchbay_core::{
     TenantId,
     era::{Era, Version},
@@ -143,8 +143,13 @@ pub(super) fn open(app: &Arc<App>, owner: &Owner, request: &Bytes) -> Option<(Fe
     Some((Feed::new(entry, stream), reader))
 }
 
-/// Whether an event's id is one of a stream of ours that answers a POST.
-pub(super) fn is_ours(last_event_id: &str) -> bool {
+/// Whether a GET wants to go on with a stream that answers a POST.
+pub(super) fn is_meant(headers: &HeaderMap) -> bool {
+    headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok()).is_some_and(is_ours)
+}
+
+/// Whether an event's id is of such a stream.
+fn is_ours(last_event_id: &str) -> bool {
     last_event_id.starts_with('p')
 }
 

@@ -28,7 +28,7 @@ use super::{
     refusal::{Refusal, note_rule, refuse},
     replay::Owner,
     sse::{self, Source},
-    trace, watch,
+    stream, trace, watch,
 };
 use crate::{
     app::App,
@@ -140,6 +140,7 @@ pub(super) async fn answer(app: &Arc<App>, call: Call) -> Result<Reply, Refusal>
         Ok(Ok(Answer::Messages(messages))) => {
             Ok(sse::respond(app, Source::Answer(Box::new(Answer::Messages(messages))), owner.as_ref(), id))
         }
+        Ok(Ok(Answer::Listening(listening))) => Ok(stream::modern(app, *listening)),
         Ok(Ok(Answer::Cancelled)) => Ok(sse::nothing()),
         Ok(Ok(Answer::Whole(body))) => Ok(json_response(StatusCode::OK, ReplyBody::Whole(body))),
         Ok(Ok(Answer::Lacking(body))) => Ok(json_response(StatusCode::BAD_REQUEST, ReplyBody::Whole(body))),
@@ -274,7 +275,8 @@ async fn whole(app: &Arc<App>, call: Call) -> Option<Bytes> {
                 std::str::from_utf8(message).is_ok_and(|text| json::at_path(text, &["method"]).is_none())
             })
         }
-        Ok(Answer::Cancelled) => None,
+        // No batch is of the era that has such streams.
+        Ok(Answer::Cancelled | Answer::Listening(_)) => None,
         Err((error, mut trail)) => Some(late_refusal(app, error, era, &id, &mut trail).await),
     }
 }

@@ -1,7 +1,7 @@
 //! Legacy sessions. An id is a sealed token that says all there is to know — revision, capabilities, expiry — and opens only for
 //! the tenant, toolset and principal it was made for, on any replica and after any restart. Nothing is kept for an open
-//! session; what is kept is the ids that were ended, until they expire by themselves, and the few log levels that were asked
-//! for. Beside that, [`seen`] remembers for admins which sessions this replica has met.
+//! session; what is kept is the ids that were ended, until they expire by themselves. (What sessions asked for beside their calls is
+//! in [`crate::hub`].) Beside that, [`seen`] remembers for admins which sessions this replica has met.
 
 pub(crate) mod seen;
 
@@ -15,16 +15,8 @@ use patchbay_core::{
 };
 
 use self::seen::{Met, Seen};
-use crate::{
-    auth::Principal,
-    caller::{Capabilities, LogLevel},
-    error::GatewayError,
-    replica::home::Home,
-    tenancy::Tenant,
-};
+use crate::{auth::Principal, caller::Capabilities, error::GatewayError, replica::home::Home, tenancy::Tenant};
 
-/// The most log levels that are remembered; the oldest go first. A session without one gets all messages.
-const LEVELS_MAX: usize = 100_000;
 /// The most ended sessions that are remembered until they would have expired; one more is not ended early.
 const ENDED_MAX: usize = 1_000_000;
 /// Length of what is sealed; where there are several replicas, the one that opened the session follows.
@@ -39,7 +31,6 @@ pub struct Sessions {
     /// By whose they were: nobody ends another's.
     ended: DashMap<(TenantId, [u8; 32]), i64>,
     seen: Seen,
-    levels: DashMap<[u8; 16], LogLevel>,
 }
 
 /// An open session.
@@ -60,7 +51,7 @@ impl Sessions {
     /// Sessions of this lifetime, opened by this process; `None` where there is no other.
     pub fn new(sealer: Arc<Sealer>, lifetime: std::time::Duration, home: Option<Home>) -> Self {
         let lifetime_s = u32::try_from(lifetime.as_secs()).unwrap_or(u32::MAX);
-        Self { sealer, lifetime_s, home, ended: DashMap::new(), seen: Seen::default(), levels: DashMap::new() }
+        Self { sealer, lifetime_s, home, ended: DashMap::new(), seen: Seen::default() }
     }
 
     /// Opens a session and gives its id for the `Mcp-Session-Id` header.
@@ -117,10 +108,10 @@ impl Sessions {
         self.ended.len() < ENDED_MAX
     }
 
-    /// Notes that a session has ended, here or at another replica.
-    pub fn end(&self, tenant: TenantId, tombstone: [u8; 32], expires_ms: i64) {
-        self.ended.insert((tenant, tombstone), expires_ms);
+    /// Notes that a session has ended, here or at another replica; says whether that is new.
+    pub(crate) fn end(&self, tenant: TenantId, tombstone: [u8; 32], expires_ms: i64) -> bool {
         self.seen.forget(tenant, tombstone);
+        self.ended.insert((tenant, tombstone), expires_ms).is_none()
     }
 
     /// The sessions of a tenant that this replica has met and that are open, as far as it knows.
@@ -138,23 +129,6 @@ impl Sessions {
     pub fn sweep(&self, now_ms: i64) {
         self.ended.retain(|_, expires_ms| *expires_ms > now_ms);
         self.seen.sweep(seconds(now_ms));
-    }
-
-    /// From which level on the session wants log messages.
-    pub fn level(&self, session: &Session) -> LogLevel {
-        if self.levels.is_empty() {
-            return LogLevel::Debug;
-        }
-        self.levels.get(&session.id).map_or(LogLevel::Debug, |level| *level)
-    }
-
-    /// Remembers a level.
-    pub fn set_level(&self, session: &Session, level: LogLevel) {
-        if self.levels.len() >= LEVELS_MAX {
-            let oldest = self.levels.iter().next().map(|entry| *entry.key());
-            oldest.map(|id| self.levels.remove(&id));
-        }
-        self.levels.insert(session.id, level);
     }
 }
 

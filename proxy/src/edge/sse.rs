@@ -21,7 +21,7 @@ use super::{
     replay::{self, Feed, Owner},
     reply, watch,
 };
-use crate::{app::App, dispatch::Answer};
+use crate::{app::App, dispatch::Answer, hub::listening::Said};
 
 /// Messages that wait for a slow reader before the call itself waits.
 const WAITING_MAX: usize = 32;
@@ -195,6 +195,15 @@ async fn pump(source: Source, keepalive: Duration, out: Out) {
                     return out.answered(&[message]).await;
                 }
                 out.message(message).await;
+            }
+            out.silent();
+        }
+        Answer::Listening(mut listening) => {
+            while let Some(said) = listening.next().await {
+                match said {
+                    Said::Message(message) => out.message(message).await,
+                    Said::Alive => out.alive().await,
+                }
             }
             out.silent();
         }

@@ -42,6 +42,7 @@ pub(crate) struct Announcer {
 struct Told {
     tenants: HashMap<Slug, Generation>,
     tombstones: (i64, i64),
+    notes: i64,
 }
 
 impl Announcer {
@@ -84,6 +85,24 @@ impl Announcer {
         if before != mark {
             self.send(Change::Tombstones);
         }
+    }
+
+    /// Tells of notes of sessions without looking what was told before.
+    pub(crate) fn notes(&self) {
+        self.send(Change::SessionNotes);
+    }
+
+    /// Tells of notes of sessions unless `mark`, the number of the newest, is the one that was seen last.
+    pub(crate) fn notes_at(&self, mark: i64) {
+        let before = std::mem::replace(&mut self.told().notes, mark);
+        if before != mark {
+            self.send(Change::SessionNotes);
+        }
+    }
+
+    /// Takes the number of the newest note as known.
+    pub(crate) fn learn_notes(&self, mark: i64) {
+        self.told().notes = mark;
     }
 
     /// Takes a whole reading as known without telling of it: at the start, and before [`Announcer::resync`].

@@ -22,8 +22,8 @@ use tracing::{error, info, warn};
 use crate::{
     AdminKeys, AdminRequests, ApiKeys, Applied, AuditFilter, AuditHead, AuditLog, AuditRow, Cancelled, Cancels,
     Catalogs, Change, Changes, Note, OpenOptions, Reseal, Resealed, Reservation, Reserved, Revocations, ServerToken,
-    ServerTokens, Store, StoreError, TenantSummary, Tenants, Tombstone, Tombstones, Vault, announce::Background, open,
-    target,
+    ServerTokens, SessionNote, SessionNotes, Store, StoreError, TenantSummary, Tenants, Tombstone, Tombstones, Vault,
+    announce::Background, open, target,
 };
 
 /// The first pause between two attempts to reach the store; it doubles.
@@ -289,6 +289,14 @@ handed_on!(Catalogs {
 handed_on!(Tombstones {
     fn tombstone_put(tenant: TenantId, digest: [u8; 32], expires_ms: i64) -> bool;
     fn tombstone_list(now_ms: i64) -> Vec<Tombstone>;
+});
+
+handed_on!(SessionNotes {
+    fn session_notes_put(notes: &[SessionNote]) -> ();
+    fn session_notes_since(after: i64, limit: u32) -> Vec<(i64, SessionNote)>;
+    fn session_notes_of(tenant: TenantId, session: [u8; 16]) -> Vec<SessionNote>;
+    fn session_notes_forget(tenant: TenantId, session: [u8; 16]) -> ();
+    fn session_notes_sweep(now_ms: i64) -> u64;
 });
 
 handed_on!(AuditLog {

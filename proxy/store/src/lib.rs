@@ -1,5 +1,5 @@
 //! What Patchbay remembers: tenants with their servers, toolsets and issuers, API keys, revocations, last good catalogs, the
-//! gateway's own tokens, ended sessions, the audit; admin keys and the requests of admins.
+//! gateway's own tokens, ended sessions and what open ones asked for, the audit; admin keys and the requests of admins.
 //!
 //! Here are the traits, one per noun, and [`open`]; SQLite and Postgres stand behind them and pass the same suite. Only
 //! `control`, the entrance's writers and the command line call the store, never the path of a request: what a request needs is
@@ -91,6 +91,7 @@ pub trait Store:
     + Catalogs
     + ServerTokens
     + Tombstones
+    + SessionNotes
     + AuditLog
     + Changes
     + Cancels
@@ -380,6 +381,42 @@ pub trait Tombstones {
     async fn tombstone_list(&self, now_ms: i64) -> Result<Vec<Tombstone>, StoreError>;
 }
 
+/// What legacy sessions asked for beside their calls: a log level, resources to watch. Each thing is a note of its own, so that
+/// replicas that write at once do not undo each other; the last word on a thing counts. This is no change of the tenant.
+#[async_trait]
+pub trait SessionNotes {
+    /// Writes notes, all or nothing. Those of tenants that are gone are passed over.
+    async fn session_notes_put(&self, notes: &[SessionNote]) -> Result<(), StoreError>;
+
+    /// The notes that were written after this number, in the order of their numbers, at most so many. Nobody who goes on with
+    /// the last number misses one.
+    async fn session_notes_since(&self, after: i64, limit: u32) -> Result<Vec<(i64, SessionNote)>, StoreError>;
+
+    /// All notes of a session, those that were taken back too, sorted by their names.
+    async fn session_notes_of(&self, tenant: TenantId, session: [u8; 16]) -> Result<Vec<SessionNote>, StoreError>;
+
+    /// Forgets what a session that has ended asked for.
+    async fn session_notes_forget(&self, tenant: TenantId, session: [u8; 16]) -> Result<(), StoreError>;
+
+    /// Deletes those that have expired at `now_ms`, and says how many.
+    async fn session_notes_sweep(&self, now_ms: i64) -> Result<u64, StoreError>;
+}
+
+/// One thing that a legacy session asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionNote {
+    /// Whose session it is.
+    pub tenant: TenantId,
+    /// The session.
+    pub session: [u8; 16],
+    /// What it is about; only its writer understands it.
+    pub name: String,
+    /// What is wanted; `None` when it was taken back.
+    pub value: Option<String>,
+    /// When the session is over in any case, in milliseconds since 1970.
+    pub expires_ms: i64,
+}
+
 /// News of changes, from whichever process they come.
 pub trait Changes {
     /// What changes from now on. Subscribe first, read then, and nothing is missed.
@@ -473,6 +510,8 @@ pub enum Change {
     },
     /// There are new tombstones.
     Tombstones,
+    /// There are new notes of sessions.
+    SessionNotes,
     /// The connection to the store was lost for a while: anything may have changed.
     Resync,
 }

@@ -14,7 +14,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 use sqlx::FromRow;
 
-use crate::{StoreError, TenantSummary, Tombstone, announce::State};
+use crate::{SessionNote, StoreError, TenantSummary, Tombstone, announce::State};
 
 /// An id as its column has it.
 pub(crate) fn blob(bits: u128) -> Vec<u8> {
@@ -247,6 +247,43 @@ impl TryFrom<TombstoneRecord> for Tombstone {
             expires_ms: record.expires_ms,
         })
     }
+}
+
+#[derive(FromRow)]
+pub(crate) struct SessionNoteRecord {
+    pub(crate) seq: i64,
+    tenant_id: Vec<u8>,
+    session: Vec<u8>,
+    name: String,
+    value: Option<String>,
+    expires_ms: i64,
+}
+
+impl TryFrom<SessionNoteRecord> for SessionNote {
+    type Error = StoreError;
+
+    fn try_from(record: SessionNoteRecord) -> Result<Self, StoreError> {
+        Ok(Self {
+            tenant: TenantId::from_bits(bits("tenant id", &record.tenant_id)?),
+            session: fixed("session of a note", &record.session)?,
+            name: record.name,
+            value: record.value,
+            expires_ms: record.expires_ms,
+        })
+    }
+}
+
+impl TryFrom<SessionNoteRecord> for (i64, SessionNote) {
+    type Error = StoreError;
+
+    fn try_from(record: SessionNoteRecord) -> Result<Self, StoreError> {
+        Ok((record.seq, record.try_into()?))
+    }
+}
+
+/// By what the notes of a session are told apart, however long their names are.
+pub(crate) fn item_of(name: &str) -> Vec<u8> {
+    Sha256::digest(name.as_bytes()).to_vec()
 }
 
 /// All records as values, or the first that makes no sense.

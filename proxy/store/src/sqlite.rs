@@ -11,6 +11,7 @@ mod issuers;
 mod reseal;
 mod revocations;
 mod server_tokens;
+mod session_notes;
 mod tenants;
 mod tombstones;
 mod watch;

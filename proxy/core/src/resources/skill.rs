@@ -11,8 +11,8 @@ use super::has_scheme;
 use crate::item::URI_BYTES_MAX;
 
 const SCHEME: &str = "skill://";
-/// The longest URI of a skill that is looked at: the longest that a server may list, with the longest prefix before it.
-const EXPOSED_BYTES_MAX: usize = URI_BYTES_MAX + 64;
+/// The longest URI of a skill that is looked at: longer than any that a server may list, with its prefix.
+const SKILL_URI_BYTES_MAX: usize = 5 * 1024;
 
 /// How the skills of one server are shown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -44,7 +44,7 @@ impl SkillMap {
 
     /// The server that a client's URI leads to, and what that server calls it.
     pub(super) fn to_native<'a>(&self, exposed: &'a str) -> Option<(usize, Cow<'a, str>)> {
-        if exposed.len() > EXPOSED_BYTES_MAX || exposed.chars().any(char::is_control) {
+        if exposed.len() > SKILL_URI_BYTES_MAX || exposed.chars().any(char::is_control) {
             return None;
         }
         let rest = exposed.strip_prefix(SCHEME)?;
@@ -127,7 +127,7 @@ mod tests {
         ] {
             assert_eq!(map().to_native(exposed), None, "{exposed}");
         }
-        let long = format!("skill://git/{}", "x".repeat(EXPOSED_BYTES_MAX));
+        let long = format!("skill://git/{}", "x".repeat(SKILL_URI_BYTES_MAX));
         assert_eq!(map().to_native(&long), None);
     }
 

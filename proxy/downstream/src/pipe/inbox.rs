@@ -173,13 +173,14 @@ mod tests {
     use super::*;
 
     fn notification(n: usize, bytes: usize) -> Early {
-        Early::Notification(format!("{n:0bytes$}").into())
+        let number = n.to_string();
+        Early::Notification([&*number, &" ".repeat(bytes - number.len())].concat().into())
     }
 
     fn all_of(slot: &Slot) -> Vec<usize> {
         let mut cx = Context::from_waker(Waker::noop());
         let next = || match slot.poll(&mut cx) {
-            Poll::Ready(Item::Early(Early::Notification(text))) => std::str::from_utf8(&text).ok()?.parse().ok(),
+            Poll::Ready(Item::Early(Early::Notification(text))) => std::str::from_utf8(&text).ok()?.trim().parse().ok(),
             _ => None,
         };
         std::iter::from_fn(next).collect()

@@ -7,7 +7,7 @@ use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::sync::mpsc;
 
 use super::{Frame, Pipe, route};
-use crate::DownstreamError;
+use crate::{DownstreamError, Fault};
 
 /// Lines that are under way at once; more wait in the outbox.
 const POSTS_MAX: usize = 320;
@@ -50,7 +50,15 @@ pub(super) async fn post_all(pipe: &Pipe, outlet: &dyn Post, mut frames: mpsc::R
 fn settle(pipe: &Pipe, id: Option<u64>, posted: Result<(), DownstreamError>) {
     match (id, posted) {
         (_, Ok(())) => {}
-        (Some(id), Err(error)) => route::respond(pipe, id, Err(error)),
+        (Some(id), Err(error)) => {
+            let is_lost = error.fault == Fault::SessionLost;
+            let why = error.detail.clone();
+            route::respond(pipe, id, Err(error));
+            if is_lost {
+                // Nobody else is to try it here.
+                pipe.close(&why);
+            }
+        }
         (None, Err(error)) => {
             tracing::debug!(server.name = %pipe.wiring.name, %error, "a message did not reach the server");
         }

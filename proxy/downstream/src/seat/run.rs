@@ -93,17 +93,17 @@ impl Seat {
     }
 
     /// The child ended by itself: nobody finds it any more, then those who wait are told.
-    fn lost(&self, pipe: &Pipe, why: &str, lived: Duration) {
+    fn lost(&self, pipe: &Arc<Pipe>, why: &str, lived: Duration) {
+        self.left(pipe);
         let mut state = self.state();
-        state.phase = Phase::Empty;
         state.backoff.fail(lived);
         drop(state);
         self.common.failed(why);
         pipe.close(why);
     }
 
-    /// The server is closed: nobody finds the child any more.
-    fn left(&self, pipe: &Arc<Pipe>) {
+    /// Nobody finds the child any more.
+    pub(super) fn left(&self, pipe: &Arc<Pipe>) {
         let mut state = self.state();
         if matches!(&state.phase, Phase::Up { pipe: current, .. } if Arc::ptr_eq(current, pipe)) {
             state.phase = Phase::Empty;

@@ -156,6 +156,8 @@ impl Server {
                 Some(_) => {}
             }
             match seen.method() {
+                "logging/setLevel" | "resources/subscribe" | "resources/unsubscribe" => ready(result(&seen, json!({}))),
+                "notifications/roots/list_changed" => ready(empty(202)),
                 "DELETE" => ready(empty(200)),
                 "GET" if !known.streams.load(Ordering::SeqCst) => ready(empty(405)),
                 "notifications/initialized" | "notifications/cancelled" => ready(empty(202)),
@@ -251,13 +253,14 @@ pub(crate) fn discovered() -> Value {
     json!({
         "resultType": "complete",
         "supportedVersions": ["2026-07-28"],
-        "capabilities": {"tools": {"listChanged": true}},
+        "capabilities": {"tools": {"listChanged": true}, "resources": {"subscribe": true}},
         "_meta": {"io.modelcontextprotocol/serverInfo": {"name": "modern", "version": "1"}},
     })
 }
 
 pub(crate) fn initialized(version: &str) -> Value {
-    json!({"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": {"name": "legacy", "version": "1"}})
+    let capabilities = json!({"tools": {}, "resources": {"subscribe": true}, "logging": {}});
+    json!({"protocolVersion": version, "capabilities": capabilities, "serverInfo": {"name": "legacy", "version": "1"}})
 }
 
 /// A stream of events that the test feeds; it ends when the feed is dropped.
@@ -271,6 +274,11 @@ impl Feed {
 
     pub(crate) fn event(&self, message: &Value) {
         self.raw(format!("event: message\ndata: {message}\n\n"));
+    }
+
+    /// Whether the client has closed the stream.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.0.is_closed()
     }
 
     pub(crate) fn numbered(&self, id: &str, message: &Value) {

@@ -79,3 +79,50 @@ async fn a_server_that_is_down_and_comes_up_is_used_at_once() {
     assert_eq!(one(http.call(cx(), echo("x")).await).await["result"], 1);
     assert_eq!(http.health().state, HealthState::Up);
 }
+
+fn patient(by: u64, latest: u64) -> CallCx {
+    let now = Instant::now();
+    let (by, latest) = (Duration::from_millis(by), now + Duration::from_millis(latest));
+    CallCx { deadline: now + by, extension: Some(Extension { by, latest }), ..cx() }
+}
+
+/// A server that says something every 60 ms, and answers after so many times.
+async fn dripping() -> Server {
+    Server::modern(|seen| {
+        let (feed, reply) = events();
+        let count: u32 = seen.body["params"]["arguments"]["text"].as_str().unwrap().parse().unwrap();
+        tokio::spawn(async move {
+            for _ in 0..count {
+                tokio::time::sleep(Duration::from_millis(60)).await;
+                feed.event(&json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": {}}));
+            }
+            feed.event(&json!({"jsonrpc": "2.0", "id": seen.id(), "result": {}}));
+        });
+        ready(reply)
+    })
+    .await
+}
+
+async fn end(mut stream: Box<dyn MessageStream>) -> Result<Message, DownstreamError> {
+    loop {
+        match stream.next().await {
+            Ok(Message::Notification(_)) => {}
+            end => return end,
+        }
+    }
+}
+
+#[tokio::test]
+async fn signs_of_life_move_the_deadline_and_its_bound_does_not() {
+    let server = dripping().await;
+    let http = pinned(server.address, EraPin::Modern);
+    let reply = stream(http.call(patient(500, 20_000), echo("12")).await);
+    assert!(matches!(end(reply).await, Ok(Message::Response(_))));
+    let began = Instant::now();
+    let reply = stream(http.call(patient(500, 700), echo("1000")).await);
+    assert_eq!(end(reply).await.map(|_| ()).unwrap_err().fault, Fault::Timeout);
+    assert!(began.elapsed() >= Duration::from_millis(700));
+    let mut reply = stream(http.call(patient(300, 300), echo("12")).await);
+    reply.extend(Duration::from_secs(20));
+    assert!(matches!(end(reply).await, Ok(Message::Response(_))), "a person's time goes beyond the bound");
+}

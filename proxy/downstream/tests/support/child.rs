@@ -35,6 +35,7 @@ fn main() {
         cancelled: Vec::new(),
         held: Vec::new(),
         answers: Vec::new(),
+        told: Vec::new(),
         asker: None,
     };
     for line in io::stdin().lock().lines() {
@@ -55,6 +56,8 @@ struct Server {
     cancelled: Vec<Value>,
     held: Vec<(Value, Value)>,
     answers: Vec<Value>,
+    /// What it was told beside calls: subscriptions, levels, roots.
+    told: Vec<Value>,
     asker: Option<Value>,
 }
 
@@ -68,7 +71,15 @@ impl Server {
             Some("ping") => reply(&id, &json!({})),
             Some("tools/call") => self.call(&id, params),
             Some("tools/list") => reply(&id, &json!({"tools": [{"name": "echo"}], "ttlMs": 5000})),
-            Some("subscriptions/listen") => listen(&id, params),
+            Some("subscriptions/listen") => {
+                self.told.push(json!({"listen": params["notifications"], "id": id}));
+                listen(&id, params);
+            }
+            Some("resources/subscribe" | "resources/unsubscribe" | "logging/setLevel") => {
+                self.told.push(json!([message["method"], params["uri"], params["level"]]));
+                reply(&id, &json!({}));
+            }
+            Some("notifications/roots/list_changed") => self.told.push(json!("roots")),
             Some("notifications/cancelled") => self.cancelled.push(params["requestId"].clone()),
             Some(other) if !id.is_null() => refuse(&id, -32601, &format!("no method {other}")),
             Some(_) => {}
@@ -82,7 +93,7 @@ impl Server {
             return refuse(id, -32601, "initialize is of the past");
         }
         let version = if self.mode == "oldest" { "2024-11-05" } else { "2025-11-25" };
-        let capabilities = json!({"tools": {"listChanged": true}});
+        let capabilities = json!({"tools": {"listChanged": true}, "resources": {"subscribe": true}, "logging": {}});
         reply(id, &json!({"protocolVersion": version, "capabilities": capabilities, "serverInfo": {"name": "child"}}));
     }
 
@@ -92,7 +103,7 @@ impl Server {
                 id,
                 &json!({
                     "resultType": "complete", "supportedVersions": ["2026-07-28"], "ttlMs": 0, "cacheScope": "private",
-                    "capabilities": {"tools": {"listChanged": true}},
+                    "capabilities": {"tools": {"listChanged": true}, "resources": {"subscribe": true}},
                     "_meta": {"io.modelcontextprotocol/serverInfo": {"name": "child"}},
                 }),
             ),
@@ -114,6 +125,19 @@ impl Server {
             "capabilities" => reply(id, &self.capabilities),
             "cancelled" => reply(id, &json!({"ids": self.cancelled})),
             "answers" => reply(id, &json!({"answers": self.answers})),
+            "told" => reply(id, &json!(self.told)),
+            "update" => {
+                let params = json!({"uri": arguments["uri"]});
+                say(&json!({"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": params}));
+                reply(id, &json!({}));
+            }
+            "drip" => {
+                for n in 0..count {
+                    thread::sleep(Duration::from_millis(60));
+                    tick(params, n);
+                }
+                reply(id, &json!({"done": true}));
+            }
             "never" => {}
             "hang" => thread::sleep(Duration::from_secs(1000)),
             "die" => exit(9),
@@ -165,14 +189,14 @@ fn half_a_rune(id: &Value) {
 }
 
 fn progress(id: &Value, params: &Value, count: u64) {
-    let token = &params["_meta"]["progressToken"];
-    let tick = |n: u64| {
-        let params = json!({"progressToken": token, "progress": n});
-        say(&json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": params}));
-    };
-    (0..count).for_each(tick);
+    (0..count).for_each(|n| tick(params, n));
     reply(id, &json!({"done": true}));
-    tick(count);
+    tick(params, count);
+}
+
+fn tick(params: &Value, n: u64) {
+    let params = json!({"progressToken": params["_meta"]["progressToken"], "progress": n});
+    say(&json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": params}));
 }
 
 fn huge(id: &Value, bytes: u64, id_last: bool) {

@@ -32,7 +32,7 @@ use url::Url;
 
 use crate::{
     app::{App, Keys, open_audit, open_store},
-    audit::{Trail, now_ms},
+    audit::{Audit, SEGMENT_BYTES_MIN, SpoolOptions, Trail, now_ms},
     auth::{NewKey, Peer, Principal, identify, sign_in::SignIn, site::Site},
     control::{inside::ServerInside, stored::Stored, unusable::Unusable},
     error::GatewayError,
@@ -73,6 +73,18 @@ impl House {
         let mut app = App::new(config, store, &keys, audit).unwrap();
         app.fetch = issuer.clone();
         Self { app: Arc::new(app), issuer, server: None, _folder: folder }
+    }
+
+    /// Another gateway over the same store, with the same keys.
+    pub(crate) fn replica(&self) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = self.app.config.clone();
+        let keys = Keys::of(&config).unwrap();
+        let options = SpoolOptions { segment_bytes: SEGMENT_BYTES_MIN, segments_max: 2 };
+        let audit = Audit::open(folder.path(), options).unwrap();
+        let mut app = App::new(config, self.app.store.clone(), &keys, audit).unwrap();
+        app.fetch = self.issuer.clone();
+        Self { app: Arc::new(app), issuer: self.issuer.clone(), server: self.server.clone(), _folder: folder }
     }
 
     /// Puts a tenant in force with the toolsets `default`, as it is edited here, and `keys`, which takes keys alone. It has a

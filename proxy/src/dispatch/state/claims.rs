@@ -29,6 +29,9 @@ pub(crate) struct Claims {
 impl Claims {
     /// Whether this is the first use here; `None` when there is no room to remember it.
     fn first(&self, digest: [u8; 32], expires_ms: i64, now_ms: i64) -> Option<bool> {
+        if self.used.contains_key(&digest) {
+            return Some(false);
+        }
         if self.used.len() >= CLAIMS_MAX && !self.has_room(now_ms) {
             return None;
         }

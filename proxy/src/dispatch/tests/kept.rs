@@ -77,6 +77,7 @@ async fn relay(house: &House, tell: &SyncSender<io::Result<bool>>) -> Relay {
         method: Method::ToolsCall,
         index: 0,
         about: None,
+        asking: Default::default(),
         progress_token: None,
         trail,
         meter: server.meter.begin(None, std::time::Instant::now()),

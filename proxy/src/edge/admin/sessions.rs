@@ -131,7 +131,8 @@ pub(super) async fn end(
     desk.store().audit_note(Some(row), Action::SessionEnd, &note).await?;
     desk.store().tombstone_put(row, tombstone, expires_ms).await?;
     if let Ok(app) = desk.live() {
-        app.sessions.end(row, tombstone, expires_ms);
+        app.session_ended(row, tombstone, expires_ms);
+        app.hub.wishes.erase(row, id);
     }
     Ok(StatusCode::NO_CONTENT)
 }

@@ -61,26 +61,27 @@ impl Watch {
         let mut poll_at = next_poll();
         loop {
             tokio::select! {
-                heard = self.listener.try_recv() => match heard {
-                    Ok(Some(notification)) => self.hear(notification.payload()),
-                    Ok(None) => return Fault::Sql(sqlx::Error::Io(io::ErrorKind::ConnectionReset.into())),
-                    Err(error) => return error.into(),
-                },
-                () = sleep_until(poll_at) => {
-                    match timeout(POLL_MAX, read(&mut self.listener)).await {
-                        Ok(Ok((states, mark))) => {
-                            for state in &states {
-                                self.announcer.tenant(state);
+                            heard = self.listener.try_recv() => match heard {
+                                Ok(Some(notification)) => self.hear(notification.payload()),
+                                Ok(None) => return Fault::Sql(sqlx::Error::Io(io::ErrorKind::ConnectionReset.into())),
+                                Err(error) => return error.into(),
+                            },
+                            () = sleep_until(poll_at) => {
+                                match timeout(POLL_MAX, read(&mut self.listener)).await {
+                                    Ok(Ok((states, mark, notes))) => {
+                                        for state in &states {
+                                            self.announcer.tenant(state);
+                                        }
+                                        self.announcer.tombstones_at(mark);
+            self.announcer.notes_at(notes);
+                                    }
+                                    Ok(Err(Fault::Sql(error))) => return error.into(),
+                                    Ok(Err(Fault::Store(error))) => warn!(%error, "the generations in the store make no sense"),
+                                    Err(late) => return Fault::Sql(sqlx::Error::Io(late.into())),
+                                }
+                                poll_at = next_poll();
                             }
-                            self.announcer.tombstones_at(mark);
                         }
-                        Ok(Err(Fault::Sql(error))) => return error.into(),
-                        Ok(Err(Fault::Store(error))) => warn!(%error, "the generations in the store make no sense"),
-                        Err(late) => return Fault::Sql(sqlx::Error::Io(late.into())),
-                    }
-                    poll_at = next_poll();
-                }
-            }
         }
     }
 
@@ -91,6 +92,8 @@ impl Watch {
             Some(News::Tombstones { .. }) => self.announcer.tombstones(),
             Some(News::Cancelled { origin, .. }) if origin == self.origin => {}
             Some(News::Cancelled { call, .. }) => self.announcer.cancelled(call),
+            Some(News::SessionNotes { origin }) if origin == self.origin => {}
+            Some(News::SessionNotes { .. }) => self.announcer.notes(),
             None => warn!(payload, "a notification on the channel `{CHANNEL}` is not one of ours"),
         }
     }
@@ -116,20 +119,26 @@ async fn listen(to_server: &PgConnectOptions, announcer: &Announcer) -> Result<P
     listener.eager_reconnect(false);
     listener.listen(CHANNEL).await?;
     match read(&mut listener).await {
-        Ok((states, mark)) => announcer.learn(&states, mark),
+        Ok((states, mark, notes)) => {
+            announcer.learn(&states, mark);
+            announcer.learn_notes(notes);
+        }
         Err(Fault::Sql(error)) => return Err(error),
         Err(Fault::Store(error)) => return Err(sqlx::Error::Decode(error.into())),
     }
     Ok(listener)
 }
 
-/// The generations, and a mark that moves with every new tombstone (also one that commits after a later one).
-async fn read(listener: &mut PgListener) -> Result<(Vec<State>, (i64, i64)), Fault> {
+/// The generations, a mark that moves with every new tombstone (also one that commits after a later one), and the number of the
+/// newest note of a session.
+async fn read(listener: &mut PgListener) -> Result<(Vec<State>, (i64, i64), i64), Fault> {
     let states: Vec<GenerationRecord> =
         sqlx::query_as("SELECT slug, generation, live FROM generations").fetch_all(&mut *listener).await?;
     let mark: (i64, i64) =
         sqlx::query_as("SELECT count(*), coalesce(max(seq), 0) FROM tombstones").fetch_one(&mut *listener).await?;
-    Ok((all(states)?, mark))
+    let noted: i64 =
+        sqlx::query_scalar("SELECT coalesce(max(seq), 0) FROM session_notes").fetch_one(&mut *listener).await?;
+    Ok((all(states)?, mark, noted))
 }
 
 pub(super) async fn notify_tenant(tx: &mut PgConnection, state: &State) -> Result<(), Fault> {
@@ -156,6 +165,10 @@ pub(super) async fn notify_cancelled(
     Ok(())
 }
 
+pub(super) async fn notify_session_notes(tx: &mut PgConnection, origin: u64) -> Result<(), Fault> {
+    notify(tx, &News::SessionNotes { origin }).await
+}
+
 /// Postgres delivers it when the transaction commits, and forgets it when it does not.
 async fn notify(tx: &mut PgConnection, news: &News) -> Result<(), Fault> {
     sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(news.to_string()).execute(tx).await?;
@@ -168,6 +181,7 @@ enum News {
     Tenant(State),
     Tombstones { origin: u64 },
     Cancelled { origin: u64, call: Cancelled },
+    SessionNotes { origin: u64 },
 }
 
 impl std::fmt::Display for News {
@@ -180,6 +194,7 @@ impl std::fmt::Display for News {
                 write!(f, "cancelled {origin} {:032x} ", u128::from_be_bytes(call.session))?;
                 call.id.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
             }
+            Self::SessionNotes { origin } => write!(f, "notes {origin}"),
         }
     }
 }
@@ -195,6 +210,7 @@ impl News {
                 let id = of_hex(words.next()?)?;
                 Self::Cancelled { origin, call: Cancelled { session, id } }
             }
+            "notes" => Self::SessionNotes { origin: words.next()?.parse().ok()? },
             kind @ ("tenant" | "gone") => {
                 let slug: Slug = words.next()?.parse().ok()?;
                 let generation = Generation(words.next()?.parse().ok()?);
@@ -231,8 +247,9 @@ mod tests {
             let news = News::Tenant(state);
             assert_eq!(News::parse(&news.to_string()), Some(news));
         }
-        let news = News::Tombstones { origin: u64::MAX };
-        assert_eq!(News::parse(&news.to_string()), Some(news));
+        for news in [News::Tombstones { origin: u64::MAX }, News::SessionNotes { origin: 1 }] {
+            assert_eq!(News::parse(&news.to_string()), Some(news));
+        }
         for id in [&b"7"[..], b"\"an id with \\\" and spaces\"", b""] {
             let call = Cancelled { session: [9; 16], id: id.to_vec() };
             let news = News::Cancelled { origin: 3, call };

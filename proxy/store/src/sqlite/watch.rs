@@ -30,7 +30,10 @@ impl Watch {
     ) -> Result<Self, sqlx::Error> {
         let version = data_version(&mut connection).await?;
         match read(&mut connection).await {
-            Ok((states, mark)) => announcer.learn(&states, mark),
+            Ok((states, mark, notes)) => {
+                announcer.learn(&states, mark);
+                announcer.learn_notes(notes);
+            }
             Err(Fault::Sql(error)) => return Err(error),
             Err(Fault::Store(error)) => return Err(sqlx::Error::Decode(error.into())),
         }
@@ -67,11 +70,12 @@ impl Watch {
         if version == self.version {
             return Ok(());
         }
-        let (states, mark) = read(&mut self.connection).await?;
+        let (states, mark, notes) = read(&mut self.connection).await?;
         for state in &states {
             self.announcer.tenant(state);
         }
         self.announcer.tombstones_at(mark);
+        self.announcer.notes_at(notes);
         // Only now: a reading that failed is repeated.
         self.version = version;
         Ok(())
@@ -82,12 +86,15 @@ async fn data_version(connection: &mut SqliteConnection) -> Result<i64, sqlx::Er
     sqlx::query_scalar("PRAGMA data_version").fetch_one(connection).await
 }
 
-async fn read(connection: &mut SqliteConnection) -> Result<(Vec<State>, (i64, i64)), Fault> {
+async fn read(connection: &mut SqliteConnection) -> Result<(Vec<State>, (i64, i64), i64), Fault> {
     let states: Vec<GenerationRecord> =
         sqlx::query_as("SELECT slug, generation, live FROM generations").fetch_all(&mut *connection).await?;
     // The sequence, not the table: expired rows go, and that is no news.
     let newest: Option<i64> = sqlx::query_scalar("SELECT seq FROM sqlite_sequence WHERE name = 'tombstones'")
         .fetch_optional(&mut *connection)
         .await?;
-    Ok((all(states)?, (0, newest.unwrap_or(0))))
+    let noted: Option<i64> = sqlx::query_scalar("SELECT seq FROM sqlite_sequence WHERE name = 'session_notes'")
+        .fetch_optional(&mut *connection)
+        .await?;
+    Ok((all(states)?, (0, newest.unwrap_or(0)), noted.unwrap_or(0)))
 }

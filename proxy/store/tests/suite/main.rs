@@ -21,6 +21,7 @@ mod retention;
 mod revocations;
 mod samples;
 mod server_tokens;
+mod session_notes;
 mod tenants;
 mod writers;
 
@@ -139,6 +140,13 @@ suite! {
         tombstone_of_an_unknown_tenant_is_refused,
         only_the_first_of_many_buries_a_digest,
         expired_tombstones_are_gone,
+    ]
+    session_notes: [
+        notes_of_an_unknown_tenant_are_passed_over,
+        last_word_on_a_thing_counts_and_others_stay,
+        who_reads_on_misses_no_note_of_many_writers,
+        expired_notes_are_deleted,
+        second_handle_hears_of_notes,
     ]
     audit: [
         rows_that_do_not_continue_their_chain_are_refused_and_nothing_is_written,

@@ -1,0 +1,70 @@
+//! Official clients whose callbacks answer: forms, requests to the model and roots reach them from servers of both eras, in the
+//! way of their own era, and what they say reaches the server.
+
+use std::path::{Path, PathBuf};
+
+use patchbay_e2e::{
+    Fixture, TestGateway,
+    installed::{Installed, source},
+    setup::tenant,
+};
+use serde_json::{Value, json};
+
+use super::{LEGACY, MODERN};
+
+#[tokio::test]
+async fn the_callbacks_of_the_sdks_of_both_eras_answer_servers_of_both_eras() {
+    let Some(installed) = Installed::find() else { return };
+    let fixtures = ["legacy", "modern"].map(|era| Fixture::conformance(&["--era", era]));
+    let servers = ["old", "new"].into_iter().zip(&fixtures).map(|(name, fixture)| {
+        let mut server = fixture.server();
+        server["asks"] = json!({ "elicitation": true, "sampling": true, "roots": true });
+        (name, server)
+    });
+    let gateway = TestGateway::setup().tenant(tenant("acme", servers)).start().await;
+    installed.node_script("answers.mjs");
+    let python = |name: &str| source("python").join(name);
+    let clients: [(&str, &PathBuf, PathBuf); 4] = [
+        (LEGACY, &installed.node, installed.node_script("answers_v1.mjs")),
+        (MODERN, &installed.node, installed.node_script("answers_v2.mjs")),
+        (LEGACY, &installed.py_legacy, python("answers_v1.py")),
+        (MODERN, &installed.py_modern, python("answers_v2.py")),
+    ];
+    for (protocol, program, script) in clients {
+        for server in ["old", "new"] {
+            let client = format!("{} at {server}", script.file_name().and_then(|name| name.to_str()).unwrap());
+            let told = tell(&installed, &gateway, program, &script, server);
+            assert_eq!(told["protocol"], protocol, "{client}");
+            // The user sees who asks.
+            assert_eq!(
+                told["asked"],
+                json!([format!("[{server}] Who are you?"), "Are you a model?", "roots"]),
+                "{client}"
+            );
+            let said = |at: usize| told["said"][at].as_str().unwrap_or_else(|| panic!("{client}: {told}")).to_owned();
+            let form = said(0);
+            let content = form
+                .strip_prefix("User response: action=accept, content=")
+                .unwrap_or_else(|| panic!("{client}: {form}"));
+            let content: Value = serde_json::from_str(content).unwrap();
+            assert_eq!(content, json!({ "username": "ada", "email": "ada@example.org" }), "{client}");
+            assert_eq!(said(1), "LLM response: The model says so.", "{client}");
+            assert!(said(2).contains("file:///home/ada"), "{client}: {}", said(2));
+        }
+    }
+}
+
+fn tell(installed: &Installed, gateway: &TestGateway, program: &Path, script: &Path, server: &str) -> Value {
+    let call = |tool: &str, arguments: Value| json!({ "name": format!("{server}_{tool}"), "arguments": arguments });
+    let given = json!({
+        "url": format!("http://{}{}", gateway.address, TestGateway::path("acme")),
+        "key": gateway.key("acme"),
+        "calls": [
+            call("test_elicitation", json!({ "message": "Who are you?" })),
+            call("test_sampling", json!({ "prompt": "Are you a model?" })),
+            call("test_input_required_result_list_roots", json!({})),
+        ],
+    });
+    let said = installed.output(program, [script.as_os_str(), given.to_string().as_ref()]);
+    serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"))
+}
