@@ -113,7 +113,7 @@ impl Relay {
             }
             Reply::One(ServerAnswer { head, rest: Some(rest), era }) => {
                 self.plan.from = era;
-                let bytes_max = if rewrite::begins_asking(&head) {
+                let bytes_max = if rewrite::begins_asking(&head, &self.plan) {
                     ASKING_BYTES_MAX
                 } else if self.wants_all() {
                     self.cx.app.config.limits.response_bytes_max

@@ -110,6 +110,10 @@ pub(super) fn opened(cx: &Cx, request: &Request, server: &ServerEntry) -> Result
     if cx.caller.era() == Era::Legacy || (request.params.raw("requestState").is_none() && answers.is_none()) {
         return Ok(None);
     }
+    // Answers to a task go to the task, which nothing but its id names.
+    if request.method.is_of_tasks() {
+        return Ok(None);
+    }
     let read = || {
         answers.is_none_or(|answers| answers.starts_with('{')).then_some(())?;
         let aad = aad(cx.tenant.id(), cx.principal.digest());

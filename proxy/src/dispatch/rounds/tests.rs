@@ -8,8 +8,8 @@ use crate::{
     caller::Capabilities,
     dispatch::{
         Answer as Answered, Cx,
+        messages::Messages,
         questions::Who,
-        relay::Messages,
         tests::scripted::{ALL, Scripted, begin, call, client, done, form, house, one, only, sorry, stream},
     },
 };
