@@ -39,7 +39,8 @@ pub struct Client {
     pub session: Option<String>,
     /// What it can be asked.
     pub capabilities: Value,
-    next_id: Arc<AtomicU64>,
+    /// The id of its next request.
+    pub next_id: Arc<AtomicU64>,
 }
 
 /// What came of one request.

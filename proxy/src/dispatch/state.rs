@@ -107,7 +107,9 @@ pub(crate) fn home(app: &App, tenant: TenantId, principal: [u8; 16], params: &Pa
 /// In the same words for whatever is wrong with it: made up, expired, somebody else's, of another request or server.
 pub(super) fn opened(cx: &Cx, request: &Request, server: &ServerEntry) -> Result<Option<State>, GatewayError> {
     let (sealed, answers) = (request.params.string("requestState"), request.params.raw("inputResponses"));
-    if cx.caller.era() == Era::Legacy || (request.params.raw("requestState").is_none() && answers.is_none()) {
+    let is_object = answers.is_none_or(|answers| answers.starts_with('{'));
+    // Answers alone are for the server to judge: it may have been told them in another way.
+    if cx.caller.era() == Era::Legacy || (request.params.raw("requestState").is_none() && is_object) {
         return Ok(None);
     }
     // Answers to a task go to the task, which nothing but its id names.
@@ -115,7 +117,7 @@ pub(super) fn opened(cx: &Cx, request: &Request, server: &ServerEntry) -> Result
         return Ok(None);
     }
     let read = || {
-        answers.is_none_or(|answers| answers.starts_with('{')).then_some(())?;
+        is_object.then_some(())?;
         let aad = aad(cx.tenant.id(), cx.principal.digest());
         let sealed = sealed?;
         let plain = Plain::read(&cx.app.sealer.open(Purpose::RequestState, &aad.each(), &sealed)?)?;
@@ -169,8 +171,17 @@ impl State {
     }
 }
 
-/// Takes away what belongs to questions: a client of the legacy era has no such members.
-pub(super) fn strip(outgoing: &mut Outgoing) {
+/// Takes away what belongs to questions where a side of the call knows nothing of them: a client of the legacy era must not be
+/// heard with them, and a server of that era is called as if for the first time.
+pub(super) fn strip_foreign(outgoing: &mut Outgoing, params: &Params, client: Era, server: Era) {
+    let has_any = params.raw("requestState").is_some() || params.raw("inputResponses").is_some();
+    if has_any && client != server {
+        strip(outgoing);
+    }
+}
+
+/// Takes both members away.
+fn strip(outgoing: &mut Outgoing) {
     replace(outgoing, "requestState", None);
     replace(outgoing, "inputResponses", None);
 }

@@ -86,7 +86,13 @@ impl House {
         let audit = Audit::open(folder.path(), options).unwrap();
         let mut app = App::new(config, self.app.store.clone(), &keys, audit).unwrap();
         app.fetch = self.issuer.clone();
-        Self { app: Arc::new(app), issuer: self.issuer.clone(), server: self.server.clone(), capabilities: self.capabilities, _folder: folder }
+        Self {
+            app: Arc::new(app),
+            issuer: self.issuer.clone(),
+            server: self.server.clone(),
+            capabilities: self.capabilities,
+            _folder: folder,
+        }
     }
 
     /// Puts a tenant in force with the toolsets `default`, as it is edited here, and `keys`, which takes keys alone. It has a

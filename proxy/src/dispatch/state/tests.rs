@@ -87,6 +87,15 @@ async fn a_server_that_gave_no_state_gets_none_and_its_client_is_known_all_the_s
 }
 
 #[tokio::test]
+async fn answers_without_a_state_are_for_the_server_to_judge() {
+    let server = Scripted::new([modern(&done("ok"))]);
+    let house = house(&server, Era::Modern).await;
+    let params = json!({ "arguments": {}, "inputResponses": { "a": { "action": "accept" } } });
+    only(call(&house, &ann(&house).await, params).await);
+    assert!(server.heard()[0].contains(r#""inputResponses":{"a":{"action":"accept"}}"#));
+}
+
+#[tokio::test]
 async fn no_state_counts_that_is_made_up_changed_foreign_expired_or_used() {
     let server = Scripted::new([modern(&asks(Some("s"))), modern(&done("ok"))]);
     let house = house(&server, Era::Modern).await;
@@ -109,12 +118,10 @@ async fn no_state_counts_that_is_made_up_changed_foreign_expired_or_used() {
         bad.push(params);
     }
     bad.push(retry(&asked, &json!({ "day": 2 })));
-    let mut without = good.clone();
-    without.as_object_mut().unwrap().remove("requestState");
-    bad.push(without);
     let mut no_object = good.clone();
     no_object["inputResponses"] = json!([]);
     bad.push(no_object);
+    bad.push(json!({ "inputResponses": null }));
     let mut words = Vec::new();
     for params in bad {
         words.push(refusal(call(&house, &cx, params).await));
@@ -282,7 +289,8 @@ async fn questions_of_a_long_result_are_sealed_and_results_that_only_speak_of_th
         rest.as_object_mut().unwrap().remove("resultType");
         let body = format!(r#"{{"id":7,"jsonrpc":"2.0","result":{{"resultType":"{kind}",{}}}"#, &rest.to_string()[1..]);
         let (head, rest) = body.as_bytes().split_at(65_536);
-        let rest = futures_util::stream::iter([Ok(Bytes::copy_from_slice(rest))]);
+        let rest =
+            futures_util::stream::iter([Ok::<_, patchbay_downstream::DownstreamError>(Bytes::copy_from_slice(rest))]);
         let answer = patchbay_downstream::Answer {
             head: Bytes::copy_from_slice(head),
             rest: Some(Box::pin(rest)),

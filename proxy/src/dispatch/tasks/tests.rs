@@ -136,7 +136,8 @@ async fn an_owner_reads_of_the_task_under_its_own_id_with_questions_that_may_be_
     let info = json!({ "_meta": { META_SERVER_INFO: { "name": "theirs" }, "x": 1 }, "content": [] });
     let asking = json!({ "status": "input_required", "inputRequests": { "k": form("City?") } });
     let (house, server) =
-        tasking([begun(&json!(NATIVE)), state(&asking), state(&json!({ "status": "completed", "result": info }))]).await;
+        tasking([begun(&json!(NATIVE)), state(&asking), state(&json!({ "status": "completed", "result": info }))])
+            .await;
     let ann = person(&house, "ann").await;
     let id = task_of(&house, &ann).await;
     let told = ask(&house, &ann, "tasks/get", json!({ "taskId": id })).await.unwrap();
