@@ -132,6 +132,10 @@ async fn a_stream_ends_with_its_key_and_there_are_no_more_than_are_allowed() {
     let gateway = TestGateway::setup().tenant(acme(&[])).limit("streams_per_principal", 2).start().await;
     let key = gateway.new_key("acme", "short", &[]);
     let client = gateway.modern("acme").with(Some(&key.text));
+    wait_until("the key opens the door", || async {
+        client.ask("tools/list", json!({})).send(client.address).await.status == 200
+    })
+    .await;
     let tools = json!({ "toolsListChanged": true });
     let (mut one, _) = open(&client, "1", tools.clone()).await;
     let (two, _) = open(&client, "2", tools.clone()).await;
