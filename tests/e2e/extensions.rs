@@ -18,7 +18,8 @@ const APPS: &str = "io.modelcontextprotocol/ui";
 
 /// A gateway with two tenants of two servers each, and their fixtures.
 async fn world(era: &str) -> (TestGateway, [Fixture; 2]) {
-    let fixtures = [Fixture::conformance(&["--era", era, "--extended"]), Fixture::conformance(&["--era", era, "--extended"])];
+    let fixtures =
+        [Fixture::conformance(&["--era", era, "--extended"]), Fixture::conformance(&["--era", era, "--extended"])];
     let of = |slug: &str| {
         let mut tenant = tenant(slug, [("one", fixtures[0].server()), ("two", fixtures[1].server())]);
         tenant["toolsets"] = json!({ "default": {}, "alone": { "servers": ["one"] } });
@@ -164,7 +165,9 @@ async fn skills_are_listed_with_their_servers_prefix_and_keep_every_byte() {
                     assert_eq!((text.len() as u64, sha256(text.as_bytes()).as_str()), (size, digest), "{}", read.raw);
                 }
             }
-            for uri in ["skill://three/acme/billing/SKILL.md", "skill://acme/billing/SKILL.md", "skill://one/x/SKILL.md"] {
+            for uri in
+                ["skill://three/acme/billing/SKILL.md", "skill://acme/billing/SKILL.md", "skill://one/x/SKILL.md"]
+            {
                 let lost = client.request("skills/get", json!({ "uri": uri })).await;
                 assert_eq!(lost.code(), -32602, "{uri}");
             }
