@@ -43,6 +43,8 @@ pub struct GatewayConfig {
     pub start_without: Option<Duration>,
     /// The address under which clients reach the gateway. Its path, if it has one, has no slash at its end.
     pub public_url: Option<Url>,
+    /// How the other replicas reach this one: `http://host:port` and nothing after it.
+    pub replica_url: Option<String>,
     /// The store.
     pub store: StoreTarget,
     /// What replicas share besides the store.

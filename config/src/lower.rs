@@ -9,7 +9,7 @@ mod keys;
 mod limits;
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
     str::FromStr,
     time::Duration,
@@ -51,6 +51,7 @@ impl Lower<'_, '_> {
         let others = [("listen.mcp", listen_mcp), ("listen.operations", listen_operations)];
         let listen_admin = self.listen_admin(&file.listen.admin, &others);
         let public_url = file.public_url.as_deref().and_then(|text| self.address(&FieldPath::of(["public_url"]), text));
+        let replica_url = file.replica_url.as_deref().and_then(|text| self.replica_url(text));
         let store = self.store(file.store.url.as_deref(), &data_dir);
         let (sealing_key, sealing_keys_old) = self.sealing_keys(file.sealing_key.as_deref(), &file.sealing_keys_old);
         if matches!(store, Some(StoreTarget::Postgres(_))) && file.sealing_key.is_none() {
@@ -85,6 +86,7 @@ impl Lower<'_, '_> {
             listen_operations: listen_operations?,
             listen_admin,
             public_url,
+            replica_url,
             store: store?,
             data_dir,
             allowed_hosts,
@@ -120,6 +122,35 @@ impl Lower<'_, '_> {
         let path = url.path().trim_end_matches('/').to_owned();
         url.set_path(&path);
         Some(url)
+    }
+
+    /// The address of this replica for the others. An IPv6 address may stand without its brackets: what Kubernetes says of a pod
+    /// has none.
+    fn replica_url(&mut self, text: &str) -> Option<String> {
+        let field = FieldPath::of(["replica_url"]);
+        let text = self.secret(&field, text)?;
+        let text = text.trim();
+        let bare = text.strip_prefix("http://").and_then(|rest| rest.trim_end_matches('/').rsplit_once(':'));
+        let bracketed = bare.filter(|(host, _)| host.parse::<Ipv6Addr>().is_ok());
+        let text = bracketed.map_or_else(|| text.to_owned(), |(host, port)| format!("http://[{host}]:{port}"));
+        let good = |url: &Url| {
+            url.scheme() == "http"
+                && url.host_str().is_some_and(|host| host.len() <= HOST_BYTES_MAX)
+                && url.username().is_empty()
+                && url.password().is_none()
+                && url.path() == "/"
+                && url.query().is_none()
+                && url.fragment().is_none()
+        };
+        let url = Url::parse(&text).ok().filter(good);
+        let address = url.as_ref().and_then(|url| Some((url.host_str()?, url.port_or_known_default()?)));
+        let Some((host, port)) = address else {
+            let message =
+                "expected the address of this replica's own listener, as in http://10.0.3.7:8080, without a path";
+            self.report.meaning(&field, message);
+            return None;
+        };
+        Some(format!("http://{host}:{port}"))
     }
 
     fn root_resource(&mut self, text: &str) -> Option<(Slug, Slug)> {
@@ -246,6 +277,9 @@ impl Lower<'_, '_> {
 }
 
 const ADDRESS_OR_OFF: &str = "an address and a port, as in 127.0.0.1:9091 or [::]:9091, or `off`";
+
+/// The longest host name of a replica: handles carry it through clients.
+const HOST_BYTES_MAX: usize = 200;
 
 const ADDRESS: &str = "an address and a port, as in 127.0.0.1:8080 or [::]:8080";
 

@@ -31,6 +31,10 @@ pub(crate) struct GatewayFile {
     /// path, `https://example.org/tools`. Its host and origin are always allowed.
     #[schemars(length(min = 1, max = 2048))]
     pub(crate) public_url: Option<String>,
+    /// How the other replicas reach this one, as in `http://10.0.3.7:8080`: the address of its own listener for clients. Absent:
+    /// requests that another replica would have to answer are refused. `${env:NAME}` and `${file:PATH}` are replaced.
+    #[schemars(length(min = 1, max = 512))]
+    pub(crate) replica_url: Option<String>,
     /// Where tenants, keys and the audit trail are kept.
     pub(crate) store: StoreFile,
     /// What replicas share besides the store.
@@ -82,6 +86,7 @@ impl Default for GatewayFile {
         Self {
             listen: ListenFile::default(),
             public_url: None,
+            replica_url: None,
             store: StoreFile::default(),
             redis: RedisFile::default(),
             data_dir: "./patchbay-data".to_owned(),

@@ -16,6 +16,10 @@ Helm's merges take `false` and 0 for absent.
 {{- $_ := set $config "data_dir" "/var/lib/patchbay" -}}
 {{- if not .Values.embedded -}}
 {{- $_ := set $config "store" (set (get $config "store" | default dict) "url" "${file:/etc/patchbay/secrets/database-url}") -}}
+{{- /* Also for one replica: while it is updated there are two. */ -}}
+{{- if not (hasKey $config "replica_url") -}}
+{{- $_ := set $config "replica_url" (printf "http://${env:POD_IP}:%d" (int $ports.mcp)) -}}
+{{- end -}}
 {{- $_ := set $config "sealing_key" "file:/etc/patchbay/secrets/sealing-key" -}}
 {{- $old := list -}}
 {{- range $number, $_ := .Values.secrets.keys.sealingKeysOld -}}

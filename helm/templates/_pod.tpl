@@ -163,9 +163,9 @@ spec:
       imagePullPolicy: {{ .Values.image.pullPolicy }}
       command: [/usr/local/bin/patchbay]
       args: [serve, --config, /etc/patchbay/config/patchbay.yaml]
-      {{- with .Values.extraEnv }}
+      {{- with include "patchbay.env" . | trim }}
       env:
-        {{- toYaml . | nindent 8 }}
+        {{- . | nindent 8 }}
       {{- end }}
       ports:
         - name: mcp
@@ -217,4 +217,18 @@ spec:
     {{- with .Values.extraVolumes }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
+{{- end -}}
+
+{{- /* The variable that `replica_url` names: where other replicas reach this one. */ -}}
+{{- define "patchbay.podIp" -}}
+- name: POD_IP
+  valueFrom: { fieldRef: { fieldPath: status.podIP } }
+{{- end -}}
+
+{{- /* The variables of the gateway; empty if there are none. */ -}}
+{{- define "patchbay.env" -}}
+{{- if not .Values.embedded }}{{ include "patchbay.podIp" . }}{{ end }}
+{{- with .Values.extraEnv }}
+{{ toYaml . }}
+{{- end }}
 {{- end -}}

@@ -34,7 +34,7 @@ use crate::{
     hub::Hub,
     metrics::{AuditStats, LimiterStats, Metrics, SpanStats},
     outbound::Outbound,
-    replica::Replica,
+    replica::{Replica, home::QuestionIds},
     telemetry::Telemetry,
     tenancy::Directory,
     worker,
@@ -128,9 +128,11 @@ impl App {
         let copies = copies.map(|age_max| Arc::new(Copies::new(&config.data_dir, sealer.clone(), age_max)));
         let metrics = Metrics::new(config.metrics_tools_max);
         audit.tell_waits(metrics.audit_synced());
+        let replica = Replica::here(config.replica_url.as_deref(), has_shared_store(&config));
+        let questions = Questions::new(QuestionIds::new(sealer.clone(), replica.home.clone()));
         let allowed = Allowed::new(&config.allowed_hosts, &config.allowed_origins);
         Ok(Self {
-            sessions: Sessions::new(sealer.clone(), config.limits.session),
+            sessions: Sessions::new(sealer.clone(), config.limits.session, replica.noted().cloned()),
             store,
             late: None,
             copies,
@@ -148,14 +150,14 @@ impl App {
             allowed,
             sites: Sites::new(&config),
             calls: Calls::default(),
-            questions: Questions::default(),
+            questions,
             hub: Hub::default(),
             roots: Roots::default(),
             replays: Replays::default(),
             parked: Parked::default(),
             claims: Claims::default(),
             workers: OnceLock::new(),
-            replica: Replica::here(),
+            replica,
             state: AtomicU8::new(STARTING),
             config,
         })

@@ -8,6 +8,7 @@ pub mod extensions;
 pub mod links;
 pub mod list;
 mod listen;
+pub mod messages;
 pub(crate) mod parked;
 pub mod questions;
 pub mod relay;
@@ -64,7 +65,7 @@ pub enum Answer {
     /// It is long and still coming.
     Streaming(relay::Streaming),
     /// Other messages come before it.
-    Messages(relay::Messages),
+    Messages(messages::Messages),
     /// Changes, as they come, until the stream ends.
     Listening(Box<Listening>),
     /// The client took the request back: there is none.

@@ -2,11 +2,13 @@
 //! endpoint, [`hear`] reads what was said in which revision, [`reply`] writes the answer as JSON or as events, [`refusal`] an error;
 //! [`replay`] gives clients the rest of a stream that broke.
 //! How to sign in is public: [`challenge`] says it to those who were refused, [`metadata`] to everybody. Operators have a listener
-//! of their own in [`operations`], admins in [`admin`]. [`trace`] begins the spans of a request.
+//! of their own in [`operations`], admins in [`admin`]. [`trace`] begins the spans of a request,
+//! [`forward`] hands one on to the replica that has what it is for.
 
 pub(crate) mod admin;
 pub(crate) mod body;
 pub(crate) mod challenge;
+pub(crate) mod forward;
 pub(crate) mod forwarded;
 pub(crate) mod hear;
 pub(crate) mod mcp;

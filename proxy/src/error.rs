@@ -85,6 +85,16 @@ pub enum GatewayError {
     /// A session that is not there (any more) for this caller.
     #[error("the session is unknown or has ended: send initialize again")]
     SessionGone,
+    /// A session whose state at a server another replica has that is not reached from here.
+    #[error(
+        "this server keeps its state for each session, and another replica of this gateway has it: send initialize again. The operator can have replicas hand such requests on with replica_url, or have the load balancer send a session's requests to one replica"
+    )]
+    SessionElsewhere,
+    /// The replica that a request was handed on to did not answer.
+    #[error(
+        "the replica of this gateway that had to answer broke off; the request may have been carried out: check before trying again"
+    )]
+    ReplicaLost,
     /// An event after which no stream of this session goes on.
     #[error(
         "the Last-Event-ID header names no event of this session: send the request again, if it may be carried out again"
@@ -246,6 +256,8 @@ impl GatewayError {
             Self::Version(_) => (400, -32022, text(), Caller, "version"),
             Self::SessionMissing => (400, -32600, text(), Caller, "session_missing"),
             Self::SessionGone => (404, -32600, text(), Caller, "session_gone"),
+            Self::SessionElsewhere => (404, -32600, text(), Caller, "session_elsewhere"),
+            Self::ReplicaLost => (503, CODE_OVERLOADED, text(), Gateway, "replica_lost"),
             Self::UnknownEvent => (400, -32600, text(), Caller, "unknown_event"),
             Self::AnswerLost => (200, -32603, text(), Gateway, "answer_lost"),
             Self::MethodNotFound(_) => {

@@ -107,6 +107,37 @@ impl Credential {
     }
 }
 
+/// What became of a request that is for another replica.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forwarded {
+    /// That replica answered.
+    Answered,
+    /// What it is for is there no more.
+    Gone,
+    /// That replica cannot be reached.
+    Unreachable,
+    /// It was sent, and no answer came.
+    Lost,
+    /// Nobody knows how that replica is reached.
+    NoAddress,
+    /// Too many requests were being handed on.
+    Crowded,
+}
+
+impl Forwarded {
+    /// The word in labels.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Gone => "gone",
+            Self::Unreachable => "unreachable",
+            Self::Lost => "lost",
+            Self::NoAddress => "no_address",
+            Self::Crowded => "crowded",
+        }
+    }
+}
+
 /// What became of the questions of a server, those of one result taken together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum QuestionEnd {
@@ -160,6 +191,7 @@ pub struct Metrics {
     tokens: IntGauge,
     tenants_loaded: IntGauge,
     snapshot_age: Gauge,
+    forwarded: IntCounterVec,
     servers_configured: IntGauge,
     /// Requests that are being answered.
     pub in_flight: IntGauge,
@@ -239,6 +271,11 @@ impl Metrics {
                 "patchbay_snapshot_age_seconds",
                 "Age of the oldest state that is in force by a copy from the disk; 0 when the store has been heard.",
             ),
+            forwarded: all.counters(
+                "patchbay_forwarded_total",
+                "Requests that are for another replica, by what they are for and what became of them.",
+                &["kind", "outcome"],
+            ),
             servers_configured: all.gauge("patchbay_servers", "Servers of all tenants."),
             in_flight: all.gauge("patchbay_in_flight", "Requests that are being answered."),
             sessions_opened: all.counter("patchbay_sessions_opened_total", "Legacy sessions that were opened."),
@@ -312,6 +349,11 @@ impl Metrics {
     /// A turn to take over what others keep count of, until it is dropped: scrapes come one after the other.
     pub fn turn(&self) -> MutexGuard<'_, ()> {
         self.scrape.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A request is for another replica. The kind is a word of our own.
+    pub fn forwarded(&self, kind: &'static str, outcome: Forwarded) {
+        self.forwarded.with_label_values(&[kind, outcome.as_str()]).inc();
     }
 
     /// Something became of a server's questions.

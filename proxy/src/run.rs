@@ -26,6 +26,7 @@ use crate::{
     audit, control,
     edge::{admin, operations, serve, watch},
     ledger,
+    replica::cancels,
     telemetry::Telemetry,
     worker::Workers,
 };
@@ -153,6 +154,7 @@ impl Gateway {
         let keeping = tokio::spawn(ledger::keeping::run(app.clone(), control_stop.clone()));
         let shipping = tokio::spawn(ledger::ship::run(app.clone(), control_stop.clone()));
         let modes = tokio::spawn(admission::modes::follow(app.clone()));
+        let cancels = tokio::spawn(cancels::run(app.clone(), control_stop.clone()));
         let operators =
             tokio::spawn(operations::serve(app.clone(), TcpListener::from_std(operations)?, operations_stop.clone()));
         let admins = match admin {
@@ -186,7 +188,7 @@ impl Gateway {
         control_stop.cancel();
         app.audit.own_event(Action::GatewayStop, "stopped as asked");
         // No calls run any more, so these do not wait for each other.
-        let closed = async { tokio::join!(control, keeping, shipping) };
+        let closed = async { tokio::join!(control, keeping, shipping, cancels) };
         let exported = async {
             if let Some(traces) = traces {
                 traces.flush(TRACES_PATIENCE).await;

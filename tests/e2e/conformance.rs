@@ -64,7 +64,7 @@ const MODERN: Revision = Revision {
     name: "2026-07-28",
     era: "modern",
     scenarios: 50,
-    scenarios_passed: 49,
+    scenarios_passed: 50,
     played: &[
         "http-custom-headers",
         "http-invalid-tool-headers",
@@ -114,7 +114,9 @@ async fn passes_through(revision: &Revision) {
         let listed = expected(&format!("{}-over-{era}", revision.name));
         let through = suite(&installed, &url, revision, Some(&listed.file));
         let passes = |check: &&str| through.get(*check) == Some(&Outcome::Passed);
-        let lost = of_direct.iter().copied().filter(|check| !passes(check)).collect();
+        // Tasks are an extension of the modern era: before a legacy server there are none.
+        let can_be = |check: &&str| *era == "modern" || !check.starts_with("tasks-");
+        let lost = of_direct.iter().copied().filter(can_be).filter(|check| !passes(check)).collect();
         say(&format!(
             "{} over a {era} server: {} scenarios; directly {passed} pass, {} checks; through the gateway {} pass, {} checks; \
              {} lines listed",

@@ -61,8 +61,11 @@ fn paths(route: &Route, tenant: &str, toolsets: &[&'static str]) -> Vec<(String,
 async fn good_request(route: &Route, gateway: &TestGateway, path: &str, key: &str) -> (Ask, u16) {
     match route.method {
         "POST" => (Client::modern(gateway.address, path, None).ask("tools/list", json!({})), 200),
-        // There is no stream of changes yet; who is welcome is told so, and nobody else is.
-        "GET" => (Ask::get(path).header("Accept", "text/event-stream"), 405),
+        // A stream would not end. Who is welcome is told that the modern era has none, and nobody else is.
+        "GET" => {
+            let get = Ask::get(path).header("Accept", "text/event-stream");
+            (get.header("MCP-Protocol-Version", "2026-07-28"), 405)
+        }
         "DELETE" => {
             let session = Client::legacy(gateway.address, path, Some(key)).await.session.unwrap();
             (Ask::new("DELETE", path).header("Mcp-Session-Id", session), 200)

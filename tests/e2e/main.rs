@@ -22,6 +22,7 @@ mod image;
 mod isolation;
 mod limits;
 mod limits_audit;
+mod listen;
 mod newcomer;
 mod oauth;
 mod protocol;

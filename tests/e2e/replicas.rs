@@ -4,6 +4,7 @@
 
 mod changes;
 mod databases;
+mod homes;
 mod rolling;
 mod sealing;
 

@@ -81,6 +81,14 @@ fn each_mistake_is_said_with_line_column_field_and_what_was_expected() {
             "patchbay.yaml:1:13: public_url: expected an address as in https://tools.example.org, without user name, `?` and `#`",
         ),
         (
+            "replica_url: https://10.0.3.7:8080\n",
+            "patchbay.yaml:1:14: replica_url: expected the address of this replica's own listener, as in http://10.0.3.7:8080, without a path",
+        ),
+        (
+            "replica_url: http://10.0.3.7:8080/t/acme/mcp\n",
+            "patchbay.yaml:1:14: replica_url: expected the address of this replica's own listener, as in http://10.0.3.7:8080, without a path",
+        ),
+        (
             "oauth: {root_resource: acme/dev/mcp}\n",
             "patchbay.yaml:1:24: oauth.root_resource: expected the name of a tenant, or of a tenant and a toolset, as in acme or acme/dev, found \"acme/dev/mcp\"",
         ),
@@ -253,6 +261,21 @@ fn the_public_address_keeps_its_path_and_loses_the_slash_at_its_end() {
         let url = yaml(&format!("public_url: {text}\n")).unwrap().public_url.unwrap();
         assert_eq!((url.as_str(), url.path()), expected, "{text}");
     }
+}
+
+#[test]
+fn the_address_of_a_replica_is_its_host_and_port() {
+    for (text, expected) in [
+        ("http://10.0.3.7:8080", "http://10.0.3.7:8080"),
+        ("http://Gateway-0.gateways:8080/", "http://gateway-0.gateways:8080"),
+        ("http://gateway-0", "http://gateway-0:80"),
+        ("http://[fd00::7]:8080", "http://[fd00::7]:8080"),
+        ("http://fd00::7:8080", "http://[fd00::7]:8080"),
+    ] {
+        let url = yaml(&format!("replica_url: {text}\n")).unwrap().replica_url;
+        assert_eq!(url.as_deref(), Some(expected), "{text}");
+    }
+    assert_eq!(yaml("").unwrap().replica_url, None);
 }
 
 #[test]

@@ -139,6 +139,10 @@ fn each_mistake_is_said_with_line_column_field_and_what_was_expected() {
             "{command: x, headers: {A: b}}",
             "acme.yaml:3:19: servers.s.headers: belongs to a server with `url`; this one has `command`",
         ),
+        (
+            "{command: x, era: sse}",
+            "acme.yaml:3:24: servers.s.era: `sse` is the transport of servers with `url`; expected `auto`, `legacy` or `modern`",
+        ),
         ("{command: x, cwd: here}", "acme.yaml:3:24: servers.s.cwd: expected an absolute path"),
         (
             "{command: x, env: {LD_PRELOAD: hunter2}}",
@@ -177,7 +181,7 @@ fn each_mistake_is_said_with_line_column_field_and_what_was_expected() {
         ),
         (
             "{url: 'https://h', era: new}",
-            "acme.yaml:3:30: servers.s.era: expected `auto`, `legacy` or `modern`, found \"new\"",
+            "acme.yaml:3:30: servers.s.era: expected `auto`, `legacy`, `modern` or `sse`, found \"new\"",
         ),
         (
             "{url: 'https://h', sharing: all}",

@@ -65,9 +65,12 @@ pub struct Seen {
     pub is_error: bool,
 }
 
-/// Whether a response that begins like this may be one that asks for input, and has to be looked at whole.
-pub fn begins_asking(head: &[u8]) -> bool {
-    memchr::memmem::find(head, b"\"input_required\"").is_some()
+/// Whether a response begins as one that asks for input, and has to be looked at whole. Costs one search where it does not.
+pub fn begins_asking(head: &Bytes, plan: &Plan) -> bool {
+    memchr::memmem::find(head, b"\"input_required\"").is_some() && {
+        let mut rewriter = Rewriter::new(plan.clone());
+        rewriter.push(head, &mut Vec::new()).is_ok() && rewriter.seen().incomplete
+    }
 }
 
 /// Rewrites one response. Feed it with [`Self::push`] and close with [`Self::finish`].

@@ -175,12 +175,13 @@ pub const APPS: &str = "io.modelcontextprotocol/ui";
 pub const SKILLS: &str = "io.modelcontextprotocol/skills";
 
 impl Extensions {
-    /// What a server's `capabilities` say.
-    pub fn of(capabilities: &str) -> Self {
+    /// What a server's `capabilities` say. Tasks are of the modern era alone, whatever an older server says.
+    pub fn of(era: Era, capabilities: &str) -> Self {
         let has = |name| json::at_path(capabilities, &["extensions", name]).filter(|value| value.starts_with('{'));
         let skills = has(SKILLS);
         let directories = skills.and_then(|skills| json::at_path(skills, &["directoryRead"])) == Some("true");
-        Self { tasks: has(TASKS).is_some(), skills: skills.is_some(), directories, apps: has(APPS).is_some() }
+        let tasks = era == Era::Modern && has(TASKS).is_some();
+        Self { tasks, skills: skills.is_some(), directories, apps: has(APPS).is_some() }
     }
 
     /// What either has.

@@ -1,7 +1,8 @@
 //! The servers behind the gateway: one trait, three transports.
 //!
 //! [`contract`] says what the trunk asks of a server; `http`, `stdio` and `builtin` do it. `gate` bounds what runs at once
-//! and opens the breaker; `catalog` reads a server's lists to the end. Names as clients see them, tenants and policy are
+//! and opens the breaker; `catalog` reads a server's lists to the end; `watched` and `level` are what a server is told beside
+//! calls. Names as clients see them, tenants and policy are
 //! not known here.
 
 mod because;

@@ -64,6 +64,7 @@ pub(super) async fn tool(mut cx: Cx, request: Request, trail: &mut Trail) -> Res
             .map(|(name, value)| (name.strip_prefix(mirror::HEADER_PREFIX).unwrap_or(name).to_owned(), value))
             .collect()
     });
+    let can_follow = cx.caller.can.tasks && cx.caller.era() == Era::Modern;
     let target = Target {
         server: route.server,
         native: &route.native,
@@ -72,11 +73,7 @@ pub(super) async fn tool(mut cx: Cx, request: Request, trail: &mut Trail) -> Res
         limits: route.limits,
         cost: route.cost,
         audit: Some(&route.audit),
-        about: cx
-            .caller
-            .can
-            .tasks
-            .then(|| About::Call { native: route.native.clone(), exposed: exposed.clone() }.into()),
+        about: can_follow.then(|| About::Call { native: route.native.clone(), exposed: exposed.clone() }.into()),
     };
     let params = request.params.pieces("name", &json::quote(&route.native));
     let mut outgoing = outgoing(&cx, &request, "tools/call", params)?;
@@ -239,9 +236,7 @@ pub(super) async fn send(
             state.claim(&cx).await?;
             state.put_into(&mut outgoing);
         }
-        // A legacy client has no such members, and must not be heard with them.
-        None if cx.caller.era() == Era::Legacy && server_era == Era::Modern => state::strip(&mut outgoing),
-        None => {}
+        None => state::strip_foreign(&mut outgoing, &request.params, cx.caller.era(), server_era),
     }
     record(&cx, request, target.audit, trail).await?;
     let now = Instant::now();

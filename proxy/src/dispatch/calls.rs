@@ -77,11 +77,13 @@ impl Calls {
         Running { running: self.running.clone(), key, token }
     }
 
-    /// Cancels the call with this id, when it still runs.
-    pub fn cancel(&self, session: [u8; 16], id: &[u8], reason: Option<&str>) {
-        if let Some(token) = self.running.get(&(session, Bytes::copy_from_slice(id))) {
+    /// Cancels the call with this id, when it still runs here; says whether it does.
+    pub fn cancel(&self, session: [u8; 16], id: &[u8], reason: Option<&str>) -> bool {
+        let found = self.running.get(&(session, Bytes::copy_from_slice(id)));
+        if let Some(token) = &found {
             token.cancel(reason);
         }
+        found.is_some()
     }
 
     /// Cancels all that run.
@@ -120,10 +122,9 @@ mod tests {
         let calls = Calls::default();
         let mine = calls.enter([1; 16], Bytes::from_static(b"1"));
         let other = calls.enter([2; 16], Bytes::from_static(b"1"));
-        calls.cancel([1; 16], b"2", None);
-        calls.cancel([3; 16], b"1", None);
+        assert!(!calls.cancel([1; 16], b"2", None) && !calls.cancel([3; 16], b"1", None));
         assert!(!mine.token.is_cancelled());
-        calls.cancel([1; 16], b"1", Some("enough"));
+        assert!(calls.cancel([1; 16], b"1", Some("enough")));
         assert!(mine.token.is_cancelled() && !other.token.is_cancelled());
         assert_eq!((mine.token.reason(), other.token.reason()), (Some("enough"), None));
         drop((mine, other));

@@ -40,7 +40,7 @@ fn wanted(request: &Request) -> Result<Wanted, GatewayError> {
     let invalid = |text: &'static str| GatewayError::InvalidParams(text.into());
     let asked = request
         .params
-        .raw("notifications")
+        .any("notifications")
         .filter(|asked| asked.starts_with('{'))
         .ok_or(invalid("subscriptions/listen needs params.notifications, an object"))?;
     let mut lists = 0;

@@ -20,7 +20,8 @@ use tracing::{debug, warn};
 
 use super::{
     Answer, GatewayError,
-    relay::{Messages, Relay},
+    messages::Messages,
+    relay::Relay,
     state::{self, Place, REQUESTS_MAX, Way},
 };
 use crate::{
@@ -223,7 +224,7 @@ impl Relay {
     pub(super) async fn wake(mut self, place: &Place, answers: Option<&str>) -> Result<Answer, GatewayError> {
         let app = self.cx.app.clone();
         if !place.is_here(&app) {
-            return self.lost(ELSEWHERE).await;
+            return self.lost(if place.was_here(&app) { LOST } else { ELSEWHERE }).await;
         }
         let (tenant, principal) = (self.cx.tenant.id(), self.cx.principal.digest());
         let Some(call) = app.parked.take(place.id, tenant, principal, self.entry().id) else {

@@ -10,15 +10,18 @@ use patchbay_downstream::AnswerSink;
 use tokio::time::Instant;
 use tracing::debug;
 
-use crate::bridge::ask::Asked;
+use crate::{
+    bridge::ask::Asked,
+    replica::home::{Home, QuestionIds},
+};
 
 /// The most questions that wait for an answer at once, over all tenants.
 const WAITING_MAX: usize = 10_000;
 
 /// The questions that wait for an answer.
-#[derive(Default)]
 pub struct Questions {
     waiting: Arc<DashMap<Bytes, Waiting>>,
+    ids: QuestionIds,
 }
 
 /// Who is asked, and alone can answer.
@@ -52,6 +55,11 @@ pub struct Open {
 }
 
 impl Questions {
+    /// None yet.
+    pub(crate) fn new(ids: QuestionIds) -> Self {
+        Self { waiting: Arc::default(), ids }
+    }
+
     /// Enters a question, which has the id `theirs` at the server, and gives the message as the client gets it, under an id that
     /// cannot be guessed.
     ///
@@ -68,7 +76,7 @@ impl Questions {
         if self.waiting.len() >= WAITING_MAX {
             return Err(sink);
         }
-        let id = Bytes::from(format!("\"pb-{:032x}\"", u128::from_ne_bytes(patchbay_core::random_bytes())));
+        let id = self.ids.fresh(who.tenant, who.principal);
         self.waiting.insert(id.clone(), Waiting { who, sink });
         let message = asked.message(&id);
         Ok((message, Open { waiting: self.waiting.clone(), id, theirs: theirs.into(), until }))
@@ -77,6 +85,11 @@ impl Questions {
     /// How many of a tenant wait for their answers.
     pub(crate) fn count(&self, tenant: TenantId) -> usize {
         self.waiting.iter().filter(|waiting| waiting.who.tenant == tenant).count()
+    }
+
+    /// The process that has the question with this id, when it was asked of this principal and is not here.
+    pub(crate) fn elsewhere(&self, id: &Bytes, who: Who) -> Option<Home> {
+        self.ids.elsewhere(id, who.tenant, who.principal)
     }
 
     /// The question with this id, when it was asked of them. It can be answered once.

@@ -21,7 +21,7 @@ use patchbay_downstream::Outgoing;
 use sha2::{Digest, Sha256};
 
 use super::Cx;
-use crate::{app::App, audit::now_ms, error::GatewayError, metrics::QuestionEnd};
+use crate::{app::App, audit::now_ms, error::GatewayError, metrics::QuestionEnd, replica::home::Home};
 
 /// Rounds of questions within one call.
 pub(crate) const ROUNDS_MAX: u8 = 16;
@@ -33,8 +33,6 @@ const LIFE_SLACK: Duration = Duration::from_secs(60);
 const VERSION: u8 = 1;
 /// Bytes of a sealed state before what its kind adds.
 const HEAD: usize = 61;
-/// Bytes of the words by which replicas know each other.
-const HOME_BYTES_MAX: usize = 255;
 
 /// One text for whatever is wrong with a state: who made it up learns nothing.
 const INVALID: &str = "the requestState is unknown, expired, used already or belongs to another request: make the request again \
@@ -75,19 +73,10 @@ pub(super) struct Place {
     pub(super) url: Box<str>,
 }
 
-/// Where a parked call is that another replica has.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Home {
-    /// Which replica.
-    pub(crate) replica: Box<str>,
-    /// How it is reached; empty when nobody has said.
-    pub(crate) url: Box<str>,
-}
-
 impl Place {
     /// A place here.
     pub(super) fn here(app: &App, id: [u8; 16]) -> Self {
-        let url = own_url(app).filter(|url| url.len() <= HOME_BYTES_MAX).unwrap_or_default();
+        let url = app.replica.home.url().map_or("", |url| url);
         Self { id, replica: app.replica.id.as_str().into(), url: url.into() }
     }
 
@@ -95,11 +84,11 @@ impl Place {
     pub(super) fn is_here(&self, app: &App) -> bool {
         *self.replica == *app.replica.id
     }
-}
 
-/// How other replicas reach this one.
-const fn own_url(_app: &App) -> Option<&str> {
-    None
+    /// Whether it was in a process that this one has taken the place of.
+    pub(super) fn was_here(&self, app: &App) -> bool {
+        app.replica.home.url().is_some_and(|own| **own == *self.url)
+    }
 }
 
 /// Where the parked call is that a request wants to wake; `None` when this process has it, or nothing is parked.
@@ -107,7 +96,7 @@ pub(crate) fn home(app: &App, tenant: TenantId, principal: [u8; 16], params: &Pa
     let sealed = params.string("requestState")?;
     let plain = app.sealer.open(Purpose::RequestState, &aad(tenant, principal).each(), &sealed)?;
     match Plain::read(&plain)?.way {
-        Way::Parked(place) if !place.is_here(app) => Some(Home { replica: place.replica, url: place.url }),
+        Way::Parked(place) if !place.is_here(app) => Home::of_texts(&place.replica, &place.url),
         Way::Parked(_) | Way::Server(_) | Way::Afresh => None,
     }
 }
@@ -118,11 +107,17 @@ pub(crate) fn home(app: &App, tenant: TenantId, principal: [u8; 16], params: &Pa
 /// In the same words for whatever is wrong with it: made up, expired, somebody else's, of another request or server.
 pub(super) fn opened(cx: &Cx, request: &Request, server: &ServerEntry) -> Result<Option<State>, GatewayError> {
     let (sealed, answers) = (request.params.string("requestState"), request.params.raw("inputResponses"));
-    if cx.caller.era() == Era::Legacy || (request.params.raw("requestState").is_none() && answers.is_none()) {
+    let is_object = answers.is_none_or(|answers| answers.starts_with('{'));
+    // Answers alone are for the server to judge: it may have been told them in another way.
+    if cx.caller.era() == Era::Legacy || (request.params.raw("requestState").is_none() && is_object) {
+        return Ok(None);
+    }
+    // Answers to a task go to the task, which nothing but its id names.
+    if request.method.is_of_tasks() {
         return Ok(None);
     }
     let read = || {
-        answers.is_none_or(|answers| answers.starts_with('{')).then_some(())?;
+        is_object.then_some(())?;
         let aad = aad(cx.tenant.id(), cx.principal.digest());
         let sealed = sealed?;
         let plain = Plain::read(&cx.app.sealer.open(Purpose::RequestState, &aad.each(), &sealed)?)?;
@@ -176,8 +171,17 @@ impl State {
     }
 }
 
-/// Takes away what belongs to questions: a client of the legacy era has no such members.
-pub(super) fn strip(outgoing: &mut Outgoing) {
+/// Takes away what belongs to questions where a side of the call knows nothing of them: a client of the legacy era must not be
+/// heard with them, and a server of that era is called as if for the first time.
+pub(super) fn strip_foreign(outgoing: &mut Outgoing, params: &Params, client: Era, server: Era) {
+    let has_any = params.raw("requestState").is_some() || params.raw("inputResponses").is_some();
+    if has_any && client != server {
+        strip(outgoing);
+    }
+}
+
+/// Takes both members away.
+fn strip(outgoing: &mut Outgoing) {
     replace(outgoing, "requestState", None);
     replace(outgoing, "inputResponses", None);
 }

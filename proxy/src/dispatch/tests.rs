@@ -20,7 +20,7 @@ use crate::{
     caller::Capabilities,
 };
 
-fn asked(method: &str, params: &Value) -> Request {
+pub(super) fn asked(method: &str, params: &Value) -> Request {
     let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }).to_string();
     match Incoming::parse(&Bytes::from(body), 64).unwrap() {
         Incoming::Request(request) => request,

@@ -14,7 +14,11 @@ use patchbay_core::{
     mirror,
 };
 
-use super::{refusal::Refusal, session::Session};
+use super::{
+    forward::held::{self, Elsewhere},
+    refusal::Refusal,
+    session::Session,
+};
 use crate::{
     admission::told::Telling,
     app::App,
@@ -62,6 +66,8 @@ pub(super) enum Heard {
     Batch { caller: Caller, messages: Vec<Incoming> },
     /// The answer to a question that a server asked.
     Question(Pending, Bytes),
+    /// What another process of the gateway has to answer.
+    Elsewhere(Elsewhere),
 }
 
 impl Listener<'_> {
@@ -114,6 +120,10 @@ impl Listener<'_> {
             return Err(refused(EnvelopeError::Batch.into()));
         }
         let messages = Incoming::parse_batch(body, depth_max, BATCH_MAX).map_err(|error| refused(error.into()))?;
+        let here = &self.app.replica.home;
+        if let Some(elsewhere) = held::batch_by_session(self.tenant, &session, here, &messages) {
+            return Ok(Heard::Elsewhere(elsewhere));
+        }
         for message in &messages {
             if let Incoming::Notification(note) = message {
                 self.noted(&session, note);
@@ -166,6 +176,9 @@ impl Listener<'_> {
         match message {
             Incoming::Request(request) => match request.method {
                 Method::SetLevel => self.set_level(session, &request),
+                _ if let Some(elsewhere) = held::by_session(self.tenant, session, &self.app.replica.home, &request) => {
+                    Ok(Heard::Elsewhere(elsewhere))
+                }
                 _ => Ok(Heard::Request { caller: self.legacy_caller(session), request: Box::new(request) }),
             },
             Incoming::Notification(note) => {
@@ -191,7 +204,10 @@ impl Listener<'_> {
             Method::Cancelled => {
                 if let Some(id) = note.params.any("requestId") {
                     let reason = note.params.any("reason").and_then(json::unquote);
-                    self.app.calls.cancel(session.id, id.as_bytes(), reason.as_deref());
+                    let runs_here = self.app.calls.cancel(session.id, id.as_bytes(), reason.as_deref());
+                    if !runs_here && self.app.replica.is_shared {
+                        self.app.replica.cancels.tell(session.id, id.as_bytes());
+                    }
                 }
             }
             Method::RootsChanged if session.can.roots_changed => self.app.roots.changed(&Cx {
@@ -209,9 +225,12 @@ impl Listener<'_> {
     /// Late answers, and answers to what was never asked in this session, are taken and dropped.
     fn answered(&self, session: &Session, response: Response) -> Heard {
         let who = Who { tenant: self.tenant.id(), principal: self.principal.digest(), session: session.id };
-        match self.app.questions.take(&response.id, who) {
+        let questions = &self.app.questions;
+        match questions.take(&response.id, who) {
             Some(pending) => Heard::Question(pending, response.outcome),
-            None => Heard::Nothing,
+            None => questions
+                .elsewhere(&response.id, who)
+                .map_or(Heard::Nothing, |home| Heard::Elsewhere(Elsewhere::question(home))),
         }
     }
 

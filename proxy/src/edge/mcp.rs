@@ -8,18 +8,22 @@ use futures_util::StreamExt;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use hyper::body::Incoming as Body;
 use patchbay_core::era::{Era, Version};
-use tracing::{debug, warn};
+use tracing::warn;
 
 use super::{
     body::{self, ReplyBody},
+    forward::{
+        self, Came,
+        held::{self, Elsewhere},
+        peer::Handed,
+    },
     forwarded,
     hear::{self, Heard},
     metadata,
     origin::Allowed,
     rate_headers,
     refusal::Refusal,
-    replay::{self, Continued},
-    reply,
+    replay, reply,
     routes::{self, Endpoint, Place},
     stream, trace,
     watch::{Phase, Watched},
@@ -44,10 +48,14 @@ pub(super) type Reply = Response<ReplyBody>;
 /// Answers one request of the public listener.
 pub(super) async fn route(app: Arc<App>, peer: Peer, request: Request<Body>, watched: &Rc<Watched>) -> Reply {
     let (parts, mut body) = request.into_parts();
-    let (sender, peer) = (peer.ip, forwarded::behind(peer, &parts.headers, &app.config.trusted_proxies));
-    let mut response = match knocked(&app, peer, &parts).await {
+    let handed = forward::peer::handed(&app, &parts.headers, audit::now_ms());
+    // What another replica hands on came from where it says.
+    let from = handed.and_then(|handed| handed.from).unwrap_or(peer);
+    let (sender, peer) = (from.ip, forwarded::behind(from, &parts.headers, &app.config.trusted_proxies));
+    let mut response = match knocked(&app, peer, handed, &parts).await {
         Ok(Place::Mcp(endpoint)) => {
-            Visit { app: &app, sender, peer, endpoint, parts: &parts, watched }.answer(&mut body).await
+            let came = Came { parts: &parts, from, is_handed: handed.is_some() };
+            Visit { app: &app, sender, peer, endpoint, parts: &parts, came, watched }.answer(&mut body).await
         }
         Ok(Place::SignIn(document, rest)) => metadata::answer(&app, sender, &parts, document, rest),
         Ok(Place::Health) => routes::health(&app, &parts.method),
@@ -60,10 +68,16 @@ pub(super) async fn route(app: Arc<App>, peer: Peer, request: Request<Body>, wat
     with_cors(&app, parts.headers.get(header::ORIGIN), idle_after(response, watched))
 }
 
-/// Where the request wants to go, unless its address asks too often. Load balancers may ask for health as often as they like.
-async fn knocked<'a>(app: &'a Arc<App>, peer: Peer, parts: &'a Parts) -> Result<Place<'a>, Reply> {
+/// Where the request wants to go, unless its address asks too often. Load balancers may ask for health as often as they like,
+/// and what another replica hands on was counted there.
+async fn knocked<'a>(
+    app: &'a Arc<App>,
+    peer: Peer,
+    handed: Option<Handed>,
+    parts: &'a Parts,
+) -> Result<Place<'a>, Reply> {
     let place = routes::place(parts.uri.path(), app.sites.prefix());
-    if place == Place::Health {
+    if place == Place::Health || handed.is_some_and(|handed| handed.from.is_some()) {
         return Ok(place);
     }
     let Err(error) = admission::door::knock(app, peer.ip).await else { return Ok(place) };
@@ -110,6 +124,8 @@ struct Visit<'a> {
     peer: Peer,
     endpoint: Endpoint<'a>,
     parts: &'a Parts,
+    /// The request as another replica would get it.
+    came: Came<'a>,
     watched: &'a Rc<Watched>,
 }
 
@@ -161,7 +177,7 @@ impl Visit<'_> {
                 self.watched.enter(Phase::Serving);
                 // A stream of changes has ids of another kind.
                 if era == Era::Legacy && replay::is_meant(headers) {
-                    return continue_stream(&listener).await.map_err(refused);
+                    return continue_stream(&listener, self.came).await.map_err(refused);
                 }
                 return stream::legacy(&listener, trail).await.map_err(refused);
             }
@@ -197,6 +213,12 @@ impl Visit<'_> {
             }
             Heard::Answered(body) => Ok(json(StatusCode::OK, ReplyBody::Whole(body))),
             Heard::Request { caller, request } => {
+                if let Some(elsewhere) = held::parked(&app, &tenant, &principal, &caller, &request)
+                    && let Ok(reply) = forward::hand_on(&app, self.came, &elsewhere, body).await
+                {
+                    drop(trail.take());
+                    return Ok(reply);
+                }
                 let telling = Telling::begin(&app.limits);
                 let cx = Cx { app, tenant, principal, caller, site, telling: telling.clone() };
                 let mut reply =
@@ -210,6 +232,13 @@ impl Visit<'_> {
                 let cx = Cx { app, tenant, principal, caller, site, telling };
                 let mut reply = reply::batch(&cx, messages, http.as_ref(), trail).await;
                 rate_headers::add(cx.telling.told().as_ref(), reply.headers_mut());
+                Ok(reply)
+            }
+            Heard::Elsewhere(elsewhere) => {
+                let handed = forward::hand_on(&app, self.came, &elsewhere, body).await;
+                let reply = handed.or_else(|failed| elsewhere.instead(failed)).map_err(refused)?;
+                // The other replica has written what there is to write.
+                drop(trail.take());
                 Ok(reply)
             }
             Heard::Question(question, outcome) => {
@@ -260,18 +289,18 @@ async fn end_session(listener: &hear::Listener<'_>, trail: &mut Trail) -> Result
 }
 
 /// A GET that continues a stream which broke off. Leaves no record: the call has its own.
-async fn continue_stream(listener: &hear::Listener<'_>) -> Result<Reply, GatewayError> {
+async fn continue_stream(listener: &hear::Listener<'_>, came: Came<'_>) -> Result<Reply, GatewayError> {
     let last = listener.header(&replay::LAST_EVENT_ID)?.ok_or(GatewayError::SessionGone)?;
     let session = listener.session()?;
-    let told = admission::request(listener.app, listener.tenant, listener.principal).await?;
     let owner = replay::Owner::new(listener.tenant, listener.principal, session.id, session.version);
-    let mut reply = match replay::resume(listener.app, &owner, last)? {
-        Continued::Here(reply) => reply,
-        Continued::Elsewhere { home, lost } => {
-            debug!(home, "a stream of another replica cannot be continued here");
-            lost
-        }
-    };
+    let app = listener.app;
+    if let Some(home) = replay::elsewhere(app, &owner, last)
+        && let Ok(reply) = forward::hand_on(app, came, &Elsewhere::stream(home), Bytes::new()).await
+    {
+        return Ok(reply);
+    }
+    let told = admission::request(app, listener.tenant, listener.principal).await?;
+    let mut reply = replay::resume(app, &owner, last)?;
     rate_headers::add(told.as_ref(), reply.headers_mut());
     Ok(reply)
 }

@@ -37,6 +37,7 @@ use crate::{
     audit,
     auth::Principal,
     error::{GatewayError, error_body},
+    replica::home::Home,
     tenancy::Tenant,
 };
 
@@ -129,7 +130,7 @@ pub(super) fn open(app: &Arc<App>, owner: &Owner, request: &Bytes) -> Option<(Fe
     let id = patchbay_core::random_bytes::<16>();
     let entry = Entry { app: app.clone(), id, owner: *owner };
     let handle = Handle {
-        home: app.replica.id.clone(),
+        home: app.replica.home.words(),
         stream: id,
         expires_s: handle::expiry(audit::now_ms(), app.config.limits.call_timeout_max),
         request: request.clone(),
@@ -152,19 +153,20 @@ fn is_ours(last_event_id: &str) -> bool {
     last_event_id.starts_with('p')
 }
 
-/// What becomes of a GET that continues a stream.
-pub(super) enum Continued {
-    /// This.
-    Here(mcp::Reply),
-    /// Another replica, of this name, had the stream. What to say when it cannot be asked.
-    Elsewhere { home: String, lost: mcp::Reply },
+/// The process that has the stream of this event, when that is another one and the stream may go on.
+pub(super) fn elsewhere(app: &App, owner: &Owner, last_event_id: &str) -> Option<Home> {
+    let (token, Point::After(_)) = handle::parse(last_event_id)? else { return None };
+    let handle = Handle::open(&app.sealer, &owner.bound(), token)?;
+    let home = Home::of_words(&handle.home).filter(|home| home.id() != app.replica.home.id())?;
+    (!handle.is_over(audit::now_ms())).then_some(home)
 }
 
-/// Answers a GET of a session that continues the stream of a POST after this event.
+/// Answers a GET of a session that continues the stream of a POST after this event. Of a stream that was elsewhere, it says that
+/// the answer is lost.
 ///
 /// # Errors
 /// [`GatewayError::UnknownEvent`], in the same words for events that never were, have expired, or are of another session.
-pub(super) fn resume(app: &Arc<App>, owner: &Owner, last_event_id: &str) -> Result<Continued, GatewayError> {
+pub(super) fn resume(app: &Arc<App>, owner: &Owner, last_event_id: &str) -> Result<mcp::Reply, GatewayError> {
     let counts = &app.metrics.resumptions;
     continued(app, owner, last_event_id).ok_or_else(|| {
         counts.unknown.inc();
@@ -173,7 +175,7 @@ pub(super) fn resume(app: &Arc<App>, owner: &Owner, last_event_id: &str) -> Resu
 }
 
 /// The same; `None` for an event that is none of this owner's.
-fn continued(app: &Arc<App>, owner: &Owner, last_event_id: &str) -> Option<Continued> {
+fn continued(app: &Arc<App>, owner: &Owner, last_event_id: &str) -> Option<mcp::Reply> {
     let counts = &app.metrics.resumptions;
     let (token, point) = handle::parse(last_event_id)?;
     let handle = Handle::open(&app.sealer, &owner.bound(), token)?;
@@ -182,7 +184,7 @@ fn continued(app: &Arc<App>, owner: &Owner, last_event_id: &str) -> Option<Conti
     }
     let Point::After(number) = point else {
         counts.over.inc();
-        return Some(Continued::Here(over()));
+        return Some(over());
     };
     let stream = app.replays.streams.get(&handle.stream).map(|stream| stream.value().clone());
     let found = stream.ok_or(Missing::Lost).and_then(|stream| Reader::again(app, &stream, number, last_event_id));
@@ -190,7 +192,7 @@ fn continued(app: &Arc<App>, owner: &Owner, last_event_id: &str) -> Option<Conti
         Ok((reader, replayed)) => {
             counts.continued.inc();
             counts.replayed.inc_by(replayed);
-            return Some(Continued::Here(sse::events_response(reader.boxed_local())));
+            return Some(sse::events_response(reader.boxed_local()));
         }
         Err(missing) => missing,
     };
@@ -198,14 +200,12 @@ fn continued(app: &Arc<App>, owner: &Owner, last_event_id: &str) -> Option<Conti
         Missing::Never => None,
         Missing::Over => {
             counts.over.inc();
-            Some(Continued::Here(over()))
+            Some(over())
         }
         Missing::Lost => {
             counts.lost.inc();
             let event = sse::event(&ending(token), &[answer_lost(&handle.request)?]);
-            let lost = sse::events_response(futures_util::stream::once(async move { Ok(event) }).boxed_local());
-            let is_here = handle.home == app.replica.id;
-            Some(if is_here { Continued::Here(lost) } else { Continued::Elsewhere { home: handle.home, lost } })
+            Some(sse::events_response(futures_util::stream::once(async move { Ok(event) }).boxed_local()))
         }
     }
 }

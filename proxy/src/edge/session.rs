@@ -15,24 +15,26 @@ use patchbay_core::{
 };
 
 use self::seen::{Met, Seen};
-use crate::{auth::Principal, caller::Capabilities, error::GatewayError, tenancy::Tenant};
+use crate::{auth::Principal, caller::Capabilities, error::GatewayError, replica::home::Home, tenancy::Tenant};
 
 /// The most ended sessions that are remembered until they would have expired; one more is not ended early.
 const ENDED_MAX: usize = 1_000_000;
-/// Length of what is sealed.
+/// Length of what is sealed; where there are several replicas, the one that opened the session follows.
 const PLAIN_BYTES: usize = 23;
 
 /// The sessions of all tenants, as far as anything is kept of them.
 pub struct Sessions {
     sealer: Arc<Sealer>,
     lifetime_s: u32,
+    /// This process, where there may be others.
+    home: Option<Home>,
     /// By whose they were: nobody ends another's.
     ended: DashMap<(TenantId, [u8; 32]), i64>,
     seen: Seen,
 }
 
 /// An open session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
     /// Random; names the session where its token must not be.
     pub id: [u8; 16],
@@ -41,13 +43,15 @@ pub struct Session {
     /// What the client can be asked.
     pub can: Capabilities,
     expires_s: u32,
+    /// The process that opened it and has the children that are its own, where there may be several.
+    home: Option<Home>,
 }
 
 impl Sessions {
-    /// Sessions of this lifetime.
-    pub fn new(sealer: Arc<Sealer>, lifetime: std::time::Duration) -> Self {
+    /// Sessions of this lifetime, opened by this process; `None` where there is no other.
+    pub fn new(sealer: Arc<Sealer>, lifetime: std::time::Duration, home: Option<Home>) -> Self {
         let lifetime_s = u32::try_from(lifetime.as_secs()).unwrap_or(u32::MAX);
-        Self { sealer, lifetime_s, ended: DashMap::new(), seen: Seen::default() }
+        Self { sealer, lifetime_s, home, ended: DashMap::new(), seen: Seen::default() }
     }
 
     /// Opens a session and gives its id for the `Mcp-Session-Id` header.
@@ -60,12 +64,15 @@ impl Sessions {
         now_ms: i64,
     ) -> String {
         let expires_s = seconds(now_ms).saturating_add(self.lifetime_s);
-        let mut plain = [0; PLAIN_BYTES];
+        let mut plain = vec![0; PLAIN_BYTES];
         plain[0] = Version::ALL.iter().position(|known| *known == version).unwrap_or_default() as u8;
         plain[1..3].copy_from_slice(&can.bits().to_be_bytes());
         plain[3..7].copy_from_slice(&expires_s.to_be_bytes());
         let id = patchbay_core::random_bytes::<16>();
         plain[7..].copy_from_slice(&id);
+        if let Some(home) = &self.home {
+            home.write(&mut plain);
+        }
         let met = || Met::new(tenant.id(), principal, version, expires_s, self.lifetime_s);
         self.seen.touch(id, seconds(now_ms), met);
         self.sealer.seal(Purpose::Session, &[&bound_to(tenant, principal)], &plain)
@@ -127,13 +134,20 @@ impl Sessions {
 
 impl Session {
     fn read(plain: &[u8]) -> Option<Self> {
-        let plain: &[u8; PLAIN_BYTES] = plain.try_into().ok()?;
+        let (plain, home) = plain.split_first_chunk::<PLAIN_BYTES>()?;
+        let home = if home.is_empty() { None } else { Some(Home::read(home)?) };
         Some(Self {
+            home,
             version: *Version::ALL.get(usize::from(plain[0]))?,
             can: Capabilities::of_bits(u16::from_be_bytes(plain[1..3].try_into().ok()?)),
             expires_s: u32::from_be_bytes(plain[3..7].try_into().ok()?),
             id: plain[7..].try_into().ok()?,
         })
+    }
+
+    /// The process that opened it and has its children, when that is known and is not this one.
+    pub(crate) fn elsewhere(&self, here: &Home) -> Option<&Home> {
+        self.home.as_ref().filter(|home| home.id() != here.id())
     }
 
     /// What is told to the other replicas when the session ends.
@@ -173,11 +187,11 @@ fn opened(
     let place = place % OPENED_MAX;
     let known = OPENED.with_borrow_mut(|all| {
         let known = all[place].as_mut().filter(|known| *known.token == *token && known.bound == *bound)?;
-        Some((known.session, std::mem::replace(&mut known.asked_s, now_s) == now_s))
+        Some((known.session.clone(), std::mem::replace(&mut known.asked_s, now_s) == now_s))
     });
     known.or_else(|| {
         let session = open()?;
-        let known = Opened { token: token.into(), bound: *bound, session, asked_s: now_s };
+        let known = Opened { token: token.into(), bound: *bound, session: session.clone(), asked_s: now_s };
         OPENED.with_borrow_mut(|all| all[place] = Some(known));
         Some((session, false))
     })

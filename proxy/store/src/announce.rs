@@ -15,10 +15,13 @@ use tokio::{
     time::timeout,
 };
 
-use crate::Change;
+use crate::{Cancelled, Change};
 
 /// Changes that a slow listener may be behind; one that is further behind has to read everything again anyhow.
 const CHANGES_MAX: usize = 1024;
+
+/// Calls that were taken back which a slow listener may be behind; those that are too old are lost to it.
+const CANCELS_MAX: usize = 1024;
 
 /// What is known of one tenant name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +34,7 @@ pub(crate) struct State {
 
 pub(crate) struct Announcer {
     sender: broadcast::Sender<Change>,
+    cancels: broadcast::Sender<Cancelled>,
     told: Mutex<Told>,
 }
 
@@ -43,11 +47,22 @@ struct Told {
 
 impl Announcer {
     pub(crate) fn new() -> Self {
-        Self { sender: broadcast::channel(CHANGES_MAX).0, told: Mutex::default() }
+        let (sender, cancels) = (broadcast::channel(CHANGES_MAX).0, broadcast::channel(CANCELS_MAX).0);
+        Self { sender, cancels, told: Mutex::default() }
     }
 
     pub(crate) fn subscribe(&self) -> broadcast::Receiver<Change> {
         self.sender.subscribe()
+    }
+
+    pub(crate) fn cancels(&self) -> broadcast::Receiver<Cancelled> {
+        self.cancels.subscribe()
+    }
+
+    /// Tells of a call that another process was told to end.
+    pub(crate) fn cancelled(&self, call: Cancelled) {
+        // An error only says that nobody listens.
+        let _ = self.cancels.send(call);
     }
 
     /// Tells of a tenant, unless this state or a newer one was told before.

@@ -20,10 +20,10 @@ use tokio::sync::{broadcast, watch};
 use tracing::{error, info, warn};
 
 use crate::{
-    AdminKeys, AdminRequests, ApiKeys, Applied, AuditFilter, AuditHead, AuditLog, AuditRow, Catalogs, Change, Changes,
-    Note, OpenOptions, Reseal, Resealed, Reservation, Reserved, Revocations, ServerToken, ServerTokens, SessionNote,
-    SessionNotes, Store, StoreError, TenantSummary, Tenants, Tombstone, Tombstones, Vault, announce::Background, open,
-    target,
+    AdminKeys, AdminRequests, ApiKeys, Applied, AuditFilter, AuditHead, AuditLog, AuditRow, Cancelled, Cancels,
+    Catalogs, Change, Changes, Note, OpenOptions, Reseal, Resealed, Reservation, Reserved, Revocations, ServerToken,
+    ServerTokens, SessionNote, SessionNotes, Store, StoreError, TenantSummary, Tenants, Tombstone, Tombstones, Vault,
+    announce::Background, open, target,
 };
 
 /// The first pause between two attempts to reach the store; it doubles.
@@ -44,6 +44,7 @@ pub fn open_late(url: &str, vault: Vault, options: OpenOptions) -> Result<Arc<La
         inner: OnceLock::new(),
         outcome: watch::Sender::new(Outcome::Waiting),
         changes: broadcast::Sender::new(CHANGES_MAX),
+        cancels: broadcast::Sender::new(CHANGES_MAX),
     });
     let task = Background::new(tokio::spawn(shared.clone().follow(url.to_owned(), vault, options)));
     Ok(Arc::new(LateStore { shared, task }))
@@ -59,6 +60,7 @@ struct Shared {
     inner: OnceLock<Arc<dyn Store>>,
     outcome: watch::Sender<Outcome>,
     changes: broadcast::Sender<Change>,
+    cancels: broadcast::Sender<Cancelled>,
 }
 
 /// How it stands with the store.
@@ -135,7 +137,7 @@ impl Shared {
     /// Opens the store, however often it takes, and then tells what changes there.
     async fn follow(self: Arc<Self>, url: String, vault: Vault, options: OpenOptions) {
         let store = self.reach(&url, vault, options).await;
-        let mut changes = store.changes();
+        let (mut changes, mut cancels) = (store.changes(), store.cancels());
         if self.inner.set(store).is_err() {
             return;
         }
@@ -143,10 +145,17 @@ impl Shared {
         info!("the store is there");
         self.tell(Change::Resync);
         loop {
-            match changes.recv().await {
-                Ok(change) => self.tell(change),
-                Err(broadcast::error::RecvError::Lagged(_)) => self.tell(Change::Resync),
-                Err(broadcast::error::RecvError::Closed) => return,
+            tokio::select! {
+                change = changes.recv() => match change {
+                    Ok(change) => self.tell(change),
+                    Err(broadcast::error::RecvError::Lagged(_)) => self.tell(Change::Resync),
+                    Err(broadcast::error::RecvError::Closed) => return,
+                },
+                call = cancels.recv() => match call {
+                    Ok(call) => drop(self.cancels.send(call)),
+                    Err(broadcast::error::RecvError::Lagged(_)) => {}
+                    Err(broadcast::error::RecvError::Closed) => return,
+                },
             }
         }
     }
@@ -190,6 +199,17 @@ impl Store for LateStore {
         if let Ok(store) = self.store() {
             store.close().await;
         }
+    }
+}
+
+#[async_trait]
+impl Cancels for LateStore {
+    async fn cancel_tell(&self, calls: &[Cancelled]) -> Result<(), StoreError> {
+        self.store()?.cancel_tell(calls).await
+    }
+
+    fn cancels(&self) -> broadcast::Receiver<Cancelled> {
+        self.shared.cancels.subscribe()
     }
 }
 

@@ -94,6 +94,7 @@ pub trait Store:
     + SessionNotes
     + AuditLog
     + Changes
+    + Cancels
     + Send
     + Sync
     + 'static
@@ -423,6 +424,28 @@ pub trait Changes {
     /// A receiver that lags behind has lost some of it; that is to be treated like [`Change::Resync`].
     fn changes(&self) -> broadcast::Receiver<Change>;
 }
+
+/// Calls that clients took back at a process that does not run them. Nothing of it is kept: who is not there does not hear it.
+#[async_trait]
+pub trait Cancels {
+    /// Tells the other processes, and nobody where a store has one process.
+    async fn cancel_tell(&self, calls: &[Cancelled]) -> Result<(), StoreError>;
+
+    /// What other processes tell from now on. A receiver that lags behind has lost some of it.
+    fn cancels(&self) -> broadcast::Receiver<Cancelled>;
+}
+
+/// A call that was taken back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cancelled {
+    /// The session of the call.
+    pub session: [u8; 16],
+    /// The id of its request, as it was written; at most [`CANCEL_ID_BYTES_MAX`] long.
+    pub id: Vec<u8>,
+}
+
+/// The longest request id that is told to other processes; longer ones are left out.
+pub const CANCEL_ID_BYTES_MAX: usize = 256;
 
 /// A token that the gateway got for itself at a server.
 #[derive(Debug, Clone)]

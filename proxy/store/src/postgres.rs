@@ -27,7 +27,7 @@ use tokio::sync::broadcast;
 use url::Url;
 
 use crate::{
-    Change, Changes, OpenOptions, Store, StoreError, Vault,
+    Cancelled, Cancels, Change, Changes, OpenOptions, Store, StoreError, Vault,
     announce::{Announcer, Background, State},
     error::{Fault, doing},
     rows::{blob, count, generation, slug},
@@ -114,6 +114,21 @@ impl Store for PostgresStore {
     async fn close(&self) {
         self.watcher.stop().await;
         self.pool.close().await;
+    }
+}
+
+#[async_trait]
+impl Cancels for PostgresStore {
+    async fn cancel_tell(&self, calls: &[Cancelled]) -> Result<(), StoreError> {
+        doing("tell of calls that were taken back", async {
+            let mut connection = self.pool.acquire().await?;
+            Ok(watch::notify_cancelled(&mut connection, calls, self.origin).await?)
+        })
+        .await
+    }
+
+    fn cancels(&self) -> broadcast::Receiver<Cancelled> {
+        self.announcer.cancels()
     }
 }
 

@@ -33,7 +33,7 @@ use sqlx::{
 use tokio::sync::broadcast;
 
 use crate::{
-    Change, Changes, OpenOptions, Store, StoreError, Vault,
+    Cancelled, Cancels, Change, Changes, OpenOptions, Store, StoreError, Vault,
     announce::{Announcer, Background},
     error::{Fault, doing, from_migration, from_sql},
     levels::Levels,
@@ -134,6 +134,17 @@ impl Store for SqliteStore {
         }
         self.read.close().await;
         self.write.close().await;
+    }
+}
+
+#[async_trait]
+impl Cancels for SqliteStore {
+    async fn cancel_tell(&self, _calls: &[Cancelled]) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn cancels(&self) -> broadcast::Receiver<Cancelled> {
+        self.announcer.cancels()
     }
 }
 

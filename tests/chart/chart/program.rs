@@ -4,7 +4,6 @@
 use std::{fs, net::TcpListener, path::PathBuf};
 
 use nix::sys::signal::Signal;
-use patchbay_config::Environment;
 use patchbay_e2e::{
     database::Postgres,
     process::{Outcome, Running, command, run},
@@ -17,6 +16,9 @@ use crate::chart::{
     helm::Helm,
     rendered::{Chart, charts, list, render, text, texts},
 };
+
+/// The address of a pod, which Kubernetes puts into a variable.
+const POD_IP: &str = "10.244.0.7";
 
 /// A folder that stands for the file system of a pod.
 struct Place {
@@ -75,7 +77,7 @@ fn the_gateway_takes_every_configuration_that_is_rendered() {
     let Some(charts) = charts() else { return };
     for chart in charts {
         let place = Place::of(chart, sample);
-        let config = patchbay_config::load(Some(&place.config()), &Environment::default());
+        let config = patchbay_config::load(Some(&place.config()), &[("POD_IP", POD_IP)].into_iter().collect());
         let config = config.unwrap_or_else(|errors| panic!("{}: {errors}", chart.set));
         let ports = list(&chart.container()["ports"]).map(|port| port["containerPort"].as_u64().unwrap());
         let listens = [config.listen_mcp, config.listen_operations].map(|address| u64::from(address.port()));
@@ -84,7 +86,7 @@ fn the_gateway_takes_every_configuration_that_is_rendered() {
 }
 
 fn patchbay(args: &[String]) -> Outcome {
-    run(&mut command(&program("patchbay"), args))
+    run(command(&program("patchbay"), args).env("POD_IP", POD_IP))
 }
 
 fn migrate(chart: &Chart, database: &str) -> Outcome {

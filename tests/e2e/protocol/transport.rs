@@ -15,13 +15,19 @@ async fn http_itself_has_rules_too() {
     let good = client.ask("tools/list", json!({}));
     let path = "/t/acme/mcp";
     let key = gateway.key("acme");
-    for method in ["GET", "PUT", "PATCH", "HEAD"] {
+    for method in ["PUT", "PATCH", "HEAD"] {
         let reply =
             Ask::new(method, path).bearer(key).header("Accept", "text/event-stream").send(gateway.address).await;
         assert_eq!(reply.status, 405, "{method}");
         let allowed = reply.header("allow").unwrap();
         assert!(allowed.contains("POST") && allowed.contains("DELETE"), "{method}: {allowed}");
     }
+    let get = Ask::get(path).bearer(key).header("Accept", "text/event-stream");
+    let modern = get.clone().header("MCP-Protocol-Version", "2026-07-28");
+    assert_eq!(modern.send(gateway.address).await.status, 405, "the modern era has no such stream");
+    expect("GET without a session", &get, &gateway, 400, -32600).await;
+    expect("GET by a browser", &get.clone().with("Accept", "text/html"), &gateway, 406, -32600).await;
+    expect("GET without Accept", &get.without("Accept"), &gateway, 406, -32600).await;
     expect("DELETE without a session", &Ask::new("DELETE", path).bearer(key), &gateway, 400, -32600).await;
 
     for (kind, status) in [

@@ -92,7 +92,7 @@ impl<'a> Offered<'a> {
                 .read(ItemKind::Resource, raw(|part| &part.resources), item::resource, |resource| &resource.uri),
             templates: reader.templates(raw(|part| &part.templates)),
             skills: reader.read(ItemKind::Skill, raw(|part| &part.skills), item::skill, |skill| &skill.uri),
-            extensions: part.map(|part| Extensions::of(&part.capabilities)).unwrap_or_default(),
+            extensions: part.map(|part| Extensions::of(part.era, &part.capabilities)).unwrap_or_default(),
             row,
             prefix,
             part,

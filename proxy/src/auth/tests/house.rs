@@ -52,6 +52,8 @@ pub(crate) struct House {
     /// What the servers of tenants are that are put in force from now on, and the era that they are known by; nobody is there
     /// otherwise.
     pub(crate) server: Option<(Arc<dyn Downstream>, Era)>,
+    /// What they say that they can.
+    pub(crate) capabilities: &'static str,
     _folder: tempfile::TempDir,
 }
 
@@ -72,7 +74,7 @@ impl House {
         let issuer = Arc::new(TestIssuer::new());
         let mut app = App::new(config, store, &keys, audit).unwrap();
         app.fetch = issuer.clone();
-        Self { app: Arc::new(app), issuer, server: None, _folder: folder }
+        Self { app: Arc::new(app), issuer, server: None, capabilities: "{}", _folder: folder }
     }
 
     /// Another gateway over the same store, with the same keys.
@@ -84,7 +86,13 @@ impl House {
         let audit = Audit::open(folder.path(), options).unwrap();
         let mut app = App::new(config, self.app.store.clone(), &keys, audit).unwrap();
         app.fetch = self.issuer.clone();
-        Self { app: Arc::new(app), issuer: self.issuer.clone(), server: self.server.clone(), _folder: folder }
+        Self {
+            app: Arc::new(app),
+            issuer: self.issuer.clone(),
+            server: self.server.clone(),
+            capabilities: self.capabilities,
+            _folder: folder,
+        }
     }
 
     /// Puts a tenant in force with the toolsets `default`, as it is edited here, and `keys`, which takes keys alone. It has a
@@ -111,11 +119,9 @@ impl House {
 
     /// Puts a state of a tenant in force, with what was revoked.
     pub(crate) fn publish(&self, row: &TenantRow, revoked: &[RevocationRow]) {
-        let parts: BTreeMap<_, _> = row
-            .servers
-            .iter()
-            .map(|server| (server.id, catalog(self.server.as_ref().map_or(Era::Modern, |server| server.1))))
-            .collect();
+        let era = self.server.as_ref().map_or(Era::Modern, |server| server.1);
+        let part = CatalogPart { capabilities: self.capabilities.to_owned(), ..catalog(era) };
+        let parts: BTreeMap<_, _> = row.servers.iter().map(|server| (server.id, part.clone())).collect();
         let before = self.app.tenants.state(row.slug.as_str());
         let before = before.as_ref().map(|state| &*state.issuers);
         let enabled = row.servers.iter().filter(|server| server.spec.enabled);

@@ -181,6 +181,17 @@ async fn a_client_that_leaves_while_its_call_goes_on_ends_it() {
 }
 
 #[tokio::test]
+async fn answers_that_nobody_asked_for_are_a_first_call() {
+    let (house, cx, asked, _answered, _first, server) = asked().await;
+    let (reply, line) = stream();
+    server.also(Ok(reply));
+    line.say(legacy(&finished()));
+    only(call(&house, &cx, json!({ "inputResponses": { "q1": accept("x") } })).await);
+    assert_eq!(server.heard()[0], server.heard()[1]);
+    assert_eq!(house.app.parked.len(), 1, "{asked}");
+}
+
+#[tokio::test]
 async fn a_server_that_asks_what_it_was_not_offered_is_told_and_goes_on() {
     let (reply, line) = stream();
     let server = Scripted::new([reply]);

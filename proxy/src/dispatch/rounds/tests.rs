@@ -8,7 +8,8 @@ use crate::{
     caller::Capabilities,
     dispatch::{
         Answer as Answered, Cx,
-        relay::Messages,
+        messages::Messages,
+        questions::Who,
         tests::scripted::{ALL, Scripted, begin, call, client, done, form, house, one, only, sorry, stream},
     },
 };
@@ -29,10 +30,14 @@ async fn next(messages: &mut Messages) -> Value {
     serde_json::from_slice(&messages.next().await.unwrap()).unwrap()
 }
 
+fn who(cx: &Cx) -> Who {
+    Who { tenant: cx.tenant.id(), principal: cx.principal.digest(), session: cx.caller.share }
+}
+
 /// Answers as the client does, by a request of its own.
 async fn answer(cx: &Cx, question: &Value, outcome: &str) {
     let id = Bytes::from(question["id"].to_string());
-    let pending = cx.app.questions.take(&id, cx.tenant.id(), cx.principal.digest()).unwrap();
+    let pending = cx.app.questions.take(&id, who(cx)).unwrap();
     pending.answer(Bytes::copy_from_slice(outcome.as_bytes())).await;
 }
 
@@ -153,6 +158,6 @@ async fn a_call_that_is_dropped_asks_nobody_any_more() {
     let one = next(&mut messages).await;
     drop(messages);
     let id = Bytes::from(one["id"].to_string());
-    assert!(cx.app.questions.take(&id, cx.tenant.id(), cx.principal.digest()).is_none());
+    assert!(cx.app.questions.take(&id, who(&cx)).is_none());
     assert_eq!(server.heard().len(), 1);
 }

@@ -16,7 +16,10 @@ use super::{asking::ASKING_BYTES_MAX, *};
 use crate::{
     auth::tests::house::House,
     caller::Capabilities,
-    dispatch::tests::scripted::{ALL, Scripted, call, client, done, form, house, one, only, result, sorry, stream},
+    dispatch::{
+        Answer,
+        tests::scripted::{ALL, Scripted, begin, call, client, done, form, house, one, only, result, sorry, stream},
+    },
 };
 
 fn asks(state: Option<&str>) -> Value {
@@ -84,6 +87,15 @@ async fn a_server_that_gave_no_state_gets_none_and_its_client_is_known_all_the_s
 }
 
 #[tokio::test]
+async fn answers_without_a_state_are_for_the_server_to_judge() {
+    let server = Scripted::new([modern(&done("ok"))]);
+    let house = house(&server, Era::Modern).await;
+    let params = json!({ "arguments": {}, "inputResponses": { "a": { "action": "accept" } } });
+    only(call(&house, &ann(&house).await, params).await);
+    assert!(server.heard()[0].contains(r#""inputResponses":{"a":{"action":"accept"}}"#));
+}
+
+#[tokio::test]
 async fn no_state_counts_that_is_made_up_changed_foreign_expired_or_used() {
     let server = Scripted::new([modern(&asks(Some("s"))), modern(&done("ok"))]);
     let house = house(&server, Era::Modern).await;
@@ -106,12 +118,10 @@ async fn no_state_counts_that_is_made_up_changed_foreign_expired_or_used() {
         bad.push(params);
     }
     bad.push(retry(&asked, &json!({ "day": 2 })));
-    let mut without = good.clone();
-    without.as_object_mut().unwrap().remove("requestState");
-    bad.push(without);
     let mut no_object = good.clone();
     no_object["inputResponses"] = json!([]);
     bad.push(no_object);
+    bad.push(json!({ "inputResponses": null }));
     let mut words = Vec::new();
     for params in bad {
         words.push(refusal(call(&house, &cx, params).await));
@@ -264,6 +274,41 @@ async fn questions_at_the_end_of_a_stream_are_sealed_too() {
     line.say(Message::Response(result(Era::Modern, &asks(Some("own")))));
     let asked = only(call(&house, &ann(&house).await, json!({})).await);
     assert!(asked["result"]["requestState"].as_str().is_some_and(|state| state.len() > 100), "{asked}");
+}
+
+#[tokio::test]
+async fn questions_of_a_long_result_are_sealed_and_results_that_only_speak_of_them_pass() {
+    let mut long = asks(Some("own"));
+    long["inputRequests"]["k\"1"] = form(&"x".repeat(80_000));
+    let mut text = done(&"y".repeat(ASKING_BYTES_MAX));
+    text["structuredContent"] = json!({ "state": "input_required" });
+    for (result, is_asked) in [(long, true), (text, false)] {
+        // The result's type comes first, as servers write it.
+        let kind = result["resultType"].as_str().unwrap();
+        let mut rest = result.clone();
+        rest.as_object_mut().unwrap().remove("resultType");
+        let body = format!(r#"{{"id":7,"jsonrpc":"2.0","result":{{"resultType":"{kind}",{}}}"#, &rest.to_string()[1..]);
+        let (head, rest) = body.as_bytes().split_at(65_536);
+        let rest =
+            futures_util::stream::iter([Ok::<_, patchbay_downstream::DownstreamError>(Bytes::copy_from_slice(rest))]);
+        let answer = patchbay_downstream::Answer {
+            head: Bytes::copy_from_slice(head),
+            rest: Some(Box::pin(rest)),
+            era: Era::Modern,
+        };
+        let server = Scripted::new([patchbay_downstream::Reply::One(answer)]);
+        let house = house(&server, Era::Modern).await;
+        let cx = ann(&house).await;
+        match begin(&house, &cx, json!({})).await.unwrap() {
+            Answer::Whole(body) if is_asked => {
+                let asked: Value = serde_json::from_slice(&body).unwrap();
+                assert_ne!(asked["result"]["requestState"], "own");
+                assert_eq!(asked["result"]["resultType"], "input_required");
+            }
+            Answer::Streaming(_) if !is_asked => {}
+            _ => panic!("asked: {is_asked}"),
+        }
+    }
 }
 
 #[test]

@@ -84,7 +84,6 @@ async fn relay(house: &House, tell: &SyncSender<io::Result<bool>>) -> Relay {
         server,
         _permit: permit,
         log: None,
-        asking: Default::default(),
     }
 }
 

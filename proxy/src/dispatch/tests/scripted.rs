@@ -218,7 +218,7 @@ pub(in crate::dispatch) async fn all(answer: Answer) -> Vec<Value> {
             }
             all
         }
-        Answer::Streaming(_) | Answer::Cancelled => panic!("messages were expected"),
+        Answer::Streaming(_) | Answer::Listening(_) | Answer::Cancelled => panic!("messages were expected"),
     }
 }
 

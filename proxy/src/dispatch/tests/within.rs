@@ -6,7 +6,7 @@ use patchbay_core::{era::Era, model::Asks};
 
 use self::server::{Noted, Says, Scripted};
 use super::*;
-use crate::dispatch::{questions::Who, relay::Messages};
+use crate::dispatch::{messages::Messages, questions::Who};
 
 /// A call of a client that can be asked everything, at a server that may ask it.
 struct Call {

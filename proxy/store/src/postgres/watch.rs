@@ -13,7 +13,7 @@ use tracing::{info, warn};
 
 use super::connect::{in_time, named};
 use crate::{
-    StoreError,
+    CANCEL_ID_BYTES_MAX, Cancelled, StoreError,
     announce::{Announcer, State},
     error::Fault,
     rows::{GenerationRecord, all},
@@ -90,6 +90,8 @@ impl Watch {
             Some(News::Tenant(state)) => self.announcer.tenant(&state),
             Some(News::Tombstones { origin }) if origin == self.origin => {}
             Some(News::Tombstones { .. }) => self.announcer.tombstones(),
+            Some(News::Cancelled { origin, .. }) if origin == self.origin => {}
+            Some(News::Cancelled { call, .. }) => self.announcer.cancelled(call),
             Some(News::SessionNotes { origin }) if origin == self.origin => {}
             Some(News::SessionNotes { .. }) => self.announcer.notes(),
             None => warn!(payload, "a notification on the channel `{CHANNEL}` is not one of ours"),
@@ -147,6 +149,22 @@ pub(super) async fn notify_tombstones(tx: &mut PgConnection, origin: u64) -> Res
     notify(tx, &News::Tombstones { origin }).await
 }
 
+/// Tells of all of them in one statement.
+pub(super) async fn notify_cancelled(
+    connection: &mut PgConnection,
+    calls: &[Cancelled],
+    origin: u64,
+) -> Result<(), Fault> {
+    let told = calls.iter().filter(|call| call.id.len() <= CANCEL_ID_BYTES_MAX);
+    let payloads: Vec<_> = told.map(|call| News::Cancelled { origin, call: call.clone() }.to_string()).collect();
+    sqlx::query("SELECT pg_notify($1, payload) FROM unnest($2::text[]) AS payload")
+        .bind(CHANNEL)
+        .bind(payloads)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 pub(super) async fn notify_session_notes(tx: &mut PgConnection, origin: u64) -> Result<(), Fault> {
     notify(tx, &News::SessionNotes { origin }).await
 }
@@ -162,6 +180,7 @@ async fn notify(tx: &mut PgConnection, news: &News) -> Result<(), Fault> {
 enum News {
     Tenant(State),
     Tombstones { origin: u64 },
+    Cancelled { origin: u64, call: Cancelled },
     SessionNotes { origin: u64 },
 }
 
@@ -171,6 +190,10 @@ impl std::fmt::Display for News {
             Self::Tenant(State { slug, generation, live: true }) => write!(f, "tenant {slug} {generation}"),
             Self::Tenant(State { slug, generation, live: false }) => write!(f, "gone {slug} {generation}"),
             Self::Tombstones { origin } => write!(f, "tombstones {origin}"),
+            Self::Cancelled { origin, call } => {
+                write!(f, "cancelled {origin} {:032x} ", u128::from_be_bytes(call.session))?;
+                call.id.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
             Self::SessionNotes { origin } => write!(f, "notes {origin}"),
         }
     }
@@ -181,6 +204,12 @@ impl News {
         let mut words = payload.split(' ');
         let news = match words.next()? {
             "tombstones" => Self::Tombstones { origin: words.next()?.parse().ok()? },
+            "cancelled" => {
+                let origin = words.next()?.parse().ok()?;
+                let session = u128::from_str_radix(words.next()?, 16).ok()?.to_be_bytes();
+                let id = of_hex(words.next()?)?;
+                Self::Cancelled { origin, call: Cancelled { session, id } }
+            }
             "notes" => Self::SessionNotes { origin: words.next()?.parse().ok()? },
             kind @ ("tenant" | "gone") => {
                 let slug: Slug = words.next()?.parse().ok()?;
@@ -191,6 +220,11 @@ impl News {
         };
         words.next().is_none().then_some(news)
     }
+}
+
+fn of_hex(text: &str) -> Option<Vec<u8>> {
+    let pairs = text.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).ok().filter(|pair| pair.len() == 2));
+    pairs.map(|pair| u8::from_str_radix(pair?, 16).ok()).collect()
 }
 
 fn next_poll() -> Instant {
@@ -216,9 +250,24 @@ mod tests {
         for news in [News::Tombstones { origin: u64::MAX }, News::SessionNotes { origin: 1 }] {
             assert_eq!(News::parse(&news.to_string()), Some(news));
         }
-        for odd in
-            ["", "tenant", "tenant acme", "tenant acme x", "tenant A 1", "tenant acme 1 2", "hello", "tombstones -1"]
-        {
+        for id in [&b"7"[..], b"\"an id with \\\" and spaces\"", b""] {
+            let call = Cancelled { session: [9; 16], id: id.to_vec() };
+            let news = News::Cancelled { origin: 3, call };
+            assert_eq!(News::parse(&news.to_string()), Some(news));
+        }
+        for odd in [
+            "",
+            "tenant",
+            "tenant acme",
+            "tenant acme x",
+            "tenant A 1",
+            "tenant acme 1 2",
+            "hello",
+            "tombstones -1",
+            "cancelled 1 aa",
+            "cancelled 1 aa a",
+            "cancelled 1 aa ag",
+        ] {
             assert_eq!(News::parse(odd), None, "{odd}");
         }
     }

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use patchbay_core::Generation;
-use patchbay_store::Change;
+use patchbay_store::{CANCEL_ID_BYTES_MAX, Cancelled, Change};
 use tokio::sync::broadcast::Receiver;
 
 use crate::{
@@ -110,6 +110,22 @@ pub(crate) async fn second_handle_hears_of_tombstones(place: Arc<Place>) {
         }
     }
     assert_eq!(reader.tombstone_list(0).await.unwrap().len(), 2);
+}
+
+pub(crate) async fn taken_back_calls_are_told_to_other_handles_alone(place: Arc<Place>) {
+    let (writer, reader) = (place.open().await, place.open().await);
+    let (mut own, mut others) = (writer.cancels(), reader.cancels());
+    let call = |id: &[u8]| Cancelled { session: [7; 16], id: id.to_vec() };
+    let long = vec![b'1'; CANCEL_ID_BYTES_MAX + 1];
+    writer.cancel_tell(&[]).await.unwrap();
+    writer.cancel_tell(&[call(b"1"), call(&long), call(b"\"two words\"")]).await.unwrap();
+    if place.is_shared() {
+        for id in [&b"1"[..], b"\"two words\""] {
+            let told = tokio::time::timeout(CEILING, others.recv()).await.expect("it is told").unwrap();
+            assert_eq!(told, call(id));
+        }
+    }
+    assert!(own.try_recv().is_err() && others.try_recv().is_err(), "nothing else is told");
 }
 
 pub(crate) async fn change_that_nobody_announced_is_found(place: Arc<Place>) {

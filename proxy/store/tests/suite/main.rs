@@ -186,6 +186,7 @@ suite! {
         own_changes_are_heard_once,
         what_is_no_change_is_not_told,
         second_handle_hears_of_tombstones,
+        taken_back_calls_are_told_to_other_handles_alone,
         change_that_nobody_announced_is_found,
     ]
     opening: [

@@ -64,6 +64,11 @@ impl Place {
         }
     }
 
+    /// Whether it is a store that several replicas share.
+    pub(crate) const fn is_shared(&self) -> bool {
+        matches!(self, Self::Postgres { .. })
+    }
+
     pub(crate) async fn open(&self) -> Arc<dyn Store> {
         self.open_with(Vault::new(1, KEY)).await
     }

@@ -106,7 +106,10 @@ fn who_comes_in(chart: &Chart) -> Vec<String> {
         let ports: Vec<_> = list(&rule["ports"]).map(|port| port["port"].as_u64()).collect();
         hold!(found, ports.len() == 1, "{rule}");
         let from = &rule["from"];
-        if ports[0] == mcp {
+        let gateways = &spec["podSelector"]["matchLabels"];
+        if ports[0] == mcp && from[0]["podSelector"]["matchLabels"] == *gateways {
+            hold!(found, !chart.is_embedded() && list(from).count() == 1, "other replicas from {from}");
+        } else if ports[0] == mcp {
             let given = &chart.given["networkPolicy"]["ingress"]["from"];
             hold!(found, given.is_null() || given == from, "clients from {from}");
         } else if ports[0] == admin {

@@ -73,7 +73,10 @@ fn no_variables(chart: &Chart) -> Vec<String> {
     for pod in chart.pods() {
         for container in pod.containers() {
             hold!(found, container["envFrom"].is_null(), "{} takes variables from elsewhere", pod.name);
-            let taken = list(&container["env"]).find(|variable| !variable["valueFrom"].is_null());
+            // What the pod itself is, is no secret.
+            let about = |variable: &&Value| !variable["valueFrom"]["fieldRef"].is_null();
+            let of_others = |variable: &&Value| !variable["valueFrom"].is_null() && !about(variable);
+            let taken = list(&container["env"]).find(of_others);
             hold!(found, taken.is_none(), "{} has {}", pod.name, taken.unwrap_or(&Value::Null));
             let args: Vec<_> = list(&container["args"]).map(text).collect();
             hold!(found, !args.iter().any(|arg| arg.contains("://")), "{}: {args:?}", pod.name);

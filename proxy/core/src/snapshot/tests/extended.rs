@@ -111,6 +111,8 @@ fn extensions_are_there_when_a_server_that_was_heard_says_so() {
     };
     let mut two = part(&[]);
     two.tools.push(app("show", "null"));
+    let old = view_of([("one", CatalogPart { era: Era::Legacy, ..one.clone() })]).view().has.extensions;
+    assert_eq!(old, Extensions { skills: true, directories: true, ..none }, "tasks are of the modern era");
     let tenant = view_of([("one", one), ("two", two)]);
     assert_eq!(tenant.view().has.extensions, Extensions { tasks: true, skills: true, directories: true, apps: true });
     let of_one = Extensions { apps: false, tasks: true, skills: true, directories: true };
