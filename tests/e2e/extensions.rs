@@ -36,6 +36,13 @@ fn follower(gateway: &TestGateway, tenant: &str) -> Client {
     client
 }
 
+/// The same client at the toolset that has the server `one` alone.
+fn alone(client: &Client) -> Client {
+    let mut client = client.clone();
+    client.path = format!("{}/alone/mcp", client.path.trim_end_matches("/mcp"));
+    client
+}
+
 async fn asked(client: &Client, method: &str, task: &str, more: Value) -> Value {
     let mut params = json!({ "taskId": task });
     for (name, value) in more.as_object().unwrap() {
@@ -64,7 +71,7 @@ async fn a_task_is_its_owners_alone_and_its_id_says_nothing() {
     assert_eq!(unknown["error"]["code"], -32602, "{unknown}");
     let mut tampered = task.clone().into_bytes();
     tampered[60] ^= 1;
-    let alone = Client { path: format!("{}/alone/mcp", owner.path.trim_end_matches("/mcp")), ..owner.clone() };
+    let alone = alone(&owner);
     let colleague = gateway.new_key("acme", "colleague", &[]);
     for (who, client, id) in [
         ("a colleague", &owner.with(Some(&colleague.text)), task.clone()),
@@ -131,8 +138,9 @@ async fn who_cannot_follow_tasks_gets_its_answer_at_once() {
     let discovered = gateway.modern("acme").request("server/discover", json!({})).await;
     let extensions = &discovered.result()["capabilities"]["extensions"];
     assert_eq!(*extensions, json!({ TASKS: {}, SKILLS: { "directoryRead": true }, APPS: {} }));
-    let begun = Client::modern(gateway.address, &gateway.modern("acme").path, gateway.modern("acme").key.as_deref());
-    let begun = Client { version: LEGACY.to_owned(), ..begun }.initialize().send(gateway.address).await.json().await;
+    let mut older = gateway.modern("acme");
+    LEGACY.clone_into(&mut older.version);
+    let begun = older.initialize().send(gateway.address).await.json().await;
     let extensions = &begun["result"]["capabilities"]["extensions"];
     assert_eq!(*extensions, json!({ SKILLS: { "directoryRead": true }, APPS: {} }), "tasks are of the modern era");
 }
@@ -210,7 +218,7 @@ async fn a_page_is_read_and_reaches_its_own_servers_tools_alone() {
     for name in ["board_refresh", "one_board_refresh", "two_board_refresh", "board_show", "test_simple_text"] {
         assert_eq!(client.call(name, json!({})).await.code(), -32602, "{name}");
     }
-    let alone = Client { path: format!("{}/alone/mcp", client.path.trim_end_matches("/mcp")), ..client };
+    let alone = alone(&client);
     let shown = alone.list("tools/list").await;
     let page = shown.iter().find(|tool| tool["name"] == "one_board_show").unwrap();
     assert_eq!(page["_meta"]["ui"]["resourceUri"], "ui://board/page.html");

@@ -214,7 +214,7 @@ impl Visit<'_> {
             Heard::Answered(body) => Ok(json(StatusCode::OK, ReplyBody::Whole(body))),
             Heard::Request { caller, request } => {
                 if let Some(elsewhere) = held::parked(&app, &tenant, &principal, &caller, &request)
-                    && let Ok(reply) = forward::hand_on(&app, self.came, &elsewhere, body).await
+                    && let Ok(reply) = Box::pin(forward::hand_on(&app, self.came, &elsewhere, body)).await
                 {
                     drop(trail.take());
                     return Ok(reply);
@@ -234,8 +234,9 @@ impl Visit<'_> {
                 rate_headers::add(cx.telling.told().as_ref(), reply.headers_mut());
                 Ok(reply)
             }
+            // Boxed, here and above: what is seldom done takes no room in what is done always.
             Heard::Elsewhere(elsewhere) => {
-                let handed = forward::hand_on(&app, self.came, &elsewhere, body).await;
+                let handed = Box::pin(forward::hand_on(&app, self.came, &elsewhere, body)).await;
                 let reply = handed.or_else(|failed| elsewhere.instead(failed)).map_err(refused)?;
                 // The other replica has written what there is to write.
                 drop(trail.take());
@@ -295,7 +296,7 @@ async fn continue_stream(listener: &hear::Listener<'_>, came: Came<'_>) -> Resul
     let owner = replay::Owner::new(listener.tenant, listener.principal, session.id, session.version);
     let app = listener.app;
     if let Some(home) = replay::elsewhere(app, &owner, last)
-        && let Ok(reply) = forward::hand_on(app, came, &Elsewhere::stream(home), Bytes::new()).await
+        && let Ok(reply) = Box::pin(forward::hand_on(app, came, &Elsewhere::stream(home), Bytes::new())).await
     {
         return Ok(reply);
     }

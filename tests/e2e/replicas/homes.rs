@@ -77,8 +77,9 @@ impl Pair {
     }
 
     fn modern(&self, index: usize) -> Client {
-        let client = Client::modern(self.at(index), &TestGateway::path("acme"), Some(&self.key));
-        Client { capabilities: json!({ "elicitation": {} }), ..client }
+        let mut client = Client::modern(self.at(index), &TestGateway::path("acme"), Some(&self.key));
+        client.capabilities = json!({ "elicitation": {} });
+        client
     }
 
     /// How often this gateway handed a request of this kind on, with this outcome.
@@ -114,7 +115,6 @@ async fn an_answer_finds_the_replica_where_its_question_waits_and_nobody_elses_d
         probe.send(pair.at(1)).await.status == 200
     })
     .await;
-    let stranger = Client { session: pair.legacy(1).await.with(Some(&colleague.text)).session, ..stranger };
     let refused = stranger.post_in_era(answer(id, "Eve")).send(pair.at(1)).await.status;
     assert_eq!(refused, 404, "the session is not theirs");
     let forged = client.post_in_era(answer(&json!("pb-AQEAAAA"), "Eve")).header("x-patchbay-peer", "AQEAAAA");
