@@ -21,7 +21,10 @@ async fn the_callbacks_of_the_sdks_of_both_eras_answer_servers_of_both_eras() {
         server["asks"] = json!({ "elicitation": true, "sampling": true, "roots": true });
         (name, server)
     });
-    let gateway = TestGateway::setup().tenant(tenant("acme", servers)).start().await;
+    let mut acme = tenant("acme", servers);
+    let alone = |name: &str| json!({ "servers": [name], "prefix": "never" });
+    acme["toolsets"] = json!({ "old": alone("old"), "new": alone("new") });
+    let gateway = TestGateway::setup().tenant(acme).at_once().start().await;
     installed.node_script("answers.mjs");
     let python = |name: &str| source("python").join(name);
     let clients: [(&str, &PathBuf, PathBuf); 4] = [
@@ -55,9 +58,9 @@ async fn the_callbacks_of_the_sdks_of_both_eras_answer_servers_of_both_eras() {
 }
 
 fn tell(installed: &Installed, gateway: &TestGateway, program: &Path, script: &Path, server: &str) -> Value {
-    let call = |tool: &str, arguments: Value| json!({ "name": format!("{server}_{tool}"), "arguments": arguments });
+    let call = |tool: &str, arguments: Value| json!({ "name": tool, "arguments": arguments });
     let given = json!({
-        "url": format!("http://{}{}", gateway.address, TestGateway::path("acme")),
+        "url": format!("http://{}/t/acme/{server}/mcp", gateway.address),
         "key": gateway.key("acme"),
         "calls": [
             call("test_elicitation", json!({ "message": "Who are you?" })),
