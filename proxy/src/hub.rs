@@ -2,6 +2,7 @@
 //! ([`post`]), so that a slow reader costs what any reader costs and holds up nobody. `control` tells of new snapshots and of what
 //! servers say; `dispatch` and the edge open streams; nothing here knows how a stream is sent.
 
+pub(crate) mod feeds;
 pub(crate) mod listening;
 mod post;
 mod room;
@@ -15,12 +16,12 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use dashmap::DashMap;
 use patchbay_core::{ServerId, Slug, TenantId};
 use tracing::debug;
 
 use self::{
+    feeds::Feeds,
     listening::{Listening, Voice},
     post::Post,
     room::Room,
@@ -30,7 +31,7 @@ use crate::{app::App, audit, auth::Principal, error::GatewayError, tenancy::Tena
 
 pub(crate) use self::{
     post::{Digests, PROMPTS, RESOURCES, TOOLS},
-    room::{SUBSCRIPTIONS_MAX, Task, Unwatchable, resolve},
+    room::{SUBSCRIPTIONS_MAX, Unwatchable, resolve},
 };
 
 /// The most streams of changes that are open at once, over all tenants.
@@ -53,6 +54,8 @@ pub(crate) struct Hub {
     is_closed: AtomicBool,
     /// What clients asked for beside their calls.
     pub(crate) wishes: Wishes,
+    /// Streams at servers that tell of tasks.
+    pub(crate) feeds: Feeds,
 }
 
 /// What a stream is to tell.
@@ -64,8 +67,6 @@ pub(crate) struct Wanted {
     pub(crate) client: Option<[u8; 16]>,
     /// Updates of which resources, by exposed URIs.
     pub(crate) uris: Vec<Arc<str>>,
-    /// News of which tasks.
-    pub(crate) tasks: Vec<Task>,
     /// What its client saw last, when it comes again after a gap.
     pub(crate) since: Option<Digests>,
 }
@@ -83,7 +84,7 @@ impl Hub {
         voice: Voice,
     ) -> Result<(Listening, Vec<Arc<str>>), GatewayError> {
         let hub = &app.hub;
-        let Wanted { lists, client, uris, tasks, since } = wanted;
+        let Wanted { lists, client, uris, since } = wanted;
         let room = hub.rooms.entry(tenant.id()).or_default().clone();
         let is_replacing = client.is_some_and(|client| room.has_client(client));
         let principals_max = app.config.limits.streams_per_principal + usize::from(is_replacing);
@@ -91,7 +92,7 @@ impl Hub {
         let told = since.unwrap_or_else(|| Digests::of(&tenant.view().lists));
         let key = hub.next.fetch_add(1, Ordering::Relaxed);
         let post = Arc::new(Post::new(key, tenant, principal, lists, client, told));
-        room.enter(post.clone(), tasks);
+        room.enter(post.clone());
         let listening = Listening::new(app.clone(), room.clone(), post.clone(), voice);
         if hub.is_closed.load(Ordering::Acquire) {
             post.end();
@@ -163,15 +164,6 @@ impl Hub {
     pub(crate) fn all_updated(&self, tenant: TenantId, server: ServerId) {
         if let Some(room) = self.room(tenant) {
             room.all_updated(server);
-        }
-    }
-
-    /// News of a task, for the streams that listen for it. `members` are those of the notification's `params`, without braces,
-    /// `taskId` and `_meta`; the newest news takes the place of what was not sent yet.
-    #[expect(dead_code, reason = "the seam of the tasks extension")]
-    pub(crate) fn task(&self, tenant: TenantId, key: &str, members: &Bytes) {
-        if let Some(room) = self.room(tenant) {
-            room.task(key, members);
         }
     }
 

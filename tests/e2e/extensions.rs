@@ -127,6 +127,39 @@ async fn a_task_asks_in_its_servers_name_and_its_result_is_like_that_of_a_call()
 }
 
 #[tokio::test]
+async fn a_stream_hears_of_its_callers_tasks_from_a_server_that_has_to_be_asked() {
+    let (gateway, _fixtures) = world("modern").await;
+    let owner = follower(&gateway, "acme");
+    let begun = owner.call("two_confirm_delete", json!({ "filename": "a.txt" })).await;
+    let task = begun.result()["taskId"].as_str().unwrap().to_owned();
+    let colleague = owner.with(Some(&gateway.new_key("acme", "colleague", &[]).text));
+    let listen = async |client: &Client| {
+        let wanted = json!({ "notifications": { "toolsListChanged": true, "taskIds": [task, "no-such-task"] } });
+        let mut events = client.ask_as("7", "subscriptions/listen", wanted).send(client.address).await.events();
+        let accepted = events.message().await["params"]["notifications"].take();
+        (events, accepted)
+    };
+    assert_eq!(listen(&colleague).await.1, json!({ "toolsListChanged": true }));
+    let (mut events, accepted) = listen(&owner).await;
+    assert_eq!(accepted, json!({ "toolsListChanged": true, "taskIds": [task] }));
+    let mut news = async |status: &str| loop {
+        let mut message = events.message().await;
+        assert_eq!(message["method"], "notifications/tasks", "{message}");
+        assert_eq!(message["params"]["taskId"], task, "{message}");
+        assert_eq!(message["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"], 7, "{message}");
+        if message["params"]["status"] == status {
+            return message["params"].take();
+        }
+    };
+    let asking = news("input_required").await;
+    assert_eq!(asking["inputRequests"]["confirm"]["params"]["_meta"]["dev.patchbay/server"], "two", "{asking}");
+    let answers = json!({ "inputResponses": { "confirm": { "action": "accept", "content": { "confirm": true } } } });
+    asked(&owner, "tasks/update", &task, answers).await;
+    let done = news("completed").await;
+    assert_eq!(done["result"]["content"][0]["text"], "a.txt: true", "{done}");
+}
+
+#[tokio::test]
 async fn who_cannot_follow_tasks_gets_its_answer_at_once() {
     let (gateway, _fixtures) = world("modern").await;
     let arguments = json!({ "seconds": 0, "label": "y" });

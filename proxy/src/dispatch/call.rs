@@ -349,7 +349,7 @@ fn toll<'a>(cx: &Cx, request: &Request, target: &Target<'a>, entry: &ServerEntry
     }
 }
 
-fn timeout(cx: &Cx, configured_s: Option<u32>) -> Duration {
+pub(super) fn timeout(cx: &Cx, configured_s: Option<u32>) -> Duration {
     let limits = &cx.app.config.limits;
     let timeout = configured_s.map_or(limits.call_timeout, |seconds| Duration::from_secs(seconds.into()));
     timeout.min(limits.call_timeout_max)

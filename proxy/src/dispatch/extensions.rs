@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use patchbay_core::json;
 
-use super::{links, relay::Relay, skills, tasks};
+use super::{Cx, links, relay::Relay, skills, tasks};
 
 /// What an extension has to know on the way back.
 pub enum About {
@@ -52,8 +52,13 @@ pub(super) struct Draft<'a> {
 
 impl<'a> Draft<'a> {
     pub(super) fn of(body: &'a Bytes) -> Option<Self> {
+        Self::within(body, "result")
+    }
+
+    /// The same for a message that tells in another member what a result would.
+    pub(super) fn within(body: &'a Bytes, member: &str) -> Option<Self> {
         let text = std::str::from_utf8(body).ok()?;
-        Some(Self { text, result: json::at_path(text, &["result"])?, edits: Vec::new() })
+        Some(Self { text, result: json::at_path(text, &[member])?, edits: Vec::new() })
     }
 
     /// Puts something in the place of a part of the response.
@@ -68,10 +73,10 @@ impl<'a> Draft<'a> {
     }
 
     /// The URIs of a result of a call that stands somewhere in the response.
-    pub(super) fn links(&mut self, relay: &Relay, result: &str) {
-        let uris = &relay.cx.tenant.view().uris;
-        if uris.has_mapped(relay.index) {
-            links::of_result(self.text, result, &|native| uris.to_exposed(relay.index, native), &mut self.edits);
+    pub(super) fn links(&mut self, cx: &Cx, server: usize, result: &str) {
+        let uris = &cx.tenant.view().uris;
+        if uris.has_mapped(server) {
+            links::of_result(self.text, result, &|native| uris.to_exposed(server, native), &mut self.edits);
         }
     }
 

@@ -1,6 +1,8 @@
 //! The Tasks extension: calls that go on as tasks. A client knows a task by a sealed id that is its owner's alone and names
 //! server and tool, so no replica remembers anything; what may be done with the task is decided anew each time.
 
+pub(super) mod feed;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -128,7 +130,7 @@ fn life_ms(ttl_ms: Option<u64>) -> u64 {
 /// put, and with a result like that of a direct call.
 pub(super) fn told(relay: &Relay, sealed: &str, body: &Bytes) -> Bytes {
     let Some(mut draft) = Draft::of(body) else { return body.clone() };
-    match put(relay, &mut draft, sealed) {
+    match put(&relay.cx, relay.index, &mut draft, sealed) {
         Ok(()) => draft.finish(body),
         Err(why) => {
             let server = relay.server.slug.as_str();
@@ -138,29 +140,30 @@ pub(super) fn told(relay: &Relay, sealed: &str, body: &Bytes) -> Bytes {
     }
 }
 
-fn put(relay: &Relay, draft: &mut Draft<'_>, sealed: &str) -> Result<(), &'static str> {
+/// Puts how a task of a server stands in the client's words.
+fn put(cx: &Cx, server: usize, draft: &mut Draft<'_>, sealed: &str) -> Result<(), &'static str> {
     let state = draft.result;
     if let Some(raw) = json::at_path(state, &["taskId"]) {
         draft.swap(raw, json::quote(sealed));
     }
     if let Some(result) = json::at_path(state, &["result"]) {
-        draft.links(relay, result);
+        draft.links(cx, server, result);
         if let Some(info) = json::at_path(result, &["_meta", META_SERVER_INFO]) {
             draft.swap(info, SERVER_INFO.to_owned());
         }
     }
     let Some(requests) = json::at_path(state, &["inputRequests"]) else { return Ok(()) };
     for member in json::members(requests).flatten() {
-        let question = question(relay, member.value)?;
+        let question = question(cx, server, member.value)?;
         draft.swap(member.value, question);
     }
     Ok(())
 }
 
 /// A question of a task as it may be put to the client.
-fn question(relay: &Relay, raw: &str) -> Result<String, &'static str> {
-    let entry = &relay.cx.tenant.snapshot().servers[relay.index];
-    let offered = relay.cx.caller.can.offered(call::leg(&relay.cx, entry));
+fn question(cx: &Cx, server: usize, raw: &str) -> Result<String, &'static str> {
+    let entry = &cx.tenant.snapshot().servers[server];
+    let offered = call::offered(cx, server);
     let method = json::at_path(raw, &["method"]).and_then(json::unquote).unwrap_or_default();
     let asked = ask::put(&method, json::at_path(raw, &["params"]), offered, entry.slug.as_str());
     let asked = asked.map_err(|refused| refused.message)?.without_elicitation_id();

@@ -87,7 +87,6 @@ pub(super) async fn legacy(listener: &Listener<'_>, trail: &mut Trail) -> Result
         lists: TOOLS | PROMPTS | RESOURCES,
         client: Some(session.id),
         uris: subscriptions(app, tenant.id(), &session).await,
-        tasks: Vec::new(),
         since,
     };
     let (listening, _) = Hub::open(app, tenant, principal, wanted, Voice::Legacy)?;

@@ -1,5 +1,5 @@
 //! An open stream of changes as its reader sees it: messages as they come, a sign of life after silence, the end. It is polled and
-//! has no task of its own; between two messages it holds its place in the hub and one timer.
+//! has no task of its own; between two messages it holds its place in the hub and one timer, and what brings it news of tasks.
 
 use std::{
     pin::Pin,
@@ -44,6 +44,20 @@ pub enum Said {
     Alive,
 }
 
+/// Where news of tasks are left for a stream. Only the newest of each task waits there.
+pub(crate) struct Teller(Arc<Post>);
+
+impl Teller {
+    /// A task, by the id that the client has for it, is so now. `members` are those of the notification's `params`, without
+    /// braces, `taskId` and `_meta`, on one line.
+    pub(crate) fn task(&self, exposed: Arc<str>, members: Bytes) {
+        self.0.task(exposed, members);
+    }
+}
+
+/// What brings a stream news while it is open.
+type Feed = Pin<Box<dyn Future<Output = ()>>>;
+
 /// See the module.
 pub struct Listening {
     app: Arc<App>,
@@ -58,6 +72,8 @@ pub struct Listening {
     /// The next sign of life.
     timer: Pin<Box<Sleep>>,
     ends_at: Instant,
+    /// Polled with the stream, and dropped with it.
+    feed: Option<Feed>,
 }
 
 impl Listening {
@@ -68,12 +84,18 @@ impl Listening {
         let left = left_ms.map_or(life, |left_ms| Duration::from_millis(left_ms.unsigned_abs()).min(life));
         let ends_at = now + left;
         let timer = Box::pin(sleep_until(ends_at.min(now + app.config.limits.keepalive)));
-        Self { app, room, post, voice, first: None, todo: 0, is_over: false, timer, ends_at }
+        Self { app, room, post, voice, first: None, todo: 0, is_over: false, timer, ends_at, feed: None }
     }
 
     /// Says this before anything else.
     pub(crate) fn begin_with(&mut self, message: Bytes) {
         self.first = Some(message);
+    }
+
+    /// Has this bring news for as long as the stream is open: it is given where to leave them, and when the stream ends at the
+    /// latest.
+    pub(crate) fn fed_by<F: Future<Output = ()> + 'static>(&mut self, feed: impl FnOnce(Teller, Instant) -> F) {
+        self.feed = Some(Box::pin(feed(Teller(self.post.clone()), self.ends_at)));
     }
 
     /// The message by which a modern stream begins: what it will tell, the members of `params.notifications`.
@@ -125,6 +147,7 @@ impl Listening {
 
     fn end(&mut self) -> Poll<Option<Said>> {
         self.is_over = true;
+        self.feed = None;
         Poll::Ready(self.last().map(Said::Message))
     }
 
@@ -143,6 +166,11 @@ impl Stream for Listening {
         }
         if let Some(first) = self.first.take() {
             return Poll::Ready(Some(Said::Message(first)));
+        }
+        if let Some(feed) = &mut self.feed
+            && feed.as_mut().poll(cx).is_ready()
+        {
+            self.feed = None;
         }
         let new = self.post.take(cx.waker());
         self.todo |= new;

@@ -10,7 +10,6 @@ use std::{
     },
 };
 
-use bytes::Bytes;
 use patchbay_core::{ServerId, Slug, model::Sharing};
 
 use super::post::Post;
@@ -23,15 +22,6 @@ use crate::{
 pub(crate) const SUBSCRIPTIONS_MAX: usize = 100;
 /// The most resources of one server that are watched for a tenant.
 const WATCHED_MAX: usize = 1_000;
-
-/// A task that a stream listens for.
-#[derive(Debug, Clone)]
-pub(crate) struct Task {
-    /// By what the gateway knows it.
-    pub(crate) key: Arc<str>,
-    /// By what its client knows it.
-    pub(crate) exposed: Arc<str>,
-}
 
 /// Why a resource cannot be watched.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,7 +83,6 @@ struct Inside {
 struct Entry {
     post: Arc<Post>,
     subscribed: Vec<Subscribed>,
-    tasks: Vec<Task>,
 }
 
 /// A resource that a stream is subscribed to.
@@ -115,7 +104,7 @@ struct Watched {
 }
 
 impl Room {
-    pub(super) fn enter(&self, post: Arc<Post>, tasks: Vec<Task>) {
+    pub(super) fn enter(&self, post: Arc<Post>) {
         let mut inside = self.inside();
         if let Some(client) = post.client
             && let Some(before) = inside.by_client.insert(client, post.key)
@@ -123,7 +112,7 @@ impl Room {
         {
             before.post.end();
         }
-        inside.streams.insert(post.key, Entry { post, subscribed: Vec::new(), tasks });
+        inside.streams.insert(post.key, Entry { post, subscribed: Vec::new() });
     }
 
     /// A stream is over; says whether the servers have to hear of it.
@@ -257,15 +246,6 @@ impl Room {
 
     pub(super) fn all_updated(&self, server: ServerId) {
         self.inside().all_updated(server);
-    }
-
-    pub(super) fn task(&self, key: &str, members: &Bytes) {
-        let inside = self.inside();
-        for entry in inside.streams.values() {
-            for task in entry.tasks.iter().filter(|task| *task.key == *key) {
-                entry.post.task(task.exposed.clone(), members.clone());
-            }
-        }
     }
 
     fn inside(&self) -> MutexGuard<'_, Inside> {

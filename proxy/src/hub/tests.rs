@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, collections::BTreeSet, sync::Mutex};
 
+use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, future::BoxFuture};
 use patchbay_core::{
     Generation, ServerId, TenantId,
@@ -426,14 +427,16 @@ async fn a_modern_stream_carries_its_id_and_ends_with_its_response() {
     let door = world.house.door("acme", None);
     let principal = world.house.identify(&door, &bearer(&world.key)).await.unwrap();
     let tenant = door.enter(&principal, None).unwrap();
-    let task = Task { key: "shop/1".into(), exposed: "sealed-1".into() };
     let uris = vec!["file:///a".into(), "file:///a".into(), "file:///of-nobody".into()];
-    let wanted = Wanted { lists: TOOLS, uris, tasks: vec![task], ..Wanted::default() };
+    let wanted = Wanted { lists: TOOLS, uris, ..Wanted::default() };
     let voice = Voice::Modern { id: Bytes::from_static(b"\"7\"") };
     let (mut stream, accepted) = Hub::open(&world.house.app, &tenant, &principal, wanted, voice).unwrap();
     assert_eq!(accepted.iter().map(|uri| &**uri).collect::<Vec<_>>(), ["file:///a", "file:///a"]);
     world.updated("file:///a");
-    world.house.app.hub.rooms.get(&world.row.id).unwrap().task("shop/1", &Bytes::from_static(br#""status":"working""#));
+    stream.fed_by(async |teller, _| {
+        teller.task("sealed-1".into(), Bytes::from_static(br#""status":"submitted""#));
+        teller.task("sealed-1".into(), Bytes::from_static(br#""status":"working""#));
+    });
     let mut next = || match stream.next().now_or_never() {
         Some(Some(Said::Message(message))) => serde_json::from_slice::<Value>(&message).unwrap(),
         other => panic!("{other:?}"),

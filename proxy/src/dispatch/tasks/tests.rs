@@ -19,23 +19,23 @@ use crate::{
     },
 };
 
-const NATIVE: &str = "native-7";
+pub(super) const NATIVE: &str = "native-7";
 const TASKING: &str = r#"{"extensions":{"io.modelcontextprotocol/tasks":{}}}"#;
 /// A client that follows tasks and can be asked everything.
-const FOLLOWER: Capabilities = Capabilities { tasks: true, ..ALL };
+pub(super) const FOLLOWER: Capabilities = Capabilities { tasks: true, ..ALL };
 
-fn begun(id: &Value) -> Value {
+pub(super) fn begun(id: &Value) -> Value {
     json!({ "resultType": "task", "taskId": id, "status": "working", "ttlMs": 60_000, "createdAt": "2026-01-01T00:00:00Z" })
 }
 
-fn state(more: &Value) -> Value {
+pub(super) fn state(more: &Value) -> Value {
     let mut state = json!({ "resultType": "complete", "taskId": NATIVE, "status": "working" });
     state.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     state
 }
 
 /// A gateway before a modern server that has tasks and says this, one after the other.
-async fn tasking(says: impl IntoIterator<Item = Value>) -> (House, Arc<Scripted>) {
+pub(super) async fn tasking(says: impl IntoIterator<Item = Value>) -> (House, Arc<Scripted>) {
     let server = Scripted::new(says.into_iter().map(|value| one(Era::Modern, &value)));
     let mut house = house(&server, Era::Modern).await;
     house.capabilities = TASKING;
@@ -43,7 +43,7 @@ async fn tasking(says: impl IntoIterator<Item = Value>) -> (House, Arc<Scripted>
     (house, server)
 }
 
-async fn person(house: &House, sub: &str) -> Cx {
+pub(super) async fn person(house: &House, sub: &str) -> Cx {
     client(house, Version::NEWEST, FOLLOWER, sub).await
 }
 
@@ -54,7 +54,7 @@ async fn ask(house: &House, cx: &Cx, method: &str, params: Value) -> Result<Valu
 }
 
 /// The id of a task that this person has begun.
-async fn task_of(house: &House, cx: &Cx) -> String {
+pub(super) async fn task_of(house: &House, cx: &Cx) -> String {
     let answer = only(call(house, cx, json!({})).await);
     assert_eq!(answer["result"]["resultType"], "task", "{answer}");
     answer["result"]["taskId"].as_str().unwrap().to_owned()
