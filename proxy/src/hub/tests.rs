@@ -384,7 +384,7 @@ async fn a_resource_is_watched_once_for_all_streams_and_not_at_all_without_one()
 async fn a_client_with_one_stream_keeps_the_newest_and_comes_back_to_what_it_missed() {
     let mut world = World::new().await;
     let client = Some([9; 16]);
-    let wanted = |since| Wanted { lists: ALL, client, uris: vec!["file:///a".into()], since, ..Wanted::default() };
+    let wanted = |since| Wanted { lists: ALL, client, uris: vec!["file:///a".into()], since };
     let mut first = world.open_as(&world.key, "default", wanted(None)).await.unwrap();
     let seen = first.told();
     let mut second = world.open_as(&world.key, "default", wanted(None)).await.unwrap();
