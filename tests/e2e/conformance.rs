@@ -17,7 +17,7 @@ use std::{
 
 use patchbay_e2e::{
     Fixture, Installed, TestGateway,
-    process::{Outcome as Ended, run},
+    process::{Outcome as Ended, run, run_long},
     programs::program,
     setup::tenant,
 };
@@ -219,7 +219,7 @@ fn conformance(installed: &Installed, role: &str, results: &Path, expected: Opti
 fn suite(installed: &Installed, url: &str, revision: &Revision, expected: Option<&Path>) -> Checks {
     let folder = TempDir::with_prefix("patchbay-e2e-suite-").unwrap();
     let mut command = conformance(installed, "server", folder.path(), expected);
-    let Ended { code, out, err } = run(command.args(["--url", url, "--requirements", revision.name]));
+    let Ended { code, out, err } = run_long(command.args(["--url", url, "--requirements", revision.name]));
     assert!(code == 0, "the suite is not content with {url}: {out}\n{err}");
     let mut checks = Checks::new();
     read_results(folder.path(), "server-", &mut checks);
