@@ -360,7 +360,7 @@ impl Default for LimitsFile {
             call_timeout_s: 60,
             call_timeout_max_s: 600,
             answer_s: 300,
-            streams_per_principal: 32,
+            streams_per_principal: 512,
             stream_minutes: 60,
             sse_after_s: 5,
             keepalive_s: 15,

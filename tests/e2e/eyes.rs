@@ -16,11 +16,12 @@ use self::prometheus::{Prometheus, check, installed, root};
 
 /// Metrics that have samples only after something that does not happen to a gateway that is well: a query that names one of
 /// them has to evaluate, and may find nothing.
-const RARE: [&str; 4] = [
+const RARE: [&str; 5] = [
     "patchbay_limit_denied_total",
     "patchbay_limit_would_deny_total",
     "patchbay_audit_sink_",
     "patchbay_tool_calls_total",
+    "patchbay_forwarded_total",
 ];
 const JOB: &str = "patchbay";
 

@@ -78,7 +78,9 @@ async fn replay(gateway: &TestGateway, requests: &[Recorded]) -> String {
     let mut session = None;
     for request in requests {
         let reply = request.ask(Some(gateway.key("demo")), session.as_deref()).send(gateway.address).await;
-        assert_eq!(reply.status, request.status_given, "{}", request.what());
+        // The gateway that was recorded had no stream to offer.
+        let expected = if request.method == "GET" { 200 } else { request.status_given };
+        assert_eq!(reply.status, expected, "{}", request.what());
         session = reply.header("mcp-session-id").map(str::to_owned).or(session);
         expect_answer(request, reply).await;
     }
@@ -113,7 +115,7 @@ async fn expect_answer(request: &Recorded, reply: Reply) {
             }
         }
         "ping" => assert_eq!(result(body, reply).await, json!({})),
-        "GET" => assert!(reply.header("allow").is_some_and(|allow| allow.contains("POST"))),
+        "GET" => assert_eq!(reply.header("content-type"), Some("text/event-stream")),
         "DELETE" => assert!(reply.bytes().await.unwrap().is_empty()),
         other => panic!("nobody has said yet what {other} is to be answered with"),
     }

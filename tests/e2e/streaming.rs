@@ -290,7 +290,7 @@ async fn a_servers_question_finds_its_user_and_the_answer_its_server() {
     let mut events = reply.events();
     let question = events.message().await;
     assert_eq!(question["method"], "elicitation/create");
-    assert_eq!(question["params"]["message"], "What is your name?");
+    assert_eq!(question["params"]["message"], "[old] What is your name?");
     assert_eq!(question["params"]["requestedSchema"]["required"], json!(["name"]));
     let id = question["id"].as_str().expect("an id that nobody guesses").to_owned();
     assert!(id.len() > 20, "{id}");
@@ -322,12 +322,6 @@ async fn a_servers_question_finds_its_user_and_the_answer_its_server() {
         let answer = client.call(tool, json!({})).await;
         assert!(answer.before.is_empty(), "{tool}: {:?}", answer.before);
         assert!(answer.raw.contains("-32601") || answer.is_error(), "{tool}: {}", answer.raw);
-    }
-    // A question that cannot cross the eras yet becomes a sentence.
-    for (client, tool) in [(&client, "new_elicit"), (&gateway.modern("acme"), "old_elicit")] {
-        let answer = client.call(tool, json!({})).await;
-        assert!(answer.before.is_empty(), "{tool}: {:?}", answer.before);
-        assert!(answer.response["result"].get("inputRequests").is_none(), "{}", answer.raw);
     }
 }
 

@@ -215,7 +215,8 @@ impl Client {
             return ask;
         }
         let ask = ask.header("Mcp-Method", method);
-        let mirrored = matches!(method, "tools/call" | "prompts/get" | "resources/read");
+        let mirrored =
+            matches!(method, "tools/call" | "prompts/get" | "resources/read") || method.starts_with("tasks/");
         match name.filter(|_| mirrored) {
             Some(name) => ask.header("Mcp-Name", header_value(name)),
             None => ask,

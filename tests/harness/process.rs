@@ -10,6 +10,7 @@ use std::{
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 
 use nix::{
@@ -21,6 +22,11 @@ use nix::{
 };
 
 use crate::wait::block_until;
+
+/// How long a suite of tests may take, before it has as long as everything else.
+const LONG: Duration = Duration::from_secs(180);
+/// How often it is looked at.
+const LONG_LOOK: Duration = Duration::from_millis(100);
 
 /// How a program ended that was run to its end.
 #[derive(Debug, Clone)]
@@ -62,6 +68,21 @@ pub fn command(program: &Path, args: impl IntoIterator<Item = impl AsRef<OsStr>>
 /// When it cannot be started or does not end in time.
 pub fn run(command: &mut Command) -> Outcome {
     let mut running = Running::start(command);
+    let status = running.ended();
+    let (out, err) = running.collected();
+    Outcome { code: status.code().unwrap_or_else(|| -status.signal().unwrap_or(0)), out, err }
+}
+
+/// The same for what takes longer than anything else here: a whole suite of tests.
+///
+/// # Panics
+/// As [`run`].
+pub fn run_long(command: &mut Command) -> Outcome {
+    let mut running = Running::start(command);
+    let end = Instant::now() + LONG;
+    while running.status().is_none() && Instant::now() < end {
+        thread::sleep(LONG_LOOK);
+    }
     let status = running.ended();
     let (out, err) = running.collected();
     Outcome { code: status.code().unwrap_or_else(|| -status.signal().unwrap_or(0)), out, err }

@@ -44,6 +44,8 @@ pub(crate) enum Asked {
     Answer(HeaderMap, Bytes),
     /// Something that a server of another era would say.
     Misfit(String),
+    /// That it does not take the version that it names itself among those that it takes: worth another try.
+    Again(String),
 }
 
 impl Peer {
@@ -137,8 +139,19 @@ impl Peer {
         known.map(|known| known.hello.clone()).ok_or_else(|| Unopened::Misfit("initialize gave nothing".into()))
     }
 
-    /// `server/discover`.
+    /// `server/discover`, once more where the server refuses the version and names it (2026-07-28, versioning).
     async fn discover(self: &Arc<Self>, patience: &Patience) -> Result<Arc<Hello>, Unopened> {
+        match self.discover_once(patience).await? {
+            Some(hello) => Ok(hello),
+            None => self
+                .discover_once(patience)
+                .await?
+                .ok_or_else(|| Unopened::Misfit(format!("it refuses revision {}, and names it", Version::NEWEST))),
+        }
+    }
+
+    /// `None` when it is worth another try.
+    async fn discover_once(self: &Arc<Self>, patience: &Patience) -> Result<Option<Arc<Hello>>, Unopened> {
         let id = self.next_id();
         let request = Outgoing::plain("server/discover", Vec::new());
         let headers = self.client.heads.modern(&request).unwrap_or_default();
@@ -146,10 +159,11 @@ impl Peer {
         let probing = patience.until(Instant::now() + PROBE_PATIENCE);
         match self.ask(headers, id, message, Era::Modern, &probing).await {
             Ok(Asked::Answer(_, message)) => match hello_of_discover(&message) {
-                Ok(hello) => Ok(self.learn(hello)),
+                Ok(hello) => Ok(Some(self.learn(hello))),
                 Err(why) => Err(Unopened::Misfit(format!("{why}: {}", self.client.excerpt(&message)))),
             },
             Ok(Asked::Misfit(why)) => Err(Unopened::Misfit(why)),
+            Ok(Asked::Again(_)) => Ok(None),
             Err(error) if error.fault == Fault::Timeout && error.delivery == Delivery::MayHaveRun => {
                 Err(Unopened::Misfit("no answer to server/discover".into()))
             }
@@ -176,6 +190,9 @@ impl Peer {
             });
         }
         let refusal = read_refusal(&self.client, response, patience).await?;
+        if era == Era::Modern && refusal.code() == Some(-32022) && refusal.names(Version::NEWEST) {
+            return Ok(Asked::Again(refusal.error().detail));
+        }
         match misfit(&refusal, era) {
             Some(why) => Ok(Asked::Misfit(why)),
             None => Err(refusal.error()),

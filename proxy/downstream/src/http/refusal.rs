@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use patchbay_core::{
-    era::Era,
+    era::{Era, Version},
     json::{self, MessageHead},
 };
 use tokio::time::{Duration, Instant};
@@ -63,6 +63,14 @@ impl Refusal {
     /// The code of the JSON-RPC error in it, whichever request that names.
     pub(crate) fn code(&self) -> Option<i64> {
         json::at_path(self.head()?.error?, &["code"])?.parse().ok()
+    }
+
+    /// Whether the error says that this version is one that the server takes.
+    pub(crate) fn names(&self, version: Version) -> bool {
+        let error = self.head().and_then(|head| head.error);
+        let supported = error.and_then(|error| json::at_path(error, &["data", "supported"]));
+        let supported = supported.and_then(|supported| json::elements(supported).ok()).unwrap_or_default();
+        supported.into_iter().any(|named| json::unquote(named).as_deref() == Some(version.as_str()))
     }
 
     fn answers(&self, id: u64) -> bool {

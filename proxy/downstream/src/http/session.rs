@@ -173,7 +173,7 @@ impl Peer {
         let asked = self.ask(self.client.heads.opening(), id, message.into(), Era::Legacy, patience).await?;
         let (headers, message) = match asked {
             Asked::Answer(headers, message) => (headers, message),
-            Asked::Misfit(why) => return Err(Unopened::Misfit(why)),
+            Asked::Misfit(why) | Asked::Again(why) => return Err(Unopened::Misfit(why)),
         };
         let hello = hello_of_initialize(&message).map_err(|why| self.no_hello(why, &message))?;
         let id = session_id(&headers).map_err(|why| protocol(why.into()))?;
@@ -191,7 +191,7 @@ impl Peer {
         let patience = patience.until(Instant::now() + LEVEL_PATIENCE);
         match self.ask(session.headers.clone(), id, message, Era::Legacy, &patience).await {
             Ok(Asked::Answer(..)) => {}
-            Ok(Asked::Misfit(why)) => tracing::debug!("the server refused logging/setLevel: {why}"),
+            Ok(Asked::Misfit(why) | Asked::Again(why)) => tracing::debug!("the server refused logging/setLevel: {why}"),
             Err(error) => tracing::debug!(%error, "the server did not answer logging/setLevel"),
         }
     }
