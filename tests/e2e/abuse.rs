@@ -91,7 +91,8 @@ fn forms() -> Value {
 }
 
 fn ask(key: &str, method: &str, params: Value) -> Value {
-    json!({ "ask": { "key": key, "method": method, "params": params } })
+    let ask = [("key", key.into()), ("method", method.into()), ("params", params)];
+    json!({ "ask": Value::from_iter(ask) })
 }
 
 fn form() -> Value {

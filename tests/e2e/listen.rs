@@ -18,7 +18,7 @@ const WATCHED: &str = "test://watched-resource";
 const META_SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
 
 fn listen(client: &Client, id: &str, notifications: Value) -> Ask {
-    client.ask_as(id, "subscriptions/listen", json!({ "notifications": notifications }))
+    client.ask_as(id, "subscriptions/listen", Value::from_iter([("notifications", notifications)]))
 }
 
 /// Opens a modern stream and gives it with what was acknowledged.

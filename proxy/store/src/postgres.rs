@@ -122,7 +122,7 @@ impl Cancels for PostgresStore {
     async fn cancel_tell(&self, calls: &[Cancelled]) -> Result<(), StoreError> {
         doing("tell of calls that were taken back", async {
             let mut connection = self.pool.acquire().await?;
-            Ok(watch::notify_cancelled(&mut connection, calls, self.origin).await?)
+            watch::notify_cancelled(&mut connection, calls, self.origin).await
         })
         .await
     }

@@ -1,10 +1,7 @@
 //! Opens streams of changes, says when they are there, and for each line on standard input waits until every one of them was told
 //! of one more change. Ends with its input.
 
-use std::{
-    rc::Rc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -33,16 +30,15 @@ pub(crate) async fn run(job: &ListenJob) -> Result<()> {
 }
 
 async fn listen(job: &ListenJob) -> Result<()> {
-    let (told, mut heard) = mpsc::unbounded_channel();
-    let told = Rc::new(told);
+    let (told, mut heard) = mpsc::channel(job.streams + 1);
     let open = async || -> Result<Connection> {
         let mut connection = Connection::open(&job.target).await?;
         let mut body = connection.listen().await?;
         wait_for(&mut body, BEGUN).await.context("the stream's first event")?;
-        let told = Rc::clone(&told);
+        let told = told.clone();
         tokio::task::spawn_local(async move {
             while wait_for(&mut body, CHANGED).await.is_ok() {
-                if told.send(Instant::now()).is_err() {
+                if told.send(Instant::now()).await.is_err() {
                     return;
                 }
             }

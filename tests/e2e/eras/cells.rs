@@ -120,7 +120,8 @@ fn refused(answer: &Exchange) -> String {
 }
 
 fn ask(key: &str, method: &str, params: Value) -> Value {
-    json!({ "ask": { "key": key, "method": method, "params": params } })
+    let ask = [("key", key.into()), ("method", method.into()), ("params", params)];
+    json!({ "ask": Value::from_iter(ask) })
 }
 
 async fn play(cell: &Cell, steps: Value) -> Talk {

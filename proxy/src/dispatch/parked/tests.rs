@@ -30,7 +30,7 @@ fn finished() -> Value {
 
 /// The params of the request with these answers.
 fn retry(asked: &Value, answers: Value) -> Value {
-    json!({ "inputResponses": answers, "requestState": asked["result"]["requestState"] })
+    Value::from_iter([("inputResponses", answers), ("requestState", asked["result"]["requestState"].clone())])
 }
 
 fn accept(text: &str) -> Value {

@@ -13,17 +13,20 @@ use serde_json::{Value, json};
 use tokio::{
     sync::{
         Notify, broadcast,
-        mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+        mpsc::{Receiver, Sender, channel},
     },
     time::{Duration, Instant},
 };
 
 type Said = Result<Message, DownstreamError>;
 
+/// More than any test lets a server say before somebody listens.
+const SAID: usize = 1 << 18;
+
 /// See the module. It answers one call.
 pub(super) struct Scripted {
     era: Era,
-    says: Mutex<Option<UnboundedReceiver<Said>>>,
+    says: Mutex<Option<Receiver<Said>>>,
     pub(super) noted: Arc<Noted>,
     events: broadcast::Sender<Event>,
 }
@@ -56,13 +59,13 @@ impl Noted {
 
 /// The server's side.
 pub(super) struct Says {
-    sender: UnboundedSender<Said>,
+    sender: Sender<Said>,
     noted: Arc<Noted>,
 }
 
 impl Scripted {
     pub(super) fn new(era: Era) -> (Arc<Self>, Says) {
-        let (sender, says) = unbounded_channel();
+        let (sender, says) = channel(SAID);
         let noted = Arc::new(Noted::default());
         let says = Mutex::new(Some(says));
         let server = Self { era, says, noted: noted.clone(), events: broadcast::Sender::new(1) };
@@ -74,20 +77,20 @@ impl Says {
     /// A notification.
     pub(super) fn note(&self, method: &str, params: &Value) {
         let message = json!({ "jsonrpc": "2.0", "method": method, "params": params }).to_string();
-        self.sender.send(Ok(Message::Notification(message.into()))).ok();
+        self.sender.try_send(Ok(Message::Notification(message.into()))).ok();
     }
 
     /// A question.
     pub(super) fn ask(&self, id: &str, method: &str, params: &Value) {
         let message = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }).to_string();
         let answer = Box::new(Sink { id: id.to_owned(), noted: self.noted.clone() });
-        self.sender.send(Ok(Message::Request(Question { message: message.into(), answer }))).ok();
+        self.sender.try_send(Ok(Message::Request(Question { message: message.into(), answer }))).ok();
     }
 
     /// The response.
     pub(super) fn answer(&self, era: Era) {
         let head = Bytes::from_static(br#"{"jsonrpc":"2.0","id":7,"result":{"content":[]}}"#);
-        self.sender.send(Ok(Message::Response(Answer { head, rest: None, era }))).ok();
+        self.sender.try_send(Ok(Message::Response(Answer { head, rest: None, era }))).ok();
     }
 }
 
@@ -123,7 +126,7 @@ impl Downstream for Scripted {
 }
 
 struct Stream {
-    says: UnboundedReceiver<Said>,
+    says: Receiver<Said>,
     noted: Arc<Noted>,
 }
 
