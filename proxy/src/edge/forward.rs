@@ -1,7 +1,7 @@
 //! Requests for what lives in another process: an answer to a question that waits there, the next request of a call that is
 //! parked there, a stream that goes on there, a session's own child. The handle that came with the request names the process, and
 //! the request is handed on to it whole and as it came: that replica looks at credentials, limits and everything else itself, and
-//! writes the audit. [`held`] says where a request belongs, [`line`] brings it there, [`peer`] says on whose behalf.
+//! writes the audit. [`held`] says where a request belongs, [`mod@line`] brings it there, [`peer`] says on whose behalf.
 
 pub(super) mod answer;
 pub(super) mod held;
