@@ -1,5 +1,5 @@
 //! Servers that speak Streamable HTTP, of both eras. This file is the door: options in, [`Downstream`] out. A call goes
-//! [`call`] → [`era`] and [`session`] → [`client`] → [`pool`], [`live`], [`connect`], and comes back through [`reply`] (one JSON
+//! [`call`] → [`era`] and [`session`] → [`mod@client`] → [`pool`], [`live`], [`connect`], and comes back through [`reply`] (one JSON
 //! body) or [`messages`] (a stream of events); [`listen`] hears what the server says outside of calls. [`oauth`] signs the
 //! gateway in where it has an identity of its own. Servers of the transport before it are [`oldest`]'s.
 //!
