@@ -60,6 +60,16 @@ async fn settled(client: &Client, task: &str, status: &str) -> Value {
     said
 }
 
+/// Another principal of the same tenant, once the gateway knows the key.
+async fn colleague(gateway: &TestGateway, owner: &Client) -> Client {
+    let colleague = owner.with(Some(&gateway.new_key("acme", "colleague", &[]).text));
+    wait_until("the new key opens the door", || async {
+        colleague.ask("tools/list", json!({})).send(colleague.address).await.status == 200
+    })
+    .await;
+    colleague
+}
+
 #[tokio::test]
 async fn a_task_is_its_owners_alone_and_its_id_says_nothing() {
     let (gateway, _fixtures) = world("modern").await;
@@ -72,9 +82,9 @@ async fn a_task_is_its_owners_alone_and_its_id_says_nothing() {
     let mut tampered = task.clone().into_bytes();
     tampered[60] ^= 1;
     let alone = alone(&owner);
-    let colleague = gateway.new_key("acme", "colleague", &[]);
+    let colleague = colleague(&gateway, &owner).await;
     for (who, client, id) in [
-        ("a colleague", &owner.with(Some(&colleague.text)), task.clone()),
+        ("a colleague", &colleague, task.clone()),
         ("another tenant", &follower(&gateway, "other"), task.clone()),
         ("another toolset", &alone, task.clone()),
         ("somebody who changed it", &owner, String::from_utf8(tampered).unwrap()),
@@ -132,7 +142,7 @@ async fn a_stream_hears_of_its_callers_tasks_from_a_server_that_has_to_be_asked(
     let owner = follower(&gateway, "acme");
     let begun = owner.call("two_confirm_delete", json!({ "filename": "a.txt" })).await;
     let task = begun.result()["taskId"].as_str().unwrap().to_owned();
-    let colleague = owner.with(Some(&gateway.new_key("acme", "colleague", &[]).text));
+    let colleague = colleague(&gateway, &owner).await;
     let listen = async |client: &Client| {
         let wanted = json!({ "notifications": { "toolsListChanged": true, "taskIds": [task, "no-such-task"] } });
         let mut events = client.ask_as("7", "subscriptions/listen", wanted).send(client.address).await.events();
