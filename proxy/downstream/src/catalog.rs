@@ -27,6 +27,9 @@ pub struct CatalogBounds {
     pub bytes_max: usize,
     /// When everything must be there.
     pub deadline: Instant,
+    /// What the reader says that it can be asked, a JSON object: some servers have tools only for who can be asked. Nobody is,
+    /// while a catalog is read.
+    pub capabilities: &'static str,
 }
 
 /// What one server offers, as it wrote it. A list that it does not have is empty.
@@ -269,7 +272,7 @@ impl Reader<'_> {
             deadline: self.bounds.deadline,
             extension: None,
             share: ShareKey::Tenant,
-            capabilities: Arc::from("{}"),
+            capabilities: Arc::from(self.bounds.capabilities),
         };
         let reply = self.server.call(cx, Outgoing::plain(list.method(), params.into_iter().collect())).await?;
         let left = self.bytes_left.load(Relaxed);

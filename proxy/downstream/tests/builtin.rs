@@ -95,7 +95,7 @@ async fn many_callers_get_their_own_answers() {
 #[tokio::test]
 async fn its_catalog_is_read_like_any_other() {
     let (server, _) = server();
-    let bounds = CatalogBounds { pages_max: 5, items_max: 10, bytes_max: 10_000, deadline: soon() };
+    let bounds = CatalogBounds { pages_max: 5, items_max: 10, bytes_max: 10_000, deadline: soon(), capabilities: "{}" };
     let catalog = fetch(&*server, bounds).await.expect("a catalog");
     assert_eq!((catalog.hello.era(), catalog.tools.len()), (Era::Legacy, 1));
     assert!(catalog.warnings.is_empty() && catalog.failed.is_empty());

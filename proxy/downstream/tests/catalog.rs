@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 fn bounds() -> CatalogBounds {
     let deadline = Instant::now() + Duration::from_secs(10);
-    CatalogBounds { pages_max: 10, items_max: 1000, bytes_max: 100_000, deadline }
+    CatalogBounds { pages_max: 10, items_max: 1000, bytes_max: 100_000, deadline, capabilities: "{}" }
 }
 
 /// A server whose lists answer as this says: method and cursor to result, or to a whole message.

@@ -10,7 +10,10 @@ use patchbay_downstream::{
 };
 use tokio::{runtime::Handle, sync::Semaphore, time::Instant};
 
-use super::servers::{self, Children, Opened, Place};
+use super::{
+    refresh,
+    servers::{self, Children, Opened, Place},
+};
 use crate::app::App;
 
 /// Probes that run at once, of all tenants.
@@ -72,6 +75,7 @@ async fn ask(app: &App, tenant: TenantId, row: &ServerRow) -> Probed {
         items_max: app.config.limits.catalog_items_max,
         bytes_max: PROBE_BYTES_MAX,
         deadline,
+        capabilities: refresh::declared(&row.spec),
     };
     let late = || format!("it did not answer within {} s", PROBE_PATIENCE.as_secs());
     let fetched = tokio::time::timeout_at(deadline, catalog::fetch(&*downstream, bounds)).await;

@@ -3,6 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use patchbay_core::model::{ServerSpec, Transport};
 use patchbay_downstream::{
     DownstreamError, Event, HealthState,
     catalog::{self, CatalogBounds, CatalogList, RawCatalog},
@@ -39,6 +40,8 @@ pub(super) struct Refresher {
     pub has_part: bool,
     /// Whether asking it would start a process.
     pub is_child: bool,
+    /// What its catalog is asked for with.
+    pub declared: &'static str,
     pub news: mpsc::WeakSender<News>,
     /// Admins who want it asked now.
     pub rung: mpsc::Receiver<Asked>,
@@ -105,6 +108,24 @@ fn read(raw: RawCatalog, before: Option<&Stored>, at_ms: i64) -> Stored {
     }
 }
 
+/// What a server is told that its callers can be asked, while its catalog is read: what the operator lets it ask, since some
+/// servers have tools only for those who can be. A child is told nothing: the one that is asked belongs to no caller.
+pub(super) const fn declared(spec: &ServerSpec) -> &'static str {
+    if !matches!(spec.transport, Transport::Http { .. }) {
+        return "{}";
+    }
+    match (spec.asks.elicitation, spec.asks.sampling, spec.asks.roots) {
+        (false, false, false) => "{}",
+        (true, false, false) => r#"{"elicitation":{"form":{},"url":{}}}"#,
+        (false, true, false) => r#"{"sampling":{}}"#,
+        (false, false, true) => r#"{"roots":{}}"#,
+        (true, true, false) => r#"{"elicitation":{"form":{},"url":{}},"sampling":{}}"#,
+        (true, false, true) => r#"{"elicitation":{"form":{},"url":{}},"roots":{}}"#,
+        (false, true, true) => r#"{"sampling":{},"roots":{}}"#,
+        (true, true, true) => r#"{"elicitation":{"form":{},"url":{}},"sampling":{},"roots":{}}"#,
+    }
+}
+
 impl Refresher {
     /// Works until `stop`.
     pub(super) async fn run(mut self, stop: CancellationToken) {
@@ -150,6 +171,7 @@ impl Refresher {
             items_max: limits.catalog_items_max,
             bytes_max: CATALOG_BYTES_MAX,
             deadline: Instant::now() + READ_PATIENCE + start,
+            capabilities: self.declared,
         };
         let outcome = catalog::fetch(&*self.server.downstream, bounds).await;
         let is_good = outcome.is_ok();

@@ -350,6 +350,7 @@ impl TenantTask {
             server: handle.clone(),
             has_part: part.is_some(),
             is_child: matches!(server.spec.transport, patchbay_core::model::Transport::Stdio { .. }),
+            declared: refresh::declared(&server.spec),
             news: self.sender.clone(),
             rung,
         };

@@ -96,7 +96,7 @@ fn text(path: &Path) -> String {
 }
 
 /// server-everything over Streamable HTTP takes its port from the environment.
-fn start_everything(installed: &Installed) -> (String, Running) {
+pub(crate) fn start_everything(installed: &Installed) -> (String, Running) {
     let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap();
     let entry = installed.module("@modelcontextprotocol/server-everything/dist/index.js");
     let mut command = installed.command(&installed.node, [entry.as_os_str(), "streamableHttp".as_ref()]);
@@ -133,7 +133,8 @@ fn servers(installed: &Installed, everything: &str, fastmcp: &str, entry: &str, 
     let stdio = json!({ "command": [text(&installed.node), entry, "stdio"] });
     let kinds = [
         ("every", json!({ "command": "node", "args": [entry, "stdio"] }), stdio),
-        ("web", json!({ "url": everything }), json!({ "url": everything })),
+        // As a client finds it that cannot be asked: it has tools only for those who can.
+        ("web", json!({ "url": everything, "asks": { "elicitation": false } }), json!({ "url": everything })),
         ("fast", json!({ "url": fastmcp }), json!({ "url": fastmcp })),
         ("words", json!({ "command": "python", "args": words[1..] }), json!({ "command": words })),
         (
