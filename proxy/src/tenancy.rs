@@ -240,11 +240,12 @@ impl Directory {
     }
 
     /// Waits until the tenant's servers had their first word, at most until the tenant has been here this long. Whoever comes
-    /// later does not wait.
+    /// later does not wait, and has nothing to look at again.
     pub async fn settled(&self, slug: &str, patience: Duration) -> Waited {
         let Some(cell) = self.cells.get(slug).map(|cell| cell.clone()) else { return Waited::No };
         if *cell.settled.borrow() {
-            return Waited::No;
+            // Who came in just before the last word has still the state before it.
+            return if cell.since.elapsed() < patience { Waited::Yes } else { Waited::No };
         }
         let mut settled = cell.settled.subscribe();
         let _ = timeout_at(cell.since + patience, settled.wait_for(|settled| *settled)).await;
